@@ -1,0 +1,322 @@
+"""Pictures in memory with a fixed, stratified split into train, validation and a sealed test part.
+
+Every source ends in `assemble`, which keeps the chosen classes, splits, takes the subset and measures it.
+`headstart.cifar` reads and fetches CIFAR's files, `headstart.folder` is the source for any tree of image files.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headstart.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures of one part of a data set, on the CPU."""
+
+    images: torch.Tensor  # uint8 [N, H, W, 3], contiguous
+    labels: torch.Tensor  # int64 [N], 0 .. K - 1
+    indices: torch.Tensor  # int64 [N], position in the source's own order of that part, to find a picture again
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set after the choice of classes and subset; the test part stays sealed until `test()` is called."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    sha256: str  # of classes, pixels, labels and positions of train and val
+    mean: tuple[float, float, float]  # of the train split used, per channel, in 0 .. 1
+    std: tuple[float, float, float]
+    load_test: Callable[[], Split] = field(repr=False)
+
+    def test(self) -> Split:
+        """Read the test part."""
+        return self.load_test()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some pictures of a part as its source has it, not copied yet."""
+
+    images: np.ndarray  # uint8 [M, H, W, 3], all of the source's part, may be memory-mapped
+    labels: np.ndarray  # int64 [N], of the pictures chosen
+    rows: np.ndarray  # int64 [N], where they are in `images`
+
+    @classmethod
+    def whole(cls, images: np.ndarray, labels: np.ndarray) -> "Part":
+        """Every picture: images uint8 [N, H, W, 3], labels int [N]."""
+        return cls(images, np.asarray(labels, dtype=np.int64), np.arange(len(labels)))
+
+    def choose(self, positions: np.ndarray) -> "Part":
+        """Only the pictures at `positions` (of this choice), in the order given."""
+        return Part(self.images, self.labels[positions], self.rows[positions])
+
+    def load(self) -> Split:
+        """Copy the chosen pictures into memory, in the source's order."""
+        order = np.argsort(self.rows, kind="stable")
+        images = np.ascontiguousarray(self.images[self.rows[order]])
+        return Split(torch.from_numpy(images), torch.from_numpy(self.labels[order]), torch.from_numpy(self.rows[order]))
+
+
+def cifar10(
+    root: str | Path,
+    *,
+    classes: Sequence[str | int] | None = None,
+    train_size: int | None = None,
+    validation_size: int | float = 5000,
+    split_seed: int = 0,
+    download: bool = True,
+) -> Dataset:
+    """CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): 50,000 + 10,000 pictures, 32 x 32, 10 classes.
+
+    root: folder that holds, or is to hold, `cifar-10-batches-py`, torchvision's layout. Files are md5-checked and never
+    overwritten. classes, train_size, validation_size, split_seed: see `assemble`. download: fetch what is missing.
+    Raises UserError for files that are missing or damaged and for choices that the data cannot meet.
+    """
+    return _cifar("CIFAR10", str(root), _frozen(classes), train_size, validation_size, split_seed, download)
+
+
+def cifar100(
+    root: str | Path,
+    *,
+    classes: Sequence[str | int] | None = None,
+    train_size: int | None = None,
+    validation_size: int | float = 5000,
+    split_seed: int = 0,
+    download: bool = True,
+) -> Dataset:
+    """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
+    return _cifar("CIFAR100", str(root), _frozen(classes), train_size, validation_size, split_seed, download)
+
+
+def digits(
+    *,
+    classes: Sequence[str | int] | None = None,
+    train_size: int | None = None,
+    validation_size: int | float = 280,
+    split_seed: int = 0,
+) -> Dataset:
+    """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
+
+    Enlarged four times by bilinear interpolation and scaled from 0 .. 16 to 0 .. 255, the same in all three channels.
+    The test part is 36 pictures of each class, the same whatever `split_seed` is. Indices count scikit-learn's order.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    # Weights of a fourfold bilinear enlargement are eighths, so that every sum is exact and equal on every machine.
+    small = torch.from_numpy(bunch.images).float()[:, None]
+    large = torch.nn.functional.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False)
+    grey = (large * (255 / 16)).round().to(torch.uint8).permute(0, 2, 3, 1)
+    everything = Part.whole(grey.expand(-1, -1, -1, 3).numpy(), bunch.target)
+    test, rest = stratified(everything.labels, 360, seed=0, what="test part")
+    return assemble(
+        "digits",
+        tuple(str(digit) for digit in bunch.target_names),
+        everything.choose(rest),
+        lambda: everything.choose(test),
+        classes=_frozen(classes),
+        train_size=train_size,
+        validation_size=validation_size,
+        split_seed=split_seed,
+    )
+
+
+def assemble(
+    name: str,
+    names: tuple[str, ...],
+    train: Part,
+    load_test: Callable[[], Part],
+    *,
+    classes: tuple[str | int, ...] | None,
+    train_size: int | None,
+    validation_size: int | float,
+    split_seed: int,
+    val: Part | None = None,
+) -> Dataset:
+    """Keep the chosen classes, split off the validation part, take the training subset and measure it.
+
+    names: the source's classes. load_test: reads the test part; called only by `Dataset.test()`.
+    classes: names, or positions in `names`, renumbered in the order given; None: all.
+    train_size: training pictures, as many of each class, chosen so that smaller subsets lie within
+    larger ones; None: all.
+    validation_size: pictures split off `train` (a fraction below 1 of them), each class in proportion, chosen by
+    `split_seed` alone. Not used when the source brings a validation part of its own (`val`).
+    Raises UserError for choices that the data cannot meet.
+    """
+    if not isinstance(split_seed, int) or not 0 <= split_seed < 2**32:
+        raise UserError(f"split_seed={split_seed!r} is no seed; give a whole number from 0 to {2**32 - 1}.")
+    keep = choose_classes(names, classes)
+    train = _relabel(train, keep)
+    if val is None:
+        held_out, rest = stratified(train.labels, validation_size, split_seed, keep, "data.validation_size")
+        val = train.choose(held_out)
+    else:
+        val, rest = _relabel(val, keep), shuffled(train.labels, split_seed, keep)
+    train = _nested(train.choose(rest), train_size, len(keep))
+    used, held = train.load(), val.load()
+    mean, std = _statistics(used.images)
+    chosen = tuple(names[position] for position in keep)
+    fingerprint = _fingerprint(chosen, used, held)
+    return Dataset(name, chosen, used, held, fingerprint, mean, std, lambda: _relabel(load_test(), keep).load())
+
+
+def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
+    """Positions in `names` of the chosen classes. Raises UserError for unknown, doubled or fewer than two."""
+    if classes is None:
+        return list(range(len(names)))
+    keep = [_position(names, item) for item in classes]
+    doubled = sorted({names[position] for position in keep if keep.count(position) > 1})
+    if doubled:
+        raise UserError(f"data.classes names {', '.join(doubled)} more than once; give each class once.")
+    if len(keep) < 2:
+        raise UserError(f"data.classes={list(classes)} leaves {len(keep)} class; a classifier needs two or more.")
+    return keep
+
+
+def stratified(
+    labels: np.ndarray, size: int | float, seed: int, streams: Sequence[int] | None = None, what: str = "size"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a held-out part with each class in proportion, and the rest, each in shuffled order within a class.
+
+    labels: int64 [N], 0 .. K - 1. size: rows to hold out, or a fraction below 1. streams: a number per class that,
+    with `seed`, decides its order (a class keeps its order when others are left out); None: 0 .. K - 1.
+    Raises UserError, naming `what`, if either side would get no picture of some class.
+    """
+    counts = np.bincount(labels)
+    total, k = int(counts.sum()), len(counts)
+    count = _count(size, total, what)
+    exact = counts * count / total
+    quota = np.floor(exact).astype(int)
+    # Largest remainders get what rounding left over; the lower class wins a tie.
+    quota[np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]] += 1
+    if quota.min() < 1 or (quota >= counts).any():
+        # The smallest class decides how little and how much can be held out.
+        least = -(-total // int(counts.min()))
+        raise UserError(
+            f"{what}={size} does not fit {total} training pictures of {k} classes: every class needs a picture on "
+            f"each side.\nGive a number from {least} to {total - least}, or a fraction such as 0.1."
+        )
+    order = shuffled(labels, seed, streams)
+    by_class = [order[labels[order] == label] for label in range(k)]
+    held = np.concatenate([rows[:q] for rows, q in zip(by_class, quota, strict=True)])
+    rest = np.concatenate([rows[q:] for rows, q in zip(by_class, quota, strict=True)])
+    return held, rest
+
+
+def shuffled(labels: np.ndarray, seed: int, streams: Sequence[int] | None = None) -> np.ndarray:
+    """Rows of one class after the other, each class in an order that depends on seed and its stream alone."""
+    streams = range(int(labels.max()) + 1) if streams is None else streams
+    # RandomState's stream is promised never to change (NEP 19), Generator's and torch's are not.
+    return np.concatenate(
+        [
+            np.random.RandomState([seed, stream]).permutation(np.flatnonzero(labels == label))
+            for label, stream in enumerate(streams)
+        ]
+    )
+
+
+def _frozen(classes: Sequence[str | int] | None) -> tuple[str | int, ...] | None:
+    if isinstance(classes, str | int):
+        raise UserError(f"data.classes={classes!r} is no list; type e.g. 'data.classes=[cat,dog]' or [0,1].")
+    return None if classes is None else tuple(classes)
+
+
+def _position(names: tuple[str, ...], item: str | int) -> int:
+    if str(item) in names:  # first, so that 10 means the class called "10" where there is one
+        return names.index(str(item))
+    if isinstance(item, int) and 0 <= item < len(names):
+        return item
+    close = difflib.get_close_matches(str(item), names, n=1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+    raise UserError(
+        f"data.classes: there is no class {item!r}; {guess}Give positions 0 to {len(names) - 1} or: {shown}."
+    )
+
+
+def _count(size: int | float, total: int, what: str) -> int:
+    if isinstance(size, float) and 0 < size < 1:
+        return max(1, round(size * total))
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < total:
+        raise UserError(
+            f"{what}={size} cannot be taken from {total} training pictures; "
+            f"give a whole number from 1 to {total - 1} or a fraction between 0 and 1."
+        )
+    return size
+
+
+def _relabel(part: Part, keep: list[int]) -> Part:
+    """Only the classes in `keep`, renumbered 0 .. len(keep) - 1 in that order."""
+    new = np.full(max(int(part.labels.max()), *keep) + 1, -1)
+    new[keep] = np.arange(len(keep))
+    labels = new[part.labels]
+    kept = np.flatnonzero(labels >= 0)
+    return Part(part.images, labels[kept], part.rows[kept])
+
+
+def _nested(part: Part, train_size: int | None, k: int) -> Part:
+    """The first train_size / k pictures of each class; a class's pictures stand in shuffled order."""
+    if train_size is None:
+        return part
+    by_class = [np.flatnonzero(part.labels == label) for label in range(k)]
+    largest = min(len(positions) for positions in by_class) * k
+    if isinstance(train_size, int) and 0 < train_size <= largest and train_size % k == 0:
+        return part.choose(np.concatenate([positions[: train_size // k] for positions in by_class]))
+    below = min(max(int(train_size) // k * k, k), largest)
+    near = " or ".join(str(size) for size in sorted({below, min(below + k, largest)}))
+    why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else f"no multiple of {k} (classes)"
+    raise UserError(
+        f"data.train_size={train_size} is {why}; it takes as many pictures of each class.\n"
+        f"Give {near}, or null for all {len(part.labels)} training pictures."
+    )
+
+
+def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel in 0 .. 1, from exact whole-number sums."""
+    total, squares = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
+    for block in images.split(2000):
+        wide = block.flatten(0, 2).to(torch.int32)
+        total += wide.sum(0)
+        squares += (wide * wide).sum(0)
+    n = images.numel() // 3
+    mean = [value / n for value in total.tolist()]
+    spread = [max(square / n - m * m, 0) ** 0.5 for square, m in zip(squares.tolist(), mean, strict=True)]
+    # A channel without any contrast would be divided by zero; one grey level is the least that can be seen.
+    return tuple(m / 255 for m in mean), tuple(max(s, 1) / 255 for s in spread)
+
+
+def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:
+    digest = hashlib.sha256(repr(classes).encode())
+    for split in splits:
+        for tensor in (split.images, split.labels, split.indices):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.numpy().data)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)  # read once per process, however many trials it runs
+def _cifar(kind, root, classes, train_size, validation_size, split_seed, download) -> Dataset:
+    from headstart.cifar import read
+
+    names, train, labels = read(kind, root, train=True, download=download)
+    return assemble(
+        kind.lower(),
+        names,
+        Part.whole(train, labels),
+        lambda: Part.whole(*read(kind, root, train=False, download=download)[1:]),
+        classes=classes,
+        train_size=train_size,
+        validation_size=validation_size,
+        split_seed=split_seed,
+    )
