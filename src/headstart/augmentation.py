@@ -12,6 +12,7 @@ The public ones only draw; `crop`, `flip`, `erase`, `mix` and `trivial` compute,
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -37,8 +38,12 @@ TRIVIAL_OPERATIONS = (
     "AutoContrast",
     "Equalize",
 )
-_TRIVIAL_LARGEST = {"ShearX": 0.99, "ShearY": 0.99, "TranslateX": 32.0, "TranslateY": 32.0, "Rotate": 135.0}
-_TRIVIAL_SIGNED = {*_TRIVIAL_LARGEST, "Brightness", "Color", "Contrast", "Sharpness"}
+_TRIVIAL_SIGNED = {
+    **dict.fromkeys(("ShearX", "ShearY", "Brightness", "Color", "Contrast", "Sharpness"), (0.0, 0.99)),
+    **dict.fromkeys(("TranslateX", "TranslateY"), (0.0, 32.0)),  # pixels
+    "Rotate": (0.0, 135.0),  # degrees
+}
+_TRIVIAL_RANGES = {**_TRIVIAL_SIGNED, "Solarize": (1.0, 0.0)}  # Solarize: threshold, as a part of full white
 _GREY = 128  # close to the mean of natural pictures, so that an erased square hardly moves a batch's statistics
 
 
@@ -200,14 +205,14 @@ def trivial(images: Tensor, operation: Tensor, strength: Tensor, negative: Tenso
     return result.permute(0, 2, 3, 1).contiguous()
 
 
+@cache
 def trivial_magnitude(name: str, strength: int, negative: bool) -> float:
     """Magnitude of operation `name` in strength bin 0 .. 30 as torchvision's TrivialAugmentWide has it; 0 if none."""
-    part = strength / (TRIVIAL_BINS - 1)
     if name == "Posterize":
-        return 8 - round(6 * part)  # bits kept
-    if name == "Solarize":
-        return 1 - part  # threshold, as a part of full white
-    magnitude = _TRIVIAL_LARGEST.get(name, 0.99 if name in _TRIVIAL_SIGNED else 0.0) * part
+        return 8 - round(6 * strength / (TRIVIAL_BINS - 1))  # bits kept
+    start, end = _TRIVIAL_RANGES.get(name, (0.0, 0.0))
+    # float32 as in torchvision: a translation is cut to whole pixels, where the last bit counts.
+    magnitude = torch.linspace(start, end, TRIVIAL_BINS)[strength].item()
     return -magnitude if negative and name in _TRIVIAL_SIGNED else magnitude
 
 

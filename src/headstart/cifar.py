@@ -1,14 +1,12 @@
 """CIFAR's files as torchvision lays them out: read, md5-checked, fetched when missing, never overwritten."""
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from headstart.errors import UserError
+from headstart.workspace import workspace
 
 
 def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -48,36 +46,21 @@ def _fetch_missing(source: type, root: Path, download: bool) -> None:
             )
     if not download:
         raise UserError(_what_to_put(source, root, "data.download=false"))
-    with _download_folder(source, root) as temporary:
-        _download(source, root, temporary)
-        folder.mkdir(exist_ok=True)
-        for name, _ in wanted:
-            if not (folder / name).exists():
-                os.replace(temporary / source.base_folder / name, folder / name)
-
-
-@contextmanager
-def _download_folder(source: type, root: Path) -> Iterator[Path]:
-    """A folder beside the data for one downloading process at a time, gone afterwards."""
-    import fcntl
-
-    temporary = root / f".{source.base_folder}.download"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with open(root / f".{source.base_folder}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left behind
-                temporary.mkdir()
-                yield temporary
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+        with workspace(root, source.base_folder) as scratch:
+            if all((folder / name).exists() for name, _ in wanted):
+                return  # another process fetched them while this one waited
+            _download(source, root, scratch)
+            folder.mkdir(exist_ok=True)
+            for name, _ in wanted:
+                if not (folder / name).exists():
+                    os.replace(scratch / source.base_folder / name, folder / name)
     except OSError as error:
-        raise UserError(_what_to_put(source, root, f"{error.strerror or error}")) from error
+        raise UserError(_what_to_put(source, root, error.strerror or str(error))) from error
 
 
-def _download(source: type, root: Path, temporary: Path) -> None:
-    """Unpack the archive, from `root` if it lies there, else from the network, into `temporary`."""
+def _download(source: type, root: Path, scratch: Path) -> None:
+    """Unpack the archive, from `root` if it lies there, else from the network, into `scratch`."""
     import socket
     from http.client import HTTPException
 
@@ -86,8 +69,8 @@ def _download(source: type, root: Path, temporary: Path) -> None:
     socket.setdefaulttimeout(60)  # urllib has none: a silent server would hang the study
     try:
         if archive.exists():
-            (temporary / source.filename).symlink_to(archive.resolve())
-        source(temporary, download=True)
+            (scratch / source.filename).symlink_to(archive.resolve())
+        source(scratch, download=True)
     except (OSError, RuntimeError, HTTPException, EOFError) as error:
         raise UserError(_what_to_put(source, root, f"{error}")) from error
     finally:

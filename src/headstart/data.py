@@ -4,7 +4,6 @@ Every source ends in `assemble`, which keeps the chosen classes, splits, takes t
 `headstart.cifar` reads and fetches CIFAR's files, `headstart.folder` is the source for any tree of image files.
 """
 
-import difflib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from headstart.errors import UserError
+from headstart.splits import choose_classes, nested, shuffled, stratified
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,44 @@ def digits(
     )
 
 
+def folder(
+    root: str | Path,
+    *,
+    size: int = 64,
+    cache: str | Path = "~/.cache/headstart",
+    classes: Sequence[str | int] | None = None,
+    train_size: int | None = None,
+    validation_size: int | float | None = None,
+    test_size: int | float | None = None,
+    split_seed: int = 0,
+    allow_duplicates: bool = False,
+) -> Dataset:
+    """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
+
+    size: pixels a side that every picture is decoded to (`headstart.folder.decode` says how), once, into `cache`.
+    Parts that the tree lacks are split off train, each class in proportion: first the test part (`test_size`, null: a
+    fifth, the same whatever `split_seed` is), then the validation part (`validation_size`, null: a tenth of the rest).
+    Indices are positions in the sorted list of the files of the tree's own part. allow_duplicates: accept test
+    pictures that are exact copies of training or validation pictures.
+    Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
+    """
+    from headstart.folder import read
+
+    if not isinstance(size, int) or not 1 <= size <= 4096:
+        raise UserError(f"data.size={size} is no size in pixels; give a whole number from 1 to 4096, e.g. 64.")
+    return read(
+        Path(root),
+        size=size,
+        cache=Path(cache),
+        test_size=test_size,
+        validation_size=validation_size,
+        allow_duplicates=allow_duplicates,
+        classes=_frozen(classes),
+        train_size=train_size,
+        split_seed=split_seed,
+    )
+
+
 def assemble(
     name: str,
     names: tuple[str, ...],
@@ -163,7 +201,8 @@ def assemble(
         val = train.choose(held_out)
     else:
         val, rest = _relabel(val, keep), shuffled(train.labels, split_seed, keep)
-    train = _nested(train.choose(rest), train_size, len(keep))
+    train = train.choose(rest)
+    train = train.choose(nested(train.labels, train_size))
     used, held = train.load(), val.load()
     mean, std = _statistics(used.images)
     chosen = tuple(names[position] for position in keep)
@@ -171,89 +210,10 @@ def assemble(
     return Dataset(name, chosen, used, held, fingerprint, mean, std, lambda: _relabel(load_test(), keep).load())
 
 
-def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
-    """Positions in `names` of the chosen classes. Raises UserError for unknown, doubled or fewer than two."""
-    if classes is None:
-        return list(range(len(names)))
-    keep = [_position(names, item) for item in classes]
-    doubled = sorted({names[position] for position in keep if keep.count(position) > 1})
-    if doubled:
-        raise UserError(f"data.classes names {', '.join(doubled)} more than once; give each class once.")
-    if len(keep) < 2:
-        raise UserError(f"data.classes={list(classes)} leaves {len(keep)} class; a classifier needs two or more.")
-    return keep
-
-
-def stratified(
-    labels: np.ndarray, size: int | float, seed: int, streams: Sequence[int] | None = None, what: str = "size"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a held-out part with each class in proportion, and the rest, each in shuffled order within a class.
-
-    labels: int64 [N], 0 .. K - 1. size: rows to hold out, or a fraction below 1. streams: a number per class that,
-    with `seed`, decides its order (a class keeps its order when others are left out); None: 0 .. K - 1.
-    Raises UserError, naming `what`, if either side would get no picture of some class.
-    """
-    counts = np.bincount(labels)
-    total, k = int(counts.sum()), len(counts)
-    count = _count(size, total, what)
-    exact = counts * count / total
-    quota = np.floor(exact).astype(int)
-    # Largest remainders get what rounding left over; the lower class wins a tie.
-    quota[np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]] += 1
-    if quota.min() < 1 or (quota >= counts).any():
-        # The smallest class decides how little and how much can be held out.
-        least = -(-total // int(counts.min()))
-        raise UserError(
-            f"{what}={size} does not fit {total} training pictures of {k} classes: every class needs a picture on "
-            f"each side.\nGive a number from {least} to {total - least}, or a fraction such as 0.1."
-        )
-    order = shuffled(labels, seed, streams)
-    by_class = [order[labels[order] == label] for label in range(k)]
-    held = np.concatenate([rows[:q] for rows, q in zip(by_class, quota, strict=True)])
-    rest = np.concatenate([rows[q:] for rows, q in zip(by_class, quota, strict=True)])
-    return held, rest
-
-
-def shuffled(labels: np.ndarray, seed: int, streams: Sequence[int] | None = None) -> np.ndarray:
-    """Rows of one class after the other, each class in an order that depends on seed and its stream alone."""
-    streams = range(int(labels.max()) + 1) if streams is None else streams
-    # RandomState's stream is promised never to change (NEP 19), Generator's and torch's are not.
-    return np.concatenate(
-        [
-            np.random.RandomState([seed, stream]).permutation(np.flatnonzero(labels == label))
-            for label, stream in enumerate(streams)
-        ]
-    )
-
-
 def _frozen(classes: Sequence[str | int] | None) -> tuple[str | int, ...] | None:
     if isinstance(classes, str | int):
         raise UserError(f"data.classes={classes!r} is no list; type e.g. 'data.classes=[cat,dog]' or [0,1].")
     return None if classes is None else tuple(classes)
-
-
-def _position(names: tuple[str, ...], item: str | int) -> int:
-    if str(item) in names:  # first, so that 10 means the class called "10" where there is one
-        return names.index(str(item))
-    if isinstance(item, int) and 0 <= item < len(names):
-        return item
-    close = difflib.get_close_matches(str(item), names, n=1)
-    guess = f"did you mean {close[0]}? " if close else ""
-    shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-    raise UserError(
-        f"data.classes: there is no class {item!r}; {guess}Give positions 0 to {len(names) - 1} or: {shown}."
-    )
-
-
-def _count(size: int | float, total: int, what: str) -> int:
-    if isinstance(size, float) and 0 < size < 1:
-        return max(1, round(size * total))
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < total:
-        raise UserError(
-            f"{what}={size} cannot be taken from {total} training pictures; "
-            f"give a whole number from 1 to {total - 1} or a fraction between 0 and 1."
-        )
-    return size
 
 
 def _relabel(part: Part, keep: list[int]) -> Part:
@@ -263,23 +223,6 @@ def _relabel(part: Part, keep: list[int]) -> Part:
     labels = new[part.labels]
     kept = np.flatnonzero(labels >= 0)
     return Part(part.images, labels[kept], part.rows[kept])
-
-
-def _nested(part: Part, train_size: int | None, k: int) -> Part:
-    """The first train_size / k pictures of each class; a class's pictures stand in shuffled order."""
-    if train_size is None:
-        return part
-    by_class = [np.flatnonzero(part.labels == label) for label in range(k)]
-    largest = min(len(positions) for positions in by_class) * k
-    if isinstance(train_size, int) and 0 < train_size <= largest and train_size % k == 0:
-        return part.choose(np.concatenate([positions[: train_size // k] for positions in by_class]))
-    below = min(max(int(train_size) // k * k, k), largest)
-    near = " or ".join(str(size) for size in sorted({below, min(below + k, largest)}))
-    why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else f"no multiple of {k} (classes)"
-    raise UserError(
-        f"data.train_size={train_size} is {why}; it takes as many pictures of each class.\n"
-        f"Give {near}, or null for all {len(part.labels)} training pictures."
-    )
 
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,0 +1,120 @@
+"""Which classes and which rows: stratified and nested choices that depend on a seed alone."""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.errors import UserError
+
+
+def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
+    """Positions in `names` of the chosen classes. Raises UserError for unknown, doubled or fewer than two."""
+    if classes is None:
+        return list(range(len(names)))
+    keep = [_position(names, item) for item in classes]
+    doubled = sorted({names[position] for position in keep if keep.count(position) > 1})
+    if doubled:
+        raise UserError(f"data.classes names {', '.join(doubled)} more than once; give each class once.")
+    if len(keep) < 2:
+        raise UserError(f"data.classes={list(classes)} leaves {len(keep)} class; a classifier needs two or more.")
+    return keep
+
+
+def stratified(
+    labels: np.ndarray, size: int | float, seed: int, streams: Sequence[int] | None = None, what: str = "size"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a held-out part with each class in proportion, and the rest, each in shuffled order within a class.
+
+    labels: int64 [N], 0 .. K - 1. size: rows to hold out, or a fraction below 1. streams: a number per class that,
+    with `seed`, decides its order (a class keeps its order when others are left out); None: 0 .. K - 1.
+    Raises UserError, naming `what`, if either side would get no picture of some class.
+    """
+    counts = np.bincount(labels)
+    quota = _quota(counts, _count(size, len(labels), what))
+    if not _fits(counts, quota):
+        possible = [n for n in range(1, len(labels)) if _fits(counts, _quota(counts, n))]
+        hint = (
+            f"Give {possible[0]} to {possible[-1]}, or a fraction."
+            if possible
+            else "Add pictures to the smallest class."
+        )
+        raise UserError(
+            f"{what}={size} does not fit {len(labels)} training pictures of {len(counts)} classes, the smallest with "
+            f"{counts.min()}: each class needs a picture or more on either side.\n{hint}"
+        )
+    order = shuffled(labels, seed, streams)
+    by_class = [order[labels[order] == label] for label in range(len(counts))]
+    held = np.concatenate([rows[:q] for rows, q in zip(by_class, quota, strict=True)])
+    rest = np.concatenate([rows[q:] for rows, q in zip(by_class, quota, strict=True)])
+    return held, rest
+
+
+def _quota(counts: np.ndarray, size: int) -> np.ndarray:
+    """`size` shared out over the classes in proportion; the largest remainders get what rounding left over."""
+    exact = counts * size / counts.sum()
+    quota = np.floor(exact).astype(int)
+    quota[np.argsort(-(exact - quota), kind="stable")[: size - quota.sum()]] += 1
+    return quota
+
+
+def _fits(counts: np.ndarray, quota: np.ndarray) -> bool:
+    return bool(quota.min() >= 1 and (quota < counts).all())
+
+
+def shuffled(labels: np.ndarray, seed: int, streams: Sequence[int] | None = None) -> np.ndarray:
+    """Rows of one class after the other, each class in an order that depends on seed and its stream alone."""
+    streams = range(int(labels.max()) + 1) if streams is None else streams
+    # RandomState's stream is promised never to change (NEP 19), Generator's and torch's are not.
+    return np.concatenate(
+        [
+            np.random.RandomState([seed, stream]).permutation(np.flatnonzero(labels == label))
+            for label, stream in enumerate(streams)
+        ]
+    )
+
+
+def nested(labels: np.ndarray, train_size: int | None) -> np.ndarray:
+    """Rows of the first train_size / K pictures of each class, so that smaller subsets lie within larger ones.
+
+    labels: int64 [N], 0 .. K - 1, in shuffled order within a class. None: all rows. Raises UserError for sizes that
+    are no multiple of K or too large.
+    """
+    if train_size is None:
+        return np.arange(len(labels))
+    k = int(labels.max()) + 1
+    by_class = [np.flatnonzero(labels == label) for label in range(k)]
+    largest = min(len(rows) for rows in by_class) * k
+    if type(train_size) is int and 0 < train_size <= largest and train_size % k == 0:
+        return np.concatenate([rows[: train_size // k] for rows in by_class])
+    below = min(max(int(train_size) // k * k, k), largest)
+    near = " or ".join(str(size) for size in sorted({below, min(below + k, largest)}))
+    why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else f"no multiple of {k} (classes)"
+    raise UserError(
+        f"data.train_size={train_size} is {why}; it takes as many pictures of each class.\n"
+        f"Give {near}, or null for all {len(labels)} training pictures."
+    )
+
+
+def _position(names: tuple[str, ...], item: str | int) -> int:
+    if str(item) in names:  # first, so that 10 means the class called "10" where there is one
+        return names.index(str(item))
+    if isinstance(item, int) and 0 <= item < len(names):
+        return item
+    close = difflib.get_close_matches(str(item), names, n=1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+    raise UserError(
+        f"data.classes: there is no class {item!r}; {guess}Give positions 0 to {len(names) - 1} or: {shown}."
+    )
+
+
+def _count(size: int | float, total: int, what: str) -> int:
+    if isinstance(size, float) and 0 < size < 1:
+        return max(1, round(size * total))
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < total:
+        raise UserError(
+            f"{what}={size} cannot be taken from {total} training pictures; "
+            f"give a whole number from 1 to {total - 1} or a fraction between 0 and 1."
+        )
+    return size
