@@ -174,13 +174,16 @@ def _explained(path: Path) -> Iterator[None]:
 def _read_bytes(path: Path, largest: int | None = None) -> bytes:
     """Read a regular file; a pipe, folder or device of that name is refused (reading a pipe would wait for ever)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
         if largest is not None and status.st_size > largest:
             raise ValueError(f"{status.st_size} bytes, too large")
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -204,6 +207,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def as_text(value: Any) -> str:
+    """Return a value read from JSON as text: a text as it is, everything else as JSON."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:  # just shallow enough to be read
+        return "nested too deeply"
+
+
 def read_json(path: str | Path) -> Any:
     """Return what the JSON file `path` holds.
 
@@ -211,7 +222,7 @@ def read_json(path: str | Path) -> Any:
         UserError: there is no such file, or it is not JSON in UTF-8.
     """
     try:
-        return json.loads(_read_bytes(Path(path), LARGEST_RECORD).decode())
+        return json.loads(_read_bytes(Path(path), LARGEST_RECORD).decode("utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -242,7 +253,7 @@ def append_epoch(run_dir: str | Path, row: dict[str, float | int | None]) -> Non
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             written = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-            if written.partition(b"\n")[0] == _HEADER.strip():
+            if written.startswith(_HEADER):
                 _write_at(descriptor, written.rfind(b"\n") + 1, line)
                 return
         finally:
@@ -280,8 +291,8 @@ def read_epochs(run_dir: str | Path) -> list[dict[str, float | int | None]]:
     return [dict(zip(EPOCH_FIELDS, row, strict=True)) for row in read_epoch_rows(run_dir)]
 
 
-def read_epoch_rows(run_dir: str | Path) -> list[list[float | int | None]]:
-    """Return what `read_epochs` does as lists in the order of `EPOCH_FIELDS` (a table of many runs needs the speed)."""
+def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]:
+    """Return what `read_epochs` does as tuples in the order of `EPOCH_FIELDS` (for speed)."""
     path = Path(run_dir) / "epochs.csv"
     try:
         text = _read_bytes(path, LARGEST_RECORD).decode("utf-8", "replace")
@@ -308,19 +319,21 @@ def read_epoch_rows(run_dir: str | Path) -> list[list[float | int | None]]:
     return [rows[epoch] for epoch in sorted(rows)]
 
 
-def _parse_epoch(cells: list[str], width: int, places: list[int] | None) -> list[float | int | None] | None:
+def _parse_epoch(cells: list[str], width: int, places: list[int] | None) -> tuple[float | int | None, ...] | None:
     """Return one line's numbers in the order of `EPOCH_FIELDS`, or None if the line is damaged."""
     if len(cells) != width:
         return None
     if places is not None:
         cells = ["" if place < 0 else cells[place] for place in places]
     try:
-        row = [int(cells[0]), int(cells[1]), int(cells[2]), *map(float, cells[3:])]
+        epoch, steps, images = int(cells[0]), int(cells[1]), int(cells[2])
+        row: tuple[float | int | None, ...] = (epoch, steps, images, *map(float, cells[3:]))
     except ValueError:
-        row = [_number(cell, place < INTEGER_FIELDS) for place, cell in enumerate(cells)]
-    if any(count is not None and not 0 <= count < LARGEST_COUNT for count in row[:INTEGER_FIELDS]):
-        return None
-    return row if row[0] else None
+        row = tuple(_number(cell, place < INTEGER_FIELDS) for place, cell in enumerate(cells))
+        epoch, steps, images = (count or 0 for count in row[:INTEGER_FIELDS])
+    if 0 < epoch < LARGEST_COUNT and 0 <= steps < LARGEST_COUNT and 0 <= images < LARGEST_COUNT:
+        return row
+    return None
 
 
 def _number(cell: str, integer: bool) -> float | int | None:
@@ -497,7 +510,7 @@ def _read_object(path: Path) -> tuple[dict[str, Any] | None, str]:
     if not os.path.lexists(path):
         return None, ""
     try:
-        value = json.loads(_read_bytes(path, LARGEST_RECORD).decode())
+        value = json.loads(_read_bytes(path, LARGEST_RECORD).decode("utf-8-sig"))
     except FileNotFoundError:
         return None, f"unreadable {path.name}: a link to nothing"
     except OSError as error:
@@ -516,7 +529,7 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, fault
     state, score = result.get("state"), result.get("val_accuracy")
     if state not in FINISHED:
-        return None, f"unreadable {path.name}: state={str(state)[:40]!r}, expected one of {', '.join(FINISHED)}"
+        return None, f"unreadable {path.name}: state={as_text(state)[:40]!r}, expected one of {', '.join(FINISHED)}"
     if state == "COMPLETE" and (type(score) not in (int, float) or not 0 <= score <= 100):
-        return None, f"unreadable {path.name}: val_accuracy={str(score)[:40]!r} of a COMPLETE run"
+        return None, f"unreadable {path.name}: val_accuracy={as_text(score)[:40]} of a COMPLETE run"
     return result, ""

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,16 @@ import numpy as np
 import pandas as pd
 
 from headstart.errors import UserError
-from headstart.records import EPOCH_FIELDS, LARGEST_COUNT, find_runs, read_epoch_rows, read_run, write_atomically
+from headstart.records import (
+    EPOCH_FIELDS,
+    LARGEST_COUNT,
+    LARGEST_RECORD,
+    as_text,
+    find_runs,
+    read_epoch_rows,
+    read_run,
+    write_atomically,
+)
 
 THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed is compared
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
@@ -125,7 +133,7 @@ TABLES: dict[str, dict[str, Column]] = {"trials": COLUMNS, "epochs": EPOCH_COLUM
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
-_TRUTH = {"True": True, "False": False}
+_TRUTH = {"True": True, "False": False, "true": True, "false": False}
 
 
 # ------------------------------------------------------------------------------------------------------------ collating
@@ -171,7 +179,7 @@ def write_tables(root: str | Path) -> list[Path]:
 class _Run:
     cells: dict[str, Any]  # column name -> value of the column's type, or None
     params: dict[str, str]
-    epochs: list[list[float | int | None]]  # in the order of EPOCH_FIELDS
+    epochs: list[tuple[float | int | None, ...]]  # in the order of EPOCH_FIELDS
 
 
 def _collect(root: str | Path) -> list[_Run]:
@@ -196,16 +204,16 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
     for name, column in COLUMNS.items():
         cells[name], fits = _cell(record.get(name), column.dtype)
         if not fits:
-            faults.append(f"unreadable {name}={str(record[name])[:40]!r}")
+            faults.append(f"unreadable {name}={as_text(record[name])[:40]}")
     params = record.get("params")
     if params is not None and not isinstance(params, dict):
-        faults.append(f"unreadable params={str(params)[:40]!r}")
+        faults.append(f"unreadable params={as_text(params)[:40]}")
     if faults:
         cells["reason"] = "; ".join(filter(None, (cells["reason"], *map(_clean, faults))))
     return _Run(cells, _params(params), rows)
 
 
-def _speed(rows: list[list[float | int | None]]) -> dict[str, float | int | None]:
+def _speed(rows: list[tuple[float | int | None, ...]]) -> dict[str, float | int | None]:
     """Return epochs and training seconds to each threshold; None where it was never reached (censored)."""
     epoch, accuracy, seconds = (EPOCH_FIELDS.index(name) for name in ("epoch", "val_accuracy", "seconds_total"))
     speed: dict[str, float | int | None] = {}
@@ -221,7 +229,7 @@ def _cell(value: Any, dtype: str) -> tuple[Any, bool]:
     if value is None:
         return None, True
     if dtype == "string":
-        return _clean(_text(value)) or None, True
+        return _clean(as_text(value)) or None, True
     if dtype == "boolean":
         return (value, True) if isinstance(value, bool) else (None, False)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -235,10 +243,6 @@ def _cell(value: Any, dtype: str) -> tuple[Any, bool]:
     return float(value), True
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value) if isinstance(value, bool) else json.dumps(value)
-
-
 def _clean(text: str) -> str:
     """Replace what no CSV file in UTF-8 can hold: lone surrogates and NUL."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -248,7 +252,7 @@ def _params(params: Any) -> dict[str, str]:
     """Return the swept values as texts; their columns get a type when all of them are known (`_guess`)."""
     if not isinstance(params, dict):
         return {}
-    return {_clean(f"params_{key}"): _clean(_text(value)) for key, value in params.items() if value is not None}
+    return {_clean(f"params_{key}"): _clean(as_text(value)) for key, value in params.items() if value is not None}
 
 
 # --------------------------------------------------------------------------------------------------------------- frames
@@ -288,12 +292,16 @@ def _array(values: Sequence[Any], dtype: str) -> Any:
     return pd.arrays.BooleanArray(np.array(filled, dtype=bool), missing)
 
 
+def _is_number(text: str) -> bool:
+    return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
+
+
 def _guess(texts: list[str | None]) -> Any:
     """Return the array of the narrowest type that holds every text exactly: Int64, Float64, boolean or string."""
     known = [text for text in texts if text is not None]
     for dtype, fits, convert in (
         ("Int64", _INTEGER.fullmatch, int),
-        ("Float64", _NUMBER.fullmatch, float),
+        ("Float64", _is_number, float),
         ("boolean", _TRUTH.__contains__, _TRUTH.__getitem__),
     ):
         if known and all(map(fits, known)):
@@ -348,8 +356,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         UserError: there is no such file, or it holds something else; with the line and column.
     """
     path = Path(path)
+    csv.field_size_limit(LARGEST_RECORD)
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True) if text else [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a table: {error}.") from error
