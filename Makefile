@@ -1,0 +1,46 @@
+# Every target is a line that can be copied. Variables in capitals go behind it: make sweep EXPERIMENT=lr_search
+PYTHON ?= python3
+EXPERIMENT ?= quickstart
+DIR ?= outputs/$(EXPERIMENT)
+JOBS ?=
+ARGS ?=
+TORCH ?=
+BIN := .venv/bin
+# PyTorch's own index holds a small build without CUDA; the plain registry always works.
+BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep train report test lint clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  EXPERIMENT=$(EXPERIMENT) (see experiments/)  JOBS=2 (workers)  ARGS=\"lr=1e-2 epochs=20\"  DIR=$(DIR)  PYTHON=$(PYTHON)  TORCH=cpu"
+
+sweep: .venv/.installed ## run a study, or go on with it: EXPERIMENT=quickstart JOBS= ARGS=
+	@$(BIN)/headstart -m experiments=$(EXPERIMENT) $(if $(JOBS),jobs=$(JOBS)) $(ARGS)
+
+train: .venv/.installed ## one run: ARGS="model=resnet18 lr=1e-3"
+	@$(BIN)/headstart $(ARGS)
+
+report: .venv/.installed ## collate a folder of runs into tables again: DIR=outputs/quickstart
+	@$(BIN)/headstart-report $(DIR)
+
+test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.installed ## style and formatting
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean: ## remove the environment and caches, never outputs/
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './outputs/*' -prune -exec rm -rf {} +
+
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("headstart needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
+	@echo "Setting up .venv (once; PyTorch is large: about 5 GB with CUDA, seconds to minutes by the network)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==$(shell sed -n "s/^uv==//p" constraints.txt)' 2>/dev/null || \
+		{ echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) -c constraints.txt -e '.[dev,dashboard]'
+	@touch $@

@@ -1,0 +1,193 @@
+"""From Hydra overrides to arms: what is fixed, what is searched inside each arm, and what makes an arm of its own."""
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from headstart.config import decades
+from headstart.errors import UserError
+from headstart.records import valid_name
+from headstart.study import Arm
+
+
+@dataclass
+class Typed:
+    """The command line of a sweep, sorted by what each override means."""
+
+    fixed: list[str] = field(default_factory=list)
+    space: dict[str, BaseDistribution] = field(default_factory=dict)
+    axes: list[Override] = field(default_factory=list)  # comma lists that become arms
+
+
+def key_of(override: str) -> str:
+    """`data.train_size` of `+data.train_size=500`."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def replace_overrides(first: list[str], second: list[str]) -> list[str]:
+    """Both lists, without those of the first whose key the second sets too (Hydra refuses a group given twice)."""
+    keys = {key_of(o) for o in second}
+    return [o for o in first if key_of(o) not in keys] + second
+
+
+def sort_arguments(arguments: list[str], params: dict[str, Any]) -> Typed:
+    """Sort the sweep's arguments; params: the configured search space, key to Hydra sweep syntax.
+
+    A list for a key in params narrows the search; any other list is an axis of arms; ranges and intervals are searched.
+    Raises UserError for lists of seeds.
+    """
+    typed = Typed(space=space_of(params))
+    for override in OverridesParser.create().parse_overrides(arguments):
+        key = override.get_key_element().lstrip("+~")
+        if not override.is_sweep_override():
+            typed.fixed.append(override.input_line)
+            typed.space.pop(key, None)
+        elif key in ("seed", "split_seed"):
+            raise UserError(
+                f"{override.input_line}: seeds are not searched over; confirm_seeds=5 repeats the best setting"
+            )
+        elif isinstance(override.value(), ChoiceSweep) and key not in params:
+            typed.axes.append(override)
+        else:
+            typed.space[key] = distribution_of(override)
+    return typed
+
+
+def space_of(params: dict[str, Any]) -> dict[str, BaseDistribution]:
+    """Optuna distributions of a mapping from key to Hydra's sweep syntax; a plain value is a space of one."""
+    overrides = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in params.items()])
+    return {o.get_key_element(): distribution_of(o) for o in overrides}
+
+
+def distribution_of(override: Override) -> BaseDistribution:
+    """The Optuna distribution of a sweep override, numbers in choices as numbers."""
+    found = create_optuna_distribution_from_override(override)
+    if not isinstance(found, BaseDistribution):
+        return CategoricalDistribution([_number(found)])
+    if isinstance(found, CategoricalDistribution):
+        return CategoricalDistribution([_number(c) for c in found.choices])
+    return found
+
+
+def _number(choice: Any) -> Any:
+    """Hydra hands choices over as text; numbers become numbers again, so that tables and first points compare."""
+    if isinstance(choice, str):
+        for kind in (int, float):
+            try:
+                return kind(choice)
+            except ValueError:
+                pass
+    return choice
+
+
+def build_arms(configured: Any, typed: Typed, first_points: Any, fallback: str) -> list[Arm]:
+    """The arms of a sweep: as configured, times the command line's axes; one arm called `fallback` without either.
+
+    configured: mapping of arm name to overrides (short form) or to {overrides, params, first_points}, or None.
+    first_points: "decades", a list of points, or None. Raises UserError for malformed arms.
+    """
+    arms = [_configured_arm(name, value, typed, first_points) for name, value in (configured or {}).items()]
+    if not arms:
+        arms = [Arm(fallback if not typed.axes else "", [], typed.space, points(first_points, typed.space))]
+    arms = [_crossed(arm, cells) for arm in arms for cells in itertools.product(*map(_cells, typed.axes))]
+    for arm in arms:
+        valid_name(arm.name)
+        clash = [o for o in typed.fixed if key_of(o) in {key_of(x) for x in arm.overrides}]
+        if clash:
+            raise UserError(
+                f"{clash[0]}: arm {arm.name} sets {key_of(clash[0])} itself; leave it out, or choose another study"
+            )
+    if len({a.name for a in arms}) < len(arms):
+        raise UserError(f"arms share a name: {', '.join(a.name for a in arms)}")
+    return arms
+
+
+def _configured_arm(name: str, value: Any, typed: Typed, first_points: Any) -> Arm:
+    long = {"overrides": value} if isinstance(value, list) else dict(value or {})
+    unknown = set(long) - {"overrides", "params", "first_points"}
+    if unknown or not isinstance(long.get("overrides"), list):
+        raise UserError(f'arm {name}: got {value}; expected ["model=cnn"] or {{overrides: [...], params: {{...}}}}')
+    space = space_of(long["params"]) if "params" in long else dict(typed.space)
+    own_points = long.get("first_points", [] if "params" in long else first_points)
+    for override in long["overrides"]:
+        space.pop(key_of(override), None)
+    return Arm(str(name), [str(o) for o in long["overrides"]], space, points(own_points, space))
+
+
+def _cells(axis: Override) -> list[tuple[str, str]]:
+    """(part of the arm's name, override) for each value of a comma list."""
+    key = axis.get_key_element()
+    values = [str(v) for v in axis.sweep_iterator()]
+    short = key.rpartition(".")[2]
+    named = [v if "." not in key and not _is_number(v) else f"{short}-{v}" for v in values]
+    return [
+        (re.sub(r"[^A-Za-z0-9._-]+", "-", n).strip("-._"), f"{key}={v}") for n, v in zip(named, values, strict=True)
+    ]
+
+
+def _is_number(text: str) -> bool:
+    return not isinstance(_number(text), str)
+
+
+def _crossed(arm: Arm, cells: tuple[tuple[str, str], ...]) -> Arm:
+    name = "-".join([n for n in (arm.name,) if n] + [n for n, _ in cells])
+    return Arm(name, replace_overrides(arm.overrides, [o for _, o in cells]), arm.space, arm.first_points)
+
+
+def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """The points tried first: `decades` are the powers of 10 within the learning rate's range, or its own choices."""
+    if first_points == "decades":
+        rate = space.get("lr")
+        if isinstance(rate, FloatDistribution):
+            return [{"lr": v} for v in decades(rate.low, rate.high)]
+        return []
+    listed = [
+        {k: float(v) if isinstance(v, int) and not _is_int(space.get(k)) else v for k, v in p.items()}
+        for p in first_points or []
+    ]
+    for point in listed:
+        wrong = [k for k, v in point.items() if k not in space or not space[k]._contains(space[k].to_internal_repr(v))]
+        if wrong:
+            raise UserError(
+                f"first point {point}: {wrong[0]} is not in the search space ({', '.join(space) or 'empty'})"
+            )
+    return listed
+
+
+def _is_int(distribution: BaseDistribution | None) -> bool:
+    return isinstance(distribution, (IntDistribution, CategoricalDistribution))
+
+
+def grid(space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """Every point of a discrete space, first key slowest. Raises UserError for a range without steps."""
+    axes = []
+    for key, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            axes.append([(key, c) for c in distribution.choices])
+        elif getattr(distribution, "step", None) and not distribution.log:
+            count = round((distribution.high - distribution.low) / distribution.step)
+            axes.append([(key, distribution.low + i * distribution.step) for i in range(count + 1)])
+        else:
+            raise UserError(
+                f"a grid needs discrete values, but {key} is a range; write {key}=choice(1e-3,1e-2) or another search="
+            )
+    return [dict(cells) for cells in itertools.product(*axes)]
+
+
+def linear_learning_rate(space: dict[str, BaseDistribution]) -> str | None:
+    """A warning when a learning rate is swept linearly over more than a decade: most trials would land in the top one."""
+    for key, d in space.items():
+        if (
+            key.rpartition(".")[2] == "lr"
+            and isinstance(d, FloatDistribution)
+            and not d.log
+            and d.high > 10 * max(d.low, 1e-12)
+        ):
+            return f"{key} is swept linearly from {d.low:g} to {d.high:g}; write {key}='tag(log, interval({d.low:g}, {d.high:g}))'"
+    return None

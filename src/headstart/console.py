@@ -1,0 +1,155 @@
+"""What a person sees while a run trains and when it has ended: a progress bar on a terminal, plain lines elsewhere."""
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+class Lines:
+    """Watcher that logs one plain line per epoch: for files, pipes and clusters."""
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+        self.begin = time.monotonic()
+        self.first: int | None = None
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
+        """Nothing between epochs."""
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Log the row with an estimate of the time left."""
+        self.first = self.first or row["epoch"]
+        each = (time.monotonic() - self.begin) / (row["epoch"] - self.first + 1)
+        left = time.strftime("%H:%M:%S", time.gmtime(each * (self.epochs - row["epoch"])))
+        log.info(
+            "epoch %d/%d  loss %.4f  train %.2f %%  validation %.2f %%  %s images/s  %s left",
+            row["epoch"], self.epochs, row["train_loss"], row["train_accuracy"], row["val_accuracy"],
+            f"{row['images_per_second']:,.0f}", left,
+        )  # fmt: skip
+
+
+class Bar(Lines):
+    """Watcher that draws one bar for the run, with loss, validation accuracy, images/s and time left, on stderr."""
+
+    def __init__(self, epochs: int, title: str):
+        super().__init__(epochs)
+        self.accuracy = 0.0
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            TextColumn("loss {task.fields[loss]:.3f}  validation {task.fields[accuracy]:.2f} %"),
+            TextColumn("{task.fields[rate]:,.0f} images/s"), TimeRemainingColumn(), console=Console(stderr=True),
+        )  # fmt: skip
+        self.task = self.progress.add_task(title, total=epochs, epoch=1, loss=float("nan"), accuracy=0.0, rate=0.0)
+
+    def __enter__(self) -> "Bar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
+        """Move the bar within an epoch."""
+        self.progress.update(self.task, completed=epoch - 1 + done, epoch=epoch, loss=loss, rate=images_per_second)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Move the bar to the end of an epoch."""
+        self.progress.update(
+            self.task, completed=row["epoch"], epoch=row["epoch"], loss=row["train_loss"],
+            accuracy=row["val_accuracy"], rate=row["images_per_second"],
+        )  # fmt: skip
+
+
+def watcher(epochs: int, title: str, bar: bool = True) -> Lines:
+    """A bar on a terminal, lines elsewhere; use it as a context manager."""
+    return Bar(epochs, title) if bar and Console(stderr=True).is_terminal else Lines(epochs)
+
+
+def run_summary(result: dict[str, Any]) -> Table:
+    """The end of a single run as a table of what was measured."""
+    table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
+    rows = [
+        ("state", result["state"] + (f" ({result['reason']})" if result.get("reason") else "")),
+        ("validation accuracy", percent(result.get("val_accuracy")) + f"  (best epoch {result.get('best_epoch')})"),
+        ("test accuracy", percent(result.get("test_accuracy"))),
+        (
+            "test precision / recall / F1",
+            " / ".join(percent(result.get(f"test_{k}_macro")) for k in ("precision", "recall", "f1")),
+        ),
+        ("training", f"{result.get('seconds_train') or 0:.1f} s, {result.get('images_per_second') or 0:,.0f} images/s"),
+        ("parameters", f"{result['parameters']:,} ({result['parameters_trainable']:,} trainable)"),
+        ("on", f"{result['device']}, {result['threads']} threads, {result['precision']}"),
+    ]
+    if not result.get("test_reads"):
+        rows = [r for r in rows if not r[0].startswith("test")] + [("test split", "not read")]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def percent(value: float | None) -> str:
+    """`81.23 %`, or a dash where there is no value."""
+    return "-" if value is None else f"{value:.2f} %"
+
+
+def print_run(result: dict[str, Any], run_dir: Path) -> None:
+    """Print the end of a single run to stdout; the last line is where it was written."""
+    console = Console()
+    console.print(run_summary(result))
+    print(run_dir)
+
+
+def print_tables(trials: "pd.DataFrame", written: list[Path]) -> None:
+    """Print what was collated, best validation accuracy first, and the paths of the CSV files."""
+    table = Table(title=f"{len(trials)} runs", title_justify="left")
+    columns = [
+        "arm",
+        "phase",
+        "number",
+        "state",
+        "lr",
+        "seed",
+        "epochs_run",
+        "val_accuracy",
+        "test_accuracy",
+        "seconds_train",
+    ]
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("arm", "phase", "state") else "right")
+    for row in trials.sort_values("val_accuracy", ascending=False).head(20)[columns].itertuples(index=False):
+        table.add_row(*("" if value is None or value != value else _cell(value) for value in map(_plain, row)))
+    Console(width=None if Console().is_terminal else 120).print(table)
+    if len(trials) > 20:
+        print(f"... and {len(trials) - 20} more in the table")
+    print(*written, sep="\n")
+
+
+def print_study(folder: Path) -> None:
+    """Print the end of a study: its arms, the verdict, and what was written."""
+    from headstart import tables
+
+    print_tables(tables.trials(folder), tables.write_tables(folder))
+
+
+def _plain(value: Any) -> Any:
+    return None if str(value) == "<NA>" else value
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,105 @@
+"""What a person sees of a sweep: the plan, one status line while it runs, the end."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from headstart.study import Claim, Study
+
+SECONDS_BETWEEN_LINES = 20  # where the status can't be redrawn in place
+
+
+class SweepStatus:
+    """Plan, status line and end of a study, on stderr; nothing at all in a worker that another process reports for."""
+
+    def __init__(self, study: "Study", jobs: int, quiet: bool):
+        self.study, self.jobs, self.quiet = study, jobs, quiet
+        self.console = Console(stderr=True)
+        self.live: Live | None = None
+        self.printed = self.began = time.monotonic()
+        self.seconds: list[float] = []
+        self.started: dict[Path, float] = {}
+
+    def plan(self, cfg: "DictConfig", question: str | None, notes: Sequence[str]) -> None:
+        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already."""
+        if self.quiet:
+            return
+        study = self.study
+        done, total = self.counts()
+        names = ", ".join(a.name for a in study.arms)
+        lines = [question] if question else []
+        lines += [
+            f"study {study.name}: {len(study.arms)} {'arm' if len(study.arms) == 1 else 'arms'} ({names})",
+            f"  {study.total()} trials an arm, up to {cfg.epochs} epochs each, then {study.confirm_seeds} confirmation "
+            f"seeds of each arm's best; {done} of {total} runs exist",
+            f"  device {cfg.device}, {cfg.threads or 'all'} threads over {self.jobs} job{'s' * (self.jobs > 1)}, "
+            f"precision {cfg.precision}; writes {study.folder}",
+        ]
+        print("\n".join([*lines, *(f"  {n}" for n in notes)]), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "SweepStatus":
+        if self.console.is_terminal and not self.quiet:
+            self.live = Live(
+                console=self.console, get_renderable=lambda: Text(self.line()), refresh_per_second=1, transient=True
+            )
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def begin(self, claim: "Claim") -> None:
+        """A run starts."""
+        self.started[claim.run_dir] = time.monotonic()
+
+    def end(self, claim: "Claim", state: str) -> None:
+        """A run ended."""
+        self.seconds.append(time.monotonic() - self.started.pop(claim.run_dir))
+        self.show()
+
+    def show(self) -> None:
+        """Print the status line where it can't be redrawn, now and then."""
+        now = time.monotonic()
+        if not self.quiet and self.live is None and now - self.printed > SECONDS_BETWEEN_LINES:
+            self.printed = now
+            print(self.line(), file=sys.stderr, flush=True)
+
+    def counts(self) -> tuple[int, int]:
+        """(runs that ended, runs in all), search trials and confirmations together."""
+        study = self.study
+        ended = sum(t.state.is_finished() for a in study.arms for t in study.trials(a.name))
+        confirmed = sum(done for *_, done in study.confirmations())
+        return ended + confirmed, len(study.arms) * (study.total() + study.confirm_seeds)
+
+    def line(self) -> str:
+        """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
+        study = self.study
+        done, total = self.counts()
+        trials = [t for a in study.arms for t in study.trials(a.name)]
+        pruned, failed = (sum(t.state.name == s for t in trials) for s in ("PRUNED", "FAIL"))
+        best = [(a.name, study.best(a.name)) for a in study.arms]
+        shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
+        return (
+            f"{done}/{total} runs done, {pruned} pruned, {failed} failed, {max(0, total - done)} left"
+            f"{self._time_left(total - done)}; best: {shown or 'none yet'}"
+        )
+
+    def _time_left(self, runs: int) -> str:
+        if not self.seconds or runs <= 0:
+            return ""
+        each = sum(self.seconds) / len(self.seconds)
+        return ", about " + time.strftime("%H:%M:%S", time.gmtime(each * runs / self.jobs))
+
+
+def _params(params: dict[str, Any]) -> str:
+    return "(" + ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()) + ")"

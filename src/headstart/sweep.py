@@ -1,0 +1,372 @@
+"""A sweep from its configuration to a finished study: compose the arms, launch what the study hands out, report."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.samplers import BaseSampler
+
+from headstart import config as schema
+from headstart import current, records
+from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments
+from headstart.errors import UserError
+from headstart.progress import SweepStatus
+from headstart.study import WAIT, Arm, Claim, Reporter, Study, check_fingerprint
+
+WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
+SECONDS_BETWEEN_CLAIMS = 0.3
+SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
+
+
+class Sweep:
+    """One process's part in a study."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        context: HydraContext,
+        task: TaskFunction,
+        config: DictConfig,
+        arguments: list[str],
+    ):
+        self.settings, self.context, self.task, self.config = settings, context, task, config
+        self.parent = int(os.environ.get(WORKER, 0))
+        self._refuse_what_cannot_work()
+        params = {str(k): v for k, v in (settings["params"] or {}).items()}
+        self.typed = sort_arguments(arguments, params)
+        choices = config.hydra.runtime.choices
+        configured = OmegaConf.to_container(OmegaConf.create(settings["arms"])) if settings["arms"] else None
+        self.arms = build_arms(configured, self.typed, _plain(settings["first_points"]), str(choices["model"]))
+        self.is_grid = str((settings["sampler"] or {}).get("_target_", "")).endswith(".GridSampler")
+        self._shape_search()
+        fingerprint = self._fingerprint()
+        self.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
+        with open_dict(config):
+            config.name = self.name
+        self.folder = Path(config.hydra.sweep.dir)
+        self.fingerprint = fingerprint
+
+    def _refuse_what_cannot_work(self) -> None:
+        settings, launcher = self.settings, str(self.config.hydra.runtime.choices["hydra/launcher"])
+        if "test" in settings["objective"]:
+            raise UserError(
+                f"hydra.sweeper.objective={settings['objective']}: the test split never chooses; use val_accuracy"
+            )
+        if settings["objective"] != "val_accuracy" or str(settings["direction"]).rpartition(".")[2] != "maximize":
+            raise UserError("arms are compared by val_accuracy, maximised; hydra/sweeper=optuna takes other objectives")
+        if settings["custom_search_space"]:
+            raise UserError(
+                "hydra.sweeper.custom_search_space is not supported by arms; write params or first_points per arm"
+            )
+        if settings["n_jobs"] > 1 and launcher == "basic":
+            raise UserError(
+                f"hydra.sweeper.n_jobs={settings['n_jobs']} needs a launcher whose jobs are processes (hydra/launcher=joblib); "
+                f"for this machine use jobs={settings['n_jobs']}"
+            )
+
+    def _shape_search(self) -> None:
+        """Turn a grid into points tried in order, and leave out of the budget what a small space doesn't have."""
+        for arm in self.arms:
+            if self.is_grid:
+                arm.first_points = grid(arm.space)
+            if warning := linear_learning_rate(arm.space):
+                print(f"warning: {warning}", file=sys.stderr)
+        self.n_trials = self.settings["n_trials"]
+        if self.is_grid:
+            self.n_trials = min(self.n_trials, *(len(a.first_points) for a in self.arms))
+        if not any(arm.space for arm in self.arms):
+            self.n_trials = 1  # nothing to search: one trial per arm
+
+    # ---- composition and fingerprint
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        return self.context.config_loader.load_sweep_config(self.config, overrides)
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What an existing study must agree with; composing every arm also finds its mistakes before anything runs."""
+        common = dict(
+            protocol=PROTOCOL_VERSION, objective=self.settings["objective"], sampler=_plain(self.settings["sampler"]),
+            pruner=_plain(self.settings["pruner"]), source=_plain(self.settings["source"]),
+        )  # fmt: skip
+        arms = {}
+        for arm in self.arms:
+            cfg = self._compose(replace_overrides(self.typed.fixed, arm.overrides))
+            schema.check(cfg)
+            content = OmegaConf.to_container(schema.without_hydra(cfg), resolve=True)
+            flat = {
+                k: v
+                for k, v in _flatten(content)
+                if k.partition(".")[0] not in schema.DESCRIBING | {"threads"}
+                and k not in ("data.root", "data.cache", "data.download")
+                and k not in arm.space
+                and not (k == "optimizer.lr" and "lr" in arm.space)
+            }
+            space = {k: repr(d) for k, d in arm.space.items()}
+            arms[arm.name] = flat | {"search space": space, "first points": arm.first_points}
+        return dict(common=common, arms=arms)
+
+    # ---- running
+
+    def run(self) -> None:
+        """Show the plan, run what is missing, report."""
+        if not self.config.dry_run:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            check_fingerprint(self.folder, self.fingerprint | self._remembered())
+        self.study = self._open_study()
+        jobs = max(self.config.jobs, self.settings["n_jobs"])
+        self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
+        self.status.plan(self.config, self._question(), self._plan_notes())
+        if self.config.dry_run:
+            return
+        workers = self._start_workers()
+        try:
+            with self.status:
+                self._work()
+            for worker in workers:
+                worker.wait()
+        except BaseException:
+            _stop(workers)
+            raise
+        if not self.parent:
+            from headstart import console
+
+            console.print_study(self.folder)
+
+    def _remembered(self) -> dict[str, Any]:
+        """What the report wants to know of a study beyond its runs."""
+        study = self.config.hydra.runtime.choices.get("experiments")
+        overrides = [o for o in self.config.hydra.overrides.task if not o.startswith("name=")]
+        words = ["headstart", "-m", *overrides, f"name={self.name}"]
+        return dict(
+            name=self.name, experiment=study, command=" ".join(words), n_trials=self.n_trials,
+            confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, arm_order=[a.name for a in self.arms],
+            spaces={a.name: {k: _bounds(d) for k, d in a.space.items()} for a in self.arms},
+            unpruned=self.settings["pruner"] is None, sampler=str(self.config.hydra.runtime.choices.get("search")),
+        )  # fmt: skip
+
+    def _question(self) -> str | None:
+        """The first comment of the experiment's file: what the study asks."""
+        chosen = self.config.hydra.runtime.choices.get("experiments")
+        if not chosen:
+            return None
+        lines = (schema.experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
+        return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
+
+    def _plan_notes(self) -> list[str]:
+        notes = []
+        if self.is_grid and self.n_trials < self.settings["n_trials"]:
+            notes.append(
+                f"the grid has {self.n_trials} points: that many trials an arm, not {self.settings['n_trials']}"
+            )
+        return notes
+
+    def _open_study(self) -> Study:
+        url = self.config.hydra.sweeper.storage  # resolved here: an unnamed study has its name by now
+        if self.config.dry_run and not (self.folder / "study.json").exists():
+            url = "sqlite://"  # in memory: a plan leaves nothing behind
+        return Study(
+            name=self.name, folder=self.folder, url=url, arms=self.arms, n_trials=self.n_trials,
+            confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, make_sampler=self._make_sampler,
+            pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]), keep=self.config.keep,
+            extend_at_edge=self.settings["extend_at_edge"], retry_failed=self.settings["retry_failed"],
+        )  # fmt: skip
+
+    def _make_sampler(self, seed: int) -> BaseSampler:
+        node = dict(_plain(self.settings["sampler"]))
+        if self.is_grid:
+            return instantiate(
+                {"_target_": "optuna.samplers.RandomSampler", "seed": seed}, _execution_whitelist_=SAMPLERS
+            )
+        return instantiate(node | {"seed": seed}, _execution_whitelist_=SAMPLERS, _convert_="all")
+
+    def _work(self) -> None:
+        """Run claims until nothing is left, in `n_jobs` threads that wait for nobody."""
+        self.launcher = Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=StudyTask(self.task)
+        )
+        self.failures, self.failed = 0, None
+        if self.settings["n_jobs"] == 1:
+            return self._one_after_another()
+        threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(self.settings["n_jobs"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():  # a plain join would not let a signal through
+                thread.join(0.5)
+        if self.failed is not None:
+            raise self.failed
+
+    def _guarded(self) -> None:
+        try:
+            self._one_after_another()
+        except BaseException as error:
+            self.failed = self.failed or error
+
+    def _one_after_another(self) -> None:
+        while self.failed is None:
+            if current.stop or (self.parent and os.getppid() != self.parent):
+                raise SystemExit(143)
+            claim = self.study.claim()
+            if claim is None:
+                return
+            if claim == WAIT:
+                self.status.show()
+                time.sleep(SECONDS_BETWEEN_CLAIMS)
+                continue
+            self._run(claim)
+
+    def _run(self, claim: Claim) -> None:
+        self.status.begin(claim)
+        try:
+            returned = self.launcher.launch([self._overrides(claim)], initial_job_idx=claim.number or 0)[0]
+            error = returned._return_value if returned.status == JobStatus.FAILED else None
+        except Exception as died:  # a worker of the launcher was killed: the study decides what becomes of the trial
+            returned, error = JobReturn(), died
+        try:
+            state = self.study.settle(claim)
+        finally:
+            claim.release()
+        self.status.end(claim, state)
+        self._count_failures(claim, state, error)
+
+    def _count_failures(self, claim: Claim, state: str, error: Any) -> None:
+        self.failures = self.failures + 1 if state == "FAILED" else 0
+        if isinstance(error, UserError) and claim.kind == "source":
+            raise error
+        if self.failures >= self.settings["max_consecutive_failures"]:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"{self.failures} runs in a row failed, the last one with: {reason}\nits log: {claim.run_dir / 'log'}\n"
+                "mend the cause, then run the same command with hydra.sweeper.retry_failed=true"
+            )
+
+    def _overrides(self, claim: Claim) -> list[str]:
+        """The job's overrides: what was typed, the arm's, the trial's, and where it belongs."""
+        subdir = claim.run_dir.relative_to(self.folder)
+        own = [f"name={self.name}", f"arm={claim.arm}", f"phase={claim.kind}"]
+        own += [f"{k}={schema.override_value(v)}" for k, v in claim.params.items()]
+        if claim.seed is not None:
+            own.append(f"seed={claim.seed}")
+        own += [f"hydra.sweep.subdir={subdir}", "hydra.job_logging.root.handlers=[file]"]
+        middle = (
+            _plain(self.settings["source"])["overrides"] if claim.kind == "source" else self._arm(claim.arm).overrides
+        )
+        source = schema.override_value(str((self.study.source_dir / "best.safetensors").absolute()))
+        middle = [f"model.weights={source}" if o == "model.weights=source" else o for o in middle]
+        return replace_overrides(replace_overrides(self.typed.fixed, middle), own)
+
+    def _arm(self, name: str) -> Arm:
+        return next(a for a in self.arms if a.name == name)
+
+    # ---- workers on this machine
+
+    def _start_workers(self) -> list[subprocess.Popen]:
+        """`jobs` - 1 more processes of the same command; this one reports for all. On GPUs each gets its own."""
+        if self.parent or self.config.jobs == 1:
+            return []
+        typed = [o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode=")]
+        words = [*typed, *replace_overrides(list(self.config.hydra.overrides.task), [f"name={self.name}"])]
+        command = [sys.executable, "-c", "from headstart.cli import main; main()", "-m", *words]
+        workers = []
+        gpus = visible_gpus()
+        for index in range(1, self.config.jobs):
+            environment = os.environ | {WORKER: str(os.getpid())}
+            if gpus:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+            with open(self.folder / f"worker-{index}.log", "ab") as out:
+                workers.append(
+                    subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+                )
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
+        return workers
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES allows, else every GPU that the driver lists; found without starting CUDA."""
+    if (allowed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [g for g in allowed.split(",") if g]
+    return sorted((p.name for p in Path("/proc/driver/nvidia/gpus").glob("*")), key=str) and [
+        str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))
+    ]
+
+
+def _stop(workers: list[subprocess.Popen]) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    for worker in workers:
+        try:
+            worker.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+
+
+class StudyTask:
+    """The task function as a job runs it: tells the study its own outcome, so that nothing depends on the sweeper's life."""
+
+    def __init__(self, task: TaskFunction):
+        self.task = task
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run one job of the study; search trials report and tell, confirmations only know their trial."""
+        if cfg.phase == "source":
+            return self.task(cfg)
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        with records.lock_run(run_dir):
+            # The storage's URL is read from the job's own configuration: pickled with the task it could leak a password.
+            sweeper = HydraConfig.get().sweeper
+            reporter = Reporter(
+                f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num, make_pruner(_plain(sweeper.pruner)),
+                reports=cfg.phase == "search",
+            )  # fmt: skip
+            current.trial = reporter
+            try:
+                returned = self.task(cfg)
+                reporter.tell(run_dir, returned)
+                return returned
+            except Exception as error:
+                reporter.tell_failed(error)
+                raise
+            finally:
+                current.trial = None
+
+
+def make_pruner(node: dict[str, Any] | None) -> Any:
+    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna."""
+    from optuna.pruners import NopPruner
+
+    if node is None:
+        return NopPruner()
+    return instantiate(node, _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
+
+
+PROTOCOL_VERSION = 1  # raise it when a change to the rules makes old and new trials incomparable
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [pair for k, v in value.items() for pair in _flatten(v, f"{prefix}.{k}" if prefix else str(k))]
+    return [(prefix, value)]
+
+
+def _bounds(distribution: Any) -> dict[str, Any]:
+    return {k: v for k, v in vars(distribution).items() if k in ("low", "high", "log", "step", "choices")}

@@ -1,0 +1,324 @@
+"""The epoch loop: one network, one data set in memory, no DataLoader; checkpoints that resume to identical bytes."""
+
+import io
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from headstart import current, records
+from headstart.augmentation import normalise
+from headstart.data import Dataset, Split
+from headstart.errors import UserError
+from headstart.models import Model, parameter_groups, set_trainable
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 500
+SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
+
+
+# ---- schedules: share of training done, 0 to 1, to the factor on the learning rate. Stateless, so a resumed run and a
+# parameter group that joins later need nothing restored.
+
+
+def constant(progress: float) -> float:
+    """Keep the learning rate as it is."""
+    return 1.0
+
+
+def cosine(progress: float, warmup: float = 0.0) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017), after a linear rise over the first `warmup` share."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def onecycle(progress: float, warmup: float = 0.3, start: float = 0.04, end: float = 4e-6) -> float:
+    """Cosine up from `start` to 1 over the `warmup` share, cosine down to `end` (Smith 2018), as torch's OneCycleLR."""
+    low, high, share = (
+        (start, 1.0, progress / warmup) if progress < warmup else (end, 1.0, (1 - progress) / (1 - warmup))
+    )
+    return high + (low - high) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+# ---- settings and outcome
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about training that is not the network, the data, the optimizer or the augmentation."""
+
+    epochs: int
+    batch_size: int
+    seed: int
+    device: torch.device
+    precision: str  # "fp32" or "bf16"
+    image_size: int  # pixels
+    mean: tuple[float, ...]  # of the inputs, in 0..1
+    std: tuple[float, ...]
+    label_smoothing: float = 0.0
+    clip_grad_norm: float | None = None
+    patience: int | None = None
+
+
+@dataclass
+class Outcome:
+    """How training ended, and the best epoch's network (loaded into `model.network`)."""
+
+    state: str  # COMPLETE, PRUNED or DIVERGED
+    reason: str = ""
+    epochs_run: int = 0
+    best_epoch: int | None = None
+    val_accuracy: float | None = None  # percent, of the best epoch
+    val_loss: float | None = None
+    seconds_train: float = 0.0  # training steps only: no evaluation, no loading
+    images: int = 0
+
+
+class Watcher(Protocol):
+    """What looks on while a run trains: a progress bar, a study that may prune."""
+
+    def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
+        """Called about twice a second; done: share of this epoch, 0 to 1."""
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Called after each epoch with its row of epochs.csv."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, otherwise the CPU. Raises UserError for a device this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise UserError(
+            f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices here; use device=cpu or auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device=mps: this machine has no Apple GPU; use device=cpu or device=auto")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 autocast where the processor multiplies bf16 natively, fp32 elsewhere."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+# ---- the loop
+
+
+@dataclass
+class Trainer:
+    """One run in progress. `fit` is the way in."""
+
+    model: Model
+    data: Dataset
+    settings: Settings
+    optimizer_factory: Callable[..., torch.optim.Optimizer]
+    schedule: Callable[[float], float]
+    augment: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+    run_dir: Path
+    watcher: Watcher
+    identity: str  # config hash: a checkpoint of another configuration is refused
+    lr: float
+    epoch: int = 0
+    best: dict[str, Any] = field(default_factory=dict)  # epoch, val_accuracy, val_loss, network
+    seconds: float = 0.0
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        device = self.settings.device
+        self.network = self.model.network.to(device, memory_format=torch.channels_last)
+        set_trainable(self.model, 1)
+        self.optimizer = self.optimizer_factory(parameter_groups(self.model, self.lr))
+        self.train = Split(
+            *(t.to(device) for t in (self.data.train.images, self.data.train.labels, self.data.train.indices))
+        )
+        self.steps_per_epoch = len(list(self._starts()))
+
+    def run(self) -> Outcome:
+        """Train from where the last checkpoint stands, or from the start, to the end."""
+        row = self._resume()
+        outcome = self._after(row) if row else None
+        while outcome is None and self.epoch < self.settings.epochs:
+            row = self._one_epoch(self.epoch + 1)
+            if row is None:
+                outcome = Outcome("DIVERGED", f"loss became NaN or infinite in epoch {self.epoch + 1}")
+            else:
+                self._keep(row)
+                outcome = self._after(row)
+        return self._finish(outcome or Outcome("COMPLETE"))
+
+    def _after(self, row: dict[str, Any]) -> Outcome | None:
+        """Announce an epoch and say whether the run ends with it; after a resume that of the last epoch again, whose
+        announcement the kill may have prevented."""
+        self.watcher.epoch(row)
+        pruned = current.report(row["val_accuracy"], row["epoch"])
+        if pruned and self.epoch < self.settings.epochs:
+            return Outcome("PRUNED", pruned)
+        patience = self.settings.patience
+        if patience is not None and self.epoch - self.best["epoch"] >= patience:
+            return Outcome("COMPLETE", f"no better validation accuracy for {patience} epochs")
+        return None
+
+    def _finish(self, outcome: Outcome) -> Outcome:
+        outcome.epochs_run, outcome.seconds_train, outcome.images = self.epoch, self.seconds, self.images
+        if self.best:
+            outcome.best_epoch = self.best["epoch"]
+            outcome.val_accuracy, outcome.val_loss = self.best["val_accuracy"], self.best["val_loss"]
+            self.network.load_state_dict(self.best["network"])
+        return outcome
+
+    def _starts(self) -> Iterator[int]:
+        """First position of each batch; a last batch of one image is left out, batch norm cannot train on it."""
+        n, size = len(self.data.train.labels), self.settings.batch_size
+        return (s for s in range(0, n, size) if n - s > 1 or n == 1)
+
+    def _generator(self, epoch: int, stream: int) -> torch.Generator:
+        """One stream each for order and augmentation, from seed and epoch alone: equal in every arm, and after a resume."""
+        return torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch * 101 + stream)
+
+    def _one_epoch(self, epoch: int) -> dict[str, Any] | None:
+        """Train and validate one epoch and return its row, or None when the loss was not finite."""
+        settings, device = self.settings, self.settings.device
+        self.network.train()
+        if set_trainable(self.model, epoch):
+            self._admit_parameters()
+        order = torch.randperm(len(self.train.labels), generator=self._generator(epoch, 0)).to(device)
+        augmentation_stream = self._generator(epoch, 1)
+        totals = torch.zeros(2, device=device, dtype=torch.float64)  # sum of losses, number of hits
+        seen, begin = 0, time.monotonic()
+        looked = begin
+        for number, start in enumerate(self._starts()):
+            rate = self._set_rate((epoch - 1) * self.steps_per_epoch + number)
+            picked = order[start : start + settings.batch_size]
+            totals += self._step(self.train.images[picked], self.train.labels[picked], augmentation_stream)
+            seen += len(picked)
+            if (now := time.monotonic()) - looked > SECONDS_BETWEEN_LOOKS:
+                loss = float(totals[0]) / seen
+                looked = now
+                if not math.isfinite(loss):
+                    break
+                self.watcher.step(epoch, seen / len(order), seen / (now - begin), loss)
+        loss, hits = totals.tolist()  # waits for the device
+        seconds = time.monotonic() - begin
+        self.seconds += seconds
+        self.images += seen
+        if not math.isfinite(loss):
+            return None
+        probabilities, val_loss = self.predict(self.data.val)
+        if not math.isfinite(val_loss):
+            return None
+        right = (probabilities.argmax(1) == self.data.val.labels).double().mean().item()
+        return dict(
+            epoch=epoch, steps=epoch * self.steps_per_epoch, images=self.images, lr=rate,
+            train_loss=loss / seen, train_accuracy=100 * hits / seen, val_loss=val_loss, val_accuracy=100 * right,
+            seconds_train=seconds, images_per_second=seen / seconds, seconds_total=self.seconds,
+        )  # fmt: skip
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """One optimizer step on a batch of uint8 images; returns (sum of losses, number of hits) on the device."""
+        settings = self.settings
+        images, targets = self.augment(images, labels, classes=len(self.data.classes), generator=generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            logits = self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+        loss.backward()
+        if settings.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_grad_norm)
+        self.optimizer.step()
+        hits = (logits.detach().argmax(1) == labels).sum()
+        return torch.stack([loss.detach().double() * len(labels), hits.double()])
+
+    def _autocast(self) -> Any:
+        if self.settings.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.settings.device.type, dtype=torch.bfloat16)
+
+    def _set_rate(self, step: int) -> float:
+        """Set every group's learning rate for this step (counted from 0) and return the first group's."""
+        factor = self.schedule(step / (self.steps_per_epoch * self.settings.epochs))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        return self.optimizer.param_groups[0]["lr"]
+
+    def _admit_parameters(self) -> None:
+        """Give the optimizer the parameters that were just unfrozen, as groups of their own."""
+        known = {id(p) for g in self.optimizer.param_groups for p in g["params"]}
+        for group in parameter_groups(self.model, self.lr):
+            group["params"] = [p for p in group["params"] if id(p) not in known]
+            if group["params"]:
+                self.optimizer.add_param_group(group)
+
+    @torch.inference_mode()
+    def predict(self, split: Split) -> tuple[torch.Tensor, float]:
+        """Return class probabilities float32 [N, K] on the CPU and the mean cross-entropy, in eval mode."""
+        settings = self.settings
+        self.network.eval()
+        chunks = []
+        for start in range(0, len(split.labels), EVALUATION_BATCH):
+            images = split.images[start : start + EVALUATION_BATCH].to(settings.device)
+            with self._autocast():
+                logits = self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
+            chunks.append(logits.float())
+        logits = torch.cat(chunks)
+        loss = functional.cross_entropy(logits, split.labels.to(settings.device))
+        return logits.softmax(1).cpu(), float(loss)
+
+    # ---- checkpoints
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        """Record an epoch that ended: its row first, then the checkpoint that makes it count."""
+        self.epoch = row["epoch"]
+        if not self.best or row["val_accuracy"] > self.best["val_accuracy"]:
+            state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self.best = dict(epoch=self.epoch, network=state, **{k: row[k] for k in ("val_accuracy", "val_loss")})
+        records.append_epoch(self.run_dir, row)
+        if self.epoch < self.settings.epochs:
+            records.write_checkpoint(self.run_dir / "last.ckpt", self._checkpoint())
+
+    def _checkpoint(self) -> bytes:
+        state = dict(
+            identity=self.identity, epoch=self.epoch, seconds=self.seconds, images=self.images,
+            network=self.network.state_dict(), optimizer=self.optimizer.state_dict(),
+            best=self.best, rng=torch.get_rng_state(),
+            cuda_rng=torch.cuda.get_rng_state(self.settings.device) if self.settings.device.type == "cuda" else None,
+        )  # fmt: skip
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    def _resume(self) -> dict[str, Any] | None:
+        """Load the last checkpoint, if there is one, and return its epoch's row."""
+        payload = records.read_checkpoint(self.run_dir)
+        if payload is None:
+            records.truncate_epochs(self.run_dir, 0)
+            return None
+        state = torch.load(io.BytesIO(payload), map_location=self.settings.device, weights_only=True)
+        if state["identity"] != self.identity:
+            raise UserError(f"{self.run_dir / 'last.ckpt'} belongs to another configuration; use a new run folder")
+        self.epoch, self.seconds, self.images, self.best = (state[k] for k in ("epoch", "seconds", "images", "best"))
+        records.truncate_epochs(self.run_dir, self.epoch)
+        if set_trainable(self.model, self.epoch):
+            self._admit_parameters()
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.settings.device)
+        log.info("going on after epoch %d of %d", self.epoch, self.settings.epochs)
+        return records.read_epochs(self.run_dir)[-1]

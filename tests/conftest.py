@@ -1,0 +1,42 @@
+"""What the tests share: the command line in a folder of its own, and tiny runs that end within a second or two."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = ["data=digits", "data.train_size=100", "epochs=2", "batch_size=32", "threads=1", "augmentation=none"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: make test ARGS=--slow"))
+
+
+@pytest.fixture
+def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """`headstart(*words)` runs the command in tmp_path as a process of its own, with warnings as errors where they are ours."""
+
+    def run(*words: str, timeout: float = 300, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", "from headstart.cli import main; main()", *words]
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | (environment or {})
+        return subprocess.run(
+            command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    return run
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content, to see that nothing was changed."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
