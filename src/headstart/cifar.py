@@ -28,22 +28,11 @@ def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[st
 
 def _fetch_missing(source: type, root: Path, download: bool) -> None:
     """Put the missing files of a CIFAR data set into place. Raises UserError; leaves files that are there alone."""
-    from torchvision.datasets.utils import check_integrity
-
     wanted = [*source.train_list, *source.test_list, (source.meta["filename"], source.meta["md5"])]
     folder = root / source.base_folder
     for name, md5 in wanted:
-        path = folder / name
-        try:
-            damaged = path.exists() and not check_integrity(path, md5)
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-        if damaged:
-            size = path.stat().st_size
-            raise UserError(
-                f"{path} is truncated or altered ({size:,} bytes, its md5 is not {md5}).\n"
-                "It was left as it is; delete it to download it again."
-            )
+        _refuse_damaged(folder / name, md5)
+    _refuse_damaged(root / source.filename, source.tgz_md5)
     if not download:
         raise UserError(_what_to_put(source, root, "data.download=false"))
     try:
@@ -59,10 +48,26 @@ def _fetch_missing(source: type, root: Path, download: bool) -> None:
         raise UserError(_what_to_put(source, root, error.strerror or str(error))) from error
 
 
+def _refuse_damaged(path: Path, md5: str) -> None:
+    from torchvision.datasets.utils import check_integrity
+
+    try:
+        if not path.exists() or check_integrity(path, md5):
+            return
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    raise UserError(
+        f"{path} is truncated or altered ({size:,} bytes, its md5 is not {md5}).\n"
+        "It was left as it is; delete it to download it again."
+    )
+
+
 def _download(source: type, root: Path, scratch: Path) -> None:
     """Unpack the archive, from `root` if it lies there, else from the network, into `scratch`."""
     import socket
     from http.client import HTTPException
+    from urllib.error import HTTPError
 
     archive = root / source.filename
     before = socket.getdefaulttimeout()
@@ -72,6 +77,8 @@ def _download(source: type, root: Path, scratch: Path) -> None:
             (scratch / source.filename).symlink_to(archive.resolve())
         source(scratch, download=True)
     except (OSError, RuntimeError, HTTPException, EOFError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise UserError(_what_to_put(source, root, f"{error}")) from error
     finally:
         socket.setdefaulttimeout(before)

@@ -73,7 +73,7 @@ def cifar10(
     *,
     classes: Sequence[str | int] | None = None,
     train_size: int | None = None,
-    validation_size: int | float = 5000,
+    validation_size: int | float = 0.1,
     split_seed: int = 0,
     download: bool = True,
 ) -> Dataset:
@@ -91,7 +91,7 @@ def cifar100(
     *,
     classes: Sequence[str | int] | None = None,
     train_size: int | None = None,
-    validation_size: int | float = 5000,
+    validation_size: int | float = 0.1,
     split_seed: int = 0,
     download: bool = True,
 ) -> Dataset:
@@ -103,13 +103,14 @@ def digits(
     *,
     classes: Sequence[str | int] | None = None,
     train_size: int | None = None,
-    validation_size: int | float = 280,
+    validation_size: int | float = 0.2,
     split_seed: int = 0,
 ) -> Dataset:
     """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
 
     Enlarged four times by bilinear interpolation and scaled from 0 .. 16 to 0 .. 255, the same in all three channels.
-    The test part is 36 pictures of each class, the same whatever `split_seed` is. Indices count scikit-learn's order.
+    The test part is 360 pictures, each class in proportion, the same whatever `split_seed` is. Indices count
+    scikit-learn's order.
     """
     from sklearn.datasets import load_digits
 

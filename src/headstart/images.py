@@ -17,7 +17,7 @@ from headstart.workspace import workspace
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts a program, such as EPS
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts a program, such as EPS
 CACHE_VERSION = 1  # raise it when `decode` gives other pixels
 
 
@@ -75,7 +75,9 @@ def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
             raise ValueError(f"{width} x {height} pixels; at most {Image.MAX_IMAGE_PIXELS:,} are decoded")
         picture = _rgb(ImageOps.exif_transpose(image), image.format)
     digest = hashlib.sha256(struct.pack("<II", *picture.size) + picture.tobytes()).digest()
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(square), digest, (width, height)
 
 
@@ -108,7 +110,7 @@ def _key(root: Path, paths: list[str], size: int) -> str:
 def _open(folder: Path) -> Decoded | None:
     """The cache in `folder`, memory-mapped; None where there is none or it is damaged."""
     try:
-        with np.load(folder / "facts.npz", allow_pickle=False) as facts:
+        with open(folder / "facts.npz", "rb") as stored, np.load(stored, allow_pickle=False) as facts:
             digests, sizes, expected = facts["digests"], facts["sizes"], facts["images_sha256"].tobytes()
         with open(folder / "images.npy", "rb") as file:
             intact = hashlib.file_digest(file, "sha256").digest() == expected
