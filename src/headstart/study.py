@@ -1,18 +1,15 @@
-"""Claim, run, tell and give back the trials of a study: one Optuna study per arm, equal budgets, nothing lost, no Hydra.
+"""Hand out the runs of a study: one Optuna study per arm, equal budgets, nothing lost, nothing twice; no Hydra.
 
-Any number of processes work on one study. What happens next is decided under one file lock, from the storage and the run
-folders alone; that a trial's process is alive is told by a lock on its run folder, which the kernel frees at kill -9.
+Any number of processes work on one study. What happens next is decided under one file lock, from the storage and the
+run folders alone; that a trial's process is alive is told by a lock on its run folder, which the kernel frees at kill -9.
 """
 
 import fcntl
-import json
-import logging
 import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
 from headstart.errors import UserError
+from headstart.sampling import sampler_for, seed_of
+from headstart.storage import open_storage
+from headstart.trial import finish, number_of, state_of, tell
 
-log = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
@@ -58,61 +57,6 @@ class Claim:
 
 
 WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave something
-
-
-@lru_cache(maxsize=8)
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Optuna storage for a URL: sqlite:///FILE, journal:///FILE, or any SQLAlchemy URL such as postgresql+psycopg://...
-
-    sqlite waits 60 s for other writers instead of Optuna's 5. One storage per URL and process. Raises UserError when the
-    database can't be opened; the text has no password in it.
-    """
-    from sqlalchemy.exc import SQLAlchemyError
-
-    if url.startswith("journal:///"):
-        path = url.removeprefix("journal:///")
-        _trim_journal(Path(path))
-        backend = optuna.storages.journal.JournalFileBackend(path)
-        return optuna.storages.JournalStorage(backend)
-    arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-    except (SQLAlchemyError, ImportError, OSError) as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise UserError(f"the study's storage {without_password(url)} can't be opened: {cause}") from None
-
-
-def without_password(url: str) -> str:
-    """The URL with the password replaced by ***."""
-    head, at, tail = url.rpartition("@")
-    scheme, colons, login = head.partition("://")
-    return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if at and ":" in login else url
-
-
-def _trim_journal(path: Path) -> None:
-    """Cut a last line that a killed writer left unfinished; a write behind it would damage the journal for good."""
-    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-        path.write_bytes(data[: data.rfind(b"\n") + 1])
-
-
-def number_of(trial: FrozenTrial) -> int:
-    """The trial's number in the tables and in its folder's name; differs from Optuna's once failed trials were retried."""
-    return int(trial.user_attrs.get("number", trial.number))
-
-
-class NumberedQMC(optuna.samplers.QMCSampler):
-    """Quasi-random sampler whose position is the trial's number: no counter to lose, the same draws in every arm."""
-
-    def __init__(self, space: dict[str, BaseDistribution], number: int, **arguments: Any):
-        super().__init__(**arguments)
-        self._space, self._number = space, number
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The whole space, from the first trial on."""
-        return {k: d for k, d in self._space.items() if not d.single()}
-
-    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
-        return self._number
 
 
 @dataclass
@@ -254,7 +198,8 @@ class Study:
         study = self.studies[arm.name]
         trial = study.ask()
         number = self._settle_number(arm.name, trial)
-        study.sampler = self._sampler_for(arm, number)
+        made = self.make_sampler(seed_of(self.seed, number))
+        study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
         for key, distribution in self.space(arm).items():
             trial._suggest(key, distribution)
         return self._hold("search", arm.name, number, dict(trial.params), None, self.run_dir(arm.name, number))
@@ -273,20 +218,8 @@ class Study:
             trial.set_user_attr("number", number)
         return number
 
-    def _sampler_for(self, arm: Arm, number: int) -> optuna.samplers.BaseSampler:
-        """A sampler seeded by the trial's number: the same draw after any resume, and in every arm."""
-        sampler = self.make_sampler(self.seed * 100_003 + number)
-        if isinstance(sampler, optuna.samplers.QMCSampler):
-            return NumberedQMC(
-                self.space(arm), number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=self.seed,
-                warn_independent_sampling=False,
-            )  # fmt: skip
-        if isinstance(sampler, optuna.samplers.TPESampler) and arm.first_points:
-            sampler._n_startup_trials = len(arm.first_points)
-        return sampler
-
     def _give_back_dead(self, arm: str) -> None:
-        """Trials whose process is gone: told from their result where they had ended, otherwise waiting again as they were."""
+        """Trials whose process is gone: told from their result where they had ended, otherwise waiting again."""
         for trial in self.trials(arm):
             if trial.state != TrialState.RUNNING:
                 continue
@@ -311,7 +244,7 @@ class Study:
         return running or any(records.is_alive(d) for _, _, d, done in self.confirmations() if not done)
 
     def confirmations(self) -> list[tuple[str, int, Path, bool]]:
-        """(arm, seed, folder, ended) of every confirmation that the arms' present best trials ask for; paired seed by seed."""
+        """(arm, seed, folder, ended) of what the arms' present best trials ask for; paired, so seed by seed."""
         found = []
         for seed in self.confirmation_seeds():
             for arm in self.arms:
@@ -366,7 +299,7 @@ class Study:
     # ---- the edge rule
 
     def _extend(self) -> bool:
-        """Widen the range of arms whose best learning rate lies at its edge by one decade; all arms get the extra trials."""
+        """Widen by a decade the range of arms whose best learning rate lies at its edge; all get the extra trials."""
         from headstart.statistics import edge
 
         widened = False
@@ -395,131 +328,3 @@ class Study:
             )
             widened = True
         return widened
-
-
-def state_of(trial: FrozenTrial) -> str:
-    """The state as the tables name it, from Optuna's state and the trial's reason."""
-    reason = trial.user_attrs.get("reason")
-    special = {("COMPLETE", "chance"): "CHANCE", ("PRUNED", "diverged"): "DIVERGED"}
-    return special.get((trial.state.name, reason), {"FAIL": "FAILED"}.get(trial.state.name, trial.state.name))
-
-
-# ---- fingerprint
-
-
-def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Compare with the study that is already in the folder, key by key; add its new arms. Raises UserError for changes.
-
-    fingerprint: {"common": {key: value}, "arms": {arm: {key: value}}}, JSON values. An added arm is no change, and one
-    left out stays recorded.
-    """
-    path = folder / "study.json"
-    if not path.exists():
-        records.write_json(path, fingerprint)
-        return
-    before = records.read_json(path)
-    now = json.loads(json.dumps(fingerprint))
-    changes = _changed(before["common"], now["common"])
-    for arm, keys in now["arms"].items():
-        for change in _changed(before["arms"].get(arm, keys), keys):
-            if change not in changes:
-                changes.append(change)
-    if changes:
-        shown = "\n".join(f"  {c}" for c in changes[:12])
-        raise UserError(
-            f"{folder} holds a study with other settings:\n{shown}\nset them as they were, or start another by name=..."
-        )
-    before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
-    records.write_json(path, before | {k: v for k, v in now.items() if k not in ("common", "arms")})
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    missing = "(not there)"
-    keys = [k for k in [*before, *(k for k in now if k not in before)] if before.get(k, missing) != now.get(k, missing)]
-    return [f"{k}: was {before.get(k, missing)}, now {now.get(k, missing)}" for k in keys]
-
-
-# ---- inside a job
-
-
-class Reporter:
-    """A trial as its job sees it: reports per epoch, and tells the study how it ended."""
-
-    def __init__(self, study_name: str, url: str, number: int, pruner: optuna.pruners.BasePruner, *, reports: bool):
-        self.study = optuna.load_study(
-            study_name=study_name, storage=open_storage(url), sampler=optuna.samplers.RandomSampler(), pruner=pruner
-        )
-        self.frozen = [t for t in self.study.get_trials(deepcopy=False) if number_of(t) == number][-1]
-        self.trial = optuna.Trial(self.study, self.frozen._trial_id)
-        self.reports = reports
-        self.first_point = bool(self.frozen.user_attrs.get("first_point"))
-        self.facts = dict(number=number, params=dict(self.frozen.params))
-
-    def report(self, value: float, step: int) -> str | None:
-        """Record a value; a text when the pruner ends the trial here. A step that a killed process stored stays as it is."""
-        if not self.reports:
-            return None
-        stored = self.frozen.intermediate_values
-        if step not in stored:
-            self.trial.report(value, step)
-        if self.first_point or (stored and step < max(stored)):
-            return None
-        return f"pruned after epoch {step}" if self.trial.should_prune() else None
-
-    def tell(self, run_dir: Path, returned: Any) -> None:
-        """Tell the study the outcome of a search trial."""
-        if self.reports:
-            tell(self.study._storage, self._now(), run_dir, returned)
-
-    def tell_failed(self, error: Exception) -> None:
-        """Tell the study that the trial raised."""
-        if self.reports:
-            finish(self.study._storage, self._now(), TrialState.FAIL, None, last_line(error))
-
-    def _now(self) -> FrozenTrial:
-        return self.study._storage.get_trial(self.frozen._trial_id)
-
-
-def tell(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path, returned: Any = None) -> bool:
-    """Tell Optuna how a trial ended, from result.json or from what the job returned; False when it has not ended."""
-    if (run_dir / "result.json").exists():
-        result = records.read_run(run_dir)
-        state, value, reason = result["state"], result.get("val_accuracy"), result.get("reason") or "failed"
-        if state not in records.FINISHED:  # a damaged result counts as none: the trial runs again
-            return False
-    elif returned is not None:
-        value = float(returned)
-        state, reason = ("COMPLETE", "") if math.isfinite(value) else ("DIVERGED", "")
-    else:
-        return False
-    optuna_state, reason = {
-        "COMPLETE": (TrialState.COMPLETE, ""),
-        "CHANCE": (TrialState.COMPLETE, "chance"),
-        "PRUNED": (TrialState.PRUNED, "pruner"),
-        "DIVERGED": (TrialState.PRUNED, "diverged"),
-    }.get(state, (TrialState.FAIL, reason))
-    finish(storage, trial, optuna_state, value if optuna_state == TrialState.COMPLETE else None, reason)
-    return True
-
-
-def finish(
-    storage: optuna.storages.BaseStorage, trial: FrozenTrial, state: TrialState, value: float | None, reason: str
-) -> None:
-    """Set a trial's final state, with its reason as a user attribute, unless somebody already has.
-
-    A pruned trial's value is its last report, as Optuna's own `tell` has it: TPE learns from it.
-    """
-    if state == TrialState.PRUNED and trial.intermediate_values:
-        last = trial.intermediate_values[max(trial.intermediate_values)]
-        value = last if math.isfinite(last) else None
-    try:
-        if reason:
-            storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-        storage.set_trial_state_values(trial._trial_id, state, None if value is None else [value])
-    except optuna.exceptions.UpdateFinishedTrialError:
-        log.debug("trial %d was told already", trial.number)
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an exception's text, or its type's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -23,8 +23,10 @@ from headstart import config as schema
 from headstart import current, records
 from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments
 from headstart.errors import UserError
+from headstart.fingerprint import check_fingerprint
 from headstart.progress import SweepStatus
-from headstart.study import WAIT, Arm, Claim, Reporter, Study, check_fingerprint
+from headstart.study import WAIT, Arm, Claim, Study
+from headstart.trial import Reporter
 
 WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
 SECONDS_BETWEEN_CLAIMS = 0.3

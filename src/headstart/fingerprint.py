@@ -1,0 +1,40 @@
+"""What a study fixed when it began, and the refusal to go on with anything else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from headstart import records
+from headstart.errors import UserError
+
+
+def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Compare with the study that is already in the folder, key by key; add its new arms. Raises UserError for changes.
+
+    fingerprint: {"common": {key: value}, "arms": {arm: {key: value}}}, JSON values. An added arm is no change, and one
+    left out stays recorded.
+    """
+    path = folder / "study.json"
+    if not path.exists():
+        records.write_json(path, fingerprint)
+        return
+    before = records.read_json(path)
+    now = json.loads(json.dumps(fingerprint))
+    changes = _changed(before["common"], now["common"])
+    for arm, keys in now["arms"].items():
+        for change in _changed(before["arms"].get(arm, keys), keys):
+            if change not in changes:
+                changes.append(change)
+    if changes:
+        shown = "\n".join(f"  {c}" for c in changes[:12])
+        raise UserError(
+            f"{folder} holds a study with other settings:\n{shown}\nset them as they were, or start another by name=..."
+        )
+    before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
+    records.write_json(path, before | {k: v for k, v in now.items() if k not in ("common", "arms")})
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    missing = "(not there)"
+    keys = [k for k in [*before, *(k for k in now if k not in before)] if before.get(k, missing) != now.get(k, missing)]
+    return [f"{k}: was {before.get(k, missing)}, now {now.get(k, missing)}" for k in keys]
