@@ -10,7 +10,7 @@ BIN := .venv/bin
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test lint clean
+.PHONY: help sweep train report test lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+dashboard: .venv/.installed ## watch a study in the browser: EXPERIMENT=quickstart
+	@$(BIN)/optuna-dashboard sqlite:///$(DIR)/study.db
 
 clean: ## remove the environment and caches, never outputs/
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache

@@ -98,7 +98,6 @@ def make(node: DictConfig, **arguments: Any) -> Any:
     whatever the target itself refuses. A prefix like `torch.optim.*` alone would let `torch.optim.adam.torch.load`
     through, hence the check of each name and of the module that defines it.
     """
-    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
@@ -110,14 +109,11 @@ def make(node: DictConfig, **arguments: Any) -> Any:
             if not str(getattr(found, "__module__", "")).startswith("headstart."):
                 raise UserError(f"_target_={target!r} is not one of headstart's own functions")
     try:
-        return instantiate(node, **arguments, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, (TypeError, ValueError)):
-            raise UserError(f"{node.get('_target_')} refused its configuration: {cause}") from cause
-        raise
+        return instantiate(node, **arguments, _convert_="all", _execution_whitelist_=WHITELIST)
+    except TypeError as error:
+        if "argument" not in str(error):  # not about the keys, so a fault of the code, to be seen as such
+            raise
+        raise UserError(f"{node.get('_target_')} refused its configuration: {error}") from error
 
 
 def _targets(value: Any) -> list[str]:

@@ -64,7 +64,9 @@ class SweepStatus:
 
     def end(self, claim: "Claim", state: str) -> None:
         """A run ended."""
-        self.seconds.append(time.monotonic() - self.started.pop(claim.run_dir))
+        seconds = time.monotonic() - self.started.pop(claim.run_dir)
+        if claim.kind != "source":  # runs once and unlike the others: no measure for what is left
+            self.seconds.append(seconds)
         self.show()
 
     def show(self) -> None:
