@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -180,9 +179,11 @@ def _take(
             "and model.keep_classifier=true needs the same.\nGive model.keep_classifier=false."
         )
     own = network.state_dict()
-    fixed = {name for name in own if keep or not name.startswith(classifier + ".")}
-    offered = {name: t for name, t in loaded.tensors.items() if keep or not name.startswith(classifier + ".")}
-    misfits = _misfits({name: own[name] for name in fixed}, offered)
+    wanted, offered = (
+        {name: t for name, t in tensors.items() if keep or not name.startswith(classifier + ".")}
+        for tensors in (own, loaded.tensors)
+    )
+    misfits = _misfits(wanted, offered)
     if misfits:
         may = (
             "With model.keep_classifier=true nothing may differ" if keep else f"Only the classifier ({classifier}) may"
@@ -205,13 +206,13 @@ def _misfits(own: dict[str, torch.Tensor], offered: dict[str, torch.Tensor]) -> 
     missing = [name for name in own if name not in offered and not name.endswith(COUNTER)]
     unexpected = [name for name in offered if name not in own]
     shapes, types = [], []
-    for name in own.keys() & offered.keys():
-        here, there = own[name], offered[name]
+    for name, there in offered.items():
+        here = own.get(name, there)
         if here.shape != there.shape:
             shapes.append(f"{name} {list(there.shape)} for {list(here.shape)}")
         elif here.is_floating_point() != there.is_floating_point():
             types.append(f"{name} {there.dtype} for {here.dtype}")
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": sorted(shapes), "of another type": types}
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes, "of another type": types}
     return [f"{len(names)} {kind} ({first_few(names)})" for kind, names in kinds.items() if names]
 
 
@@ -227,7 +228,7 @@ def export_bytes(
     described = weight_files.metadata(
         architecture=architecture, classes=classes, normalisation=name, mean=mean, std=std, image_size=image_size
     )
-    return safetensors.torch.save(tensors, metadata=described)
+    return weight_files.to_bytes(tensors, described)
 
 
 # ------------------------------------------------------------------------------------------------------------- freezing

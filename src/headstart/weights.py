@@ -9,6 +9,7 @@ import socket
 import urllib.error
 import urllib.parse
 import urllib.request
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -137,7 +138,8 @@ def _check_record(path: Path, sha256: str) -> None:
 
 def _unpickled(content: bytes, path: Path) -> Any:
     try:
-        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about old and sparse formats; _tensors refuses what is no use
+            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{_given(path)} is damaged, or holds objects besides tensors, which could run code; not loaded.\n"
@@ -189,6 +191,18 @@ def metadata(
         normalisation=normalisation, input_mean=json.dumps(list(mean)), input_std=json.dumps(list(std)),
         image_size=str(image_size),
     )  # fmt: skip
+
+
+def to_bytes(tensors: dict[str, torch.Tensor], described: dict[str, str]) -> bytes:
+    """Return a safetensors file whose bytes, and so its sha256, depend on its content alone.
+
+    The library writes metadata in an order of chance, so the header is written again, sorted and padded as it was.
+    """
+    content = safetensors.torch.save(tensors, metadata=described)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at multiples of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_metadata(content: bytes) -> dict[str, str]:
@@ -243,11 +257,11 @@ def from_timm(name: str, **arguments: Any) -> Weights:
         ) from error
     tensors = network.state_dict()
     cached = cached or _cached(published)
-    content = Path(cached).read_bytes() if cached else safetensors.torch.save(tensors)
+    content = Path(cached).read_bytes() if cached else to_bytes(tensors, {})
     sha256 = hashlib.sha256(content).hexdigest()
     kind = "file" if cached else "tensors"
     notes = [f"weights: timm's {published.architecture}.{published.tag}, sha256 of the {kind} {sha256}"]
-    return Weights(f"timm's {name}", tensors, sha256, _normalisation(published), notes=notes)
+    return Weights(f"timm's {name}", tensors, sha256, normalisation_of(published), notes=notes)
 
 
 def _published(name: str, published: Any, cached: str | None, arguments: dict[str, Any]) -> nn.Module:
@@ -289,7 +303,8 @@ def _reach(published: Any) -> None:
         answer.close()  # it answered, that is enough
 
 
-def _normalisation(published: Any) -> Normalisation:
+def normalisation_of(published: Any) -> Normalisation:
+    """Return what timm's configuration of some weights says about inputs; `imagenet` for the usual values."""
     from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
     mean, std = tuple(published.mean), tuple(published.std)
