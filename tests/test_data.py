@@ -405,6 +405,8 @@ class TestDownload:
             threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
             for thread in threads:
                 thread.start()
+            for thread in threads:
+                thread.join(timeout=0.3)
             assert order == []
         for thread in threads:
             thread.join()
@@ -740,6 +742,11 @@ class TestDecode:
         Image.fromarray(np.ones((12, 12), np.float32)).save(tmp_path / "x.tiff")
         with pytest.raises(ValueError, match="32-bit"):
             images.decode(tmp_path / "x.tiff", 12)
+
+    def test_formats_that_nobody_expects_are_refused_even_under_another_name(self, tmp_path):
+        draw_image(0).save(tmp_path / "x.png", format="PCX")  # stands for EPS, which would start a program
+        with pytest.raises(OSError, match="cannot identify"):
+            images.decode(tmp_path / "x.png", 12)
 
     def test_first_picture_of_an_animation_is_taken(self, tmp_path):
         frames = [draw_image(i).quantize(16) for i in range(3)]
