@@ -38,11 +38,11 @@ class SweepStatus:
         names = ", ".join(a.name for a in study.arms)
         lines = [question] if question else []
         lines += [
-            f"study {study.name}: {len(study.arms)} {'arm' if len(study.arms) == 1 else 'arms'} ({names})",
-            f"  {study.total()} trials an arm, up to {cfg.epochs} epochs each, then {study.confirm_seeds} confirmation "
-            f"seeds of each arm's best; {done} of {total} runs exist",
-            f"  device {cfg.device}, {cfg.threads or 'all'} threads over {self.jobs} job{'s' * (self.jobs > 1)}, "
-            f"precision {cfg.precision}; writes {study.folder}",
+            f"study {study.name}: {count(len(study.arms), 'arm')} ({names})",
+            f"  {count(study.total(), 'trial')} an arm of up to {count(cfg.epochs, 'epoch')}, then each arm's best "
+            f"with {count(study.confirm_seeds, 'seed')}; {done} of {count(total, 'run')} exist",
+            f"  device {cfg.device}, precision {cfg.precision}, {count(self.jobs, 'job')} with "
+            f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}; writes {study.folder}",
         ]
         print("\n".join([*lines, *(f"  {n}" for n in notes)]), file=sys.stderr, flush=True)
 
@@ -101,6 +101,11 @@ class SweepStatus:
             return ""
         each = sum(self.seconds) / len(self.seconds)
         return ", about " + time.strftime("%H:%M:%S", time.gmtime(each * runs / self.jobs))
+
+
+def count(number: int, what: str) -> str:
+    """`1 arm`, `2 arms`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _params(params: dict[str, Any]) -> str:

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -27,8 +25,8 @@ from headstart.fingerprint import check_fingerprint
 from headstart.progress import SweepStatus
 from headstart.study import WAIT, Arm, Claim, Study
 from headstart.trial import Reporter
+from headstart.workers import WORKER, start_workers, stop_workers
 
-WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
 SECONDS_BETWEEN_CLAIMS = 0.3
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 
@@ -75,8 +73,8 @@ class Sweep:
             )
         if settings["n_jobs"] > 1 and launcher == "basic":
             raise UserError(
-                f"hydra.sweeper.n_jobs={settings['n_jobs']} needs a launcher whose jobs are processes (hydra/launcher=joblib); "
-                f"for this machine use jobs={settings['n_jobs']}"
+                f"hydra.sweeper.n_jobs={settings['n_jobs']} needs a launcher whose jobs are processes "
+                f"(hydra/launcher=joblib); for this machine use jobs={settings['n_jobs']}"
             )
 
     def _shape_search(self) -> None:
@@ -133,14 +131,14 @@ class Sweep:
         self.status.plan(self.config, self._question(), self._plan_notes())
         if self.config.dry_run:
             return
-        workers = self._start_workers()
+        workers = [] if self.parent else start_workers(self._typed(), self.config.jobs, self.folder)
         try:
             with self.status:
                 self._work()
             for worker in workers:
                 worker.wait()
         except BaseException:
-            _stop(workers)
+            stop_workers(workers)
             raise
         if not self.parent:
             from headstart import console
@@ -182,8 +180,8 @@ class Sweep:
         return Study(
             name=self.name, folder=self.folder, url=url, arms=self.arms, n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, make_sampler=self._make_sampler,
-            pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]), keep=self.config.keep,
-            extend_at_edge=self.settings["extend_at_edge"], retry_failed=self.settings["retry_failed"],
+            pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]),
+            keep=self.config.keep, extend_at_edge=self.settings["extend_at_edge"], retry_failed=self.settings["retry_failed"],
         )  # fmt: skip
 
     def _make_sampler(self, seed: int) -> BaseSampler:
@@ -270,56 +268,17 @@ class Sweep:
         middle = [f"model.weights={source}" if o == "model.weights=source" else o for o in middle]
         return replace_overrides(replace_overrides(self.typed.fixed, middle), own)
 
+    def _typed(self) -> list[str]:
+        """The command line of this sweep without -m, with the name that an unnamed one was given."""
+        typed = [o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode=")]
+        return [*typed, *replace_overrides(list(self.config.hydra.overrides.task), [f"name={self.name}"])]
+
     def _arm(self, name: str) -> Arm:
         return next(a for a in self.arms if a.name == name)
 
-    # ---- workers on this machine
-
-    def _start_workers(self) -> list[subprocess.Popen]:
-        """`jobs` - 1 more processes of the same command; this one reports for all. On GPUs each gets its own."""
-        if self.parent or self.config.jobs == 1:
-            return []
-        typed = [o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode=")]
-        words = [*typed, *replace_overrides(list(self.config.hydra.overrides.task), [f"name={self.name}"])]
-        command = [sys.executable, "-c", "from headstart.cli import main; main()", "-m", *words]
-        workers = []
-        gpus = visible_gpus()
-        for index in range(1, self.config.jobs):
-            environment = os.environ | {WORKER: str(os.getpid())}
-            if gpus:
-                environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
-            with open(self.folder / f"worker-{index}.log", "ab") as out:
-                workers.append(
-                    subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-                )
-        if gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
-        return workers
-
-
-def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES allows, else every GPU that the driver lists; found without starting CUDA."""
-    if (allowed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [g for g in allowed.split(",") if g]
-    return sorted((p.name for p in Path("/proc/driver/nvidia/gpus").glob("*")), key=str) and [
-        str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))
-    ]
-
-
-def _stop(workers: list[subprocess.Popen]) -> None:
-    for worker in workers:
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    for worker in workers:
-        try:
-            worker.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.kill()
-
 
 class StudyTask:
-    """The task function as a job runs it: tells the study its own outcome, so that nothing depends on the sweeper's life."""
+    """The task as a job runs it: tells the study its own outcome, so that nothing depends on the sweeper's life."""
 
     def __init__(self, task: TaskFunction):
         self.task = task
@@ -330,11 +289,11 @@ class StudyTask:
             return self.task(cfg)
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         with records.lock_run(run_dir):
-            # The storage's URL is read from the job's own configuration: pickled with the task it could leak a password.
+            # The storage's URL is the job's own: pickled with the task it could leak a password.
             sweeper = HydraConfig.get().sweeper
             reporter = Reporter(
-                f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num, make_pruner(_plain(sweeper.pruner)),
-                reports=cfg.phase == "search",
+                f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num,
+                make_pruner(_plain(sweeper.pruner)), reports=cfg.phase == "search",
             )  # fmt: skip
             current.trial = reporter
             try:

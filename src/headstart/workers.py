@@ -1,0 +1,50 @@
+"""More processes of the same sweep on this machine: started, given a GPU each, stopped with the one that reports."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
+SECONDS_TO_STOP = 10
+
+
+def start_workers(overrides: list[str], jobs: int, folder: Path) -> list[subprocess.Popen]:
+    """Start `jobs` - 1 processes of the sweep with these overrides; their output goes to folder/worker-<i>.log.
+
+    Where there are GPUs each process, this one included, sees one of them.
+    """
+    command = [sys.executable, "-c", "from headstart.cli import main; main()", "-m", *overrides]
+    gpus = visible_gpus() if jobs > 1 else []
+    workers = []
+    for index in range(1, jobs):
+        environment = os.environ | {WORKER: str(os.getpid())}
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+        with open(folder / f"worker-{index}.log", "ab") as out:
+            workers.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL))
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
+    return workers
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES allows, else every GPU that the driver lists; found without starting CUDA."""
+    if (allowed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [g for g in allowed.split(",") if g]
+    return [str(i) for i in range(len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))]
+
+
+def stop_workers(workers: list[subprocess.Popen]) -> None:
+    """End them as Ctrl-C would; what they were doing stays claimable. One that does not end in time is killed."""
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    for worker in workers:
+        try:
+            worker.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
