@@ -533,3 +533,10 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str]:
     if state == "COMPLETE" and (type(score) not in (int, float) or not 0 <= score <= 100):
         return None, f"unreadable {path.name}: val_accuracy={as_text(score)[:40]} of a COMPLETE run"
     return result, ""
+
+
+def set_aside(result: Path) -> None:
+    """Rename a failed run's result, if there is one, so that it can run again; the ledger counts what was set aside."""
+    if result.exists():
+        number = 1 + len(list(result.parent.glob("result.failed-*.json")))
+        result.rename(result.with_name(f"result.failed-{number}.json"))
