@@ -17,7 +17,7 @@ stop = False  # set by a signal handler whose SystemExit may have been swallowed
 
 
 def report(value: float, step: int) -> str | None:
-    """What a run calls after each epoch: raises SystemExit when the process was told to stop, asks the study otherwise."""
+    """What a run calls after each epoch: SystemExit when the process was told to stop, else the study's answer."""
     if stop:
         raise SystemExit(143)
     return None if trial is None else trial.report(value, step)

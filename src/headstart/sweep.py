@@ -181,7 +181,8 @@ class Sweep:
             name=self.name, folder=self.folder, url=url, arms=self.arms, n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, make_sampler=self._make_sampler,
             pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]),
-            keep=self.config.keep, extend_at_edge=self.settings["extend_at_edge"], retry_failed=self.settings["retry_failed"],
+            keep=self.config.keep, extend_at_edge=self.settings["extend_at_edge"],
+            retry_failed=self.settings["retry_failed"],
         )  # fmt: skip
 
     def _make_sampler(self, seed: int) -> BaseSampler:
