@@ -36,7 +36,7 @@ dashboard: .venv/.installed ## watch a study in the browser: EXPERIMENT=quicksta
 	@$(BIN)/optuna-dashboard sqlite:///$(DIR)/study.db
 
 clean: ## remove the environment and caches, never outputs/
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './outputs/*' -prune -exec rm -rf {} +
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
