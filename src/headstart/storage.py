@@ -1,9 +1,14 @@
-"""Where a study's trials are stored: sqlite, journal file or database server, opened from a URL."""
+"""Where a study's trials are stored (sqlite, journal file, database server), and the lock of a study's folder."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import optuna
+from optuna.storages.journal import JournalFileBackend
 
 from headstart.errors import UserError
 
@@ -18,13 +23,16 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
     if url.startswith("journal:///"):
-        path = url.removeprefix("journal:///")
-        _trim_journal(Path(path))
-        backend = optuna.storages.journal.JournalFileBackend(path)
-        return optuna.storages.JournalStorage(backend)
+        path = Path(url.removeprefix("journal:///"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return optuna.storages.JournalStorage(JournalFileBackend(str(path), _JournalLock(path)))
+        except (OSError, ValueError) as error:
+            raise UserError(f"the study's storage {url} can't be opened: {error}") from None
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+        # The wrapped one remembers finished trials; without it every look at the study reads all of them again.
+        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=arguments))
     except (SQLAlchemyError, ImportError, OSError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"the study's storage {without_password(url)} can't be opened: {cause}") from None
@@ -37,7 +45,36 @@ def without_password(url: str) -> str:
     return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if at and ":" in login else url
 
 
-def _trim_journal(path: Path) -> None:
-    """Cut a last line that a killed writer left unfinished; a write behind it would damage the journal for good."""
-    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-        path.write_bytes(data[: data.rfind(b"\n") + 1])
+class _JournalLock:
+    """The journal's writers take turns by `flock`: the kernel frees it at kill -9, where Optuna's own lock waits 30 s.
+
+    Whoever gets it cuts a last line that a killed writer left torn: a write behind it would damage the file for good.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        size = os.fstat(self._handle).st_size
+        if size and os.pread(self._handle, 1, size - 1) != b"\n":
+            os.ftruncate(self._handle, self._path.read_bytes().rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        os.close(self._handle)
+
+
+@contextmanager
+def study_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of the study in `folder`: one decision at a time, over all processes and threads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

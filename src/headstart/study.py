@@ -1,14 +1,14 @@
 """Hand out the runs of a study: one Optuna study per arm, equal budgets, nothing lost, nothing twice; no Hydra.
 
 Any number of processes work on one study. What happens next is decided under one file lock, from the storage and the
-run folders alone; that a trial's process is alive is told by a lock on its run folder, which the kernel frees at kill -9.
+run folders alone. A lock on a run's folder, which the kernel frees at kill -9, says that its process is alive.
 """
 
-import fcntl
 import math
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from headstart import records
 from headstart.errors import UserError
 from headstart.sampling import sampler_for, seed_of
-from headstart.storage import open_storage
-from headstart.trial import finish, number_of, state_of, tell
+from headstart.storage import open_storage, study_lock, without_password
+from headstart.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -78,39 +78,50 @@ class Study:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        self.storage = open_storage(self.url)
-        with self.locked():
+        self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
+        self._lost: Counter[Path] = Counter()
+        with self.locked():  # also the making of the storage's tables
+            self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
             if self.retry_failed:
-                for arm in self.arms:
-                    self._give_back_failed(arm.name)
+                self._give_back_failed()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the study's lock: one decision at a time, over all processes."""
-        if self.url == "sqlite://":  # in memory: nobody else can see it
-            yield
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return nullcontext() if self.url == "sqlite://" else study_lock(self.folder)  # in memory: nobody else sees it
 
     def _open_arm(self, arm: Arm) -> optuna.Study:
         study = optuna.create_study(
             study_name=f"{self.name}/{arm.name}", storage=self.storage, direction="maximize",
             sampler=optuna.samplers.RandomSampler(), pruner=self.pruner, load_if_exists=True,
         )  # fmt: skip
+        self._refuse_a_stranger(study)
         if not study.user_attrs.get("first_points_enqueued"):
-            known = [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]
             for point in arm.first_points:
-                if point not in known:
-                    study.enqueue_trial(point, user_attrs={"first_point": True})
+                self._enqueue(study, point)
             study.set_user_attr("first_points_enqueued", True)
         return study
+
+    def _refuse_a_stranger(self, study: optuna.Study) -> None:
+        """Studies in one database meet by name alone: the trials of another folder's study are none of ours."""
+        if self.url == "sqlite://":
+            return
+        path = self.folder / ".study"
+        if not path.exists():
+            path.write_text(uuid.uuid4().hex)
+        known = study.user_attrs.get("folder")
+        if known is None:
+            study.set_user_attr("folder", path.read_text())
+        elif known != path.read_text():
+            raise UserError(
+                f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
+                f"{self.folder};\nput its folder back, or start another by name=..."
+            )
+
+    def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:
+        """Queue a first point, once: a kill may have come between queueing and noting it."""
+        if point not in [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]:
+            study.enqueue_trial(point, user_attrs={"first_point": True})
 
     # ---- what there is
 
@@ -164,12 +175,17 @@ class Study:
             for arm in self.arms:
                 self._give_back_dead(arm.name)
             claimed = self._claim_search()
-            if claimed is None and self.extend_at_edge and not self._any_running() and self._extend():
-                claimed = self._claim_search()
+            if claimed is None and self.extend_at_edge:
+                if self._searching():
+                    return WAIT  # what is running may move the best, and confirmations read the test split
+                if self._extend():
+                    claimed = self._claim_search()
+            claimed = claimed or self._claim_confirmation()
             if claimed is None:
-                claimed = self._claim_confirmation()
-            if claimed is None and self._any_running():
-                return WAIT
+                if self._searching() or self._confirming():
+                    return WAIT
+                for arm in self.arms:
+                    self.tidy(arm.name)
             return claimed
 
     def _claim_source(self) -> Claim | str | None:
@@ -187,6 +203,7 @@ class Study:
 
     def _hold(self, kind: str, arm: str, number: int | None, params: dict, seed: int | None, run_dir: Path) -> Claim:
         run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / OWNER).write_text(self.owner)
         return Claim(kind, arm, number, params, seed, run_dir, records.lock_run(run_dir))
 
     def _claim_search(self) -> Claim | None:
@@ -196,13 +213,21 @@ class Study:
         if started[arm.name] >= self.total():
             return None
         study = self.studies[arm.name]
-        trial = study.ask()
+        trial = self._next_trial(arm.name)
         number = self._settle_number(arm.name, trial)
         made = self.make_sampler(seed_of(self.seed, number))
         study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
         for key, distribution in self.space(arm).items():
             trial._suggest(key, distribution)
         return self._hold("search", arm.name, number, dict(trial.params), None, self.run_dir(arm.name, number))
+
+    def _next_trial(self, arm: str) -> optuna.Trial:
+        """The waiting trial with the lowest number, else a new one."""
+        waiting = [t for t in self.trials(arm) if t.state == TrialState.WAITING]
+        if not waiting:
+            return self.studies[arm].ask()
+        self.storage.set_trial_state_values(waiting[0]._trial_id, TrialState.RUNNING)
+        return optuna.Trial(self.studies[arm], waiting[0]._trial_id)
 
     def _started(self, arm: str) -> int:
         return sum(t.state != TrialState.WAITING for t in self.trials(arm))
@@ -225,23 +250,29 @@ class Study:
                 continue
             run_dir = self.run_dir(arm, number_of(trial))
             if not records.is_alive(run_dir) and not tell(self.storage, trial, run_dir):
+                (run_dir / OWNER).unlink(missing_ok=True)  # its job may still wait in a queue: it must not start now
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
-    def _give_back_failed(self, arm: str) -> None:
+    def _give_back_failed(self) -> None:
         """Queue failed trials again under their own numbers and parameters; what they left is kept beside."""
-        for trial in self.trials(arm):
-            if trial.state == TrialState.FAIL:
-                number = number_of(trial)
-                records.set_aside(self.run_dir(arm, number) / "result.json")
-                attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"}
-                self.studies[arm].enqueue_trial(trial.params, user_attrs=attributes | {"number": number})
-        for result in (self.folder / arm / "confirm").glob("*/*/result.json"):
-            if records.read_run(result.parent).get("state") == "FAILED":
+        for arm in self.arms:
+            for trial in self.trials(arm.name):
+                if trial.state == TrialState.FAIL:
+                    number = number_of(trial)
+                    records.set_aside(self.run_dir(arm.name, number) / "result.json")
+                    attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"}
+                    self.studies[arm.name].enqueue_trial(trial.params, user_attrs=attributes | {"number": number})
+        arms = [arm.name for arm in self.arms]
+        others = [r for a in arms for r in (self.folder / a / "confirm").glob("*/*/result.json")]
+        for result in [*others, self.source_dir / "result.json"]:
+            if records.read_run(result.parent)["state"] == "FAILED":
                 records.set_aside(result)
 
-    def _any_running(self) -> bool:
-        running = any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
-        return running or any(records.is_alive(d) for _, _, d, done in self.confirmations() if not done)
+    def _searching(self) -> bool:
+        return any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
+
+    def _confirming(self) -> bool:
+        return any(records.is_alive(folder) for _, _, folder, done in self.confirmations() if not done)
 
     def confirmations(self) -> list[tuple[str, int, Path, bool]]:
         """(arm, seed, folder, ended) of what the arms' present best trials ask for; paired, so seed by seed."""
@@ -250,7 +281,7 @@ class Study:
             for arm in self.arms:
                 if self._searched(arm.name) and (best := self.best(arm.name)) is not None:
                     folder = self.run_dir(arm.name, number_of(best), seed)
-                    found.append((arm.name, seed, folder, (folder / "result.json").exists()))
+                    found.append((arm.name, seed, folder, has_ended(folder)))
         return found
 
     def _searched(self, arm: str) -> bool:
@@ -270,21 +301,30 @@ class Study:
         """The trial of that number, as stored now."""
         return next(t for t in self.trials(arm) if number_of(t) == number)
 
-    def settle(self, claim: Claim) -> str:
-        """After a job returned or died under a living sweeper: its state; one that left no trace is given back."""
-        if claim.kind != "search":
-            return records.read_run(claim.run_dir).get("state", "INTERRUPTED")
+    def settle(self, claim: Claim, error: BaseException | None = None) -> str:
+        """After a job returned or died under a living sweeper: its state; one that left no result is handed out again.
+
+        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED.
+        """
         with self.locked():
-            trial = self.find(claim.arm, claim.number)
-            if trial.state == TrialState.RUNNING and not tell(self.storage, trial, claim.run_dir):
-                lost = int(trial.user_attrs.get("lost", 0)) + 1
-                self.storage.set_trial_user_attr(trial._trial_id, "lost", lost)
-                if lost >= TIMES_LOST:
-                    reason = f"its process died {lost} times (out of memory?)"
-                    finish(self.storage, trial, TrialState.FAIL, None, reason)
+            if not self._has_told(claim):
+                self._lost[claim.run_dir] += 1
+                if self._lost[claim.run_dir] >= TIMES_LOST:
+                    reason = f"its process died {TIMES_LOST} times (out of memory?)" + (f": {error}" if error else "")
+                    facts = dict(study=self.name, arm=claim.arm, phase=claim.kind, number=claim.number, seed=claim.seed)
+                    record_failure(claim.run_dir, reason, facts | dict(params=claim.params))
+                    self._has_told(claim)
+            if claim.kind != "search":
+                return records.read_run(claim.run_dir)["state"]
             self.tidy(claim.arm)
-            trial = self.find(claim.arm, claim.number)
-        return state_of(trial)
+            return state_of(self.find(claim.arm, claim.number))
+
+    def _has_told(self, claim: Claim) -> bool:
+        """Whether the run has ended; what its job could not tell the study any more is told from its result."""
+        if claim.kind != "search":
+            return has_ended(claim.run_dir)
+        trial = self.find(claim.arm, claim.number)
+        return trial.state.is_finished() or tell(self.storage, trial, claim.run_dir)
 
     def tidy(self, arm: str) -> None:
         """Delete what a search need not keep: weights and predictions of all trials but the arm's best."""
@@ -319,12 +359,10 @@ class Study:
             flag = edge([p[0] for p in points], [p[1] for p in points], low, high)
             if not flag.side:
                 continue
+            extra = math.ceil(self.n_trials / math.log10(high / low))
             low, high = (low / 10, high) if flag.side == "low" else (low, high * 10)
-            extra = math.ceil(self.n_trials / math.log10(distribution.high / distribution.low))
+            self._enqueue(self.studies[arm.name], {"lr": low if flag.side == "low" else high})
             new = dict(arm=arm.name, side=flag.side, low=low, high=high, extra=extra)
             self.studies[arm.name].set_user_attr("extensions", [*done, new])
-            self.studies[arm.name].enqueue_trial(
-                {"lr": low if flag.side == "low" else high}, user_attrs={"first_point": True}
-            )
             widened = True
         return widened

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
@@ -18,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
 
 from headstart import config as schema
-from headstart import current, records
+from headstart import current
 from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint
 from headstart.progress import SweepStatus
 from headstart.study import WAIT, Arm, Claim, Study
-from headstart.trial import Reporter
+from headstart.task import StudyTask, make_pruner
 from headstart.workers import WORKER, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
@@ -196,7 +195,7 @@ class Sweep:
     def _work(self) -> None:
         """Run claims until nothing is left, in `n_jobs` threads that wait for nobody."""
         self.launcher = Plugins.instance().instantiate_launcher(
-            config=self.config, hydra_context=self.context, task_function=StudyTask(self.task)
+            config=self.config, hydra_context=self.context, task_function=StudyTask(self.task, self.study.owner)
         )
         self.failures, self.failed = 0, None
         if self.settings["n_jobs"] == 1:
@@ -237,7 +236,7 @@ class Sweep:
         except Exception as died:  # a worker of the launcher was killed: the study decides what becomes of the trial
             returned, error = JobReturn(), died
         try:
-            state = self.study.settle(claim)
+            state = self.study.settle(claim, error)
         finally:
             claim.release()
         self.status.end(claim, state)
@@ -276,45 +275,6 @@ class Sweep:
 
     def _arm(self, name: str) -> Arm:
         return next(a for a in self.arms if a.name == name)
-
-
-class StudyTask:
-    """The task as a job runs it: tells the study its own outcome, so that nothing depends on the sweeper's life."""
-
-    def __init__(self, task: TaskFunction):
-        self.task = task
-
-    def __call__(self, cfg: DictConfig) -> Any:
-        """Run one job of the study; search trials report and tell, confirmations only know their trial."""
-        if cfg.phase == "source":
-            return self.task(cfg)
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        with records.lock_run(run_dir):
-            # The storage's URL is the job's own: pickled with the task it could leak a password.
-            sweeper = HydraConfig.get().sweeper
-            reporter = Reporter(
-                f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num,
-                make_pruner(_plain(sweeper.pruner)), reports=cfg.phase == "search",
-            )  # fmt: skip
-            current.trial = reporter
-            try:
-                returned = self.task(cfg)
-                reporter.tell(run_dir, returned)
-                return returned
-            except Exception as error:
-                reporter.tell_failed(error)
-                raise
-            finally:
-                current.trial = None
-
-
-def make_pruner(node: dict[str, Any] | None) -> Any:
-    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna."""
-    from optuna.pruners import NopPruner
-
-    if node is None:
-        return NopPruner()
-    return instantiate(node, _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
 
 
 PROTOCOL_VERSION = 1  # raise it when a change to the rules makes old and new trials incomparable

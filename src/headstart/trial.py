@@ -1,5 +1,6 @@
 """One trial: its number, its state, and how its job reports and tells; the sweeper tells only for jobs that died."""
 
+import copy
 import logging
 import math
 from pathlib import Path
@@ -12,6 +13,9 @@ from headstart import records
 from headstart.storage import open_storage
 
 log = logging.getLogger(__name__)
+
+OWNER = ".owner"  # file in a run's folder: which process claimed it
+RUNG = "completed_rung_"  # prefix of the marks that successive halving leaves on a trial
 
 
 def number_of(trial: FrozenTrial) -> int:
@@ -26,13 +30,23 @@ def state_of(trial: FrozenTrial) -> str:
     return special.get((trial.state.name, reason), {"FAIL": "FAILED"}.get(trial.state.name, trial.state.name))
 
 
+def has_ended(run_dir: Path) -> bool:
+    """Whether the folder holds the readable result of a run, whatever it is."""
+    return (run_dir / "result.json").exists() and records.read_run(run_dir)["state"] in records.FINISHED
+
+
+def record_failure(run_dir: Path, reason: str, facts: dict[str, Any]) -> None:
+    """Write a FAILED result where the run itself could not."""
+    if not has_ended(run_dir):
+        known = {k: v for k, v in records.read_run(run_dir).items() if k not in ("state", "reason")}
+        records.write_json(run_dir / "result.json", facts | known | dict(state="FAILED", reason=reason))
+
+
 def tell(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path, returned: Any = None) -> bool:
     """Tell Optuna how a trial ended, from result.json or from what the job returned; False when it has not ended."""
-    if (run_dir / "result.json").exists():
+    if has_ended(run_dir):  # a damaged result counts as none: the trial runs again
         result = records.read_run(run_dir)
         state, value, reason = result["state"], result.get("val_accuracy"), result.get("reason") or "failed"
-        if state not in records.FINISHED:  # a damaged result counts as none: the trial runs again
-            return False
     elif returned is not None:
         value = float(returned)
         state, reason = ("COMPLETE", "") if math.isfinite(value) else ("DIVERGED", "")
@@ -59,7 +73,7 @@ def finish(
         last = trial.intermediate_values[max(trial.intermediate_values)]
         value = last if math.isfinite(last) else None
     try:
-        if reason:
+        if reason != trial.user_attrs.get("reason", ""):
             storage.set_trial_user_attr(trial._trial_id, "reason", reason)
         storage.set_trial_state_values(trial._trial_id, state, None if value is None else [value])
     except optuna.exceptions.UpdateFinishedTrialError:
@@ -91,9 +105,18 @@ class Reporter:
         stored = self.frozen.intermediate_values
         if step not in stored:
             self.trial.report(value, step)
-        if self.first_point or (stored and step < max(stored)):
-            return None
-        return f"pruned after epoch {step}" if self.trial.should_prune() else None
+        elif step < max(stored):
+            return None  # the run went on after it
+        pruned = self._should_prune_again() if step in stored else self.trial.should_prune()
+        return f"pruned after epoch {step}" if pruned and not self.first_point else None
+
+    def _should_prune_again(self) -> bool:
+        """Decide what a kill may have cut off, without the mark that successive halving leaves before it decides."""
+        frozen = copy.deepcopy(self.frozen)
+        value = frozen.intermediate_values[frozen.last_step]
+        marks = {k for k, v in frozen.system_attrs.items() if k.startswith(RUNG) and v == value}
+        frozen.system_attrs = {k: v for k, v in frozen.system_attrs.items() if k not in marks}
+        return self.study.pruner.prune(_Others(self.study, frozen._trial_id), frozen)
 
     def tell(self, run_dir: Path, returned: Any) -> None:
         """Tell the study the outcome of a search trial."""
@@ -107,3 +130,17 @@ class Reporter:
 
     def _now(self) -> FrozenTrial:
         return self.study._storage.get_trial(self.frozen._trial_id)
+
+
+class _Others:
+    """A study without one of its trials, for a pruner that is asked about that trial a second time."""
+
+    def __init__(self, study: optuna.Study, trial_id: int):
+        self._study, self._trial_id = study, trial_id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        """All trials but that one."""
+        return [t for t in self._study.get_trials(*arguments, **named) if t._trial_id != self._trial_id]

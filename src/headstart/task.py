@@ -1,0 +1,69 @@
+"""The task function as a job of a study runs it, in whatever process the launcher chose."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from headstart import current, records
+from headstart.errors import UserError
+from headstart.storage import study_lock
+from headstart.trial import OWNER, Reporter, last_line, record_failure
+
+
+class StudyTask:
+    """A picklable task that tells the study its own outcome, so that nothing depends on the sweeper's life.
+
+    owner: the process that claimed the run. A job that waited in a queue while that process died, and whose run was
+    handed out again since, does nothing.
+    """
+
+    def __init__(self, task: TaskFunction, owner: str):
+        self.task, self.owner = task, owner
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run one job of the study: search trials report and tell, confirmations only know their trial."""
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        with study_lock(Path(HydraConfig.get().sweep.dir)):
+            owner = run_dir / OWNER
+            if not owner.exists() or owner.read_text() != self.owner:
+                raise UserError(f"{run_dir} was handed to another process while this job waited")
+            lock = records.lock_run(run_dir)
+        with lock:
+            try:
+                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
+            except Exception as error:
+                facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed)
+                record_failure(run_dir, last_line(error), facts | current.facts())
+                raise
+            finally:
+                current.trial = None
+
+    def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
+        # The storage's URL is the job's own: pickled with the task it could leak a password.
+        sweeper = HydraConfig.get().sweeper
+        current.trial = reporter = Reporter(
+            f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num, make_pruner(sweeper.pruner),
+            reports=cfg.phase == "search",
+        )  # fmt: skip
+        try:
+            returned = self.task(cfg)
+        except Exception as error:
+            record_failure(run_dir, last_line(error), current.facts())
+            reporter.tell_failed(error)
+            raise
+        reporter.tell(run_dir, returned)
+        return returned
+
+
+def make_pruner(node: Any) -> Any:
+    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna."""
+    from optuna.pruners import NopPruner
+
+    if node is None:
+        return NopPruner()
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    return instantiate(plain, _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
