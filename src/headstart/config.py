@@ -151,12 +151,14 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
 
 
-def config_hash(cfg: DictConfig) -> str:
+def config_hash(cfg: DictConfig, **settled: Any) -> str:
     """First 16 digits of the sha256 of what determines a run's result; equal hash, equal row (at equal threads).
 
+    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with another number of them.
     The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
     """
-    content = {k: v for k, v in OmegaConf.to_container(cfg, resolve=True).items() if k not in DESCRIBING}
+    content = {k: v for k, v in OmegaConf.to_container(cfg, resolve=True).items() if k not in DESCRIBING | {"threads"}}
+    content |= settled
     content["data"] = {k: v for k, v in content["data"].items() if k not in ("root", "cache", "download")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
