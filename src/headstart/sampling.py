@@ -1,5 +1,8 @@
 """Samplers whose draw depends on the trial's number alone: the same after any interruption, and in every arm."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -10,6 +13,14 @@ from optuna.trial import FrozenTrial
 def seed_of(seed: int, number: int) -> int:
     """Seed of one trial's sampler: a sampler seeded by the study alone would repeat its first draws after a resume."""
     return seed * 100_003 + number
+
+
+@contextmanager
+def without_experimental_warnings() -> Iterator[None]:
+    """Optuna calls QMC and multivariate TPE experimental; who runs a sweep can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 class NumberedQMC(optuna.samplers.QMCSampler):

@@ -31,8 +31,14 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             raise UserError(f"the study's storage {url} can't be opened: {error}") from None
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+        if url.startswith(
+            "sqlite:///"
+        ):  # a write-ahead log is as durable, with one sync a commit instead of four
+            with storage.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         # The wrapped one remembers finished trials; without it every look at the study reads all of them again.
-        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=arguments))
+        return optuna.storages.get_storage(storage)
     except (SQLAlchemyError, ImportError, OSError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"the study's storage {without_password(url)} can't be opened: {cause}") from None

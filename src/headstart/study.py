@@ -5,10 +5,11 @@ run folders alone. A lock on a run's folder, which the kernel frees at kill -9, 
 """
 
 import math
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
 from headstart.errors import UserError
-from headstart.sampling import sampler_for, seed_of
+from headstart.sampling import sampler_for, seed_of, without_experimental_warnings
 from headstart.storage import open_storage, study_lock, without_password
 from headstart.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
 
@@ -80,15 +81,26 @@ class Study:
     def __post_init__(self) -> None:
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
         self._lost: Counter[Path] = Counter()
+        self._looked = threading.local()  # what a thread saw of the trials since it took the lock
         with self.locked():  # also the making of the storage's tables
             self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
             if self.retry_failed:
                 self._give_back_failed()
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the study's lock: one decision at a time, over all processes."""
-        return nullcontext() if self.url == "sqlite://" else study_lock(self.folder)  # in memory: nobody else sees it
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
+        with nullcontext() if self.url == "sqlite://" else study_lock(self.folder):  # in memory: nobody else sees it
+            self._looked.trials = {}
+            try:
+                yield
+            finally:
+                del self._looked.trials
+
+    def _changed(self, arm: str) -> None:
+        """Read the arm's trials again at the next look."""
+        self._looked.trials.pop(arm, None)
 
     def _open_arm(self, arm: Arm) -> optuna.Study:
         study = optuna.create_study(
@@ -127,8 +139,11 @@ class Study:
 
     def trials(self, arm: str) -> list[FrozenTrial]:
         """The arm's trials that count: a failed one that was given back is replaced by its retry."""
-        latest = {number_of(t): t for t in self.studies[arm].get_trials(deepcopy=False)}
-        return [latest[n] for n in sorted(latest)]
+        seen = getattr(self._looked, "trials", {})
+        if arm not in seen:
+            latest = {number_of(t): t for t in self.studies[arm].get_trials(deepcopy=False)}
+            seen[arm] = [latest[n] for n in sorted(latest)]
+        return seen[arm]
 
     def total(self) -> int:
         """Trials each arm gets: the budget, and the same extra for every arm where the edge rule widened a range."""
@@ -215,8 +230,9 @@ class Study:
         study = self.studies[arm.name]
         trial = self._next_trial(arm.name)
         number = self._settle_number(arm.name, trial)
-        made = self.make_sampler(seed_of(self.seed, number))
-        study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
+        with without_experimental_warnings():
+            made = self.make_sampler(seed_of(self.seed, number))
+            study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
         for key, distribution in self.space(arm).items():
             trial._suggest(key, distribution)
         return self._hold("search", arm.name, number, dict(trial.params), None, self.run_dir(arm.name, number))
@@ -236,10 +252,10 @@ class Study:
         """Optuna's own number; the first free one after failed trials were retried, which cost Optuna extra numbers."""
         if "number" in trial.user_attrs:
             return int(trial.user_attrs["number"])
-        others = {number_of(t) for t in self.studies[arm].get_trials(deepcopy=False) if t.number != trial.number}
+        others = [t for t in self.trials(arm) if t.number != trial.number]
         number = trial.number
-        if any("number" in t.user_attrs for t in self.studies[arm].get_trials(deepcopy=False)):
-            number = next(n for n in range(len(others) + 1) if n not in others)
+        if any("number" in t.user_attrs for t in others):
+            number = next(n for n in range(len(others) + 1) if n not in {number_of(t) for t in others})
             trial.set_user_attr("number", number)
         return number
 
@@ -252,6 +268,7 @@ class Study:
             if not records.is_alive(run_dir) and not tell(self.storage, trial, run_dir):
                 (run_dir / OWNER).unlink(missing_ok=True)  # its job may still wait in a queue: it must not start now
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            self._changed(arm)
 
     def _give_back_failed(self) -> None:
         """Queue failed trials again under their own numbers and parameters; what they left is kept beside."""
@@ -324,6 +341,7 @@ class Study:
         if claim.kind != "search":
             return has_ended(claim.run_dir)
         trial = self.find(claim.arm, claim.number)
+        self._changed(claim.arm)
         return trial.state.is_finished() or tell(self.storage, trial, claim.run_dir)
 
     def tidy(self, arm: str) -> None:
@@ -362,6 +380,7 @@ class Study:
             extra = math.ceil(self.n_trials / math.log10(high / low))
             low, high = (low / 10, high) if flag.side == "low" else (low, high * 10)
             self._enqueue(self.studies[arm.name], {"lr": low if flag.side == "low" else high})
+            self._changed(arm.name)
             new = dict(arm=arm.name, side=flag.side, low=low, high=high, extra=extra)
             self.studies[arm.name].set_user_attr("extensions", [*done, new])
             widened = True
