@@ -443,6 +443,8 @@ torch.manual_seed(5)
 stored = timm.create_model("test_resnet").state_dict()
 safetensors.torch.save_file(stored, fetched)
 
+asked = []
+sys.addaudithook(lambda event, _: asked.append(event) if event in ("socket.getaddrinfo", "socket.connect") else None)
 start = build(None).network.state_dict()
 stream = torch.rand(1)
 for weights in ("imagenet", "r160_in1k"):
@@ -450,6 +452,7 @@ for weights in ("imagenet", "r160_in1k"):
     assert torch.equal(torch.rand(1), stream)
     own, head = model.network.state_dict(), model.classifier + "."
     assert all(torch.equal(own[k], start[k] if k.startswith(head) else stored[k]) for k in own)
+assert asked == []
 assert model.weights_sha256 == hashlib.sha256(fetched.read_bytes()).hexdigest()
 print(model.normalisation.name)
 print(*model.report)
@@ -469,7 +472,6 @@ def offline(tmp_path_factory) -> list[str]:
     command = [*OFFLINE, sys.executable, "-W", "error", "-c", PROBE, str(home)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # the hub would tell of each request that it makes in vain
     return done.stdout.splitlines()
 
 
