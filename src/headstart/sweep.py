@@ -15,15 +15,17 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 
 from headstart import config as schema
 from headstart import current
 from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint
-from headstart.progress import SweepStatus
+from headstart.progress import SweepStatus, count
 from headstart.study import WAIT, Arm, Claim, Study
 from headstart.task import StudyTask, make_pruner
+from headstart.trial import number_of
 from headstart.workers import WORKER, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
@@ -143,6 +145,22 @@ class Sweep:
             from headstart import console
 
             console.print_study(self.folder)
+            self._say_what_failed()
+
+    def _say_what_failed(self) -> None:
+        """Failed trials are results, but nobody should overlook them; an arm without any other has no answer: exit 1."""
+        for arm in self.arms:
+            trials = self.study.trials(arm.name)
+            failed = [t for t in trials if t.state == TrialState.FAIL]
+            if failed:
+                log = self.study.run_dir(arm.name, number_of(failed[-1])) / "log"
+                print(
+                    f"arm {arm.name}: {count(len(failed), 'trial')} failed, the last with: "
+                    f"{failed[-1].user_attrs.get('reason')} ({log})",
+                    file=sys.stderr,
+                )
+        if any(all(t.state == TrialState.FAIL for t in self.study.trials(a.name)) for a in self.arms):
+            raise UserError("an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true")
 
     def _remembered(self) -> dict[str, Any]:
         """What the report wants to know of a study beyond its runs."""
