@@ -148,7 +148,7 @@ class Sweep:
             self._say_what_failed()
 
     def _say_what_failed(self) -> None:
-        """Failed trials are results, but nobody should overlook them; an arm without any other has no answer: exit 1."""
+        """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""
         for arm in self.arms:
             trials = self.study.trials(arm.name)
             failed = [t for t in trials if t.state == TrialState.FAIL]
