@@ -245,6 +245,9 @@ def _read_study(path: Path) -> Study | None:
     return study if isinstance(study, dict) else None
 
 
+_FACTS = ("classes", "test_images", "retried")  # what result.json knows beyond the columns of trials.csv
+
+
 def _with_facts(root: Path, trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with what result.json knows beyond their columns: classes, test_images; and failed attempts before."""
     rows = []
@@ -254,8 +257,7 @@ def _with_facts(root: Path, trials: pd.DataFrame) -> pd.DataFrame:
         if score is not pd.NA:
             row |= _test_facts(folder / "result.json")
         rows.append(row)
-    names = ("classes", "test_images", "retried")
-    return trials.assign(**{n: pd.array([row.get(n) for row in rows], dtype="Int64") for n in names})
+    return trials.assign(**{n: pd.array([row.get(n) for row in rows], dtype="Int64") for n in _FACTS})
 
 
 def _test_facts(path: Path) -> dict[str, int]:
@@ -299,7 +301,7 @@ def _item(holder: Any, key: str, kind: type) -> Any:
 
 
 def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: Study | None) -> dict[str, Any]:
-    search = rows[rows["phase"] == "search"]
+    search = rows.loc[rows["phase"] == "search", ["number", "state", "lr", "val_accuracy"]]
     best, repeats = _chosen(rows)
     states = search["state"].value_counts()
     row = dict(
@@ -308,7 +310,7 @@ def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: Study |
         confirmations_lost=_lost(repeats).sum(),
         **{column: states.get(column.upper(), 0) for column in ("pruned", "diverged", "failed", "chance")},
     )  # fmt: skip
-    facts = rows if best is None else rows.loc[[best.name]]
+    facts = rows if best is None else rows.loc[[best.name]]  # without a best trial, what is known of any
     for column in ("model", "parameters", "weights", "weights_sha256", "data", "train_size", "data_sha256", "epochs"):
         row[column] = _first(facts[column])
     if (rows["state"] == "COMPLETE").any() and not rows["epochs_run"].gt(0).any():
@@ -333,24 +335,32 @@ def _common(values: pd.Series) -> Any:
 
 def _chosen(rows: pd.DataFrame) -> tuple[pd.Series | None, pd.DataFrame]:
     """The arm's best trial, as the study selects it, and the runs that repeat it: its confirmations, one per seed."""
-    search = rows[rows["phase"] == "search"]
-    candidates = search if len(search) else rows[rows["phase"] == "run"]
-    candidates = candidates[(candidates["state"] == "COMPLETE") & candidates["val_accuracy"].notna()]
+    keys = rows[["phase", "number", "seed", "state", "val_accuracy", "test_accuracy"]]  # pandas copies what it selects
+    phase = "search" if (keys["phase"] == "search").any() else "run"
+    candidates = keys[(keys["phase"] == phase) & (keys["state"] == "COMPLETE") & keys["val_accuracy"].notna()]
     if candidates.empty:
         return None, rows.iloc[:0]
-    best = candidates.sort_values(["val_accuracy", "number"], ascending=[False, True], kind="stable").iloc[0]
-    if len(search):
-        repeats = rows[(rows["phase"] == "confirm") & (rows["number"] == best["number"])]
+    ranked = candidates.sort_values(["val_accuracy", "number"], ascending=[False, True], kind="stable")
+    best = rows.loc[ranked.index[0]]
+    if phase == "search":
+        repeats = keys[(keys["phase"] == "confirm") & (keys["number"] == best["number"])]
     else:
-        repeats = rows[_settings(rows) == _settings(rows.loc[[best.name]]).iloc[0]]
+        settings = _settings(rows)
+        repeats = keys[settings == settings[best.name]]
     # A run that was repeated or copied is no further seed: the last one with a test accuracy counts.
-    tested_last = repeats.sort_values("test_accuracy", key=lambda column: column.notna(), kind="stable")
-    return best, tested_last.drop_duplicates("seed", keep="last").sort_values("seed", kind="stable")
+    tested = _is_tested(repeats)
+    tested_last = pd.concat([repeats[~tested], repeats[tested]]).drop_duplicates("seed", keep="last")
+    return best, rows.loc[tested_last.sort_values("seed", kind="stable").index]
+
+
+def _is_tested(repeats: pd.DataFrame) -> pd.Series:
+    """Repeats that count in the statistics: they ended, with a test accuracy (at chance level or not)."""
+    return repeats["state"].isin(["COMPLETE", "CHANCE"]) & repeats["test_accuracy"].notna()
 
 
 def _lost(repeats: pd.DataFrame) -> pd.Series:
     """Repeats whose training led nowhere: without them a mean over the others is too high."""
-    return repeats["state"].isin(["DIVERGED", "CHANCE"]) & repeats["test_accuracy"].isna()
+    return repeats["state"].isin(["DIVERGED", "CHANCE"]) & ~_is_tested(repeats)
 
 
 def _settings(rows: pd.DataFrame) -> pd.Series:
@@ -362,7 +372,7 @@ def _settings(rows: pd.DataFrame) -> pd.Series:
 
 
 def _test_scores(repeats: pd.DataFrame) -> dict[str, Any]:
-    tested = repeats[repeats["test_accuracy"].notna()]
+    tested = repeats[_is_tested(repeats)]
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row = dict(seeds=summary.n, test_mean=summary.mean, test_std=summary.std)
     row |= dict(test_ci_low=summary.low, test_ci_high=summary.high)
@@ -517,7 +527,7 @@ def _comparable(a: pd.Series, b: pd.Series) -> bool:
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     """Test accuracies of the seeds that both have, columns a and b, index seed."""
-    scores = [r[r["test_accuracy"].notna() & r["seed"].notna()].set_index("seed")["test_accuracy"] for r in (a, b)]
+    scores = [r[_is_tested(r) & r["seed"].notna()].set_index("seed")["test_accuracy"] for r in (a, b)]
     return pd.concat({"a": scores[0], "b": scores[1]}, axis=1, join="inner").sort_index().astype(float)
 
 
@@ -703,14 +713,14 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _costs(rows: pd.DataFrame) -> dict[str, Any]:
-    search, confirm = rows[rows["phase"] == "search"], rows[rows["phase"] == "confirm"]
-    best, _ = _chosen(rows)
-    earlier = confirm if best is None else confirm[(confirm["number"] != best["number"]).fillna(True)]
+    phase, reads, (best, _) = rows["phase"], rows["test_reads"], _chosen(rows)
+    states, confirm = rows["state"][phase == "search"], phase == "confirm"
+    earlier = confirm if best is None else confirm & (rows["number"] != best["number"]).fillna(True)
     return dict(
-        trials=len(search), **{name: int((search["state"] == state).sum()) for name, (state, _) in _COUNTED.items()},
-        retried=int(rows["retried"].sum()) if "retried" in rows else 0, confirmations=len(confirm),
-        other_runs=len(rows) - len(search) - len(confirm), test_reads=int(rows["test_reads"].sum()),
-        test_reads_earlier_choice=int(earlier["test_reads"].sum()), epochs=int(rows["epochs_run"].sum()),
+        trials=len(states), **{name: int((states == state).sum()) for name, (state, _) in _COUNTED.items()},
+        retried=int(rows["retried"].sum()) if "retried" in rows else 0, confirmations=int(confirm.sum()),
+        other_runs=len(rows) - len(states) - int(confirm.sum()), test_reads=int(reads.sum()),
+        test_reads_earlier_choice=int(reads[earlier].sum()), epochs=int(rows["epochs_run"].sum()),
         images=int(rows["images"].sum()), seconds=float(rows["seconds_train"].sum()),
     )  # fmt: skip
 
