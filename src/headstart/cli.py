@@ -1,35 +1,33 @@
-"""Entry points `headstart` and `headstart-report`: arguments in, exit code out. Nothing heavy is imported at the top."""
+"""Entry points `headstart` and `headstart-report`: arguments in, exit code out. Nothing heavy at the top."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headstart import config
 from headstart.errors import UserError
 
-if TYPE_CHECKING:
-    from hydra.core.utils import JobReturn
-
-SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
-
 
 def main() -> None:
     """`headstart`: one run, or with -m a sweep."""
-    sys.excepthook = _explain
     signal.signal(signal.SIGTERM, _stop)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
-        if any(word.startswith("resume=") for word in sys.argv[1:]):
-            sys.argv[1:] = _resume_arguments(sys.argv[1:])
+        if any(word.lstrip("+").startswith("resume=") for word in sys.argv[1:]):
+            from headstart.arguments import resuming
+
+            sys.argv[1:] = resuming(sys.argv[1:])
         hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=config.WHITELIST)(
             job
         )()
@@ -37,7 +35,11 @@ def main() -> None:
         _say_how_to_resume()
         sys.exit(130)
     except UserError as error:
-        sys.exit(_refuse(error))
+        sys.exit(_refuse(str(error)))
+    except CompactHydraException as error:
+        from headstart.arguments import explain
+
+        sys.exit(_refuse(explain(error, sys.argv[1:])))
 
 
 def _stop(*_: Any) -> None:
@@ -57,17 +59,9 @@ def _in_single_run() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
 
 
-def _refuse(error: Exception) -> int:
-    print(f"headstart: {error}", file=sys.stderr)
+def _refuse(text: str) -> int:
+    print(f"headstart: {text}", file=sys.stderr)
     return 1
-
-
-def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Print a user's mistake as its text; everything else as Python does."""
-    if isinstance(error, UserError):
-        _refuse(error)
-    else:
-        sys.__excepthook__(kind, error, traceback)
 
 
 def job(cfg: DictConfig) -> float | None:
@@ -84,14 +78,34 @@ def job(cfg: DictConfig) -> float | None:
     title = f"{hydra_cfg.runtime.choices['model']} lr={cfg.lr:g}"
     with console.watcher(cfg.epochs, title, bar=single) as watcher:
         reads_test = confirming or (single and cfg.phase == "run")
-        result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
+        try:
+            result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
+        except UserError as error:
+            if not single:
+                raise  # to the sweeper
+            if cfg.resume is None:
+                _remove_if_not_begun(run_dir)
+            raise SystemExit(_refuse(str(error))) from None
     if single:
         console.print_run(result, run_dir)
     return result.get("val_accuracy")
 
 
+def _remove_if_not_begun(run_dir: Path) -> None:
+    """Remove what this process wrote, and nothing else, of a run that was refused before it trained."""
+    if (run_dir / "run.json").exists():
+        return
+    for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+        (run_dir / ".hydra" / name).unlink(missing_ok=True)
+    for name in ("result.json", ".lock", "log"):
+        (run_dir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: there was more before
+        for folder in (run_dir / ".hydra", run_dir, *run_dir.parents[:2]):
+            folder.rmdir()
+
+
 class Check(Callback):
-    """Hydra callback that refuses mistakes before a folder is made; raising SystemExit is how a callback can stop Hydra."""
+    """Hydra callback that refuses mistakes before a folder is made; SystemExit is how a callback can stop Hydra."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check a single run."""
@@ -101,13 +115,13 @@ class Check(Callback):
         """Check a sweep, and make its folder: the study's database is opened before any job makes one."""
         self._check(config, multirun=True)
 
-    def on_job_end(self, config: DictConfig, job_return: "JobReturn", **_: Any) -> None:
-        """Nothing yet; kept so that exporters know where to hook in."""
-
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
+        from headstart import arguments
+
         try:
-            check_arguments(cfg, multirun)
+            arguments.check(cfg, multirun)
             config.check(cfg)
+            _check_device(cfg)
             folder = Path(cfg.hydra.sweep.dir if multirun else cfg.hydra.run.dir)
             if not multirun and cfg.resume is None and (folder / "run.json").exists():
                 raise UserError(
@@ -115,41 +129,16 @@ class Check(Callback):
                 )
             _make_folder(folder if multirun else folder.parent)
         except UserError as error:
-            raise SystemExit(_refuse(error)) from None
+            raise SystemExit(_refuse(str(error))) from None
 
 
-def check_arguments(cfg: DictConfig, multirun: bool) -> None:
-    """Refuse what was typed but can't mean what the user wants. Raises UserError."""
-    from headstart.records import valid_name
+def _check_device(cfg: DictConfig) -> None:
+    """Refuse a device that this machine lacks, unless the jobs run elsewhere; `auto` and `cpu` need no look."""
+    elsewhere = cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
+    if cfg.device not in ("auto", "cpu") and not elsewhere:
+        from headstart.devices import resolve_device
 
-    typed = {_key(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
-    for kind in ("name", "arm"):
-        if cfg[kind] is not None:
-            valid_name(cfg[kind])
-    if "optimizer.lr" in typed:
-        raise UserError(f"{typed['optimizer.lr']}: the learning rate of every optimizer is set by lr=...")
-    if typed.get("phase", "phase=run").partition("=")[2] not in ("run", "search"):
-        raise UserError(f"{typed['phase']}: confirmation and source runs are started by a study, never by hand")
-    if multirun:
-        for key in ("seed", "split_seed"):
-            if any(c in typed.get(key, "") for c in ",("):
-                raise UserError(f"{typed[key]}: seeds are not searched over; confirm_seeds=5 repeats the best setting")
-        return
-    swept = [o for k, o in typed.items() if k in SWEEP_ONLY or k.startswith("hydra.sweeper")]
-    study = cfg.hydra.runtime.choices.get("experiments")
-    if swept or (study and _is_sweep(study)):
-        what = swept[0] if swept else f"experiments={study}"
-        raise UserError(f"{what} belongs to a sweep; add -m: headstart -m {' '.join(cfg.hydra.overrides.task)}")
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
-
-
-def _is_sweep(study: str) -> bool:
-    node = OmegaConf.load(config.experiments_folder() / f"{study}.yaml")
-    entries = " ".join(str(k) for e in node.get("defaults", []) if isinstance(e, DictConfig) for k in e)
-    return OmegaConf.select(node, "hydra.sweeper") is not None or "search" in entries or "sweeper" in entries
+        resolve_device(cfg.device)
 
 
 def _make_folder(folder: Path) -> None:
@@ -161,37 +150,6 @@ def _make_folder(folder: Path) -> None:
         raise UserError(
             f"{folder} can't be written ({error.strerror}); start headstart in a folder where it can"
         ) from None
-
-
-def _resume_arguments(arguments: list[str]) -> list[str]:
-    """Replace resume=DIR by what DIR was started with; refuse overrides beside it that would change the run."""
-    from hydra import compose, initialize_config_module
-
-    from headstart.records import read_json
-
-    folder = Path(next(a for a in arguments if a.startswith("resume=")).partition("=")[2])
-    rest = [a for a in arguments if not a.startswith("resume=")]
-    saved = folder / ".hydra"
-    if not (saved / "config.yaml").exists() or not (saved / "overrides.yaml").exists():
-        raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
-    if (folder / "result.json").exists():
-        state = read_json(folder / "result.json").get("state")
-    if (folder / "result.json").exists() and state != "FAILED":
-        raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
-    before = OmegaConf.to_container(OmegaConf.load(saved / "config.yaml"))
-    words = [*OmegaConf.to_container(OmegaConf.load(saved / "overrides.yaml")), *rest]
-    with initialize_config_module("headstart.conf"):
-        now = OmegaConf.to_container(compose("config", [w for w in words if not w.startswith("-")]))
-    changed = [c for k in now if k not in config.DESCRIBING for c in config._differences(before.get(k), now[k], k)]
-    if changed:
-        raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
-    phase = [f"phase={before['phase']}"] if before.get("phase", "run") != "run" else []
-    return [
-        *words,
-        *phase,
-        f"resume={config.override_value(str(folder))}",
-        f"hydra.run.dir={config.override_value(str(folder))}",
-    ]
 
 
 def report() -> None:
@@ -208,7 +166,7 @@ def report() -> None:
 
         console.print_tables(tables.trials(folder), tables.write_tables(folder))
     except UserError as error:
-        sys.exit(_refuse(error))
+        sys.exit(_refuse(str(error)))
 
 
 if __name__ == "__main__":

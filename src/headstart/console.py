@@ -86,7 +86,10 @@ def run_summary(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
     rows = [
         ("state", result["state"] + (f" ({result['reason']})" if result.get("reason") else "")),
-        ("validation accuracy", percent(result.get("val_accuracy")) + f"  (best epoch {result.get('best_epoch')})"),
+        (
+            "validation accuracy",
+            percent(result.get("val_accuracy")) + f"  (best epoch {result.get('best_epoch') or '-'})",
+        ),
         ("test accuracy", percent(result.get("test_accuracy"))),
         (
             "test precision / recall / F1",

@@ -46,5 +46,5 @@ def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:
 
     Guessing is the better of 1/K and always naming the commonest class.
     """
-    share = max(1 / classes, np.bincount(labels, minlength=classes).max() / len(labels))
+    share = max(1 / classes, int(np.bincount(labels, minlength=classes).max()) / len(labels))
     return accuracy / 100 <= share + 3 * math.sqrt(share * (1 - share) / len(labels))

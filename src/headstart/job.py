@@ -1,6 +1,7 @@
 """One configured run from configuration to record: data, model, training, evaluation, files on disk."""
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -10,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, config, current, evaluation, records, training
+from headstart import __version__, config, current, devices, evaluation, records, training
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
-from headstart.models import Model, count_parameters, export_bytes
+from headstart.models import Model, Normalisation, count_parameters, export_bytes
 
 log = logging.getLogger(__name__)
 
@@ -37,50 +38,74 @@ def run(
     with records.lock_run(run_dir):
         try:
             return _train(cfg, choices, run_dir, reads_test, watcher)
+        except torch.OutOfMemoryError as error:
+            _record_failure(run_dir, "out of memory")
+            raise UserError(f"out of GPU memory with batch_size={cfg.batch_size}; give a smaller one") from error
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-            records.write_json(run_dir / "result.json", _facts_so_far(run_dir) | dict(state="FAILED", reason=reason))
+            _record_failure(run_dir, (str(error).strip() or type(error).__name__).splitlines()[-1])
             raise
 
 
-def _facts_so_far(run_dir: Path) -> dict[str, Any]:
+def _record_failure(run_dir: Path, reason: str) -> None:
     path = run_dir / "run.json"
-    return records.read_json(path) if path.exists() else {}
+    facts = records.read_json(path) if path.exists() else {}
+    records.write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
 
 
 def _train(
     cfg: DictConfig, choices: dict[str, str], run_dir: Path, reads_test: bool, watcher: training.Watcher
 ) -> dict[str, Any]:
-    device = training.resolve_device(cfg.device)
-    settle_threads(cfg)
+    trainer = _prepare(cfg, run_dir, watcher)
+    facts = describe(cfg, choices, trainer)
+    records.write_json(run_dir / "run.json", facts)
+    for line in trainer.model.report:
+        log.info("%s", line)
+    return _conclude(cfg, facts, trainer, trainer.run(), reads_test)
+
+
+def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> training.Trainer:
+    """Make data, network and optimizer and try them, so that a mistake in any of them is found before training."""
+    device = devices.resolve_device(cfg.device)
+    devices.settle_threads(cfg.threads, cfg.jobs)
     torch.use_deterministic_algorithms(cfg.deterministic)
-    data: Dataset = config.make(cfg.data)
-    if cfg.batch_size > len(data.train.labels):
-        raise UserError(
-            f"batch_size={cfg.batch_size} is larger than the {len(data.train.labels)} training images; give a smaller one"
-        )
+    data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
+    _check_batches(cfg, len(data.train.labels))
     torch.manual_seed(cfg.seed)
-    own_size = data.train.images.shape[1]
-    size = cfg.image_size or cfg.model.get("image_size") or own_size
+    size = cfg.image_size or cfg.model.get("image_size") or data.train.images.shape[1]
     model: Model = config.make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
-    mean, std, norm = data.mean, data.std, "data"
-    if model.normalisation is not None:
-        mean, std, norm = model.normalisation.mean, model.normalisation.std, model.normalisation.name
+    expected = model.normalisation or Normalisation("data", data.mean, data.std)
     settings = training.Settings(
         epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
-        precision=training.resolve_precision(cfg.precision, device), image_size=size, mean=tuple(mean), std=tuple(std),
-        label_smoothing=cfg.label_smoothing, clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
+        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
+        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
     )  # fmt: skip
-    facts = describe(cfg, choices, data, model, settings, norm)
-    records.write_json(run_dir / "run.json", facts)
-    for line in model.report:
-        log.info("%s", line)
-    trainer = training.Trainer(
-        model=model, data=data, settings=settings, run_dir=run_dir, watcher=watcher, identity=facts["config_hash"], lr=cfg.lr,
-        optimizer_factory=config.make(cfg.optimizer), schedule=config.make(cfg.schedule), augment=config.make(cfg.augmentation),
-    )  # fmt: skip
-    outcome = trainer.run()
-    return _conclude(cfg, facts, trainer, outcome, reads_test)
+    parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
+    try:
+        parts["schedule"](0.5)
+        pictures, labels = data.train.images[:2], data.train.labels[:2]
+        parts["augmentation"](pictures, labels, classes=len(data.classes), generator=torch.Generator())
+        return training.Trainer(
+            model=model, data=data, settings=settings, run_dir=run_dir, watcher=watcher,
+            identity=config.config_hash(cfg, precision=settings.precision), lr=cfg.lr,
+            optimizer_factory=parts["optimizer"], schedule=parts["schedule"], augment=parts["augmentation"],
+        )  # fmt: skip
+    except (TypeError, ValueError) as error:
+        raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def _dataset(node: str, folder: str) -> Dataset:
+    """The data set of a resolved `data` configuration, read once per process however many jobs it runs.
+
+    folder: the working directory, which a relative root is below.
+    """
+    return config.make(OmegaConf.create(json.loads(node)))
+
+
+def _check_batches(cfg: DictConfig, images: int) -> None:
+    if cfg.batch_size > images:
+        raise UserError(f"batch_size={cfg.batch_size} is larger than the {images} training images; give a smaller one")
 
 
 def _conclude(
@@ -136,15 +161,9 @@ def _keep_best(trainer: training.Trainer, facts: dict[str, Any], predictions: di
     return records.sha256_of(run_dir / "best.safetensors")
 
 
-def describe(
-    cfg: DictConfig,
-    choices: dict[str, str],
-    data: Dataset,
-    model: Model,
-    settings: training.Settings,
-    normalisation: str,
-) -> dict[str, Any]:
+def describe(cfg: DictConfig, choices: dict[str, str], trainer: training.Trainer) -> dict[str, Any]:
     """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
+    data, model, settings = trainer.data, trainer.model, trainer.settings
     threads = torch.get_num_threads()
     settled = dict(threads=threads, precision=settings.precision)
     return dict(
@@ -153,24 +172,12 @@ def describe(
         freeze=model.freeze, stem=cfg.model.get("stem"), data=data.name, train_size=len(data.train.labels),
         image_size=settings.image_size, augmentation=choices["augmentation"], optimizer=choices["optimizer"],
         schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size, epochs=cfg.epochs, seed=cfg.seed,
-        split_seed=cfg.split_seed, weights_sha256=model.weights_sha256, normalisation=normalisation,
-        device=device_name(settings.device), threads=threads, precision=settings.precision,
+        split_seed=cfg.split_seed, weights_sha256=model.weights_sha256, normalisation=settings.normalisation,
+        device=devices.device_name(settings.device), threads=threads, precision=settings.precision,
         torch_version=torch.__version__, headstart_version=__version__, git_commit=git_commit(),
-        config_hash=config.config_hash(cfg), data_sha256=data.sha256, command=config.command(cfg, choices, **settled),
+        config_hash=trainer.identity, data_sha256=data.sha256, command=config.command(cfg, choices, **settled),
         classes=list(data.classes), **count_parameters(model.network),
     )  # fmt: skip
-
-
-def settle_threads(cfg: DictConfig) -> int:
-    """Set and return the number of threads torch computes with: `threads`, or this process's cores divided by `jobs`."""
-    threads = cfg.threads or max(1, len(os.sched_getaffinity(0)) // cfg.jobs)
-    torch.set_num_threads(threads)
-    return threads
-
-
-def device_name(device: torch.device) -> str:
-    """`cpu` or the GPU's name as its maker gives it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from headstart import current, records
 from headstart.augmentation import normalise
 from headstart.data import Dataset, Split
+from headstart.devices import optimizer_step, spare_compiler
 from headstart.errors import UserError
 from headstart.models import Model, parameter_groups, set_trainable
 
@@ -63,6 +64,7 @@ class Settings:
     device: torch.device
     precision: str  # "fp32" or "bf16"
     image_size: int  # pixels
+    normalisation: str  # name of what mean and std belong to: "data", "imagenet", ...
     mean: tuple[float, ...]  # of the inputs, in 0..1
     std: tuple[float, ...]
     label_smoothing: float = 0.0
@@ -94,29 +96,6 @@ class Watcher(Protocol):
         """Called after each epoch with its row of epochs.csv."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, otherwise the CPU. Raises UserError for a device this machine lacks."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise UserError(
-            f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices here; use device=cpu or auto"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("device=mps: this machine has no Apple GPU; use device=cpu or device=auto")
-    return device
-
-
-def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 autocast where the processor multiplies bf16 natively, fp32 elsewhere."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "fp32"
-
-
 # ---- the loop
 
 
@@ -143,6 +122,7 @@ class Trainer:
         device = self.settings.device
         self.network = self.model.network.to(device, memory_format=torch.channels_last)
         set_trainable(self.model, 1)
+        spare_compiler()
         self.optimizer = self.optimizer_factory(parameter_groups(self.model, self.lr))
         self.train = Split(
             *(t.to(device) for t in (self.data.train.images, self.data.train.labels, self.data.train.indices))
@@ -188,7 +168,7 @@ class Trainer:
         return (s for s in range(0, n, size) if n - s > 1 or n == 1)
 
     def _generator(self, epoch: int, stream: int) -> torch.Generator:
-        """One stream each for order and augmentation, from seed and epoch alone: equal in every arm, and after a resume."""
+        """One stream each for order and augmentation, from seed and epoch alone: equal in all arms and when resumed."""
         return torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch * 101 + stream)
 
     def _one_epoch(self, epoch: int) -> dict[str, Any] | None:
@@ -240,7 +220,7 @@ class Trainer:
         loss.backward()
         if settings.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_grad_norm)
-        self.optimizer.step()
+        optimizer_step(self.optimizer)
         hits = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double() * len(labels), hits.double()])
 

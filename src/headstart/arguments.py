@@ -1,0 +1,159 @@
+"""What was typed: refused where it can't be meant, `resume=` expanded, and Hydra's complaints in one to three lines."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from headstart import config, records
+from headstart.errors import UserError
+
+SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
+
+
+def key_of(override: str) -> str:
+    """`data.train_size` of `+data.train_size=500`."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+# ---- what is typed in the wrong place
+
+
+def check(cfg: DictConfig, multirun: bool) -> None:
+    """Refuse what was typed but can't mean what the user wants; cfg: as Hydra composed it. Raises UserError."""
+    typed = {key_of(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
+    for kind in ("name", "arm"):
+        if cfg[kind] is not None:
+            records.valid_name(cfg[kind])
+    if "optimizer.lr" in typed:
+        raise UserError(f"{typed['optimizer.lr']}: the learning rate of every optimizer is set by lr=...")
+    if typed.get("phase", "phase=run").partition("=")[2] not in ("run", "search"):
+        raise UserError(f"{typed['phase']}: confirmation and source runs are started by a study, never by hand")
+    if multirun:
+        _check_sweep(typed)
+    else:
+        _check_single(cfg, typed)
+        if missing := sorted(OmegaConf.missing_keys(config.without_hydra(cfg))):
+            raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
+
+
+def _check_sweep(typed: dict[str, str]) -> None:
+    for key in ("seed", "split_seed"):
+        if any(c in typed.get(key, "") for c in ",("):
+            raise UserError(f"{typed[key]}: seeds are not searched over; confirm_seeds=5 repeats the best setting")
+    if "resume" in typed:
+        raise UserError(f"{typed['resume']} goes on with a single run; a sweep goes on when its command is given again")
+
+
+def _check_single(cfg: DictConfig, typed: dict[str, str]) -> None:
+    swept = [o for k, o in typed.items() if k in SWEEP_ONLY or k.startswith("hydra.sweeper") or k == "hydra/sweeper"]
+    study = cfg.hydra.runtime.choices.get("experiments")
+    if swept or (study and _is_sweep(study)):
+        what = swept[0] if swept else f"experiments={study}"
+        raise UserError(f"{what} belongs to a sweep; add -m: headstart -m {' '.join(sys.argv[1:])}")
+
+
+def _is_sweep(study: str) -> bool:
+    node = OmegaConf.load(config.experiments_folder() / f"{study}.yaml")
+    entries = " ".join(str(k) for e in node.get("defaults", []) if isinstance(e, DictConfig) for k in e)
+    return OmegaConf.select(node, "hydra.sweeper") is not None or "search" in entries or "sweeper" in entries
+
+
+# ---- resume=DIR
+
+
+def resuming(words: Sequence[str]) -> list[str]:
+    """Replace resume=DIR among the words of the command line by what DIR was started with; without it, change nothing.
+
+    Raises UserError for a folder that holds no run, or one that has ended or is running, and for overrides beside it
+    that would change the run.
+    """
+    given = [w for w in words if key_of(w) == "resume"]
+    rest = [w for w in words if key_of(w) != "resume"]
+    if not given or {"-m", "--multirun"} & set(rest):
+        return list(words)
+    folder = Path(given[-1].partition("=")[2].strip("\"'"))
+    _check_resumable(folder)
+    before = OmegaConf.to_container(OmegaConf.load(folder / ".hydra/config.yaml"))
+    saved = OmegaConf.to_container(OmegaConf.load(folder / ".hydra/overrides.yaml"))
+    overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
+    now = OmegaConf.to_container(_composed(overrides))
+    changed = [c for k in now if k not in config.DESCRIBING for c in config._differences(before.get(k), now[k], k)]
+    if changed:
+        raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
+    target = config.override_value(str(folder))
+    return [*overrides, *_phase(folder, before), f"resume={target}", f"hydra.run.dir={target}"]
+
+
+def _check_resumable(folder: Path) -> None:
+    if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
+        raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
+    state = records.read_run(folder)["state"]
+    if state == "RUNNING":
+        raise UserError(f"resume={folder}: this run is still going, in another process")
+    if state in records.FINISHED and state != "FAILED":
+        raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
+
+
+def _phase(folder: Path, before: dict[str, Any]) -> list[str]:
+    """A run that a sweep began may not read the test split, nor may a study's confirmation be ended outside of it."""
+    if before["phase"] in ("confirm", "source"):
+        raise UserError(f"resume={folder}: this run belongs to a study and goes on when its command is given again")
+    swept = OmegaConf.load(folder / ".hydra/hydra.yaml").hydra.mode == "MULTIRUN"
+    return ["phase=search"] if swept or before["phase"] == "search" else []
+
+
+def _composed(words: Iterable[str]) -> DictConfig:
+    with initialize_config_module("headstart.conf"):
+        return compose("config", [w for w in words if not w.startswith("-")])
+
+
+# ---- Hydra's complaints
+
+
+def explain(error: HydraException, words: Sequence[str]) -> str:
+    """What came, what was expected and what to type, in one to three lines; words: of the command line."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _unknown_option(str(error.missing_cfg_file), error.options)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
+    if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
+        return f"{found[1]} is several values; add -m to sweep over them: headstart -m {' '.join(words)}"
+    if found := re.match(r"Could not override '(.*?)'", text):
+        return _unknown_key(found[1], words)
+    if found := re.match(r"Error merging override (.*)", text):
+        return f"{found[1]}: {str(error.__cause__).splitlines()[0]}; headstart --cfg job shows values that work"
+    kept = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n".join(kept[:3])
+
+
+def _unknown_option(wanted: str, options: Sequence[str]) -> str:
+    group, _, name = wanted.rpartition("/")
+    return f"{group}={name} is unknown. {_choose(name, options)}"
+
+
+def _unknown_key(key: str, words: Sequence[str]) -> str:
+    """Name the keys that there are beside an unknown one; `a.b` is looked for among those of `a`."""
+    parent, _, name = key.rpartition(".")
+    try:
+        cfg = _composed(w for w in words if key_of(w) != key)
+    except ConfigCompositionException:  # something else is wrong, too
+        return f"{key}=... is unknown; headstart --cfg job shows the keys"
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if not isinstance(node, DictConfig):
+        return _unknown_key(parent, words) if parent else f"{key}=... is unknown"
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    return f"{key}=... is unknown. {_choose(name, keys, f'{parent}.' if parent else '')}"
+
+
+def _choose(name: str, valid: Sequence[str], prefix: str = "") -> str:
+    close = get_close_matches(name, valid, n=1)
+    guess = f"Did you mean {prefix}{close[0]}? " if close else ""
+    return f"{guess}Choose from {', '.join(prefix + v for v in sorted(valid))}"

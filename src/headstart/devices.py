@@ -1,0 +1,60 @@
+"""What a run computes on: device, precision, threads; and torch's optimizers without the compiler they would import."""
+
+import inspect
+import os
+
+import torch
+
+from headstart.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, otherwise the CPU. Raises UserError for a device this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise UserError(
+            f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices here; use device=cpu or device=auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device=mps: this machine has no Apple GPU; use device=cpu or device=auto")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 autocast where the processor multiplies bf16 natively, fp32 elsewhere."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu` or the GPU's name as its maker gives it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def settle_threads(threads: int | None, jobs: int) -> int:
+    """Set and return the number of threads torch computes with; None: this process's cores divided by `jobs`."""
+    threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
+    torch.set_num_threads(threads)
+    return threads
+
+
+# ---- torch's optimizers import torch's compiler on first use, only to tell it what to leave alone: 2 s at every start
+
+
+def spare_compiler() -> None:
+    """Fill the cache of `torch._disable_dynamo`: the optimizers' methods run as they are, without importing it."""
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if method is not None and not hasattr(method, "__dynamo_disable"):
+            setattr(method, "__dynamo_disable", method)
+
+
+@torch.no_grad()
+def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
+    """`optimizer.step()` without its wrappers, which are for profilers, hooks and the compiler."""
+    inspect.unwrap(type(optimizer).step)(optimizer)

@@ -1,0 +1,97 @@
+"""Which module may import which, read from the sources; and what starts without the heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import headstart
+
+FOLDER = Path(headstart.__file__).parent
+NEVER = {
+    "arguments": {"torch", "optuna", "timm"},
+    "augmentation": {"hydra", "omegaconf"},
+    "cifar": {"hydra", "omegaconf"},
+    "comparison": {"torch", "hydra", "omegaconf"},
+    "config": {"headstart", "torch"},
+    "current": {"headstart", "torch", "hydra", "omegaconf"},
+    "data": {"hydra", "omegaconf"},
+    "devices": {"hydra", "omegaconf"},
+    "evaluation": {"hydra", "omegaconf", "headstart.training"},
+    "folder": {"hydra", "omegaconf"},
+    "images": {"hydra", "omegaconf"},
+    "models": {"hydra", "omegaconf"},
+    "records": {"torch", "hydra", "omegaconf"},
+    "splits": {"hydra", "omegaconf"},
+    "statistics": {"torch", "hydra", "omegaconf"},
+    "study": {"torch"},
+    "sweep": {"torch"},
+    "sweeper": {"torch"},
+    "tables": {"torch", "hydra", "omegaconf"},
+    "training": {"hydra", "omegaconf"},
+    "weights": {"hydra", "omegaconf"},
+}
+EXCEPT = {"config": {"headstart.errors"}}  # the one class that all raise
+NEVER_AT_THE_TOP = {"sweeper": {"optuna", "torch"}, "cli": {"optuna", "torch", "headstart.job", "pandas"}}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Names that a module imports anywhere, inside functions too, with `from headstart import a` as `headstart.a`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            own = node.module == "headstart"
+            found |= {f"headstart.{a.name}" for a in node.names} if own else {node.module}
+    return found
+
+
+def forbidden(found: set[str], never: set[str]) -> set[str]:
+    return {name for name in found if any(name == n or name.startswith(n + ".") for n in never)}
+
+
+@pytest.mark.parametrize("module", sorted(NEVER))
+def test_modules_import_only_in_the_agreed_direction(module):
+    tree = ast.parse((FOLDER / f"{module}.py").read_text())
+    assert not forbidden(imports(tree), NEVER[module]) - EXCEPT.get(module, set())
+
+
+@pytest.mark.parametrize("module", sorted(NEVER_AT_THE_TOP))
+def test_modules_that_every_start_imports_import_nothing_heavy_at_the_top(module):
+    tree = ast.parse((FOLDER / f"{module}.py").read_text())
+    top = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])
+    assert not forbidden(imports(top), NEVER_AT_THE_TOP[module])
+
+
+def test_nothing_imports_the_command_line():
+    importers = [p.stem for p in FOLDER.glob("*.py") if "headstart.cli" in imports(ast.parse(p.read_text()))]
+    assert importers == []
+
+
+HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
+
+
+@pytest.mark.parametrize("entry", ["main", "report"])
+def test_help_comes_without_importing_anything_heavy(entry):
+    script = (
+        "import sys\nfrom headstart import cli\n"
+        f"sys.argv = ['headstart', '--help']\ntry:\n    cli.{entry}()\nexcept SystemExit:\n    pass\n"
+        f"print('imported:', *(m for m in {HEAVY} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("imported:")
+    assert "headstart" in done.stdout
+
+
+def test_collating_tables_needs_no_torch(tmp_path):
+    script = (
+        "import sys\nfrom headstart import cli\n"
+        "sys.argv = ['headstart-report', '.']\ncli.report()\nprint('torch' in sys.modules, 'hydra' in sys.modules)"
+    )
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False True"  # hydra is what the other command is made with

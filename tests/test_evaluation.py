@@ -1,0 +1,55 @@
+"""Metrics against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from headstart.evaluation import at_chance, metrics
+
+# True classes a a a b b c, predicted a a b b b b: c is never predicted.
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+PROBABILITIES = np.array(
+    [[0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.1, 0.9, 0.0], [0.3, 0.4, 0.3], [0.0, 0.75, 0.25]],
+    dtype=np.float32,
+)
+
+
+def test_metrics_are_those_worked_out_by_hand():
+    found = metrics(LABELS, PROBABILITIES, ("a", "b", "c"))
+    assert found["accuracy"] == pytest.approx(100 * 4 / 6)
+    assert found["precision_macro"] == pytest.approx(100 * (1 + 2 / 4 + 0) / 3)
+    assert found["recall_macro"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
+    assert found["f1_macro"] == pytest.approx(100 * (4 / 5 + 2 / 3 + 0) / 3)
+    assert found["loss"] == pytest.approx(-sum(map(math.log, (0.8, 0.5, 0.2, 0.9, 0.4, 0.25))) / 6, rel=1e-6)
+    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [0, 1, 0]]
+    assert found["per_class"]["b"] == pytest.approx(dict(precision=50, recall=100, f1=200 / 3, support=2))
+    assert found["per_class"]["c"] == dict(precision=0, recall=0, f1=0, support=1)
+
+
+def test_a_class_without_pictures_keeps_its_place_in_the_confusion_matrix():
+    found = metrics(LABELS[:5], PROBABILITIES[:5], ("a", "b", "c"))
+    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
+    assert found["per_class"]["c"]["support"] == 0
+
+
+def test_rounding_of_float32_probabilities_is_no_warning():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(10), 500).astype(np.float32)
+    assert math.isfinite(metrics(rng.integers(0, 10, 500), shares, [str(k) for k in range(10)])["loss"])
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "counts", "expected"),
+    [
+        (10.0, [100] * 10, True),
+        (12.8, [100] * 10, True),  # 10 % and 3 standard errors of sqrt(0.1 * 0.9 / 1000): up to 12.85 %
+        (12.9, [100] * 10, False),
+        (90.0, [900, 100], True),  # always naming the commonest class
+        (92.7, [900, 100], True),
+        (92.9, [900, 100], False),
+    ],
+)
+def test_chance_is_three_standard_errors_above_the_better_guess(accuracy, counts, expected):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    assert at_chance(accuracy, labels, len(counts)) is expected

@@ -1,0 +1,381 @@
+"""The epoch loop on a small network: schedules, resume to the byte, early stopping, settings that have an effect."""
+
+import hashlib
+import itertools
+import math
+from collections import OrderedDict
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from headstart import augmentation, records
+from headstart.data import Dataset, Split, digits
+from headstart.errors import UserError
+from headstart.models import Model
+from headstart.training import Settings, Trainer, constant, cosine, onecycle
+
+OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+SCHEDULES = {"constant": constant, "cosine": partial(cosine, warmup=0.2), "onecycle": onecycle}
+AUGMENTATIONS = {
+    "none": augmentation.none,
+    "crop_flip": partial(augmentation.crop_flip, padding=4),
+    "mixup": partial(augmentation.mixup, alpha=0.2, padding=4),
+}
+
+
+class Onlooker:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self):
+        self.rows = []
+
+    def step(self, *_):
+        pass
+
+    def epoch(self, row):
+        self.rows.append(row)
+
+
+class Cut(Exception):
+    """Stands for a kill: nothing of the run's process goes on after it."""
+
+
+def cut_at(call: int, function):
+    """Raise Cut at that call, counted from 1, of an augmentation: in the middle of an epoch."""
+    calls = itertools.count(1)
+
+    def cutting(*arguments, **options):
+        if next(calls) == call:
+            raise Cut
+        return function(*arguments, **options)
+
+    return cutting
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Dataset:
+    """80 digits to train on, a batch of 32 and a batch of 16 at the end of each epoch, 60 to validate on."""
+    whole = digits(train_size=80)
+    val = Split(whole.val.images[:60], whole.val.labels[:60], whole.val.indices[:60])
+    return Dataset(whole.name, whole.classes, whole.train, val, whole.sha256, whole.mean, whole.std, whole.load_test)
+
+
+def small_network(freeze: str = "none") -> Model:
+    """Batch norm and dropout, whose statistics and random numbers a resume has to bring back."""
+    torch.manual_seed(0)
+    layers = OrderedDict(
+        convolution=nn.Conv2d(3, 4, 3, stride=4), norm=nn.BatchNorm2d(4), activation=nn.ReLU(), flatten=nn.Flatten(),
+        dropout=nn.Dropout(0.3), classifier=nn.Linear(256, 10),
+    )  # fmt: skip
+    unfreeze_epoch = 3 if freeze == "backbone_then_none" else None
+    return Model(nn.Sequential(layers), "classifier", freeze=freeze, unfreeze_epoch=unfreeze_epoch)
+
+
+def trainer(data: Dataset, folder: Path, optimizer="adam", schedule="constant", augment="none", **options) -> Trainer:
+    """A run of 4 epochs in `folder`; options: of Settings, and model, freeze, lr, identity, cut (at that batch)."""
+    torch.set_num_threads(1)
+    model = options.pop("model", None) or small_network(options.pop("freeze", "none"))
+    cut, lr, identity = options.pop("cut", 0), options.pop("lr", 3e-3), options.pop("identity", "same")
+    folder.mkdir(exist_ok=True)
+    settings = Settings(**(
+        dict(epochs=4, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
+             normalisation="data", mean=data.mean, std=data.std) | options
+    ))  # fmt: skip
+    return Trainer(
+        model=model, data=data, settings=settings, optimizer_factory=OPTIMIZERS[optimizer],
+        schedule=SCHEDULES[schedule], augment=cut_at(cut, AUGMENTATIONS[augment]), run_dir=folder, watcher=Onlooker(),
+        identity=identity, lr=lr,
+    )  # fmt: skip
+
+
+def fingerprint(run: Trainer, outcome) -> tuple:
+    """Everything that a resumed run has to share: weights to the byte, predictions, rows and outcome without times."""
+    weights = hashlib.sha256()
+    for name, tensor in run.network.state_dict().items():
+        weights.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    probabilities, _ = run.predict(run.data.val)
+    timed = ("seconds_train", "images_per_second", "seconds_total")
+    rows = [tuple(v for k, v in row.items() if k not in timed) for row in records.read_epochs(run.run_dir)]
+    ended = (outcome.state, outcome.reason, outcome.epochs_run, outcome.best_epoch, outcome.val_accuracy)
+    return weights.hexdigest(), probabilities.numpy().tobytes(), rows, (*ended, outcome.val_loss, outcome.images)
+
+
+def whole(data, folder, **options) -> tuple:
+    run = trainer(data, folder, **options)
+    return fingerprint(run, run.run())
+
+
+def interrupted(data, folder, cuts, **options) -> tuple:
+    """The same run, cut at each of `cuts` (batches counted within one life) and started again, then left to end."""
+    for cut in cuts:
+        with pytest.raises(Cut):
+            trainer(data, folder, cut=cut, **options).run()
+    return whole(data, folder, **options)
+
+
+# ---- schedules
+
+
+def rates_of_torch(make, steps: int) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_cosine_is_that_of_torch():
+    expected = rates_of_torch(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=50), 50)
+    assert [cosine(step / 50) for step in range(50)] == pytest.approx(expected, abs=1e-12)
+
+
+def test_cosine_rises_linearly_through_its_warmup():
+    assert [cosine(p, warmup=0.2) for p in (0.0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.25, 0.5, 1])
+    assert cosine(0.6, warmup=0.2) == pytest.approx(0.5)
+    assert cosine(1.0, warmup=0.2) == pytest.approx(0)
+
+
+def test_onecycle_is_that_of_torch_up_to_its_counting_of_steps():
+    # torch puts the peak at step 0.3 * total - 1 and the end at the last step; ours are shares of all steps.
+    total = 10_000
+    make = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1.0, total_steps=total, cycle_momentum=False)
+    expected = rates_of_torch(make, total - 1)
+    ours = [onecycle(step / total) for step in range(total - 1)]
+    assert max(abs(a - b) for a, b in zip(ours, expected, strict=True)) < 1e-3
+    assert (onecycle(0.0), onecycle(0.3), onecycle(1.0)) == pytest.approx((0.04, 1.0, 4e-6))
+
+
+def test_every_step_has_the_learning_rate_of_its_schedule(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, schedule="cosine", lr=0.1)
+    run.run()
+    assert [row["lr"] for row in records.read_epochs(tmp_path)] == pytest.approx(
+        [0.1 * cosine((3 * epoch - 1) / 12, warmup=0.2) for epoch in (1, 2, 3, 4)]
+    )
+
+
+# ---- resume
+
+EVERY = list(itertools.product(OPTIMIZERS, SCHEDULES, AUGMENTATIONS, ("none", "backbone_then_none"), (None, 2)))
+SOME = [
+    ("adam", "constant", "crop_flip", "none", None),
+    ("adam", "onecycle", "mixup", "backbone_then_none", None),
+    ("adamw", "cosine", "none", "backbone_then_none", 2),
+    ("adamw", "constant", "mixup", "none", 2),
+    ("sgd", "cosine", "crop_flip", "backbone_then_none", None),
+    ("sgd", "onecycle", "none", "none", 2),
+]
+
+
+def resumes_to_the_same_bytes(data, folder, optimizer, schedule, augment, freeze, patience, cuts):
+    options = dict(optimizer=optimizer, schedule=schedule, augment=augment, freeze=freeze, patience=patience)
+    expected = whole(data, folder / "whole", **options)
+    for cut in cuts:
+        assert interrupted(data, folder / f"cut-{cut}", cut, **options) == expected, f"cut at {cut}"
+
+
+@pytest.mark.parametrize("combination", SOME, ids=str)
+def test_a_run_cut_in_any_epoch_ends_with_identical_bytes(combination, pictures, tmp_path):
+    resumes_to_the_same_bytes(pictures, tmp_path, *combination, cuts=[(1,), (4,), (8,), (5, 5, 2)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("combination", EVERY, ids=str)
+def test_a_run_cut_at_any_batch_ends_with_identical_bytes(combination, pictures, tmp_path):
+    resumes_to_the_same_bytes(pictures, tmp_path, *combination, cuts=[(n,) for n in range(1, 7)] + [(6, 6), (2, 5, 3)])
+
+
+def test_a_run_cut_while_an_epoch_is_announced_ends_with_identical_bytes(pictures, tmp_path):
+    expected = whole(pictures, tmp_path / "whole", augment="crop_flip")
+    for last in (1, 2, 3, 4):
+        folder, run = tmp_path / f"cut-{last}", None
+        folder.mkdir()
+        run = trainer(pictures, folder, augment="crop_flip")
+        run.watcher.epoch = lambda row, last=last: (_ for _ in ()).throw(Cut) if row["epoch"] == last else None
+        with pytest.raises(Cut):
+            run.run()
+        assert whole(pictures, folder, augment="crop_flip") == expected
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(pictures, tmp_path, caplog):
+    expected = whole(pictures, tmp_path / "whole")
+    folder = tmp_path / "damaged"
+    with pytest.raises(Cut):
+        trainer(pictures, folder, cut=10).run()  # three epochs of three batches are done
+    checkpoint = folder / "last.ckpt"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    run = trainer(pictures, folder)
+    assert fingerprint(run, run.run()) == expected
+    assert "going on from the one before it" in caplog.text
+    assert [row["epoch"] for row in run.watcher.rows] == [2, 3, 4]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(pictures, tmp_path):
+    with pytest.raises(Cut):
+        trainer(pictures, tmp_path, cut=5).run()
+    with pytest.raises(UserError, match="another configuration"):
+        trainer(pictures, tmp_path, identity="other").run()
+
+
+# ---- what runs share, and what makes them differ
+
+
+def test_same_seed_same_bytes_and_another_seed_others(pictures, tmp_path):
+    runs = [whole(pictures, tmp_path / str(n), augment="crop_flip", seed=seed) for n, seed in enumerate((0, 0, 1))]
+    assert runs[0] == runs[1]
+    assert runs[0][0] != runs[2][0]
+
+
+class Recorder(nn.Module):
+    """Keeps what each training batch looks like when it reaches the network."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.classifier, self.batches = inner, []
+
+    def forward(self, batch):
+        if self.training:
+            self.batches.append(batch.clone())
+        return self.classifier(batch)
+
+
+def test_two_networks_see_the_same_pictures_in_the_same_order_with_the_same_augmentation(pictures, tmp_path):
+    seen = []
+    for width in (8, 64):  # more or fewer random numbers for the initial weights and dropout
+        layers = nn.Sequential(nn.Flatten(), nn.Linear(3072, width), nn.Dropout(0.5), nn.Linear(width, 10))
+        network = Recorder(layers)
+        trainer(pictures, tmp_path / str(width), augment="crop_flip", model=Model(network, "classifier")).run()
+        seen.append(torch.cat(network.batches))
+    assert torch.equal(*seen)
+    first, second = seen[0][:80], seen[0][80:160]
+    assert not torch.equal(first, second)  # each epoch draws anew
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(label_smoothing=0.2), dict(clip_grad_norm=0.01), dict(optimizer="adamw"), dict(schedule="cosine"),
+     dict(augment="mixup"), dict(lr=1e-3), dict(precision="bf16"), dict(freeze="backbone_then_none")],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_has_an_effect(options, pictures, tmp_path):
+    assert whole(pictures, tmp_path / "plain")[0] != whole(pictures, tmp_path / "other", **options)[0]
+
+
+def test_clipping_bounds_the_step_of_plain_gradient_descent(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, clip_grad_norm=1e-3, lr=1.0, epochs=1, batch_size=80)
+    run.optimizer = torch.optim.SGD(run.network.parameters(), lr=1.0)
+    before = [p.detach().clone() for p in run.network.parameters()]
+    run.run()
+    moved = torch.cat(
+        [(p.detach() - b).flatten() for p, b in zip(run.network.parameters(), before, strict=True)]
+    ).norm()
+    assert moved == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, epochs=1, batch_size=80, label_smoothing=0.1)
+    images = augmentation.normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
+    torch.manual_seed(5)
+    order = torch.randperm(80, generator=run._generator(1, 0))
+    logits = run.network(images[order])
+    expected = nn.functional.cross_entropy(logits, pictures.train.labels[order], label_smoothing=0.1)
+    hits = (logits.argmax(1) == pictures.train.labels[order]).float().mean()
+    run.network.norm.reset_running_stats()
+    torch.manual_seed(5)
+    run.run()
+    row = records.read_epochs(tmp_path)[0]
+    assert row["train_loss"] == pytest.approx(expected.item(), rel=1e-6)
+    assert row["train_accuracy"] == pytest.approx(100 * hits.item())
+    assert (row["images"], row["steps"]) == (80, 1)
+
+
+# ---- how training ends
+
+
+def test_the_best_epoch_is_kept_and_ties_go_to_the_earliest(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, optimizer="sgd", lr=0.2, epochs=8)
+    outcome = run.run()
+    rows = records.read_epochs(tmp_path)
+    accuracies = [row["val_accuracy"] for row in rows]
+    assert outcome.val_accuracy == max(accuracies)
+    assert outcome.best_epoch == 1 + accuracies.index(max(accuracies))
+    assert outcome.best_epoch < 8, "choose another learning rate: this test needs a best epoch that is not the last"
+    probabilities, loss = run.predict(pictures.val)
+    right = (probabilities.argmax(1) == pictures.val.labels).double().mean().item()
+    assert 100 * right == outcome.val_accuracy
+    assert loss == pytest.approx(outcome.val_loss, rel=1e-6)
+
+
+def test_patience_ends_a_run_that_gets_no_better(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, lr=1e-12, epochs=9, patience=2, freeze="backbone")
+    outcome = run.run()
+    assert (outcome.state, outcome.epochs_run, outcome.best_epoch) == ("COMPLETE", 3, 1)
+    assert "2 epochs" in outcome.reason
+
+
+@pytest.mark.parametrize("epochs_before", [0, 2])
+def test_an_infinite_loss_ends_as_diverged(epochs_before, pictures, tmp_path):
+    run = trainer(pictures, tmp_path, optimizer="sgd")
+    harmless = run.augment
+    calls = itertools.count()
+
+    def poison(images, labels, **options):
+        images, labels = harmless(images, labels, **options)
+        return (images.float() * math.inf if next(calls) >= 3 * epochs_before else images), labels
+
+    run.augment = poison
+    outcome = run.run()
+    assert outcome.state == "DIVERGED"
+    assert f"epoch {epochs_before + 1}" in outcome.reason
+    assert outcome.epochs_run == epochs_before
+    assert outcome.best_epoch == (None if not epochs_before else pytest.approx(1.5, abs=0.5))
+
+
+def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
+    run = trainer(pictures, tmp_path, batch_size=79, epochs=1)
+    run.run()
+    assert records.read_epochs(tmp_path)[0]["images"] == 79
+
+
+def test_training_imports_neither_torchs_compiler_nor_scikit_learn():
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, torch\nfrom headstart.devices import spare_compiler, optimizer_step\nimport headstart.job\n"
+        "spare_compiler()\nfor kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):\n"
+        "    weight = torch.nn.Parameter(torch.ones(3))\n    optimizer = kind([weight], lr=0.1, fused=True)\n"
+        "    optimizer.zero_grad()\n    weight.sum().backward()\n    optimizer_step(optimizer)\n"
+        "    optimizer.load_state_dict(optimizer.state_dict())\n"
+        "heavy = ('torch._dynamo', 'sklearn', 'timm', 'torchvision')\n"
+        "print(weight[0].item() < 1, [m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_our_step_is_the_optimizers_own(name):
+    from headstart.devices import optimizer_step
+
+    results = []
+    for step in (lambda o: o.step(), optimizer_step):
+        weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = OPTIMIZERS[name]([weight], lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (weight**3).sum().backward()
+            step(optimizer)
+        results.append(weight.detach().clone())
+    assert torch.equal(*results)
