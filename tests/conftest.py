@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """`headstart(*words)` runs the command in tmp_path as a process of its own, with warnings as errors where they are ours."""
 
-    def run(*words: str, timeout: float = 300, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    def run(
+        *words: str, timeout: float = 300, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess:
         command = [sys.executable, "-c", "from headstart.cli import main; main()", *words]
         variables = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | (environment or {})
         return subprocess.run(

@@ -25,7 +25,9 @@ def test_every_option_composes_and_resolves(group, option):
 
 
 @pytest.mark.parametrize("study", [[], ["experiments=lr_search"], ["experiments=quickstart"]])
-@pytest.mark.parametrize(("budget", "trials", "seeds"), [("smoke", 5, 1), ("quick", 12, 5), ("standard", 29, 5), ("thorough", 59, 10)])
+@pytest.mark.parametrize(
+    ("budget", "trials", "seeds"), [("smoke", 5, 1), ("quick", 12, 5), ("standard", 29, 5), ("thorough", 59, 10)]
+)
 def test_budget_sets_trials_and_seeds_also_beside_a_study(study, budget, trials, seeds):
     cfg = composed(*study, f"budget={budget}")
     assert (cfg.n_trials, cfg.confirm_seeds) == (trials, seeds)
@@ -39,7 +41,9 @@ def test_all_budgets_share_one_pruner_so_that_a_budget_can_be_raised():
 def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
     assert composed("experiments=quickstart").epochs == 10
     assert composed("experiments=quickstart", "epochs=3").epochs == 3
-    assert composed("experiments=quickstart", "search=decades", hydra=True).hydra.sweeper.params.lr.startswith("choice(")
+    assert composed("experiments=quickstart", "search=decades", hydra=True).hydra.sweeper.params.lr.startswith(
+        "choice("
+    )
 
 
 def test_decades_are_the_powers_of_ten_inside_the_range():
@@ -73,7 +77,9 @@ def test_keys_that_a_target_does_not_take_are_named():
         config.make(OmegaConf.create({"_target_": "headstart.training.constant", "nonsense": 1}))
 
 
-@pytest.mark.parametrize("value", [None, True, 1, 1e-05, 0.1, "a b", "x,y", "null", "[1]", "a=b", 'say "hi"', [1, "a"], {"k": [None]}])
+@pytest.mark.parametrize(
+    "value", [None, True, 1, 1e-05, 0.1, "a b", "x,y", "null", "[1]", "a=b", 'say "hi"', [1, "a"], {"k": [None]}]
+)
 def test_override_values_read_back_as_they_were(value):
     cfg = composed(f"+data.extra={config.override_value(value)}")
     assert OmegaConf.to_container(cfg)["data"]["extra"] == value
@@ -85,6 +91,7 @@ def test_override_values_read_back_as_they_were(value):
         (["lr=-1"], "lr=-1"), (["lr=0"], "lr=0"), (["lr=nan"], "lr=nan"), (["epochs=0"], "epochs=0"),
         (["batch_size=0"], "batch_size=0"), (["seed=-1"], "seed=-1"), (["precision=fp8"], "precision=fp8"),
         (["device=tpu"], "device=tpu"), (["lr_low=1"], "lr_low"), (["patience=0"], "patience=0"),
+        (["model.freeze=backbone_then_none", "model.unfreeze_epoch=11"], "unfreeze_epoch=11"),
         (["label_smoothing=1"], "label_smoothing"), (["clip_grad_norm=0"], "clip_grad_norm"), (["threads=0"], "threads=0"),
     ],
 )  # fmt: skip

@@ -10,7 +10,11 @@ TINY = ["budget=smoke", "n_trials=2", "epochs=1", "threads=1"]
 
 
 def tiny(study: str) -> list[str]:
-    return TINY if study in EMBEDDED else [*TINY, "data=digits", "data.train_size=100", "batch_size=32", "augmentation=none"]
+    return (
+        TINY
+        if study in EMBEDDED
+        else [*TINY, "data=digits", "data.train_size=100", "batch_size=32", "augmentation=none"]
+    )
 
 
 @pytest.mark.parametrize("study", STUDIES)
