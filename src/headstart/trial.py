@@ -92,7 +92,8 @@ class Reporter:
         self.study = optuna.load_study(
             study_name=study_name, storage=open_storage(url), sampler=optuna.samplers.RandomSampler(), pruner=pruner
         )
-        self.frozen = [t for t in self.study.get_trials(deepcopy=False) if number_of(t) == number][-1]
+        found = [t for t in self.study.get_trials(deepcopy=False) if number_of(t) == number][-1]
+        self.frozen = copy.deepcopy(found)  # as it is now: some storages hand out what they go on changing
         self.trial = optuna.Trial(self.study, self.frozen._trial_id)
         self.reports = reports
         self.first_point = bool(self.frozen.user_attrs.get("first_point"))

@@ -1,0 +1,77 @@
+"""`headstart` with a made-up network, for tests of sweeps: the real configuration and study, epochs that cost nothing.
+
+Accuracy depends on the learning rate, the model's name, the epoch and the seed alone. Environment: TOY_SECONDS, time per epoch;
+TOY_FAILS, `arm:number` of trials that raise, separated by commas.
+"""
+
+import math
+import os
+import sys
+import time
+import zlib
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from headstart import cli, config, current, records
+
+
+def accuracy(cfg: DictConfig, epoch: int) -> float:
+    """Validation accuracy in percent: best at 1e-3, equal for equal settings."""
+    noise = zlib.crc32(repr((cfg.lr, cfg.seed, cfg.model.get("name"), epoch)).encode()) % 100 / 100
+    return 90 - 9 * abs(math.log10(cfg.lr) + 3) - 5 / epoch + noise
+
+
+def job(cfg: DictConfig) -> float:
+    """As headstart.cli.job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
+    multirun = HydraConfig.get().mode == RunMode.MULTIRUN
+    phase = "search" if multirun and cfg.phase == "run" else cfg.phase
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    ended = records.read_run(run_dir)
+    if ended["state"] in records.FINISHED and ended["state"] != "FAILED":
+        return ended.get("val_accuracy")
+    records.set_aside(run_dir / "result.json")
+    facts = dict(
+        current.facts(), study=cfg.name, arm=cfg.arm, phase=phase, lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs,
+        model=HydraConfig.get().runtime.choices["model"], train_size=cfg.data.train_size, config_hash=config.config_hash(cfg),
+    )  # fmt: skip
+    records.write_json(run_dir / "run.json", facts)
+    if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_FAILS", ""):
+        raise RuntimeError("the toy broke")
+    state, reason, values = "COMPLETE", "", []
+    for epoch in range(1, cfg.epochs + 1):
+        if len(records.read_epochs(run_dir)) < epoch:
+            if cfg.lr > 1e3:
+                state, reason = "DIVERGED", "loss is not finite"
+                break
+            time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
+            row = dict(epoch=epoch, steps=epoch, images=10 * epoch, lr=cfg.lr, val_accuracy=accuracy(cfg, epoch))
+            records.append_epoch(run_dir, row)
+        values.append(accuracy(cfg, epoch))
+        if reason := current.report(values[-1], epoch):
+            state = "PRUNED"
+            break
+    best = max(values, default=None)
+    if state == "COMPLETE" and best < 60:
+        state, reason = "CHANCE", "not above guessing"
+    result = facts | dict(state=state, reason=reason, val_accuracy=best, epochs_run=len(values), test_reads=0)
+    if phase == "confirm" and state == "COMPLETE":
+        result.update(test_reads=1, test_accuracy=best - 1)
+    (run_dir / "best.safetensors").write_bytes(b"weights")
+    records.write_json(run_dir / "result.json", result)
+    return best
+
+
+def main() -> None:
+    """The command line."""
+    cli.job = job
+    cli.main()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    import toy  # jobs in other processes have to find it by name
+
+    toy.main()
