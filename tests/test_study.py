@@ -1,4 +1,4 @@
-"""What a study hands out: equal budgets, nothing twice, nothing lost. Runs are made up, storage and folders are real."""
+"""What a study hands out: equal budgets, nothing twice, nothing lost. Runs are made up, storage and folders real."""
 
 import math
 from pathlib import Path
@@ -48,9 +48,11 @@ def accuracy(params, epoch=EPOCHS):
 
 
 def finish(study: Study, claim, *, told=True, value=None, **result) -> None:
-    """What a job leaves when it ends: reports, result.json last, then the study is told (unless it was killed there)."""
-    reporter = Reporter(f"{study.name}/{claim.arm}", study.url, claim.number, study.pruner, reports=claim.kind == "search") \
-        if claim.kind != "source" else None  # fmt: skip
+    """What a job leaves when it ends: reports, result.json last, then the study is told (unless killed there)."""
+    reporter = None
+    if claim.kind != "source":
+        name, searching = f"{study.name}/{claim.arm}", claim.kind == "search"
+        reporter = Reporter(name, study.url, claim.number, study.pruner, reports=searching)
     state, reason, epoch = "COMPLETE", "", 0
     for epoch in range(1, EPOCHS + 1):
         if reporter and (reason := reporter.report(accuracy(claim.params, epoch), epoch)):
@@ -213,8 +215,12 @@ def test_a_raised_budget_that_changes_the_best_is_confirmed_anew_and_the_old_con
 
 def test_only_complete_trials_are_selected(tmp_path):
     study = open_study(tmp_path, arms=["a"], n_trials=4, confirm_seeds=1)
-    for ending in (dict(value=50.0), dict(value=99.0, state="CHANCE"), dict(value=98.0, state="PRUNED", reason="pruned"),
-                   dict(value=97.0, state="DIVERGED", reason="loss")):  # fmt: skip
+    for ending in (
+        dict(value=50.0),
+        dict(value=99.0, state="CHANCE"),
+        dict(value=98.0, state="PRUNED", reason="pruned"),
+        dict(value=97.0, state="DIVERGED", reason="loss"),
+    ):
         claim = study.claim()
         finish(study, claim, **ending)
         study.settle(claim)

@@ -1,7 +1,7 @@
 """`headstart` with a made-up network, for tests of sweeps: the real configuration and study, epochs that cost nothing.
 
-Accuracy depends on the learning rate, the model's name, the epoch and the seed alone. Environment: TOY_SECONDS, time per epoch;
-TOY_FAILS, `arm:number` of trials that raise, separated by commas.
+Accuracy depends on learning rate, model, epoch and seed alone. Environment: TOY_SECONDS, time per epoch; TOY_FAILS,
+`arm:number:phase` of the runs that raise, separated by commas.
 """
 
 import math
@@ -35,7 +35,8 @@ def job(cfg: DictConfig) -> float:
     records.set_aside(run_dir / "result.json")
     facts = dict(
         current.facts(), study=cfg.name, arm=cfg.arm, phase=phase, lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs,
-        model=HydraConfig.get().runtime.choices["model"], train_size=cfg.data.train_size, config_hash=config.config_hash(cfg),
+        model=HydraConfig.get().runtime.choices["model"], train_size=cfg.data.train_size,
+        config_hash=config.config_hash(cfg),
     )  # fmt: skip
     records.write_json(run_dir / "run.json", facts)
     if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_FAILS", ""):

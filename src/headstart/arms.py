@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -43,7 +44,7 @@ def sort_arguments(arguments: list[str], params: dict[str, Any]) -> Typed:
     Raises UserError for lists of seeds.
     """
     typed = Typed(space=space_of(params))
-    for override in OverridesParser.create().parse_overrides(arguments):
+    for override in _parsed(arguments, "the sweep"):
         key = override.get_key_element().lstrip("+~")
         if not override.is_sweep_override():
             typed.fixed.append(override.input_line)
@@ -59,9 +60,16 @@ def sort_arguments(arguments: list[str], params: dict[str, Any]) -> Typed:
     return typed
 
 
+def _parsed(overrides: list[str], where: str) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides([str(o) for o in overrides])
+    except HydraException as error:
+        raise UserError(f"{where}: {str(error).splitlines()[0]}; expected key=value, as on the command line") from None
+
+
 def space_of(params: dict[str, Any]) -> dict[str, BaseDistribution]:
     """Optuna distributions of a mapping from key to Hydra's sweep syntax; a plain value is a space of one."""
-    overrides = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in params.items()])
+    overrides = _parsed([f"{k}={v}" for k, v in params.items()], "params")
     return {o.get_key_element(): distribution_of(o) for o in overrides}
 
 
@@ -92,7 +100,9 @@ def build_arms(configured: Any, typed: Typed, first_points: Any, fallback: str) 
     configured: mapping of arm name to overrides (short form) or to {overrides, params, first_points}, or None.
     first_points: "decades", a list of points, or None. Raises UserError for malformed arms.
     """
-    arms = [_configured_arm(name, value, typed, first_points) for name, value in (configured or {}).items()]
+    if not isinstance(configured or {}, dict):
+        raise UserError(f'hydra.sweeper.arms={configured}: expected {{cnn: ["model=cnn"], big: ["model=resnet18"]}}')
+    arms = [_configured_arm(str(name), value, typed, first_points) for name, value in (configured or {}).items()]
     if not arms:
         arms = [Arm(fallback if not typed.axes else "", [], typed.space, points(first_points, typed.space))]
     arms = [_crossed(arm, cells) for arm in arms for cells in itertools.product(*map(_cells, typed.axes))]
@@ -109,26 +119,32 @@ def build_arms(configured: Any, typed: Typed, first_points: Any, fallback: str) 
 
 
 def _configured_arm(name: str, value: Any, typed: Typed, first_points: Any) -> Arm:
-    long = {"overrides": value} if isinstance(value, list) else dict(value or {})
+    long = {"overrides": value} if isinstance(value, list) else value if isinstance(value, dict) else {}
     unknown = set(long) - {"overrides", "params", "first_points"}
     if unknown or not isinstance(long.get("overrides"), list):
         raise UserError(f'arm {name}: got {value}; expected ["model=cnn"] or {{overrides: [...], params: {{...}}}}')
-    space = space_of(long["params"]) if "params" in long else dict(typed.space)
+    for override in _parsed(long["overrides"], f"arm {name}"):
+        if override.is_sweep_override():
+            raise UserError(
+                f"arm {name}: {override.input_line} is a sweep; an arm's search space stands in its params: "
+                f"{{{override.get_key_element()}: ...}}"
+            )
+    space = space_of(long["params"] or {}) if "params" in long else dict(typed.space)
     own_points = long.get("first_points", [] if "params" in long else first_points)
     for override in long["overrides"]:
         space.pop(key_of(override), None)
-    return Arm(str(name), [str(o) for o in long["overrides"]], space, points(own_points, space))
+    return Arm(name, [str(o) for o in long["overrides"]], space, points(own_points, space))
 
 
 def _cells(axis: Override) -> list[tuple[str, str]]:
     """(part of the arm's name, override) for each value of a comma list."""
     key = axis.get_key_element()
-    values = [str(v) for v in axis.sweep_iterator()]
+    values = list(axis.sweep_string_iterator())
     short = key.rpartition(".")[2]
-    named = [v if "." not in key and not _is_number(v) else f"{short}-{v}" for v in values]
-    return [
-        (re.sub(r"[^A-Za-z0-9._-]+", "-", n).strip("-._"), f"{key}={v}") for n, v in zip(named, values, strict=True)
-    ]
+    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", v).strip("-._") for v in values]
+    if "." in key or any(map(_is_number, values)):
+        names = [f"{short}-{n}" for n in names]
+    return [(n, f"{key}={v}") for n, v in zip(names, values, strict=True)]
 
 
 def _is_number(text: str) -> bool:
@@ -181,7 +197,7 @@ def grid(space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
 
 
 def linear_learning_rate(space: dict[str, BaseDistribution]) -> str | None:
-    """A warning when a learning rate is swept linearly over more than a decade: most trials would land in the top one."""
+    """A warning when a learning rate is swept linearly over more than a decade: most trials land in the top one."""
     for key, d in space.items():
         if (
             key.rpartition(".")[2] == "lr"
@@ -189,5 +205,6 @@ def linear_learning_rate(space: dict[str, BaseDistribution]) -> str | None:
             and not d.log
             and d.high > 10 * max(d.low, 1e-12)
         ):
-            return f"{key} is swept linearly from {d.low:g} to {d.high:g}; write {key}='tag(log, interval({d.low:g}, {d.high:g}))'"
+            low, high = f"{d.low:g}", f"{d.high:g}"
+            return f"{key} is swept linearly from {low} to {high}; write {key}='tag(log, interval({low}, {high}))'"
     return None

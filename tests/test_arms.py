@@ -1,0 +1,164 @@
+"""From what a person types to arms and search spaces."""
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments, space_of
+from headstart.errors import UserError
+
+LOG = "tag(log, interval(1e-5, 1e-1))"
+PARAMS = {"lr": LOG}
+
+
+def arms(*typed, configured=None, params=PARAMS, first_points="decades"):
+    return build_arms(configured, sort_arguments(list(typed), params), first_points, "cnn")
+
+
+def shown(found):
+    return {a.name: a.overrides for a in found}
+
+
+def test_with_neither_arms_nor_lists_the_sweep_is_one_arm_with_the_decades_first():
+    (arm,) = arms("epochs=3")
+    assert (arm.name, arm.overrides) == ("cnn", [])
+    assert arm.space == {"lr": FloatDistribution(1e-5, 1e-1, log=True)}
+    assert arm.first_points == [{"lr": v} for v in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)]
+
+
+def test_comma_lists_become_arms_by_their_product():
+    assert shown(arms("model=cnn,resnet18", "optimizer=adam,sgd")) == {
+        "cnn-adam": ["model=cnn", "optimizer=adam"], "cnn-sgd": ["model=cnn", "optimizer=sgd"],
+        "resnet18-adam": ["model=resnet18", "optimizer=adam"], "resnet18-sgd": ["model=resnet18", "optimizer=sgd"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (
+            "data.train_size=500,null",
+            {"train_size-500": ["data.train_size=500"], "train_size-null": ["data.train_size=null"]},
+        ),
+        ("data.classes=[0,1],[2,3]", {"classes-0-1": ["data.classes=[0,1]"], "classes-2-3": ["data.classes=[2,3]"]}),
+        ("batch_size=choice(32,64)", {"batch_size-32": ["batch_size=32"], "batch_size-64": ["batch_size=64"]}),
+    ],
+)  # fmt: skip
+def test_lists_of_values_are_named_by_their_key(typed, expected):
+    assert shown(arms(typed)) == expected
+
+
+def test_a_list_for_a_key_that_is_searched_narrows_the_search():
+    (arm,) = arms("lr=1e-2,1e-3")
+    assert arm.space == {"lr": CategoricalDistribution([1e-2, 1e-3])}
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "expected"),
+    [
+        ("lr=interval(1e-3, 1e-2)", "lr", FloatDistribution(1e-3, 1e-2)),
+        ("lr=tag(log, interval(1e-3, 1e-2))", "lr", FloatDistribution(1e-3, 1e-2, log=True)),
+        ("batch_size=int(interval(8, 64))", "batch_size", IntDistribution(8, 64)),
+        ("batch_size=range(8, 33, 8)", "batch_size", IntDistribution(8, 32, step=8)),
+        ("model.dropout=range(0.0, 0.4, 0.1)", "model.dropout", FloatDistribution(0.0, 0.3, step=0.1)),
+    ],
+)
+def test_intervals_and_ranges_are_searched_inside_each_arm(typed, key, expected):
+    for arm in arms(typed, "model=cnn,resnet18"):
+        assert arm.space[key] == expected
+
+
+def test_a_value_that_is_typed_is_not_searched():
+    (arm,) = arms("lr=1e-2")
+    assert (arm.space, arm.first_points) == ({}, [])
+
+
+def test_numbers_in_choices_are_numbers():
+    space = space_of({"a": "choice(1,2)", "b": "choice(1e-3,1e-2)", "c": "choice(adam,sgd)", "d": 5})
+    assert {k: d.choices for k, d in space.items()} == {"a": (1, 2), "b": (1e-3, 1e-2), "c": ("adam", "sgd"), "d": (5,)}
+
+
+@pytest.mark.parametrize("typed", ["seed=0,1,2", "split_seed=0,1", "seed=range(5)"])
+def test_seeds_are_not_swept(typed):
+    with pytest.raises(UserError, match="confirm_seeds=5"):
+        arms(typed)
+
+
+def test_an_arms_own_params_and_first_points_replace_the_common_ones():
+    own = dict(overrides=["model=lr"], params={"model.C": "tag(log, interval(1e-4, 1))"}, first_points=[{"model.C": 1}])
+    found = {a.name: a for a in arms(configured={"cnn": ["model=cnn"], "lr": own})}
+    assert found["lr"].space == {"model.C": FloatDistribution(1e-4, 1.0, log=True)}
+    assert found["lr"].first_points == [{"model.C": 1.0}]
+    assert isinstance(found["lr"].first_points[0]["model.C"], float)
+    assert list(found["cnn"].space) == ["lr"]
+    no_points = arms(configured={"lr": own | {"first_points": []}})
+    assert no_points[0].first_points == []
+
+
+def test_an_arm_that_sets_a_searched_key_does_not_search_it():
+    found = {a.name: a.space for a in arms(configured={"a": ["lr=1e-3"], "b": ["model=cnn"]})}
+    assert found["a"] == {}
+    assert list(found["b"]) == ["lr"]
+
+
+def test_configured_arms_are_crossed_with_lists():
+    found = arms("data.train_size=50,500", configured={"cnn": ["model=cnn"]})
+    assert [a.name for a in found] == ["cnn-train_size-50", "cnn-train_size-500"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "words"),
+    [
+        (["model=cnn"], "expected {cnn:"),
+        ("cnn", "expected {cnn:"),
+        ({"cnn": "model=cnn"}, 'expected \\["model=cnn"\\]'),
+        ({"cnn": None}, 'expected \\["model=cnn"\\]'),
+        ({"cnn": {"model": "cnn"}}, "expected"),
+        ({"cnn": {"overrides": "model=cnn"}}, "expected"),
+        ({"cnn": [{"model": "cnn"}]}, "arm cnn"),
+        ({"cnn": ["model=cnn,resnet18"]}, "is a sweep"),
+        ({"a b": ["model=cnn"]}, "cannot be a name"),
+        ({"../x": ["model=cnn"]}, "cannot be a name"),
+        ({"cnn": {"overrides": [], "params": {"lr": "interval(1"}}}, "params"),
+        ({"cnn": {"overrides": [], "params": PARAMS, "first_points": [{"lr": 5}]}}, "not in the search space"),
+        ({"cnn": {"overrides": [], "params": PARAMS, "first_points": [{"C": 1}]}}, "not in the search space"),
+    ],
+)
+def test_malformed_arms_are_explained(configured, words):
+    with pytest.raises(UserError, match=words):
+        arms(configured=configured)
+
+
+def test_what_an_arm_sets_itself_cannot_be_typed_as_well():
+    with pytest.raises(UserError, match="sets model itself"):
+        arms("model=resnet18", configured={"cnn": ["model=cnn"]})
+
+
+def test_arms_with_the_same_name_are_refused():
+    with pytest.raises(UserError, match="share a name"):
+        arms("data.classes=[0,1],[0-1]")
+
+
+def test_a_grid_is_every_combination():
+    space = space_of({"lr": "choice(1e-2,1e-3)", "model.width": "range(8, 25, 8)"})
+    assert grid(space) == [{"lr": lr, "model.width": w} for lr in (1e-2, 1e-3) for w in (8, 16, 24)]
+
+
+def test_a_grid_over_a_range_is_refused():
+    with pytest.raises(UserError, match="choice"):
+        grid(space_of(PARAMS))
+
+
+@pytest.mark.parametrize(
+    ("sweep", "warned"),
+    [("interval(1e-5, 1e-1)", True), (LOG, False), ("interval(1e-3, 5e-3)", False), ("choice(1e-1,1e-5)", False)],
+)
+def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(sweep, warned):
+    assert bool(linear_learning_rate(space_of({"lr": sweep}))) == warned
+
+
+def test_later_overrides_replace_earlier_ones_of_the_same_key():
+    assert replace_overrides(["model=cnn", "+a=1", "lr=1"], ["model=resnet18", "a=2"]) == [
+        "lr=1",
+        "model=resnet18",
+        "a=2",
+    ]
