@@ -137,7 +137,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"{key}={cfg[key]} is too small; give a whole number from {low}")
     unfreeze = cfg.model.get("unfreeze_epoch")
     if unfreeze is not None and unfreeze > cfg.epochs:
-        raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); nothing would unfreeze")
+        raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); give an earlier one")
     if not 0 <= cfg.label_smoothing < 1:
         raise UserError(f"label_smoothing={cfg.label_smoothing} is outside 0 to 1 (1 excluded)")
     if cfg.clip_grad_norm is not None and not cfg.clip_grad_norm > 0:
@@ -157,7 +157,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def config_hash(cfg: DictConfig, **settled: Any) -> str:
     """First 16 digits of the sha256 of what determines a run's result; equal hash, equal row (at equal threads).
 
-    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with another number of them.
+    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with other ones.
     The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
     """
     content = {k: v for k, v in OmegaConf.to_container(cfg, resolve=True).items() if k not in DESCRIBING | {"threads"}}
