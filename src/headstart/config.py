@@ -137,7 +137,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"{key}={cfg[key]} is too small; give a whole number from {low}")
     unfreeze = cfg.model.get("unfreeze_epoch")
     if unfreeze is not None and unfreeze > cfg.epochs:
-        raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); give an earlier one")
+        raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); unfreeze earlier")
     if not 0 <= cfg.label_smoothing < 1:
         raise UserError(f"label_smoothing={cfg.label_smoothing} is outside 0 to 1 (1 excluded)")
     if cfg.clip_grad_norm is not None and not cfg.clip_grad_norm > 0:
