@@ -1,0 +1,174 @@
+"""Plots of the test split's predictions: confusion matrices, accuracy by class, calibration."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart import statistics
+from headstart.drawing import GREY, Look, drawn, legend, looks_for, sample, say
+from headstart.pictures import Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_CLASSES = 20  # that a plot shows by name
+FEW_IMAGES = 20  # in a bin: its accuracy is drawn faintly
+
+Looks = Mapping[str, Look] | None
+
+
+@drawn
+def confusion(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], ax: "Axes", *, title: str = "") -> "Axes":
+    """Draw the confusion matrix of a result.json, or the sum of several: rows are true classes, counts in the cells.
+
+    The shade is the share of the true class, on a scale that shows single errors too. Returns `ax`.
+    """
+    from matplotlib.colors import PowerNorm
+
+    matrix, classes = summed_confusion([result] if isinstance(result, Mapping) else result)
+    ax.set_title(title or "Confusion matrix (test images)")
+    if matrix is None:
+        return say(ax, "No run has read the test split yet.")
+    shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 100), interpolation="none")
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    if len(classes) <= MOST_CLASSES:
+        ax.set_xticks(
+            range(len(classes)),
+            classes,
+            rotation=45 if max(map(len, classes)) > 2 else 0,
+            ha="right" if max(map(len, classes)) > 2 else "center",
+            rotation_mode="anchor",
+        )
+        ax.set_yticks(range(len(classes)), classes)
+    for true, answer in np.argwhere(matrix > 0) if len(classes) <= MOST_CLASSES else ():
+        shade = "white" if shares[true, answer] > 25 else "black"
+        ax.text(answer, true, f"{matrix[true, answer]}", ha="center", va="center", color=shade, fontsize=7)
+    ax.set_xlabel("class the model said")
+    ax.set_ylabel("true class")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
+    bar.set_label("share of the true class (%)")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def summed_confusion(results: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray | None, list[str]]:
+    """Sum of the confusion matrices [K, K] that fit the first one, and the names of the classes."""
+    matrices = [np.asarray(r["confusion"], dtype=np.int64) for r in results if has_confusion(r)]
+    if not matrices:
+        return None, []
+    first = next(r for r in results if has_confusion(r))
+    same = [m for m in matrices if m.shape == matrices[0].shape]
+    names = first.get("classes") or list(first.get("per_class") or {})
+    classes = list(map(str, names)) if len(names) == len(same[0]) else list(map(str, range(len(same[0]))))
+    return np.sum(same, axis=0), classes
+
+
+def has_confusion(result: Mapping[str, Any]) -> bool:
+    """Whether a result has a square confusion matrix of counts: files may have been edited by hand."""
+    rows = result.get("confusion")
+    return (
+        isinstance(rows, list) and len(rows) > 0
+        and all(isinstance(r, list) and len(r) == len(rows) and all(type(v) is int for v in r) for r in rows)
+    )  # fmt: skip
+
+
+@drawn
+def per_class(results: Mapping[str, Sequence[Mapping[str, Any]]], ax: "Axes", *, looks: Looks = None) -> "Axes":
+    """Draw each arm's test accuracy by true class (recall, %): mean over its results, line from lowest to highest.
+
+    `results`: {arm: [result.json of its confirmations]}. Hardest class on top; of more than 20 classes the hardest 20.
+    Returns `ax`.
+    """
+    ax.set_title("Test accuracy by class")
+    table = {arm: [_recalls(r) for r in own if has_confusion(r)] for arm, own in results.items()}
+    table = {arm: rows for arm, rows in table.items() if rows}
+    if not table:
+        return say(ax, "No run has read the test split yet.")
+    looks = looks_for(results, looks)
+    means = {
+        arm: {c: float(np.mean([r[c] for r in rows if c in r])) for c in set().union(*rows)}
+        for arm, rows in table.items()
+    }
+    overall = {
+        c: np.mean([m[c] for m in means.values() if c in m])
+        for c in dict.fromkeys(c for r in table.values() for c in r[0])
+    }
+    shown = sorted(overall, key=overall.__getitem__)[:MOST_CLASSES]
+    for i, (arm, rows) in enumerate(table.items()):
+        look, shift = looks[arm], 0.7 * ((i + 0.5) / len(table) - 0.5)
+        for y, name in enumerate(shown):
+            values = [r[name] for r in rows if name in r]
+            if values:
+                ax.plot([min(values), max(values)], [y + shift] * 2, color=look.colour, linewidth=1, alpha=0.6)
+        here = [(means[arm][c], y + shift) for y, c in enumerate(shown) if c in means[arm]]
+        ax.plot(*zip(*here, strict=True), look.marker, color=look.colour, label=f"_{arm}") if here else None
+    ax.set_yticks(range(len(shown)), shown)
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.set_xlabel("test accuracy within the class (%): mean, lowest and highest over seeds")
+    ax.set_ylabel("true class")
+    if len(overall) > len(shown):
+        ax.set_title(f"Test accuracy by class: the {len(shown)} hardest of {len(overall)}")
+    legend(ax, [(sample(looks[arm], linestyle="none"), arm) for arm in table])
+    return ax
+
+
+def _recalls(result: Mapping[str, Any]) -> dict[str, float]:
+    """Recall (%) by class name, from the confusion matrix; classes without images left out."""
+    matrix, classes = summed_confusion([result])
+    support = matrix.sum(axis=1)
+    return {c: 100 * matrix[i, i] / support[i] for i, c in enumerate(classes) if support[i]}
+
+
+@drawn
+def calibration(
+    predictions: Mapping[str, Sequence[Predictions]],
+    ax: "Axes",
+    *,
+    looks: Looks = None,
+    bins: int = statistics.CALIBRATION_BINS,
+) -> "Axes":
+    """Draw a reliability diagram: accuracy (%) against confidence (%) in bins of equal width, runs of an arm together.
+
+    `predictions`: {arm: [its confirmations]}. A marker's area grows with the images in its bin. The legend names the
+    expected calibration error (mean over the runs of an arm). Returns `ax`. Source: Guo et al. (2017), 1706.04599.
+    """
+    ax.set_title("Calibration on the test split")
+    shown = {arm: runs for arm, runs in predictions.items() if any(len(run.labels) for run in runs)}
+    if not shown:
+        return say(ax, "No predictions of confirmation runs are stored.")
+    looks, entries = looks_for(predictions, looks), []
+    entries.append(
+        (ax.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=(0, (1, 3)))[0], "perfectly calibrated")
+    )
+    for arm, runs in shown.items():
+        look = looks[arm]
+        confidence, accuracy, images = _reliability(runs, bins)
+        enough = images >= min(FEW_IMAGES, images.max())
+        drawing = dict(color=look.colour, linestyle=look.linestyle, linewidth=1)
+        ax.plot(confidence, np.where(enough, accuracy, np.nan), label=f"_{arm}", **drawing)
+        ax.scatter(
+            confidence, accuracy, s=8 + 120 * images / images.sum(), color=look.colour, marker=look.marker,
+            alpha=np.where(enough, 0.8, 0.35), linewidths=0,
+        )  # fmt: skip
+        errors = [statistics.expected_calibration_error(r.confidence, r.correct, bins) for r in runs if len(r.labels)]
+        entries.insert(-1, (sample(look), f"{arm}: calibration error (ECE) {np.mean(errors):.1f} points"))
+    legend(ax, entries)
+    ax.set_xlim(-2, 102)
+    ax.set_ylim(-2, 102)
+    ax.set_xlabel("confidence: probability of the answer (%)")
+    ax.set_ylabel("accuracy of these answers (%)")
+    return ax
+
+
+def _reliability(runs: Sequence[Predictions], bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence (%), accuracy (%) and number of images in each bin that has any."""
+    confidence = np.concatenate([r.confidence for r in runs]).astype(float)
+    correct = np.concatenate([r.correct for r in runs])
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    images = np.bincount(place, minlength=bins)
+    filled = images > 0
+    sums = [np.bincount(place, weights=w, minlength=bins)[filled] for w in (confidence, correct)]
+    return 100 * sums[0] / images[filled], 100 * sums[1] / images[filled], images[filled]
