@@ -1,6 +1,5 @@
-"""Entry points `headstart` and `headstart-report`: arguments in, exit code out. Nothing heavy at the top."""
+"""Entry point `headstart`: arguments in, exit code out. Nothing heavy at the top."""
 
-import argparse
 import contextlib
 import os
 import signal
@@ -86,6 +85,11 @@ def job(cfg: DictConfig) -> float | None:
             if cfg.resume is None:
                 _remove_if_not_begun(run_dir)
             raise SystemExit(_refuse(str(error))) from None
+        except KeyboardInterrupt:
+            if not single:
+                raise
+            _say_how_to_resume()  # now: Hydra forgets the folder on the way out
+            raise SystemExit(130) from None
     if single:
         console.print_run(result, run_dir)
     return result.get("val_accuracy")
@@ -127,7 +131,9 @@ class Check(Callback):
                 raise UserError(
                     f"{folder} holds a run already; go on with it by resume={folder} or name another folder"
                 )
-            _make_folder(folder if multirun else folder.parent)
+            if not (multirun and cfg.dry_run):
+                own = multirun and cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna"  # its database goes there
+                _make_folder(folder if own else folder.parent)
         except UserError as error:
             raise SystemExit(_refuse(str(error))) from None
 
@@ -150,23 +156,6 @@ def _make_folder(folder: Path) -> None:
         raise UserError(
             f"{folder} can't be written ({error.strerror}); start headstart in a folder where it can"
         ) from None
-
-
-def report() -> None:
-    """`headstart-report DIR`: collate the runs below DIR into CSV tables."""
-    parser = argparse.ArgumentParser(
-        prog="headstart-report", description="Collate runs into CSV tables: DIR/tables/*.csv."
-    )
-    parser.add_argument("folder", type=Path, help="a study such as outputs/quickstart, or outputs/runs")
-    folder = parser.parse_args().folder
-    try:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder; give one that holds runs, such as outputs/quickstart")
-        from headstart import console, tables
-
-        console.print_tables(tables.trials(folder), tables.write_tables(folder))
-    except UserError as error:
-        sys.exit(_refuse(str(error)))
 
 
 if __name__ == "__main__":

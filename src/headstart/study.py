@@ -230,11 +230,15 @@ class Study:
         study = self.studies[arm.name]
         trial = self._next_trial(arm.name)
         number = self._settle_number(arm.name, trial)
-        with without_experimental_warnings():
-            made = self.make_sampler(seed_of(self.seed, number))
-            study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
-        for key, distribution in self.space(arm).items():
-            trial._suggest(key, distribution)
+        try:
+            with without_experimental_warnings():
+                made = self.make_sampler(seed_of(self.seed, number))
+                study.sampler = sampler_for(made, self.space(arm), len(arm.first_points), number, self.seed)
+            for key, distribution in self.space(arm).items():
+                trial._suggest(key, distribution)
+        except ImportError as error:
+            missing = error.name or getattr(error.__cause__, "name", None) or "the package that it names"
+            raise UserError(f"the sampler cannot be used: {error}\npip install {missing}") from None
         return self._hold("search", arm.name, number, dict(trial.params), None, self.run_dir(arm.name, number))
 
     def _next_trial(self, arm: str) -> optuna.Trial:

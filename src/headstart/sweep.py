@@ -23,6 +23,7 @@ from headstart.arms import build_arms, grid, linear_learning_rate, replace_overr
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint
 from headstart.progress import SweepStatus, count
+from headstart.storage import study_lock, without_password
 from headstart.study import WAIT, Arm, Claim, Study
 from headstart.task import StudyTask, make_pruner
 from headstart.trial import number_of
@@ -68,6 +69,12 @@ class Sweep:
             )
         if settings["objective"] != "val_accuracy" or str(settings["direction"]).rpartition(".")[2] != "maximize":
             raise UserError("arms are compared by val_accuracy, maximised; hydra/sweeper=optuna takes other objectives")
+        storage = str(OmegaConf.to_container(self.config.hydra.sweeper).get("storage"))
+        if without_password(storage) != storage:
+            raise UserError(
+                f"hydra.sweeper.storage={without_password(storage)}: every run would write the password to its folder; "
+                "set the URL as the environment variable HEADSTART_STORAGE"
+            )
         if settings["custom_search_space"]:
             raise UserError(
                 "hydra.sweeper.custom_search_space is not supported by arms; write params or first_points per arm"
@@ -124,8 +131,8 @@ class Sweep:
     def run(self) -> None:
         """Show the plan, run what is missing, report."""
         if not self.config.dry_run:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            check_fingerprint(self.folder, self.fingerprint | self._remembered())
+            with study_lock(self.folder):
+                check_fingerprint(self.folder, self.fingerprint | self._remembered())
         self.study = self._open_study()
         jobs = max(self.config.jobs, self.settings["n_jobs"])
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
@@ -199,7 +206,7 @@ class Sweep:
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, make_sampler=self._make_sampler,
             pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]),
             keep=self.config.keep, extend_at_edge=self.settings["extend_at_edge"],
-            retry_failed=self.settings["retry_failed"],
+            retry_failed=self.settings["retry_failed"] and not self.parent,
         )  # fmt: skip
 
     def _make_sampler(self, seed: int) -> BaseSampler:

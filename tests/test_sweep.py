@@ -1,0 +1,314 @@
+"""Sweeps as a person types them, with the toy network: the whole configuration, Hydra and the study are real."""
+
+import csv
+import importlib.util
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import optuna
+import pytest
+import toy
+from conftest import files_below
+from hydra.core.global_hydra import GlobalHydra
+
+from headstart import current
+from headstart.storage import open_storage
+
+SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capfd):
+    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in this process; returns (exit code, text)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, m: str = "-m", **environment: str) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
+            patch.setenv("OMP_NUM_THREADS", "1")
+            patch.delenv("HEADSTART_SWEEP", raising=False)
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            patch.setattr("headstart.cli.job", toy.job)
+            patch.setattr("headstart.cli.signal.signal", lambda *_: None)
+            code = 0
+            try:
+                toy.cli.main()
+            except SystemExit as end:
+                code = end.code
+            finally:
+                GlobalHydra.instance().clear()
+                current.trial = None
+                open_storage.cache_clear()
+                os.environ.pop("HEADSTART_SWEEP", None)
+        text = capfd.readouterr()
+        return code or 0, text.out + text.err
+
+    return run
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """trials.csv of a study, without what depends on the clock."""
+    with open(f"outputs/{name}/tables/trials.csv") as file:
+        return [
+            {k: v for k, v in r.items() if "seconds" not in k and "per_second" not in k} for r in csv.DictReader(file)
+        ]
+
+
+def counts(name: str) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for row in rows(name):
+        key = row["arm"], row["phase"]
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def ran(name: str) -> set[str]:
+    return {str(p.parent.relative_to(f"outputs/{name}")) for p in Path(f"outputs/{name}").rglob("result.json")}
+
+
+def test_lists_become_arms_of_equal_budget_and_the_same_command_again_runs_nothing(sweep):
+    words = ["name=s", "model=cnn,resnet18", "n_trials=3", "confirm_seeds=2"]
+    code, text = sweep(*words)
+    assert code == 0, text
+    assert "2 arms (cnn, resnet18)" in text
+    expected = {(a, p): n for a in ("cnn", "resnet18") for p, n in (("search", 3), ("confirm", 2))}
+    assert counts("s") == expected
+    before = {f: b for f, b in files_below(Path("outputs/s")).items() if "result" in f or f.endswith("epochs.csv")}
+    assert sweep(*words)[0] == 0
+    after = files_below(Path("outputs/s"))
+    assert {f: after[f] for f in before} == before
+    assert len(ran("s")) == 10
+
+
+def test_raised_totals_run_only_the_difference(sweep):
+    words = ["name=s", "search=random"]
+    assert sweep(*words, "n_trials=2", "confirm_seeds=1")[0] == 0
+    assert sweep(*words, "n_trials=3", "confirm_seeds=1")[0] == 0
+    assert {r for r in ran("s") if "search" in r} == {f"cnn/search/{n:03d}" for n in range(3)}
+    confirmed = {r for r in ran("s") if "confirm" in r}
+    assert sweep(*words, "n_trials=3", "confirm_seeds=3")[0] == 0
+    assert len({r for r in ran("s") if "confirm" in r} - confirmed) in (2, 3)
+
+
+def test_the_test_split_is_read_by_confirmations_alone_and_once(sweep):
+    assert sweep("name=s", "n_trials=2", "confirm_seeds=2")[0] == 0
+    assert {(r["phase"], r["test_reads"]) for r in rows("s")} == {("search", "0"), ("confirm", "1")}
+
+
+def test_unnamed_sweeps_are_told_apart_by_what_they_are(sweep):
+    for _ in range(2):
+        assert sweep("n_trials=1", "confirm_seeds=0")[0] == 0
+    assert sweep("n_trials=1", "confirm_seeds=0", "epochs=2")[0] == 0
+    names = [p.name for p in Path("outputs").iterdir()]
+    assert len(names) == 2
+    assert all(n.startswith("adhoc-") and len(n) == 14 for n in names)
+
+
+def test_a_changed_setting_is_refused_key_by_key_and_changes_nothing(sweep):
+    assert sweep("name=s", "n_trials=1", "confirm_seeds=0")[0] == 0
+    before = files_below(Path("outputs"))
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", "batch_size=64", "lr_low=1e-4")
+    assert code == 1
+    assert "batch_size: was 128, now 64" in text
+    assert "search space" in text
+    assert "name=" in text
+    assert {f for f, b in files_below(Path("outputs")).items() if before.get(f) != b} <= {
+        "s/study.db",
+        "s/study.db-shm",
+    }
+
+
+def test_an_added_arm_is_no_change(sweep):
+    common = ["name=s", "n_trials=2", "confirm_seeds=0"]
+    assert sweep(*common, "model=cnn,resnet18")[0] == 0
+    assert sweep(*common, "model=cnn,resnet18,resnet18_cifar")[0] == 0
+    assert counts("s") == {(a, "search"): 2 for a in ("cnn", "resnet18", "resnet18_cifar")}
+
+
+def test_arms_and_params_are_typed_as_mappings(sweep):
+    assert sweep(
+        'hydra.sweeper.arms={small: ["model=cnn"], big: {overrides: ["model=resnet18"], params: {batch_size: "choice(8,16)"}}}',
+        'hydra.sweeper.params={lr: "tag(log, interval(1e-4, 1e-1))"}', "name=s", "n_trials=3", "confirm_seeds=0", "search=random",
+    )[0] == 0  # fmt: skip
+    assert counts("s") == {("small", "search"): 3, ("big", "search"): 3}
+    assert {r["params_batch_size"] for r in rows("s") if r["arm"] == "big"} <= {"8", "16"}
+    assert {r["lr"] for r in rows("s") if r["arm"] == "big"} == {"0.001"}
+
+
+@pytest.mark.parametrize("search", ["decades", "tpe", "qmc", "random"])
+def test_every_search_runs_and_starts_where_it_should(sweep, search):
+    code, text = sweep("name=s", f"search={search}", "n_trials=7", "confirm_seeds=0", "budget.pruner=null")
+    assert code == 0, text
+    values = [float(r["lr"]) for r in sorted(rows("s"), key=lambda r: int(r["number"]))]
+    decades = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
+    if search == "decades":
+        assert values == decades
+        assert "the grid has 5 points" in text
+    else:
+        assert len(set(values)) == 7
+        assert (values[:5] == decades) == (search != "random")
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes", "nsgaii"])
+def test_optunas_other_samplers_are_usable(sweep, sampler):
+    wanted = [f"hydra/sweeper/sampler={sampler}", "search=random", "search.first_points=decades"]
+    code, text = sweep("name=s", *wanted, "batch_size=int(interval(8, 64))", "n_trials=7", "confirm_seeds=0")
+    if sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        assert code == 1
+        assert "pip install cmaes" in text
+    else:
+        assert code == 0, text
+        assert counts("s") == {("cnn", "search"): 7}
+
+
+def test_a_grid_of_two_keys_runs_every_point_once(sweep):
+    params = ["hydra.sweeper.params.lr='choice(1e-2,1e-3)'", "+hydra.sweeper.params.batch_size='choice(8,16)'"]
+    code, text = sweep("name=s", "search=decades", *params, "n_trials=9", "confirm_seeds=0")
+    assert code == 0, text
+    found = sorted((r["lr"], r["params_batch_size"]) for r in rows("s"))
+    assert found == [("0.001", "16"), ("0.001", "8"), ("0.01", "16"), ("0.01", "8")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["hydra.sweeper.objective=test_accuracy"], "test split never chooses"),
+        (["hydra.sweeper.objective=val_loss"], "val_accuracy"),
+        (["hydra.sweeper.n_jobs=2"], "hydra/launcher=joblib"),
+        (["seed=0,1"], "confirm_seeds=5"),
+        (["phase=confirm"], "never by hand"),
+        (["optimizer.lr=1e-3,1e-2"], "lr="),
+        (["search=decades", "hydra.sweeper.params.lr='interval(1e-3,1e-2)'"], "choice"),
+        (['hydra.sweeper.arms={cnn: "model=cnn"}'], "arm cnn"),
+        (["hydra.sweeper.storage=postgresql://me:secret@host/db"], "HEADSTART_STORAGE"),
+        (["model=cnn,nonsense"], "nonsense"),
+        (["name=../x"], "cannot be a name"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(sweep, words, told):
+    code, text = sweep("n_trials=1", *words)
+    assert code == 1
+    assert told in text
+    assert "Traceback" not in text
+    assert "secret" not in "".join(p.read_text(errors="replace") for p in Path(".").rglob("*") if p.is_file())
+    assert not list(Path(".").rglob("search"))
+
+
+def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(sweep):
+    assert "swept linearly" in sweep("name=s", "lr=interval(1e-5, 1e-1)", "n_trials=1", "confirm_seeds=0")[1]
+
+
+def test_a_dry_run_writes_nothing(sweep):
+    code, text = sweep("name=s", "model=cnn,resnet18", "n_trials=4", "confirm_seeds=1", "dry_run=true")
+    assert code == 0
+    assert "2 arms (cnn, resnet18)" in text
+    assert "0 of 10 runs exist" in text
+    assert not list(Path(".").rglob("*.db"))
+    assert not list(Path(".").iterdir())
+
+
+def test_a_dry_run_of_a_study_that_exists_counts_its_runs_and_changes_nothing(sweep):
+    assert sweep("name=s", "n_trials=2", "confirm_seeds=0")[0] == 0
+    before = files_below(Path("outputs"))
+    assert "2 of 4 runs exist" in sweep("name=s", "n_trials=4", "confirm_seeds=0", "dry_run=true")[1]
+    after = files_below(Path("outputs"))
+    assert {f for f in after if after[f] != before.get(f)} <= {"s/study.db-shm", "s/study.db-wal"}
+
+
+def test_failures_are_kept_and_too_many_in_a_row_stop_the_sweep(sweep):
+    broken = ",".join(f"cnn:{n}:search" for n in range(1, 4))
+    words = ["name=s", "n_trials=6", "confirm_seeds=1"]
+    code, text = sweep(*words, TOY_FAILS=broken)
+    assert code == 1
+    assert "3 runs in a row failed" in text
+    assert "the toy broke" in text
+    log = Path(next(line.split(": ", 1)[1] for line in text.splitlines() if line.startswith("its log:")).strip())
+    assert "RuntimeError: the toy broke" in log.read_text()
+    assert sweep(*words)[0] == 0
+    assert [r["state"] for r in rows("s")].count("FAILED") == 3
+    assert {r["reason"] for r in rows("s") if r["state"] == "FAILED"} == {"the toy broke"}
+    assert counts("s")["cnn", "search"] == 6  # failed ones count
+    assert sweep(*words, "hydra.sweeper.retry_failed=true")[0] == 0
+    assert [r["state"] for r in rows("s")].count("FAILED") == 0
+    assert [r["number"] for r in rows("s") if r["phase"] == "search"] == [str(n) for n in range(6)]
+
+
+def test_single_failures_do_not_stop_the_sweep(sweep):
+    assert sweep("name=s", "n_trials=5", "confirm_seeds=1", TOY_FAILS="cnn:0:search,cnn:1:search,cnn:3:search")[0] == 0
+    assert counts("s") == {("cnn", "search"): 5, ("cnn", "confirm"): 1}
+
+
+def test_a_diverged_trial_is_a_result_that_is_never_selected(sweep):
+    code, text = sweep("name=s", "lr=1e9,1e-3", "n_trials=4", "confirm_seeds=1", "search=random")
+    assert code == 0, text
+    assert {(r["lr"], r["state"]) for r in rows("s")} == {("1000000000.0", "DIVERGED"), ("0.001", "COMPLETE")}
+    study = optuna.load_study(study_name="s/cnn", storage="sqlite:///outputs/s/study.db")
+    assert {(t.state.name, t.user_attrs.get("reason")) for t in study.trials} == {
+        ("PRUNED", "diverged"),
+        ("COMPLETE", None),
+    }
+
+
+def test_of_a_search_only_the_best_trials_weights_stay(sweep):
+    assert sweep("name=s", "n_trials=5", "confirm_seeds=1")[0] == 0
+    kept = {str(p.parent.relative_to("outputs/s")) for p in Path("outputs/s").rglob("best.safetensors")}
+    assert kept == {"cnn/search/002", "cnn/confirm/002/seed-1"}
+
+
+def test_a_widened_range_is_resumed_as_it_is(sweep):
+    words = ["name=s", "search=random", "search.extend_at_edge=true", "lr_low=1e-6", "lr_high=1e-5", "confirm_seeds=1"]
+    words += ["hydra.sweeper.first_points=[{lr: 1e-5}]", "model=cnn,resnet18"]
+    code, text = sweep(*words, "n_trials=3")
+    assert code == 0, text
+    found = counts("s")
+    assert found["cnn", "search"] == found["resnet18", "search"] > 3
+    runs = ran("s")
+    assert sweep(*words, "n_trials=3")[0] == 0
+    assert ran("s") == runs
+
+
+def test_the_storages_password_is_in_no_file(sweep, tmp_path):
+    url = f"sqlite:///{tmp_path}/elsewhere.db?password=hunter2"
+    warnings.filterwarnings("ignore", message=".*password.*")
+    sweep("name=s", "n_trials=1", "confirm_seeds=1", HEADSTART_STORAGE=url)
+    written = files_below(Path("outputs"))
+    assert "s/cnn/search/000/result.json" in written
+    assert not [f for f, content in written.items() if b"hunter2" in content]
+
+
+@pytest.mark.parametrize("search", ["tpe", "decades"])
+def test_the_stock_sweeper_stays_usable(sweep, search):
+    code, text = sweep("hydra/sweeper=optuna", f"search={search}", "name=stock", "n_trials=3", "hydra.sweeper.n_jobs=1")
+    assert code == 0, text
+    study = optuna.load_study(study_name="stock", storage="sqlite:///outputs/stock/study.db")
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 3
+    found = {p.parent.name for p in Path("outputs/stock").rglob("result.json")}
+    assert found == {"0", "1", "2"}
+    if search == "decades":
+        assert {t.params["lr"] for t in study.trials} <= {
+            "0.1",
+            "0.01",
+            "0.001",
+            "0.0001",
+            "1e-05",
+            0.1,
+            1e-2,
+            1e-3,
+            1e-4,
+            1e-5,
+        }
+
+
+def test_what_is_taken_from_the_stock_sweepers_insides_is_still_there():
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+    from optuna.distributions import FloatDistribution
+
+    override = OverridesParser.create().parse_override("lr=tag(log, interval(1e-4, 1e-1))")
+    assert create_optuna_distribution_from_override(override) == FloatDistribution(1e-4, 1e-1, log=True)
+    sampler = optuna.samplers.QMCSampler
+    for name in ("_find_sample_id", "infer_relative_search_space"):
+        assert callable(getattr(sampler, name))
