@@ -3,14 +3,11 @@
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -118,41 +115,8 @@ def print_run(result: dict[str, Any], run_dir: Path) -> None:
     print(run_dir)
 
 
-def print_tables(trials: "pd.DataFrame", written: list[Path]) -> None:
-    """Print what was collated, best validation accuracy first, and the paths of the CSV files."""
-    table = Table(title=f"{len(trials)} runs", title_justify="left")
-    columns = [
-        "arm",
-        "phase",
-        "number",
-        "state",
-        "lr",
-        "seed",
-        "epochs_run",
-        "val_accuracy",
-        "test_accuracy",
-        "seconds_train",
-    ]
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("arm", "phase", "state") else "right")
-    for row in trials.sort_values("val_accuracy", ascending=False).head(20)[columns].itertuples(index=False):
-        table.add_row(*("" if value is None or value != value else _cell(value) for value in map(_plain, row)))
-    Console(width=None if Console().is_terminal else 120).print(table)
-    if len(trials) > 20:
-        print(f"... and {len(trials) - 20} more in the table")
-    print(*written, sep="\n")
-
-
 def print_study(folder: Path) -> None:
-    """Print the end of a study: its arms, the verdict, and what was written."""
-    from headstart import tables
+    """Write the report of a study and print its arms, the verdicts, the readings of the test split, and the paths."""
+    from headstart.report import report
 
-    print_tables(tables.trials(folder), tables.write_tables(folder))
-
-
-def _plain(value: Any) -> Any:
-    return None if str(value) == "<NA>" else value
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    report([folder])

@@ -1,0 +1,296 @@
+"""A folder of runs as frames, plots and answers for notebooks: `headstart.load("outputs/quickstart")`."""
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from headstart import comparison, tables
+from headstart.errors import UserError
+from headstart.records import find_runs, read_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from headstart.classifier import Classifier
+
+FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
+
+
+class Best(NamedTuple):
+    """An arm's best trial: its run folder, and the values that the search found for it."""
+
+    path: Path
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Study:
+    """What `load` returns. The frames are those of tables/*.csv; `headstart.tables.TABLES` says what a column means."""
+
+    root: Path  # what `run_dir` in the frames is relative to
+    trials: pd.DataFrame  # a row per run: searched, confirmed, single, failed ones too
+    epochs: pd.DataFrame  # a row per run and epoch
+    arms: pd.DataFrame  # a row per arm
+    pairs: pd.DataFrame  # a row per pair of arms that can be compared
+    ledger: pd.DataFrame  # what every arm has cost, last the sum
+    study: dict[str, Any] = field(default_factory=dict)  # study.json; empty for single runs and for several studies
+    verdicts: list[str] = field(default_factory=list)  # a sentence per pair
+    caveats: list[str] = field(default_factory=list)  # what has to be said beside them
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
+        return f"<{names}: {len(self.arms)} arms, {len(self.trials)} runs in {self.root}>"
+
+    def verdict(self) -> str:
+        """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
+        return "\n".join(self.verdicts) or "There are no two arms to compare."
+
+    @property
+    def plot(self) -> "Plots":
+        """The plots of the report by name: `study.plot.learning_rate(ax=None)`."""
+        return Plots(self)
+
+    def best(self, arm: str) -> Best:
+        """Return the run folder and the swept values of the arm's best trial by validation accuracy.
+
+        Raises:
+            UserError: there is no such arm, or none of its trials may be selected.
+        """
+        row = self._arm(arm)
+        runs = self.trials[self.trials["arm"] == row["arm"]]
+        runs = runs[(runs["state"] == "COMPLETE") & runs["val_accuracy"].notna()]
+        searched = runs[(runs["phase"] == "search") & (runs["number"] == row["best_number"]).fillna(False)]
+        single = runs[runs["phase"] == "run"].sort_values("val_accuracy", ascending=False, kind="stable")
+        found = searched if row["tuned"] else single
+        if found.empty:
+            raise UserError(f"{arm} has no trial that may be selected: COMPLETE, with a validation accuracy.")
+        best = found.iloc[0]
+        swept = {name.removeprefix("params_"): best[name] for name in self.trials if name.startswith("params_")}
+        known = {key: value for key, value in swept.items() if value is not pd.NA}
+        plain = {key: value.item() if hasattr(value, "item") else value for key, value in known.items()}
+        return Best(self.root / best["run_dir"], plain)
+
+    def model(self, arm: str) -> "Classifier":
+        """Return the arm's network with trained weights, to classify pictures; only here torch is imported.
+
+        Of the confirmation runs, that with the highest validation accuracy; without one, the best trial's.
+
+        Raises:
+            UserError: there is no such arm, its weights were not kept or are damaged.
+        """
+        from headstart.classifier import Classifier
+
+        best = self.best(arm).path
+        relative = Path(os.path.relpath(best, self.root)).as_posix()
+        number = self.trials.loc[self.trials["run_dir"] == relative, "number"].iloc[0]
+        repeats = self.trials[(self.trials["arm"] == arm) & (self.trials["phase"] == "confirm")]
+        repeats = repeats[(repeats["state"] == "COMPLETE") & (repeats["number"] == number).fillna(False)]
+        folders = [self.root / place for place in repeats.sort_values("val_accuracy", ascending=False)["run_dir"]]
+        for folder in [*folders, best]:
+            if (folder / "best.safetensors").is_file():
+                return Classifier.of_run(folder)
+        raise UserError(f"no run of {arm} has its weights any more; keep=best or keep=all would have kept them.")
+
+    def _arm(self, arm: str) -> pd.Series:
+        rows = self.arms[self.arms["arm"] == arm]
+        if rows.empty:
+            names = ", ".join(self.arms["arm"].dropna()) or "none"
+            raise UserError(f"there is no arm {arm!r} in {self.root}; its arms: {names}.")
+        if len(rows) > 1:
+            raise UserError(f"several studies in {self.root} have an arm {arm!r}; load its study alone.")
+        return rows.iloc[0]
+
+
+# -------------------------------------------------------------------------------------------------------------- loading
+
+
+def load(path: str | Path, *more: str | Path) -> Study:
+    """Return the runs below a folder as frames; with several folders, their studies side by side in one.
+
+    Everything is read from the runs themselves, so that a study in progress and a moved folder load too, and files are
+    neither needed in tables/ nor written. Where only tables/*.csv is left of a study, these are read.
+
+    Raises:
+        UserError: a path is not a folder.
+    """
+    if more:
+        return side_by_side([load(one) for one in (path, *more)])
+    root = Path(path)
+    found = comparison.compare(root)
+    frames = {name: getattr(found, name) for name in FRAMES}
+    if found.trials.empty and (root / "tables" / "trials.csv").is_file() and not find_runs(root):
+        frames = {name: _left(root, name, frame) for name, frame in frames.items()}
+    verdicts = found.verdicts or comparison.verdicts(frames["pairs"])
+    return Study(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)
+
+
+def _left(root: Path, name: str, otherwise: pd.DataFrame) -> pd.DataFrame:
+    path = root / "tables" / f"{name}.csv"
+    return tables.read_table(path) if path.is_file() else otherwise
+
+
+def _study_json(root: Path) -> dict[str, Any]:
+    try:
+        found = read_json(root / "study.json")
+    except UserError:
+        return {}  # no study, or a damaged file, which `comparison` warns of
+    return found if isinstance(found, dict) else {}
+
+
+def side_by_side(studies: list[Study]) -> Study:
+    """Return several studies in one, `run_dir` relative to the first one's parent folder; arms stay in their study.
+
+    Studies of the same name are told apart by their folders.
+    """
+    root = studies[0].root.absolute().parent
+    names = _labels(studies)
+    moved = [_moved(study, root, name) for study, name in zip(studies, names, strict=True)]
+    frames = {name: pd.concat([getattr(m, name) for m in moved], ignore_index=True) for name in FRAMES}
+    trials = frames["trials"]  # a value swept in one study only has no column in the others
+    fixed = [name for name in trials if not name.startswith("params_")]
+    frames["trials"] = trials[fixed + sorted(set(trials) - set(fixed))]
+    verdicts = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.verdicts]
+    caveats = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.caveats]
+    return Study(root, **frames, verdicts=verdicts, caveats=caveats)
+
+
+def _labels(studies: Iterable[Study]) -> list[str]:
+    names = [", ".join(s.trials["study"].dropna().unique()) or s.root.name for s in studies]
+    return names if len(set(names)) == len(names) else [str(s.root) for s in studies]
+
+
+def _moved(study: Study, root: Path, name: str) -> Study:
+    """The study with run folders relative to `root`, called `name` where it holds a single study."""
+    prefix = Path(os.path.relpath(study.root.absolute(), root)).as_posix()
+    changed = {}
+    for kind in FRAMES:
+        frame = getattr(study, kind).copy()
+        if "run_dir" in frame:
+            frame["run_dir"] = (prefix + "/" + frame["run_dir"]).astype("string")
+        if frame["study"].nunique() <= 1:
+            frame["study"] = pd.array([name] * len(frame), dtype="string")
+        changed[kind] = frame
+    return dataclasses.replace(study, **changed)
+
+
+# ---------------------------------------------------------------------------------------------------------------- plots
+
+
+class Plots:
+    """The plots of the report, drawn from one study: each method draws on `ax` or a new figure, and returns the axes.
+
+    Further options are those of the function of the same name in `headstart.plots`. An arm looks the same in all.
+    """
+
+    def __init__(self, study: Study):
+        self._study = study
+
+    def arms(self, ax: "Axes | None" = None) -> "Axes":
+        """Mean test accuracy of each arm with its 95 % interval, and every seed."""
+        return self._draw("arms", ax, self._study.arms, self._study.trials)
+
+    def learning_curves(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Validation accuracy against epoch of each arm's best setting, mean and range over seeds."""
+        return self._draw("learning_curves", ax, self._study.epochs, arms=self._study.arms, **options)
+
+    def learning_rate(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Validation accuracy against learning rate of every search trial."""
+        spaces = self._study.study.get("spaces") or {}
+        return self._draw("learning_rate", ax, self._study.trials, **{"spaces": spaces} | options)
+
+    def history(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Every search trial in order, and the best so far."""
+        return self._draw("history", ax, self._study.trials, **options)
+
+    def budget(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Best validation accuracy against the number of trials spent."""
+        return self._draw("budget", ax, self._study.trials, study=self._study.study, **options)
+
+    def time_to_target(self, ax: "Axes | None" = None, measure: str = "epochs", **options: Any) -> "Axes":
+        """Epochs, steps, images or seconds (`measure`) to stated validation accuracies."""
+        options |= {"trials": self._study.trials, "measure": measure}
+        return self._draw("time_to_target", ax, self._study.arms, **options)
+
+    def data_size(self, ax: "Axes | None" = None) -> "Axes":
+        """Test accuracy against the number of training images.
+
+        Raises:
+            UserError: all arms were trained on the same number of images.
+        """
+        drawn = self._draw("data_size", ax, self._study.arms)
+        if drawn is None:
+            raise UserError("data_size needs arms that differ in data.train_size.")
+        return drawn
+
+    def parallel_coordinates(self, ax: "Axes | None" = None) -> "Axes":
+        """Swept values and accuracy of every complete trial."""
+        return self._draw("parallel_coordinates", ax, self._study.trials)
+
+    def importances(self, ax: "Axes | None" = None) -> "Axes":
+        """How much of the spread in accuracy each swept value explains."""
+        return self._draw("importances", ax, self._study.trials)
+
+    def confusion(self, arm: str, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Confusion matrix of an arm's confirmation runs together, test images.
+
+        Raises:
+            UserError: there is no such arm.
+        """
+        rows = [_result(folder) for folder in self._tested(self._study._arm(arm))]
+        return self._draw("confusion", ax, [row for row in rows if row], **{"title": arm} | options)
+
+    def per_class(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Test accuracy of every class by arm."""
+        results = {
+            arm: [found for folder in folders if (found := _result(folder))]
+            for arm, folders in self._all_tested().items()
+        }
+        return self._draw("per_class", ax, results, **options)
+
+    def calibration(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Reliability diagram and expected calibration error by arm, test images."""
+        from headstart.pictures import read_predictions
+
+        predictions = {
+            arm: [found for d in folders if (found := read_predictions(d / "predictions.npz")) is not None]
+            for arm, folders in self._all_tested().items()
+        }
+        return self._draw("calibration", ax, predictions, **options)
+
+    def _draw(self, name: str, ax: "Axes | None", *data: Any, **options: Any) -> Any:
+        from headstart import plots
+
+        function = getattr(plots, name)
+        known = inspect.signature(function).parameters
+        common = {"looks": plots.palette(self._study.arms["arm"].dropna())} if "looks" in known else {}
+        options = {key: value for key, value in (common | options).items() if value is not None}
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.subplots(layout="constrained")[1]
+        return function(*data, ax=ax, **options)
+
+    def _all_tested(self) -> dict[str, list[Path]]:
+        return {row["arm"]: self._tested(row) for _, row in self._study.arms.iterrows()}
+
+    def _tested(self, arm: pd.Series) -> list[Path]:
+        """Run folders of the arm's best setting that have read the test split."""
+        from headstart.plots import repeats
+
+        own = repeats(self._study.trials, arm)
+        return [self._study.root / place for place in own.loc[own["test_accuracy"].notna(), "run_dir"]]
+
+
+def _result(folder: Path) -> dict[str, Any] | None:
+    """What result.json holds; None where it is damaged, which `reason` in trials.csv says."""
+    try:
+        found = read_json(folder / "result.json")
+    except UserError:
+        return None
+    return found if isinstance(found, dict) else None

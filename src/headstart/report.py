@@ -1,0 +1,169 @@
+"""A folder of runs becomes CSV tables, plots, report.html and report.md; `headstart-report` is the command."""
+
+import argparse
+import dataclasses
+import importlib.resources
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart import comparison, tables
+from headstart.errors import UserError
+from headstart.notebook import FRAMES, Study, load
+from headstart.records import valid_name, write_atomically
+
+if TYPE_CHECKING:
+    from headstart.page import Figure
+
+logger = logging.getLogger(__name__)
+
+SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
+
+
+def write_report(root: str | Path) -> list[Path]:
+    """Write tables/*.csv, plots/*, report.html and report.md of the runs below `root` into it; return their paths.
+
+    Can be called at any time, also while the study runs. The last path is that of the page.
+
+    Raises:
+        UserError: `root` is not a folder, cannot be written, or the disk is full.
+    """
+    return write_all(load(root))
+
+
+def write_side_by_side(roots: list[Path]) -> list[Path]:
+    """Write the report of several studies side by side into the folder `comparison` beside the first; return its paths.
+
+    Raises:
+        UserError: one of them is not a folder, or the report cannot be written.
+    """
+    return write_all(_beside(roots))
+
+
+def _beside(roots: list[Path]) -> Study:
+    """The studies in one, seen from the folder of their common report."""
+    study = load(*roots)
+    frames = {name: getattr(study, name) for name in FRAMES}
+    for name, frame in frames.items():
+        if "run_dir" in frame:
+            frames[name] = frame.assign(run_dir=("../" + frame["run_dir"]).astype("string"))
+    return dataclasses.replace(study, root=roots[0].parent / SIDE_BY_SIDE, **frames)
+
+
+def write_all(study: Study) -> list[Path]:
+    """Write everything that there is to say about `study` into its folder; return the paths, the page last.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    from headstart import page
+
+    written = write_frames(study)
+    figures, drawn, notes = _figures(study)
+    content = page.Content(question(study), _name(study), study, figures, notes)
+    for name, text in (("report.md", page.markdown(content)), ("report.html", page.html(content))):
+        write_atomically(study.root / name, text.encode("utf-8", "replace"))
+    return [*written, *drawn, study.root / "report.md", study.root / "report.html"]
+
+
+def write_frames(study: Study) -> list[Path]:
+    """Write the study's five tables to tables/*.csv in its folder; return their paths."""
+    folder = study.root / "tables"
+    return [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in FRAMES]
+
+
+def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
+    """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
+    from headstart import page, plots
+
+    figures, paths = [], []
+    try:
+        for picture in plots.draw_all(study.root, study):
+            png, svg = plots.save(picture, study.root / "plots")
+            link = png.relative_to(study.root).as_posix()
+            drawn = page.inline_svg(svg.read_bytes())
+            figures.append(page.Figure(picture.name, picture.title, picture.caption, drawn, link))
+            paths += [png, svg]
+    except UserError:
+        raise
+    except Exception as error:
+        logger.exception("the plots of %s are incomplete", study.root)
+        return figures, paths, [f"Plots are missing: drawing them failed with {type(error).__name__}: {error}"]
+    return figures, paths, []
+
+
+def question(study: Study) -> str:
+    """What the study asks: as its study.json says, or the first comment of its file in experiments/, or its name."""
+    asked, experiment = (study.study.get(key) for key in ("question", "experiment"))
+    if isinstance(asked, str) and asked.strip():
+        return asked
+    try:
+        folder = importlib.resources.files("headstart.experiments")
+        lines = (folder / f"{valid_name(experiment)}.yaml").read_text(encoding="utf-8").splitlines()
+    except (UserError, OSError, ValueError, ImportError):
+        return _name(study)  # a study of one's own, typed or from a file that isn't here
+    return next((x.lstrip("# ") for x in lines if x.startswith("# ") and "@package" not in x), _name(study))
+
+
+def _name(study: Study) -> str:
+    names = list(study.arms["study"].dropna().unique()) or [study.root.absolute().name]
+    return " and ".join(names)
+
+
+# ------------------------------------------------------------------------------------------------------------- terminal
+
+
+def print_report(study: Study, written: list[Path]) -> None:
+    """Print the arms, the verdicts, what must be said beside them and where the report is; the last line is a path."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from headstart import cells
+
+    shown = cells.arms(study)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
+        table.add_column(Text(heading), justify="right" if numeric else "left")
+    for row in shown.rows:
+        table.add_row(*(Text(cell.text) for cell in row))
+    terminal = Console()
+    terminal = terminal if terminal.is_terminal else Console(width=160)
+    terminal.print(table)
+    for sentence in [*study.verdicts, *_said_in_the_terminal(study)]:
+        print(sentence)
+    print(written[0].parent, written[-1], sep="\n")
+
+
+def _said_in_the_terminal(study: Study) -> list[str]:
+    """The caveats that a reader of the last lines must not miss; the page has them all."""
+    return [c for c in study.caveats if "The study is unfinished" in c or "The test split was read" in c]
+
+
+def main() -> None:
+    """`headstart-report DIR`: collate the runs below DIR; several folders are reported side by side."""
+    parser = argparse.ArgumentParser(
+        prog="headstart-report",
+        description="Collate runs into DIR/tables/*.csv, DIR/plots/, DIR/report.html and DIR/report.md.",
+        epilog=f"Of several folders, the report is written to {SIDE_BY_SIDE}/ beside the first.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a study such as outputs/quickstart")
+    parser.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    arguments = parser.parse_args()
+    try:
+        report(arguments.folders, tables_only=arguments.tables)
+    except UserError as error:
+        print(f"headstart-report: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def report(folders: list[Path], tables_only: bool = False) -> None:
+    """Write the report of the folders and print what it says. Raises UserError."""
+    if tables_only:
+        written = comparison.write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))
+        print(*written, sep="\n")
+        return
+    study = load(folders[0]) if len(folders) == 1 else _beside(folders)
+    print_report(study, write_all(study))
