@@ -143,7 +143,7 @@ def _unknown_key(key: str, words: Sequence[str]) -> str:
     """Name the keys that there are beside an unknown one; `a.b` is looked for among those of `a`."""
     parent, _, name = key.rpartition(".")
     try:
-        cfg = _composed(w for w in words if key_of(w) != key)
+        cfg = _composed(w for w in words if not f"{key_of(w)}.".startswith(f"{key}."))
     except ConfigCompositionException:  # something else is wrong, too
         return f"{key}=... is unknown; headstart --cfg job shows the keys"
     node = OmegaConf.select(cfg, parent) if parent else cfg

@@ -1,0 +1,169 @@
+"""One run from configuration to record: what it leaves, what it reads, and that a second one is the same."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from hydra import compose, initialize_config_module
+
+from headstart import data, job, records
+from headstart.console import Lines
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """`run(*overrides)` does one run in a new folder; returns (result, folder)."""
+    monkeypatch.chdir(tmp_path)
+    threads, folders = torch.get_num_threads(), iter(range(100))
+
+    def once(*overrides: str, reads_test: bool = True):
+        with initialize_config_module("headstart.conf"):
+            full = compose("config", [*TINY, *overrides], return_hydra_config=True)
+            cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+            folder = tmp_path / f"run-{next(folders)}"
+            folder.mkdir()
+            result = job.run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
+        assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
+        return result, folder
+
+    yield once
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """A list that grows by one whenever a test split is read."""
+    counted, read = [], data.Dataset.test
+
+    def counting(self):
+        counted.append(self.name)
+        return read(self)
+
+    monkeypatch.setattr(data.Dataset, "test", counting)
+    return counted
+
+
+TIMED = ("seconds_train", "images_per_second")
+
+
+def untimed(result: dict) -> dict:
+    return {k: v for k, v in result.items() if k not in TIMED}
+
+
+def test_same_seed_same_row_and_another_seed_another(run):
+    (first, one), (second, two), (third, _) = run(), run(), run("seed=1")
+    assert untimed(first) == untimed(second)
+    for name in ("best.safetensors", "predictions.npz"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert third["best_sha256"] != first["best_sha256"]
+    assert third["data_sha256"] == first["data_sha256"]
+
+
+def test_the_command_of_a_row_does_the_same_run_again(run):
+    import shlex
+
+    first, _ = run("lr=0.002", "schedule=cosine", "label_smoothing=0.1", "data.classes=[1,3]")
+    words = shlex.split(first["command"])
+    assert words[0] == "headstart"
+    second, _ = run(*words[1:])
+    assert untimed(second) == untimed(first)
+
+
+def test_the_test_split_is_read_once_at_the_end_of_a_run_that_may(run, readings):
+    result, folder = run()
+    assert readings == ["digits"]
+    assert result["test_reads"] == 1
+    stored = np.load(folder / "predictions.npz")
+    assert stored["test_labels"].shape == (360,)
+    assert result["test_accuracy"] == pytest.approx(
+        100 * np.mean(stored["test_probabilities"].argmax(1) == stored["test_labels"])
+    )
+    assert np.array(result["confusion"]).sum() == 360
+
+
+def test_the_test_split_is_not_read_by_a_run_that_may_not(run, readings):
+    result, folder = run(reads_test=False)
+    assert readings == []
+    assert result["test_reads"] == 0
+    assert not [key for key in result if key.startswith("test_") and key != "test_reads"]
+    assert not [key for key in np.load(folder / "predictions.npz") if key.startswith("test_")]
+
+
+def test_the_best_weights_reproduce_the_stored_predictions(run):
+    from headstart.training import Trainer
+
+    _, folder = run("epochs=3", "lr=0.003")
+    with initialize_config_module("headstart.conf"):
+        cfg = compose("config", [*TINY, f"model.weights={folder}/best.safetensors", "model.keep_classifier=true"])
+    trainer: Trainer = job._prepare(cfg, folder / "again", Lines(1))
+    stored = np.load(folder / "predictions.npz")
+    for part, split in (("val", trainer.data.val), ("test", trainer.data.test())):
+        probabilities, _ = trainer.predict(split)
+        assert np.array_equal(probabilities.numpy(), stored[f"{part}_probabilities"])
+        assert np.array_equal(split.indices.numpy(), stored[f"{part}_indices"])
+
+
+@pytest.mark.parametrize("keep", ["best", "all", "none"])
+def test_keep_decides_what_stays_of_weights_and_predictions(keep, run):
+    result, folder = run(f"keep={keep}")
+    left = {p.name for p in folder.iterdir()} - {".lock"}
+    always = {"run.json", "result.json", "epochs.csv"}
+    assert left == always | (set() if keep == "none" else {"best.safetensors", "predictions.npz"})
+    assert result.get("best_sha256") == (None if keep == "none" else records.sha256_of(folder / "best.safetensors"))
+
+
+def test_a_loss_that_is_not_a_number_ends_as_diverged(run, readings):
+    result, folder = run("lr=1e9", "optimizer=sgd")
+    assert result["state"] == "DIVERGED"
+    assert "epoch 1" in result["reason"]
+    assert readings == []
+    assert records.read_run(folder)["state"] == "DIVERGED"
+
+
+def test_a_network_that_only_guesses_ends_as_chance(run):
+    result, _ = run("lr=1e-9", "epochs=1")
+    assert result["state"] == "CHANCE"
+    assert result["test_reads"] == 1
+
+
+def test_a_finished_run_is_returned_as_it_is(run):
+    _, folder = run()
+    changed = (folder / "result.json").read_text().replace('"seed": 0', '"seed": 7')
+    (folder / "result.json").write_text(changed)
+    with initialize_config_module("headstart.conf"):
+        cfg = compose("config", TINY)
+    assert job.run(cfg, {}, folder, reads_test=True, watcher=Lines(1))["seed"] == 7
+
+
+def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(job.training.Trainer, "run", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run()
+    folder = next(iter(job.Path.cwd().glob("run-*")))
+    failed = records.read_run(folder)
+    assert (failed["state"], failed["reason"], failed["lr"]) == ("FAILED", "division by zero", 1e-3)
+    with initialize_config_module("headstart.conf"):
+        full = compose("config", TINY, return_hydra_config=True)
+        cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+        assert job.run(cfg, choices, folder, reads_test=True, watcher=Lines(2))["state"] == "COMPLETE"
+    assert (folder / "result.failed-1.json").exists()
+
+
+def test_a_data_set_is_made_once_for_all_runs_of_a_process(run, monkeypatch):
+    job._dataset.cache_clear()
+    made, digits = [], data.digits
+
+    def counting(**options):
+        made.append(options)
+        return digits(**options)
+
+    counting.__module__ = "headstart.data"
+    monkeypatch.setattr(data, "digits", counting)
+    run("data.train_size=110")
+    run("data.train_size=110", "lr=0.01")
+    run("data.train_size=120")
+    assert [options["train_size"] for options in made] == [110, 120]
+    job._dataset.cache_clear()
