@@ -190,7 +190,7 @@ def compare(root: str | Path) -> Comparison:
     Raises:
         UserError: `root` is not a folder.
     """
-    return _compare(Path(root), tables.trials(root), tables.epochs(root))
+    return _compare(Path(root), *tables.collate(root))
 
 
 def write_comparison(root: str | Path) -> list[Path]:
@@ -199,10 +199,9 @@ def write_comparison(root: str | Path) -> list[Path]:
     Raises:
         UserError: `root` is not a folder, cannot be written, or the disk is full.
     """
-    written = tables.write_tables(root)
-    found = _compare(Path(root), *map(tables.read_table, written))
-    frames = {"arms": found.arms, "pairs": found.pairs, "ledger": found.ledger}
-    return written + [tables.write_table(Path(root) / "tables" / f"{name}.csv", f) for name, f in frames.items()]
+    found = compare(root)
+    names = ("trials", "epochs", "arms", "pairs", "ledger")
+    return [tables.write_table(Path(root) / "tables" / f"{name}.csv", getattr(found, name)) for name in names]
 
 
 def _compare(root: Path, trials: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:

@@ -161,18 +161,24 @@ def epochs(root: str | Path) -> pd.DataFrame:
     return _epochs_frame(_collect(root))
 
 
+def collate(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `trials` and `epochs` of `root`, read at the same moment, and once.
+
+    Raises:
+        UserError: `root` is not a folder.
+    """
+    runs = _collect(root)
+    return _trials_frame(runs), _epochs_frame(runs)
+
+
 def write_tables(root: str | Path) -> list[Path]:
     """Collate the runs below `root` into `root/tables/trials.csv` and `epochs.csv`; return their paths.
 
     Raises:
         UserError: `root` is not a folder, cannot be written, or the disk is full.
     """
-    runs = _collect(root)
-    folder = Path(root) / "tables"
-    return [
-        write_table(folder / "trials.csv", _trials_frame(runs)),
-        write_table(folder / "epochs.csv", _epochs_frame(runs)),
-    ]
+    frames = zip(("trials", "epochs"), collate(root), strict=True)
+    return [write_table(Path(root) / "tables" / f"{name}.csv", frame) for name, frame in frames]
 
 
 @dataclass
