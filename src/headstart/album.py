@@ -21,6 +21,11 @@ from headstart.plots_swept import importances, parallel_coordinates, swept
 from headstart.records import read_json
 
 WIDTH = 8.6  # inches, legend included
+# Columns of trials.csv that plots read, beside those that `_gather` knows by their beginning: selecting rows is dear.
+_NEEDED = (
+    "study", "arm", "phase", "number", "state", "lr", "seed", "val_accuracy", "test_accuracy", "epochs", "data_sha256",
+    "weights_sha256", "run_dir",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,7 @@ def draw_all(root: str | Path, frames: Any) -> list[Picture]:
 
 def _gather(root: Path, frames: Any) -> _Material:
     trials, epochs, arm_rows, pair_rows = frames.trials, frames.epochs, frames.arms, frames.pairs
+    trials = trials[[c for c in trials if c in _NEEDED or c.startswith(("params_", "epochs_to", "seconds_to"))]]
     study = getattr(frames, "study", None) or {}
     if trials["study"].nunique() > 1:
         trials, epochs, arm_rows = (
@@ -122,16 +128,21 @@ def _crowd(material: _Material) -> float:
 def _arms(m: _Material) -> Iterator[Picture]:
     figure, ax = _figure(1.3 + 0.55 * max(2, len(m.arms)), 7.4)
     arms(m.arms, m.trials, ax, looks=m.looks)
-    words = [
-        f"{r['arm']} {_percent(r['test_mean'])} (95 % interval {_percent(r['test_ci_low'])} to "
-        f"{_percent(r['test_ci_high'])}, {r['seeds']} seeds)"
-        for _, r in m.arms.iterrows()
-    ]
+    words = [f"{r['arm']} {_score(r)}" for _, r in m.arms.iterrows()]
     caption = (
         "Accuracy on the test split of the setting that the search chose. The interval is Student's, over seeds; "
         "it does not hold the luck of the search."
     )
     yield _picture("arms", figure, caption, f"Test accuracy by arm: {'; '.join(words) or 'no arm yet'}.")
+
+
+def _score(arm: pd.Series) -> str:
+    if arm["test_mean"] is pd.NA:
+        return "not tested yet"
+    if arm["test_ci_low"] is pd.NA:
+        return f"{_percent(arm['test_mean'])} (1 seed)"
+    bounds = f"{_percent(arm['test_ci_low'])} to {_percent(arm['test_ci_high'])}"
+    return f"{_percent(arm['test_mean'])} (95 % interval {bounds}, {arm['seeds']} seeds)"
 
 
 def _learning_curves(m: _Material) -> Iterator[Picture]:
@@ -240,9 +251,9 @@ def _confusion(m: _Material) -> Iterator[Picture]:
     rows = -(-len(shown) // columns)
     figure = _empty(5.2 if columns == 1 else 9.6, 4.1 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, (arm, own) in zip(axes, shown.items(), strict=False):
+    for i, (ax, (arm, own)) in enumerate(zip(axes, shown.items(), strict=False)):
         runs = "1 run" if len(own) == 1 else f"sum of {len(own)} runs"
-        confusion(own, ax, title=f"{arm} ({runs})")
+        confusion(own, ax, title=f"{arm} ({runs})", bar=i % columns == columns - 1 or i == len(shown) - 1)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     caption = (

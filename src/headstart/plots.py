@@ -10,11 +10,14 @@ import re
 import warnings
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
 from headstart.album import Picture, draw_all
 from headstart.drawing import Look, palette, style
 from headstart.errors import UserError
 from headstart.pictures import gallery
-from headstart.plots_arms import arms, data_size, learning_curves, time_to_target
+from headstart.plots_arms import arms, data_size, learning_curves, repeats, time_to_target
 from headstart.plots_predictions import calibration, confusion, per_class
 from headstart.plots_search import budget, history, learning_rate
 from headstart.plots_swept import importances, parallel_coordinates
@@ -37,6 +40,7 @@ __all__ = [
     "palette",
     "parallel_coordinates",
     "per_class",
+    "repeats",
     "save",
     "time_to_target",
 ]
@@ -58,21 +62,27 @@ def save(picture: Picture, folder: str | Path) -> tuple[Path, Path]:
     except OSError as error:
         raise UserError(f"{folder} cannot be made for the plots: {error.strerror}.") from error
     png, svg = (folder / f"{picture.name}{suffix}" for suffix in (".png", ".svg"))
-    layout = picture.figure.get_layout_engine()
-    write_atomically(png, _rendered(picture, "png"))
-    picture.figure.set_layout_engine("none")  # what was found for the PNG holds, and costs half of the time
-    write_atomically(svg, _named_ids(_rendered(picture, "svg").decode(), picture).encode())
-    picture.figure.set_layout_engine(layout)
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the SVG is drawn in the reader's fonts
+        raster, vectors = _rendered(picture)
+    write_atomically(png, raster)
+    write_atomically(svg, _named_ids(vectors.decode(), picture).encode())
     return png, svg
 
 
-def _rendered(picture: Picture, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    metadata = {"Title": picture.title} | ({"Date": None} if kind == "svg" else {})
-    with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the SVG is drawn in the reader's fonts
-        picture.figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-    return buffer.getvalue()
+def _rendered(picture: Picture) -> tuple[bytes, bytes]:
+    """The picture as PNG and SVG, each drawn once: `Figure.savefig` draws twice, and finds the layout anew."""
+    figure, raster, vectors = picture.figure, io.BytesIO(), io.BytesIO()
+    layout, dpi = figure.get_layout_engine(), figure.dpi
+    try:
+        figure.dpi = DPI
+        FigureCanvasAgg(figure).print_png(raster, metadata={"Title": picture.title})
+        figure.set_layout_engine("none")  # what was found for the PNG holds
+        FigureCanvasSVG(figure).print_svg(vectors, metadata={"Title": picture.title, "Date": None})
+    finally:
+        figure.set_layout_engine(layout)
+        figure.dpi = dpi
+    return raster.getvalue(), vectors.getvalue()
 
 
 def _named_ids(svg: str, picture: Picture) -> str:

@@ -1,6 +1,7 @@
 """Plots of what the arms reached: learning curves, time to target, test accuracy, accuracy against data size."""
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,7 @@ def time_to_target(
     are counted beside the marker. Targets that no arm's median run reaches are left out.
     """
     ax.set_title(f"{UNITS[measure].capitalize()} to a validation accuracy (median over seeds)")
+    arms = arms[[_begun(arm, measure) for _, arm in arms.iterrows()]]
     targets = [t for t in TARGETS if (c := f"{measure}_to_{t}") in arms and arms[c].notna().any()]
     if not targets:
         return say(ax, "No arm's confirmation runs have reached one of the stated accuracies yet.")
@@ -192,24 +194,17 @@ def _draw_times(
         median = arm[column]
         known = median is not pd.NA and np.isfinite(median)
         where = {} if known else {"transform": ax.get_xaxis_transform(), "fillstyle": "none"}
-        if known or _begun(arm, measure):
-            ax.plot(
-                [x],
-                [float(median) if known else 0.965],
-                look.marker,
-                color=look.colour,
-                markersize=7,
-                label="_median",
-                **where,
-            )
+        y = float(median) if known else 0.965
+        ax.plot([x], [y], look.marker, color=look.colour, markersize=7, label="_median", **where)
         drawn_values += [float(median)] if known else []
         _censored_note(ax, arm, column, x, float(median) if known else None, many)
     return np.array(drawn_values, dtype=float)
 
 
 def _begun(arm: pd.Series, measure: str) -> bool:
-    """Whether the arm's runs have epochs at all: a model without epochs has no time to a target."""
-    return any(arm.get(f"{measure}_to_{t}_censored", arm["seeds"]) is not pd.NA for t in TARGETS)
+    """Whether confirmation runs of the arm have epochs: a model without any has no time to a target."""
+    columns = [f"{measure}_to_{t}{end}" for t in TARGETS for end in ("", "_censored")]
+    return any(arm.get(column, pd.NA) is not pd.NA for column in columns)
 
 
 def _censored_note(ax: "Axes", arm: pd.Series, column: str, x: float, y: float | None, many: int) -> None:
@@ -231,10 +226,10 @@ def repeats(trials: pd.DataFrame, arm: pd.Series) -> pd.DataFrame:
         chosen = own[(own["phase"] == "confirm") & (own["number"] == arm["best_number"])]
     else:
         chosen = own[own["phase"] == "run"]
-        for column, value in {
-            "lr": arm["best_lr"],
-            **{c: arm[c] for c in ("data_sha256", "weights_sha256", "epochs")},
-        }.items():
+        same = {"lr": arm["best_lr"], "data_sha256": arm["data_sha256"], "weights_sha256": arm["weights_sha256"]}
+        if arm["epochs"] is not pd.NA:  # a model that isn't trained in epochs has some planned all the same
+            same["epochs"] = arm["epochs"]
+        for column, value in same.items():
             chosen = chosen[chosen[column].isna() if value is pd.NA else (chosen[column] == value).fillna(False)]
     last = chosen.sort_values("test_accuracy", key=lambda column: column.notna(), kind="stable")
     return last.drop_duplicates("seed", keep="last").sort_values("seed", kind="stable")
@@ -256,7 +251,7 @@ def arms(arms: pd.DataFrame, trials: pd.DataFrame, ax: "Axes", *, looks: Looks =
     for y, (_, arm) in enumerate(arms.iterrows()):
         _draw_arm(ax, arm, y, numbers(repeats(trials, arm)["test_accuracy"]), looks[arm["arm"]])
         seeds = int(arm["seeds"])
-        labels.append(f"{arm['arm']}\n{'1 seed' if seeds == 1 else f'{seeds} seeds'}")
+        labels.append(f"{textwrap.fill(arm['arm'], 28)}\n{'1 seed' if seeds == 1 else f'{seeds} seeds'}")
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.margins(x=0.06)

@@ -1,5 +1,6 @@
 """Plots of the test split's predictions: confusion matrices, accuracy by class, calibration."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,18 @@ Looks = Mapping[str, Look] | None
 
 
 @drawn
-def confusion(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], ax: "Axes", *, title: str = "") -> "Axes":
+def confusion(
+    result: Mapping[str, Any] | Sequence[Mapping[str, Any]], ax: "Axes", *, title: str = "", bar: bool = True
+) -> "Axes":
     """Draw the confusion matrix of a result.json, or the sum of several: rows are true classes, counts in the cells.
 
-    The shade is the share of the true class, on a scale that shows single errors too. Returns `ax`.
+    The shade is the share of the true class, on a scale that shows single errors too; `bar`: whether to
+    draw that scale. Returns `ax`.
     """
     from matplotlib.colors import PowerNorm
 
     matrix, classes = summed_confusion([result] if isinstance(result, Mapping) else result)
-    ax.set_title(title or "Confusion matrix (test images)")
+    ax.set_title(textwrap.fill(title or "Confusion matrix (test images)", 44))
     if matrix is None:
         return say(ax, "No run has read the test split yet.")
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -35,23 +39,25 @@ def confusion(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], ax: "Axes
     ax.grid(False)
     ax.spines[:].set_visible(False)
     if len(classes) <= MOST_CLASSES:
-        ax.set_xticks(
-            range(len(classes)),
-            classes,
-            rotation=45 if max(map(len, classes)) > 2 else 0,
-            ha="right" if max(map(len, classes)) > 2 else "center",
-            rotation_mode="anchor",
-        )
+        tilt = dict(rotation=45, ha="right", rotation_mode="anchor") if max(map(len, classes)) > 2 else {}
+        ax.set_xticks(range(len(classes)), classes, **tilt)
         ax.set_yticks(range(len(classes)), classes)
-    for true, answer in np.argwhere(matrix > 0) if len(classes) <= MOST_CLASSES else ():
-        shade = "white" if shares[true, answer] > 25 else "black"
-        ax.text(answer, true, f"{matrix[true, answer]}", ha="center", va="center", color=shade, fontsize=7)
+        _counts(ax, matrix, shares)
     ax.set_xlabel("class the model said")
     ax.set_ylabel("true class")
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
-    bar.set_label("share of the true class (%)")
-    bar.outline.set_visible(False)
+    if bar:
+        scale = ax.figure.colorbar(image, ax=ax, shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
+        scale.set_label("share of the true class (%)")
+        scale.outline.set_visible(False)
     return ax
+
+
+def _counts(ax: "Axes", matrix: np.ndarray, shares: np.ndarray) -> None:
+    """Write the counts into the cells; empty ones stay empty."""
+    for true, answer in np.argwhere(matrix > 0):
+        shade = "white" if shares[true, answer] > 25 else "black"
+        count = ax.text(answer, true, f"{matrix[true, answer]}", ha="center", va="center", color=shade, fontsize=7)
+        count.set_in_layout(False)  # it lies inside; measuring hundreds of them takes most of the time
 
 
 def summed_confusion(results: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray | None, list[str]]:

@@ -26,24 +26,24 @@ def parallel_coordinates(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = Non
     """Draw every COMPLETE search trial as a line through its swept values and its validation accuracy; return `ax`.
 
     A vertical axis per value, lowest at the bottom, its ends written on it; numbers over more than 1.5 decades on a log
-    axis, choices evenly spaced. Trials within a point of their arm's best are drawn strongly, others faintly.
+    axis, choices evenly spaced. The best 5 trials of an arm are drawn strongly, others faintly.
     """
     rows = trials[(trials["phase"] == "search") & (trials["state"] == "COMPLETE") & trials["val_accuracy"].notna()]
     columns = [c for c in swept(trials) if rows[c].notna().any()]
-    ax.set_title("Swept values of the complete trials; strong: within 1 point of the arm's best")
+    ax.set_title("Swept values of the complete trials; strong: the best 5 of an arm")
     if rows.empty or not columns:
         return say(ax, "No complete trial with swept values yet.")
     names = arm_order(rows, looks)
     looks = looks_for(names, looks)
     heights = np.column_stack([_scaled(ax, i, rows[c]) for i, c in enumerate([*columns, "val_accuracy"])])
-    best = rows.groupby("arm")["val_accuracy"].transform("max")
-    good = (rows["val_accuracy"] >= best - 1).to_numpy(dtype=bool)
-    for name in names:
-        for strong in (False, True):
+    place = rows.groupby("arm")["val_accuracy"].rank(method="first", ascending=False)
+    good = (place <= 5).to_numpy(dtype=bool)
+    for strong in (False, True):
+        for name in names:
             own = (rows["arm"] == name).to_numpy(dtype=bool) & (good == strong)
             ax.plot(
                 heights[own].T, color=looks[name].colour, linestyle=looks[name].linestyle, marker=looks[name].marker,
-                linewidth=1.6 if strong else 0.7, markersize=4 if strong else 2, alpha=1 if strong else 0.25,
+                linewidth=1.6 if strong else 0.7, markersize=4 if strong else 0, alpha=1 if strong else 0.2,
             )  # fmt: skip
     ax.set_xticks(range(len(columns) + 1), [*(c.removeprefix("params_") for c in columns), "validation\naccuracy (%)"])
     ax.set_yticks([])
