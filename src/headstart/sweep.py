@@ -27,7 +27,7 @@ from headstart.storage import study_lock, without_password
 from headstart.study import WAIT, Arm, Claim, Study
 from headstart.task import StudyTask, make_pruner
 from headstart.trial import number_of
-from headstart.workers import WORKER, start_workers, stop_workers
+from headstart.workers import WORKER, end_with, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
@@ -46,6 +46,8 @@ class Sweep:
     ):
         self.settings, self.context, self.task, self.config = settings, context, task, config
         self.parent = int(os.environ.get(WORKER, 0))
+        if self.parent:
+            end_with(self.parent)
         self._refuse_what_cannot_work()
         params = {str(k): v for k, v in (settings["params"] or {}).items()}
         self.typed = sort_arguments(arguments, params)
@@ -242,7 +244,7 @@ class Sweep:
 
     def _one_after_another(self) -> None:
         while self.failed is None:
-            if current.stop or (self.parent and os.getppid() != self.parent):
+            if current.stop:
                 raise SystemExit(143)
             claim = self.study.claim()
             if claim is None:

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
 SECONDS_TO_STOP = 10
+PROGRAM = [sys.executable, "-c", "from headstart.cli import main; main()"]
 
 
 def start_workers(overrides: list[str], jobs: int, folder: Path) -> list[subprocess.Popen]:
@@ -16,7 +18,7 @@ def start_workers(overrides: list[str], jobs: int, folder: Path) -> list[subproc
 
     Where there are GPUs each process, this one included, sees one of them.
     """
-    command = [sys.executable, "-c", "from headstart.cli import main; main()", "-m", *overrides]
+    command = [*PROGRAM, "-m", *overrides]
     gpus = visible_gpus() if jobs > 1 else []
     workers = []
     for index in range(1, jobs):
@@ -28,6 +30,17 @@ def start_workers(overrides: list[str], jobs: int, folder: Path) -> list[subproc
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
     return workers
+
+
+def end_with(parent: int) -> None:
+    """End this worker soon after `parent` has died, even in mid-trial: nobody would see or stop it any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def visible_gpus() -> list[str]:

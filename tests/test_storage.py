@@ -1,0 +1,194 @@
+"""Storages: Optuna's own tests on ours, kills in mid-write, and a real PostgreSQL server."""
+
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.testing.pytest_storages import StorageTestCase
+from test_sweep_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
+
+from headstart.storage import _JournalLock, open_storage, study_lock, without_password
+
+SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+needs_server = pytest.mark.skipif(
+    SERVER is None or (os.geteuid() == 0 and not shutil.which("runuser")), reason="needs PostgreSQL's server programs"
+)
+
+
+class OurStorages(StorageTestCase):
+    @pytest.fixture(autouse=True)
+    def fresh(self):
+        yield
+        open_storage.cache_clear()
+
+
+class TestSqlite(OurStorages):
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return open_storage(f"sqlite:///{tmp_path}/study.db")
+
+
+class TestJournal(OurStorages):
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return open_storage(f"journal:///{tmp_path}/study.log")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://me:secret@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
+        ("postgresql://me:a@b@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:///outputs/s/study.db", "sqlite:///outputs/s/study.db"),
+    ],
+)
+def test_urls_are_shown_without_their_password(url, shown):
+    assert without_password(url) == shown
+
+
+def test_a_journals_torn_last_line_is_cut_before_the_next_write(tmp_path):
+    url = f"journal:///{tmp_path}/study.log"
+    study = optuna.create_study(storage=open_storage(url), study_name="s")
+    study.ask()
+    with open(tmp_path / "study.log", "ab") as file:
+        file.write(b'{"op_code": 4, "wor')
+    open_storage.cache_clear()
+    again = optuna.load_study(storage=open_storage(url), study_name="s")
+    again.ask()
+    open_storage.cache_clear()
+    assert len(optuna.load_study(storage=open_storage(url), study_name="s").trials) == 2
+
+
+def test_a_killed_writer_of_the_journal_blocks_nobody(tmp_path):
+    path = tmp_path / "study.log"
+    program = f"import time; from pathlib import Path; from headstart.storage import _JournalLock as L; \
+L(Path({str(path)!r})).acquire(); print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([TOY[0], "-c", program], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline().strip() == "held"
+        holder.kill()
+    begin = time.monotonic()
+    lock = _JournalLock(path)
+    lock.acquire()
+    lock.release()
+    assert time.monotonic() - begin < 1
+
+
+def test_one_process_at_a_time_holds_the_studys_lock(tmp_path):
+    program = f"from pathlib import Path; from headstart.storage import study_lock\n\
+with study_lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
+    holder = subprocess.Popen([TOY[0], "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline().strip() == "held"
+        begin = time.monotonic()
+        time.sleep(0.3)
+        holder.kill()
+        with study_lock(tmp_path):
+            assert time.monotonic() - begin >= 0.3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_server(*words: str) -> list[str]:
+    """A command as the user that may run the server, which refuses root."""
+    return ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """URL of a database of a real server with a password."""
+    pytest.importorskip("psycopg")
+    folder = Path(f"/tmp/headstart-postgres-{os.getpid()}")
+    folder.mkdir()
+    (folder / "password").write_text("hunter2\n")
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    port, data = free_port(), folder / "data"
+    words = [
+        f"{SERVER}/initdb",
+        "-D",
+        str(data),
+        "-U",
+        "me",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={folder}/password",
+        "-N",
+    ]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+    subprocess.run(as_server(*words), check=True, **quiet)
+    options = f"-p {port} -k {folder} -h 127.0.0.1"
+    pg_ctl = [f"{SERVER}/pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w"]
+    subprocess.run(as_server(*pg_ctl, "start"), check=True, **quiet)
+    try:
+        yield f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run(as_server(*pg_ctl, "stop", "-m", "immediate"), check=False, **quiet)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@needs_server
+def test_arms_are_searched_on_postgresql_and_two_folders_never_share_a_study(postgres, tmp_path):
+    from test_study import open_study, table, work
+
+    study = open_study(tmp_path, url=postgres, name="shared")
+    work(study)
+    local = open_study(tmp_path / "local")
+    work(local)
+    assert table(study) == table(local)
+    with pytest.raises(Exception, match="another by name="):
+        open_study(tmp_path / "elsewhere", url=postgres, name="shared")
+
+
+@needs_server
+@pytest.mark.parametrize("processes", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_sweep_on_postgresql_is_killed_and_completes_and_its_password_is_nowhere(
+    postgres, tmp_path, monkeypatch, processes
+):
+    words = [w if w != "name=s" else f"name=s{processes}" for w in TOY_WORDS]
+    monkeypatch.setenv("HEADSTART_STORAGE", postgres)
+    folder = tmp_path
+    running = [start(folder, TOY, *words, seconds=0.1) for _ in range(processes)]
+    wait_for(lambda: len(list(folder.glob("outputs/*/cnn/search/*/epochs.csv"))) >= 2)
+    for process in running:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    running = [start(folder, TOY, *words, seconds=0) for _ in range(processes)]
+    assert [p.wait(200) for p in running] == [0] * processes, (folder / "output").read_text()[-3000:]
+    study = optuna.load_study(study_name=f"s{processes}/cnn", storage=open_storage(postgres))
+    assert [(t.number, t.state.name) for t in study.trials] == [(n, "COMPLETE") for n in range(7)]
+    for path in folder.rglob("*"):
+        assert not path.is_file() or b"hunter2" not in path.read_bytes(), path
+
+
+def test_a_sweep_in_a_journal_is_killed_and_completes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_STORAGE", "journal:///outputs/s/study.log")
+    process = start(tmp_path, TOY, *TOY_WORDS, seconds=0.1)
+    wait_for(lambda: begun(tmp_path) >= 2)
+    process.kill()
+    process.wait()
+    finish(tmp_path, TOY, *TOY_WORDS)
+    assert {r["state"] for r in table(tmp_path)} == {"COMPLETE"}
+    assert len(table(tmp_path)) == 9
+
+
+def test_processes_that_start_together_make_one_database(tmp_path):
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path; from test_study import open_study, work
+open_study(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/study.db', n_trials=1)
+"""
+    together = [subprocess.Popen([TOY[0], "-c", program]) for _ in range(4)]
+    assert [p.wait(120) for p in together] == [0] * 4
