@@ -56,13 +56,17 @@ def count(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """`45.3 s`, `12 min 5 s`, `3 h 20 min`."""
+    """`45.3 s`, `12 min 5 s`, `3 h 20 min`, which no line break divides."""
     if _missing(seconds):
         return "–"
     if seconds < 100:
-        return f"{seconds:.1f} s"
+        return _unbroken(f"{seconds:.1f} s")
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60} min"
+    return _unbroken(f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60} min")
+
+
+def _unbroken(words: str) -> str:
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def interval(low: Any, high: Any) -> str:
@@ -113,14 +117,14 @@ def arms(study: Study) -> Table:
             ("Arm", False, lambda row: Cell(text(row["arm"]), best.get((row["study"], row["arm"])))),
             *_study_column(frame),
             *([_plain("model", "Model")] if several else []),
-            _plain("trials", "Trials", count),
-            ("Best learning rate", True, _learning_rate),
-            _plain("val_accuracy", "Validation, %", number),
-            _plain("seeds", "Seeds", count),
             _plain("test_mean", "Test, mean %", number),
             ("95 % interval", True, lambda row: interval(row["test_ci_low"], row["test_ci_high"])),
             _plain("test_std", "Standard deviation", number),
+            _plain("seeds", "Seeds", count),
             _plain("test_f1_macro", "Macro F1, %", number),
+            _plain("val_accuracy", "Validation, %", number),
+            ("Best learning rate", True, _learning_rate),
+            _plain("trials", "Trials", count),
             _plain("parameters", "Parameters", count),
         ],
     )
@@ -158,10 +162,10 @@ def _reached(row: Mapping[str, Any], target: str) -> str:
     censored = row[f"epochs_to_{target}_censored"]
     if _missing(censored):
         return "–"
-    never = f"{censored} of {row['confirmations']} never"
+    never = _unbroken(f"{censored} of {row['confirmations']}") + " never"
     if _missing(epochs):
         return f"not reached ({never})"
-    median = f"{count(epochs)} epoch{'' if epochs == 1 else 's'}, {duration(seconds)}"
+    median = _unbroken(f"{count(epochs)} epoch{'' if epochs == 1 else 's'},") + f" {duration(seconds)}"
     return f"{median} ({never})" if censored else median
 
 
@@ -195,11 +199,13 @@ def ledger(study: Study) -> Table:
     """What every arm has cost, and how often it read the test split."""
     counted = ["complete", "chance", "pruned", "diverged", "failed", "running", "interrupted", "retried"]
     shown = [name for name in counted if name == "complete" or study.ledger[name].any()]
+    order = {arm: place for place, arm in enumerate(study.arms["arm"])} | {"all": len(study.arms) + 1}
+    rows = sorted(_records(study.ledger), key=lambda row: order.get(row["arm"], len(study.arms)))
     return _table(
-        "Ledger: what every arm has cost",
-        _records(study.ledger),
+        "What every arm has cost",
+        rows,
         [
-            ("Arm", False, lambda row: "all" if row["arm"] == "all" else text(row["arm"])),
+            _plain("arm", "Arm"),
             *_study_column(study.ledger),
             _plain("trials", "Trials", count),
             *(_plain(name, name.capitalize(), count) for name in shown),
@@ -265,9 +271,9 @@ def settings(study: Study) -> list[Table]:
 def _setting(value: Any) -> str:
     """A setting as it would be typed: null, true, a list in brackets."""
     if isinstance(value, dict):
-        return text(", ".join(f"{key}={_setting(item)}" for key, item in value.items()) or "{}")
+        return ", ".join(f"{key}={_setting(item)}" for key, item in value.items()) or "{}"
     if isinstance(value, list):
-        return text("[" + ", ".join(map(_setting, value)) + "]")
+        return "[" + ", ".join(map(_setting, value)) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else text(value)
