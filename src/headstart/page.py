@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -77,6 +78,7 @@ def markdown(content: Content) -> str:
     return template.render(content=content, study=content.study, arms=cells.arms(content.study))
 
 
+@cache
 def _template(name: str, escaped: bool) -> Any:
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(

@@ -1,0 +1,233 @@
+"""`headstart.load`: what a notebook gets from a folder of runs, and a network that predicts as its run recorded."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import TINY
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas.testing import assert_frame_equal
+from test_report import make_run, make_study
+
+import headstart as hs
+from headstart import tables
+from headstart.errors import UserError
+from headstart.notebook import FRAMES
+from headstart.report import write_frames
+
+
+def script(text):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def frames_equal(a, b):
+    for name in FRAMES:
+        assert_frame_equal(getattr(a, name), getattr(b, name))
+
+
+# -------------------------------------------------------------------------------------------------------------- loading
+
+
+def test_importing_headstart_is_instant_and_loading_needs_no_torch(tmp_path):
+    root = make_study(tmp_path / "tiny", trials=1, seeds=1)
+    text = f"""import sys, headstart
+print("pandas" in sys.modules, "load" in headstart.__all__)
+study = headstart.load({str(root)!r}); study.verdict(); study.best("random")
+print(*(m for m in ("torch", "hydra", "omegaconf", "matplotlib", "optuna") if m in sys.modules))"""
+    assert script(text) == ["False", "True"]
+
+
+def test_an_unknown_name_is_still_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'lod'"):
+        hs.lod  # noqa: B018
+
+
+def test_frames_are_the_csv_files_with_their_types(tmp_path):
+    study = hs.load(make_study(tmp_path / "tiny", trials=2, seeds=3))
+    for path, name in zip(write_frames(study), FRAMES, strict=True):
+        assert_frame_equal(tables.read_table(path), getattr(study, name))
+    assert len(study.trials) == 10 and len(study.arms) == 2 and len(study.pairs) == 1 and len(study.epochs) == 30
+    assert study.study["name"] == "tiny" and repr(study) == f"<tiny: 2 arms, 10 runs in {tmp_path / 'tiny'}>"
+
+
+def test_loading_writes_nothing(tmp_path):
+    root = make_study(tmp_path / "tiny", trials=1, seeds=0)
+    before = sorted(root.rglob("*"))
+    hs.load(root)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_moved_folder_loads_the_same(tmp_path):
+    before = hs.load(make_study(tmp_path / "here", trials=2, seeds=3))
+    (tmp_path / "here").rename(tmp_path / "there")
+    after = hs.load(tmp_path / "there")
+    frames_equal(before, after)
+    assert after.best("random").path == tmp_path / "there/random/search/001" and after.best("random").path.is_dir()
+
+
+def test_a_study_in_progress_loads_and_has_no_best_yet(tmp_path):
+    make_run(tmp_path, "random/search/000", arm="random", phase="search", number=0, seed=0, lr=0.1)
+    study = hs.load(tmp_path)
+    assert study.trials["state"].tolist() == ["INTERRUPTED"] and study.verdict() == "There are no two arms to compare."
+    with pytest.raises(UserError, match="no trial that may be selected"):
+        study.best("random")
+
+
+def test_an_empty_folder_loads_and_a_missing_one_is_a_sentence(tmp_path):
+    assert len(hs.load(tmp_path).trials) == 0
+    with pytest.raises(UserError, match="is not a folder"):
+        hs.load(tmp_path / "nowhere")
+
+
+def test_where_only_the_tables_are_left_they_are_read(tmp_path):
+    whole = hs.load(make_study(tmp_path / "tiny", trials=2, seeds=3))
+    write_frames(whole)
+    (tmp_path / "left").mkdir()
+    (tmp_path / "tiny/tables").rename(tmp_path / "left/tables")
+    left = hs.load(tmp_path / "left")
+    frames_equal(whole, left)
+    assert left.verdict() == whole.verdict()
+
+
+def test_several_studies_load_side_by_side(tmp_path):
+    for name in ("one", "two"):
+        make_study(tmp_path / name, name=name, trials=1, seeds=2)
+    study = hs.load(tmp_path / "one", tmp_path / "two")
+    assert study.arms["study"].tolist() == ["one", "one", "two", "two"] and study.study == {}
+    assert all((study.root / place).is_dir() for place in study.trials["run_dir"])
+    assert [text.partition(":")[0] for text in study.verdict().splitlines()] == ["one", "two"]
+    with pytest.raises(UserError, match="several studies"):
+        study.best("random")
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+def test_best_is_the_trial_that_the_table_of_arms_names(tmp_path):
+    study = hs.load(make_study(tmp_path / "tiny"))
+    assert study.best("pretrained") == (tmp_path / "tiny/pretrained/search/002", {"lr": 0.001})
+    assert type(study.best("random").params["lr"]) is float
+    assert "pretrained is better than random" in study.verdict()
+    with pytest.raises(UserError, match=r"no arm 'prtrained' .*its arms: random, pretrained"):
+        study.best("prtrained")
+
+
+def test_best_of_single_runs_is_the_one_with_the_highest_validation_accuracy(tmp_path):
+    for number, score in enumerate([50.0, 70.0, 60.0]):
+        make_run(
+            tmp_path, f"run{number}", arm="cnn", phase="run", seed=number, lr=0.1, state="COMPLETE", val_accuracy=score
+        )
+    assert hs.load(tmp_path).best("cnn") == (tmp_path / "run1", {})
+
+
+# ---------------------------------------------------------------------------------------------------------------- plots
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return hs.load(make_study(tmp_path_factory.mktemp("outputs") / "tiny", trials=4, seeds=3))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["arms", "learning_curves", "learning_rate", "history", "budget", "time_to_target", "parallel_coordinates",
+     "importances", "per_class", "calibration"],
+)  # fmt: skip
+def test_every_plot_draws_on_the_axes_given(study, name):
+    ax = Figure().subplots()
+    assert getattr(study.plot, name)(ax=ax) is ax
+    assert ax.get_title(loc="left") or ax.get_title() or ax.texts
+
+
+def test_plots_take_options_and_one_arm_where_it_needs_one(study):
+    ax = study.plot.confusion("random", Figure().subplots())
+    assert isinstance(ax, Axes) and "random" in ax.get_title(loc="left") + ax.get_title()
+    seconds = study.plot.time_to_target(ax=Figure().subplots(), measure="seconds")
+    assert "s" in seconds.get_ylabel()
+    with pytest.raises(UserError, match="no arm 'x'"):
+        study.plot.confusion("x")
+    with pytest.raises(UserError, match=r"differ in data\.train_size"):
+        study.plot.data_size(Figure().subplots())
+
+
+def test_without_axes_a_new_figure_is_made(study):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    ax = study.plot.history()
+    assert ax.figure.number in pyplot.get_fignums()
+    pyplot.close(ax.figure)
+
+
+def test_an_arm_has_the_same_colour_in_every_plot(study):
+    curves = study.plot.learning_curves(Figure().subplots())
+    history = study.plot.history(Figure().subplots())
+    colours = [{line.get_color() for line in ax.lines} for ax in (curves, history)]
+    assert len(colours[0] & colours[1]) >= 2
+
+
+# ---------------------------------------------------------------------------------------------------------- predictions
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with one real run of the small network, trained for two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    command = [sys.executable, "-c", "from headstart.cli import main; main()", *TINY, "precision=fp32", "lr=1e-3"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "outputs" / "runs"
+
+
+def test_predictions_are_those_that_the_run_recorded(trained, tmp_path):
+    from PIL import Image
+
+    from headstart.data import digits
+
+    model = hs.load(trained).model("cnn")
+    data = digits(train_size=100)
+    with np.load(model.path / "predictions.npz") as stored:
+        expected = stored["val_probabilities"]
+    found = model.predict(data.val.images.numpy())
+    assert list(found) == ["class", "probability", *model.classes] and len(found) == len(expected)
+    np.testing.assert_allclose(found[list(model.classes)].to_numpy(), expected, atol=1e-5)
+    assert found["class"].tolist() == [model.classes[place] for place in expected.argmax(1)]
+    Image.fromarray(data.val.images[0].numpy()).save(tmp_path / "first.png")
+    from_file = model.predict([tmp_path / "first.png", str(tmp_path / "first.png")])
+    assert from_file.index.tolist() == [str(tmp_path / "first.png")] * 2
+    np.testing.assert_allclose(from_file["probability"], [expected[0].max()] * 2, atol=1e-5)
+    assert (len(model.predict([])) == 0 and "cnn" in repr(model)) or "Sequential" in repr(model)
+
+
+def test_what_is_no_picture_is_refused_in_a_sentence(trained, tmp_path):
+    model = hs.load(trained).model("cnn")
+    (tmp_path / "x.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"x\.png cannot be read as an image"):
+        model.predict([tmp_path / "x.png"])
+    with pytest.raises(UserError, match=r"float64 \[32, 32, 3\]; expected uint8"):
+        model.predict([np.zeros((32, 32, 3))])
+    with pytest.raises(UserError, match=r"uint8 \[32, 32\]; expected"):
+        model.predict([np.zeros((32, 32), np.uint8)])
+    with pytest.raises(UserError, match="takes a list"):
+        model.predict("x.png")
+
+
+def test_weights_that_are_damaged_or_gone_are_refused_in_a_sentence(trained, tmp_path):
+    import shutil
+
+    shutil.copytree(trained, tmp_path / "runs")
+    (weights,) = (tmp_path / "runs").glob("*/best.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    study = hs.load(tmp_path / "runs")
+    with pytest.raises(UserError, match="is damaged"):
+        study.model("cnn")
+    weights.unlink()
+    with pytest.raises(UserError, match="no run of cnn has its weights any more"):
+        study.model("cnn")
