@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -157,7 +158,7 @@ def test_page_can_be_read_by_keyboard_and_by_ear(finished):
     assert found.all("html") == [{"lang": "en"}] and len(found.all("main")) == len(found.all("header")) == 1
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert all(a.get("scope") in ("col", "row") for a in found.all("th"))
     assert len(found.all("caption")) == len(found.all("table"))
     pictures = found.all("svg")
@@ -260,8 +261,8 @@ def test_question_is_the_studys_own_or_its_files_first_comment_or_its_name(tmp_p
 SEEDS_OF_HARM = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<b>bold</b>", "</td></tr>",
     "</table><h1>x", "</style><script>1</script>", "<!-- ", "-->", "<![CDATA[x]]>", "&lt;b&gt;", "&#60;b&#62;",
-    "javascript:alert(1)", "{{ 7*7 }}", "{% raw %}", "<a href=//x.example>y</a>", "<iframe srcdoc='<b>'>", "<base href=x>",
-    "<meta http-equiv=refresh content=0>", "<svg><script>1</script></svg>", "<math><mi//xlink:href='data:x'>",
+    "javascript:alert(1)", "{{ 7*7 }}", "{% raw %}", "<a href=//x.example>y</a>", "<iframe srcdoc='<b>'>",
+    "<base href=x>", "<meta http-equiv=refresh content=0>", "<svg><script>1</script></svg>", "<math><mi//xlink:href='data:x'>",
     "</title><script>1</script>", "<form action=x><button>", "<details open ontoggle=alert(1)>", "\u202e<b>\u2066",
 ]  # fmt: skip
 WRAPPINGS = ["{}", '"{}', "'{}", '"> {}', "'> {}", "x {} y", "`{}", "a=b {}"]
