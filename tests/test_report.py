@@ -262,7 +262,8 @@ SEEDS_OF_HARM = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<b>bold</b>", "</td></tr>",
     "</table><h1>x", "</style><script>1</script>", "<!-- ", "-->", "<![CDATA[x]]>", "&lt;b&gt;", "&#60;b&#62;",
     "javascript:alert(1)", "{{ 7*7 }}", "{% raw %}", "<a href=//x.example>y</a>", "<iframe srcdoc='<b>'>",
-    "<base href=x>", "<meta http-equiv=refresh content=0>", "<svg><script>1</script></svg>", "<math><mi//xlink:href='data:x'>",
+    "<base href=x>", "<meta http-equiv=refresh content=0>", "<svg><script>1</script></svg>",
+    "<math><mi//xlink:href='data:x'>",
     "</title><script>1</script>", "<form action=x><button>", "<details open ontoggle=alert(1)>", "\u202e<b>\u2066",
 ]  # fmt: skip
 WRAPPINGS = ["{}", '"{}', "'{}", '"> {}', "'> {}", "x {} y", "`{}", "a=b {}"]
@@ -385,11 +386,8 @@ def test_a_folder_that_cannot_be_written_or_is_none_is_a_sentence(tmp_path, caps
     monkeypatch.setattr(sys, "argv", ["headstart-report", str(tmp_path / "nowhere")])
     with pytest.raises(SystemExit, match="1"):
         main()
-    assert (
-        capsys.readouterr().err
-        == f"headstart-report: {tmp_path / 'nowhere'} is not a folder; give one that holds "
-        + ("runs, such as outputs/quickstart.\n")
-    )
+    sentence = f"{tmp_path / 'nowhere'} is not a folder; give one that holds runs, such as outputs/quickstart."
+    assert capsys.readouterr().err == f"headstart-report: {sentence}\n"
 
 
 # ------------------------------------------------------------------------------------------------------------- markdown
