@@ -83,6 +83,17 @@ def test_the_test_split_is_read_once_at_the_end_of_a_run_that_may(run, readings)
     assert np.array(result["confusion"]).sum() == 360
 
 
+def test_the_wrongest_test_images_are_kept_small_so_that_a_report_needs_no_data(run):
+    from headstart.data import digits
+
+    stored = np.load(run()[1] / "predictions.npz")
+    shown = stored["thumbnail_indices"]
+    assert np.array_equal(stored["thumbnails"], digits(split_seed=0).test().images.numpy()[shown])
+    wrong = stored["test_probabilities"].argmax(1) != stored["test_labels"]
+    surest = np.where(wrong, stored["test_probabilities"].max(1), 0).argmax()
+    assert surest in shown and wrong[surest]
+
+
 def test_the_test_split_is_not_read_by_a_run_that_may_not(run, readings):
     result, folder = run(reads_test=False)
     assert readings == []

@@ -17,8 +17,11 @@ from headstart import __version__, config, current, devices, evaluation, records
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation, count_parameters, export_bytes
+from headstart.pictures import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
+
+THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
 
 
 def run(
@@ -126,7 +129,9 @@ def _conclude(
         ):
             result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
         if reads_test and outcome.state == "COMPLETE":
-            predictions |= _predictions(trainer, data.test(), "test")
+            test = data.test()
+            predictions |= _predictions(trainer, test, "test")
+            predictions |= _thumbnails(test, predictions["test_probabilities"])
             scores = evaluation.metrics(predictions["test_labels"], predictions["test_probabilities"], data.classes)
             named = {f"test_{k}": scores[k] for k in ("accuracy", "precision_macro", "recall_macro", "f1_macro")}
             result.update(named, test_reads=1, per_class=scores["per_class"], confusion=scores["confusion"])
@@ -145,6 +150,12 @@ def _predictions(trainer: training.Trainer, split: Split, part: str) -> dict[str
         f"{part}_labels": split.labels.numpy(),
         f"{part}_probabilities": probabilities.numpy(),
     }
+
+
+def _thumbnails(test: Split, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Small copies of the test images that a report shows, so that it can be made again without the data."""
+    shown = choose_thumbnails(test.labels.numpy(), probabilities, THUMBNAILS)
+    return dict(thumbnails=shrink(test.images[torch.from_numpy(shown)].numpy()), thumbnail_indices=shown)
 
 
 def _keep_best(trainer: training.Trainer, facts: dict[str, Any], predictions: dict[str, np.ndarray]) -> str:
