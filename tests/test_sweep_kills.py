@@ -32,7 +32,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
 def start(folder: Path, command: list[str], *words: str, seconds: float = 0.03) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOY_SECONDS": str(seconds)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOY_SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "tests")}
     folder.mkdir(exist_ok=True)
     with open(folder / "output", "ab") as out:
         return subprocess.Popen([*command, *words], cwd=folder, env=environment, stdout=out, stderr=out)

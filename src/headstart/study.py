@@ -22,7 +22,7 @@ from headstart import records
 from headstart.errors import UserError
 from headstart.sampling import sampler_for, seed_of, without_experimental_warnings
 from headstart.storage import open_storage, study_lock, without_password
-from headstart.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
+from headstart.trial import OWNER, has_ended, last_line, number_of, record_failure, state_of, tell
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -331,7 +331,9 @@ class Study:
             if not self._has_told(claim):
                 self._lost[claim.run_dir] += 1
                 if self._lost[claim.run_dir] >= TIMES_LOST:
-                    reason = f"its process died {TIMES_LOST} times (out of memory?)" + (f": {error}" if error else "")
+                    reason = f"its process died {TIMES_LOST} times (out of memory?)" + (
+                        f": {last_line(error)}" if error else ""
+                    )
                     facts = dict(study=self.name, arm=claim.arm, phase=claim.kind, number=claim.number, seed=claim.seed)
                     record_failure(claim.run_dir, reason, facts | dict(params=claim.params))
                     self._has_told(claim)

@@ -270,7 +270,10 @@ class Sweep:
         self._count_failures(claim, state, error)
 
     def _count_failures(self, claim: Claim, state: str, error: Any) -> None:
-        self.failures = self.failures + 1 if state == "FAILED" else 0
+        if state == "FAILED":
+            self.failures += 1
+        elif state not in ("RUNNING", "INTERRUPTED"):  # lost, and to be run again
+            self.failures = 0
         if isinstance(error, UserError) and claim.kind == "source":
             raise error
         if self.failures >= self.settings["max_consecutive_failures"]:
