@@ -266,9 +266,11 @@ def test_learning_curves_leave_out_confirmations_of_an_earlier_choice(ax):
 
 
 def test_learning_curves_of_an_arm_without_confirmations_show_its_best_trial_and_say_so(ax):
-    plots.learning_curves(study("a", seeds=0).epochs, ax)
+    epochs = study("a", seeds=0).epochs
+    epochs.loc[epochs["number"] == 4, "val_accuracy"] = pd.array([20.0, 96.0, 30.0], dtype="Float64")
+    plots.learning_curves(epochs, ax)
     assert legend_words(ax) == ["a (best trial of the search)"]
-    np.testing.assert_allclose(lines(ax, "mean")[0].get_ydata(), [50, 75, 95])
+    np.testing.assert_allclose(lines(ax, "mean")[0].get_ydata(), [20, 96, 30])
 
 
 def test_a_mean_over_runs_of_different_length_is_faint_where_runs_are_missing(ax):
@@ -306,6 +308,14 @@ def test_arms_show_mean_interval_and_every_seed(ax):
     assert lines(ax, "seeds")[1].get_xdata().tolist() == [82, 83, 84, 85, 86]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a\n5 seeds", "b\n5 seeds"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first arm on top
+
+
+def test_the_dots_of_an_arm_leave_out_confirmations_of_an_earlier_choice(ax):
+    frames = study("a")
+    old = frames.trials[frames.trials["phase"] == "confirm"].assign(number=0, test_accuracy=1.0, seed=range(11, 16))
+    trials = pd.concat([frames.trials, old.astype(frames.trials.dtypes)], ignore_index=True)
+    plots.arms(frames.arms, trials, ax)
+    assert lines(ax, "seeds")[0].get_xdata().tolist() == [81, 82, 83, 84, 85]
 
 
 def test_an_arm_without_a_reading_of_the_test_split_keeps_its_row(ax):
@@ -435,6 +445,18 @@ def test_arms_tested_on_other_images_are_not_set_side_by_side():
     one = predictions([0.9] * 4, [True] * 4)
     other = pictures.Predictions(one.labels, one.predicted, one.confidence, one.indices + 1, CLASSES, {})
     assert pictures.disagreements({"a": [one], "b": [other]}) == []
+
+
+def test_arms_disagree_where_most_seeds_of_one_are_right_and_most_of_the_other_wrong():
+    image = {0: np.zeros((2, 2, 3), np.uint8), 1: np.zeros((2, 2, 3), np.uint8)}
+
+    def runs(*correct):  # per run, whether images 0 and 1 are right
+        found = [predictions([0.9, 0.9], c) for c in correct]
+        return [pictures.Predictions(p.labels, p.predicted, p.confidence, p.indices, CLASSES, image) for p in found]
+
+    some = {"a": runs((1, 1), (1, 1), (1, 1)), "b": runs((0, 1), (0, 1), (1, 0))}
+    (_, found), (_, other) = pictures.disagreements(some)
+    assert [words for _, words in found] == ["is cat\nsaid dog, 90 %\n2 of 3 seeds"] and other == []
 
 
 def test_damaged_and_foreign_predictions_are_left_out(tmp_path, caplog):
@@ -567,13 +589,15 @@ def test_sweeps_over_more_than_the_learning_rate_get_two_more_pictures(tmp_path)
     assert names(found)[-2:] == ["parallel_coordinates", "importances"]
 
 
-def test_odd_class_names_are_drawn_as_they_are(tmp_path, ax):
-    odd = ["$x_{", '<b>&"', "猫", "_hidden"]
-    plots.per_class({"a": [dict(confusion=np.eye(4, dtype=int).tolist(), classes=odd)]}, ax)
-    picture = plots.Picture("odd", "Ünïcode 猫", "c.", 'says "<b>"', ax.figure)
+def test_odd_class_names_are_drawn_as_they_are(tmp_path):
+    odd = ["$x_{$", '<b>&"', "猫", "_hidden"]
+    first, second = Figure().subplots(2)
+    plots.gallery([("", [(np.zeros((2, 2, 3), np.uint8), "also $y_{$")])], second)
+    plots.per_class({"a": [dict(confusion=np.eye(4, dtype=int).tolist(), classes=odd)]}, first)
+    picture = plots.Picture("odd", "Ünïcode 猫", "c.", 'says "<b>"', first.figure)
     _, svg = plots.save(picture, tmp_path)
     root = ElementTree.parse(svg).getroot()
-    assert set(odd) <= {e.text for e in root.iter() if e.tag.endswith("text")}
+    assert {*odd, "also $y_{$"} <= {e.text for e in root.iter() if e.tag.endswith("text")}
     assert root.get("aria-label") == 'says "<b>"'
 
 

@@ -40,8 +40,8 @@ def confusion(
     ax.spines[:].set_visible(False)
     if len(classes) <= MOST_CLASSES:
         tilt = dict(rotation=45, ha="right", rotation_mode="anchor") if max(map(len, classes)) > 2 else {}
-        ax.set_xticks(range(len(classes)), classes, **tilt)
-        ax.set_yticks(range(len(classes)), classes)
+        ax.set_xticks(range(len(classes)), classes, parse_math=False, **tilt)
+        ax.set_yticks(range(len(classes)), classes, parse_math=False)
         _counts(ax, matrix, shares)
     ax.set_xlabel("class the model said")
     ax.set_ylabel("true class")
@@ -111,7 +111,7 @@ def per_class(results: Mapping[str, Sequence[Mapping[str, Any]]], ax: "Axes", *,
                 ax.plot([min(values), max(values)], [y + shift] * 2, color=look.colour, linewidth=1, alpha=0.6)
         here = [(means[arm][c], y + shift) for y, c in enumerate(shown) if c in means[arm]]
         ax.plot(*zip(*here, strict=True), look.marker, color=look.colour, label=f"_{arm}") if here else None
-    ax.set_yticks(range(len(shown)), shown)
+    ax.set_yticks(range(len(shown)), shown, parse_math=False)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("test accuracy within the class (%): mean, lowest and highest over seeds")
     ax.set_ylabel("true class")

@@ -89,7 +89,7 @@ def importances(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = None) -> "Ax
         ax.plot(
             [100 * s for s in shares.values()], y, linestyle="none", marker=looks[name].marker, color=looks[name].colour
         )
-    ax.set_yticks(range(len(columns)), [c.removeprefix("params_") for c in columns])
+    ax.set_yticks(range(len(columns)), [c.removeprefix("params_") for c in columns], parse_math=False)
     ax.set_ylim(len(columns) - 0.5, -0.5)
     ax.set_xlim(-3, 103)
     ax.set_xlabel("importance (% of the arm's sum)")
