@@ -139,7 +139,8 @@ def test_of_equal_trials_the_earlier_is_the_best_and_only_complete_ones_count(tm
 
 
 def test_confirmations_of_an_earlier_best_trial_count_in_the_ledger_only(fair):
-    confirm(fair, "a", [10.0, 11.0], number=1)
+    confirm(fair, "a", [10.0], number=1)
+    confirm(fair, "a", [11.0], number=3)
     found = compare(fair)
     row, spent = row_of(found.arms, arm="a"), row_of(found.ledger, arm="a")
     assert (row["test_mean"], row["seeds"], row["confirmations"]) == (92.0, 5, 5)
@@ -247,6 +248,18 @@ def test_speed_is_the_median_over_seeds_with_the_censored_counted(tmp_path):
     assert (row["epochs_to_99_of_final"], row["epochs_to_99_of_final_censored"]) == (pd.NA, 3)
 
 
+def test_a_run_that_diverged_early_never_gets_there(tmp_path):
+    describe_study(tmp_path, "a")
+    search(tmp_path, "a")
+    curves = [(70,), (10, 20, 30, 70), (10, 20), (10, 20), (10, 20, 30, 40, 50)]
+    states = ["COMPLETE", "COMPLETE", "DIVERGED", "DIVERGED", "COMPLETE"]
+    for seed, (curve, state) in enumerate(zip(curves, states, strict=True)):
+        run(tmp_path, f"{seed}", arm="a", phase="confirm", number=2, seed=seed, state=state, curve=curve)
+    row = compare(tmp_path).arms.iloc[0]
+    # 2 of 5 reach 70; taken as runs cut short at epoch 2, the two would make that 60 % after epoch 4.
+    assert (row["epochs_to_70"], row["epochs_to_70_censored"], row["confirmations_lost"]) == (pd.NA, 3, 2)
+
+
 def test_the_speed_of_a_pair_is_at_the_highest_accuracy_that_both_reach(tmp_path):
     describe_study(tmp_path, "a", "b")
     for arm, curve, pace in (("a", (50, 82, 96), 3.0), ("b", (30, 40, 60, 81), 1.0)):
@@ -302,6 +315,8 @@ def test_p_values_are_corrected_over_all_pairs_of_the_study(fair):
     np.testing.assert_allclose(found["p"].astype(float), p)
     np.testing.assert_allclose(found["p_holm"].astype(float), expected)
     assert found["family"].tolist() == [3, 3, 3] and "corrected for 3 pairs" in found["verdict"][0]
+    (fair / "study.json").unlink()  # refused for want of ranges, the interval is said in the same words
+    assert all("95 % interval" in v and "corrected for 3 pairs" in v for v in compare(fair).pairs["verdict"])
 
 
 def test_only_seeds_that_both_have_are_paired(fair):
@@ -321,8 +336,8 @@ def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tm
         probabilities = np.stack([np.ones(100), np.where(np.arange(100) < score, 0, 2)], axis=1)
         for folder in (tmp_path / arm / "confirm/002").iterdir():
             np.savez(
-                folder / "predictions.npz", test_labels=labels, test_indices=order[::-1] if arm == "b" else order,
-                test_probabilities=probabilities[::-1] if arm == "b" else probabilities,
+                folder / "predictions.npz", test_labels=labels, test_indices=order[::-1] if arm == "a" else order,
+                test_probabilities=probabilities[::-1] if arm == "a" else probabilities,
             )  # fmt: skip
     pair = compare(tmp_path).pairs.iloc[0]
     p = scipy.stats.binomtest(20, 20).pvalue

@@ -282,13 +282,11 @@ def arms(trials: pd.DataFrame, epochs: pd.DataFrame, study: Study | None = None)
 
 
 def _by_arm(trials: pd.DataFrame, study: Study | None) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The arms' rows in the study's order of arms; an arm with search trials without its single runs."""
+    """The arms' rows in the study's order of arms."""
     order = _item(study, "arm_order", list)
     names = dict.fromkeys([*order, *trials["arm"].dropna()])
     for name in names:
         rows = trials[(trials["arm"] == name) & trials["phase"].isin(["search", "confirm", "run"])]
-        if rows["phase"].isin(["search", "confirm"]).any():
-            rows = rows[rows["phase"] != "run"]
         if len(rows):
             yield name, rows
 
@@ -635,6 +633,7 @@ def _judge(a: pd.Series, b: pd.Series, evidence: PairEvidence, study: Study | No
         sentence += f"; {reasons}"
     else:
         interval = f", 95 % interval {evidence.low:.2f} to {evidence.high:.2f}" if math.isfinite(evidence.low) else ""
+        interval += f", corrected for {evidence.pairs} pairs" if interval and evidence.pairs > 1 else ""
         sentence = f"{refused} (difference {evidence.difference:+.2f}{interval}, {evidence.seeds} seeds): {reasons}"
     return sentence, "", _next(a, b, found.hint.split(), study)
 
