@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """`headstart(*words)` runs the command in tmp_path as a process of its own, with warnings as errors where they are ours."""
+    """`headstart(*words)` runs the command in tmp_path as a process of its own."""
 
     def run(
         *words: str, timeout: float = 300, environment: dict[str, str] | None = None

@@ -63,7 +63,8 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
     "target",
     [
         "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load", "headstart.models.torch.load",
-        "headstart.data.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval", "headstart.cli.main",
+        "headstart.data.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
+        "headstart.cli.main",
         "sklearn.utils.os.system", "headstart.records.write_atomically",
     ],
 )  # fmt: skip
@@ -92,7 +93,8 @@ def test_override_values_read_back_as_they_were(value):
         (["batch_size=0"], "batch_size=0"), (["seed=-1"], "seed=-1"), (["precision=fp8"], "precision=fp8"),
         (["device=tpu"], "device=tpu"), (["lr_low=1"], "lr_low"), (["patience=0"], "patience=0"),
         (["model.freeze=backbone_then_none", "model.unfreeze_epoch=11"], "unfreeze_epoch=11"),
-        (["label_smoothing=1"], "label_smoothing"), (["clip_grad_norm=0"], "clip_grad_norm"), (["threads=0"], "threads=0"),
+        (["label_smoothing=1"], "label_smoothing"), (["clip_grad_norm=0"], "clip_grad_norm"),
+        (["threads=0"], "threads=0"),
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused_by_name(overrides, words):

@@ -21,7 +21,7 @@ SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch, capfd):
-    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in this process; returns (exit code, text)."""
+    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, m: str = "-m", **environment: str) -> tuple[int, str]:
@@ -130,8 +130,10 @@ def test_an_added_arm_is_no_change(sweep):
 
 def test_arms_and_params_are_typed_as_mappings(sweep):
     assert sweep(
-        'hydra.sweeper.arms={small: ["model=cnn"], big: {overrides: ["model=resnet18"], params: {batch_size: "choice(8,16)"}}}',
-        'hydra.sweeper.params={lr: "tag(log, interval(1e-4, 1e-1))"}', "name=s", "n_trials=3", "confirm_seeds=0", "search=random",
+        'hydra.sweeper.arms={small: ["model=cnn"], '
+        'big: {overrides: ["model=resnet18"], params: {batch_size: "choice(8,16)"}}}',
+        'hydra.sweeper.params={lr: "tag(log, interval(1e-4, 1e-1))"}',
+        "name=s", "n_trials=3", "confirm_seeds=0", "search=random",
     )[0] == 0  # fmt: skip
     assert counts("s") == {("small", "search"): 3, ("big", "search"): 3}
     assert {r["params_batch_size"] for r in rows("s") if r["arm"] == "big"} <= {"8", "16"}

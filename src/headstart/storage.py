@@ -32,9 +32,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
         storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-        if url.startswith(
-            "sqlite:///"
-        ):  # a write-ahead log is as durable, with one sync a commit instead of four
+        if url.startswith("sqlite:///"):  # a write-ahead log is as durable, with one sync a commit instead of four
             with storage.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         # The wrapped one remembers finished trials; without it every look at the study reads all of them again.

@@ -177,7 +177,8 @@ class Sweep:
         overrides = [o for o in self.config.hydra.overrides.task if not o.startswith("name=")]
         words = ["headstart", "-m", *overrides, f"name={self.name}"]
         return dict(
-            name=self.name, experiment=study, command=" ".join(words), n_trials=self.n_trials,
+            name=self.name, experiment=study,
+            question=self._question(), command=" ".join(words), n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, arm_order=[a.name for a in self.arms],
             spaces={a.name: {k: _bounds(d) for k, d in a.space.items()} for a in self.arms},
             unpruned=self.settings["pruner"] is None, sampler=str(self.config.hydra.runtime.choices.get("search")),
