@@ -29,6 +29,7 @@ class OurStorages(StorageTestCase):
         open_storage.cache_clear()
 
 
+@pytest.mark.slow
 class TestSqlite(OurStorages):
     @pytest.fixture
     def storage(self, tmp_path):

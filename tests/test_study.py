@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 from headstart import records
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint
+from headstart.standing import Arm
 from headstart.storage import open_storage
-from headstart.study import WAIT, Arm, Study
+from headstart.study import WAIT, Study
 from headstart.trial import OWNER, Reporter, number_of, state_of
 
 LR = {"lr": FloatDistribution(1e-5, 1e-1, log=True)}

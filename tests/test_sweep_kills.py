@@ -154,7 +154,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("end", [signal.SIGKILL, *(pytest.param(s, marks=pytest.mark.slow) for s in SIGNALS[1:])])
 def test_with_the_sweeper_its_workers_end_and_the_study_can_be_finished(tmp_path, undisturbed, end):
     process = start(tmp_path, TOY, *TOY_WORDS, "jobs=2", seconds=30)
     wait_for(lambda: begun(tmp_path) >= 2)
@@ -167,7 +167,6 @@ def test_with_the_sweeper_its_workers_end_and_the_study_can_be_finished(tmp_path
     assert table(tmp_path) == undisturbed
 
 
-JOBLIB = ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.launcher.n_jobs=1"]
 LOKY = ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.launcher.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local", "hydra.sweeper.n_jobs=2", "hydra.launcher.timeout_min=5"]
 

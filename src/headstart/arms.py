@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from headstart.config import decades
 from headstart.errors import UserError
 from headstart.records import valid_name
-from headstart.study import Arm
+from headstart.standing import Arm
 
 
 @dataclass

@@ -5,39 +5,24 @@ run folders alone. A lock on a run's folder, which the kernel frees at kill -9, 
 """
 
 import math
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
 from headstart.errors import UserError
 from headstart.sampling import sampler_for, seed_of, without_experimental_warnings
-from headstart.storage import open_storage, study_lock, without_password
+from headstart.standing import Standing
 from headstart.trial import OWNER, has_ended, last_line, number_of, record_failure, state_of, tell
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
 EXTENSIONS = 2  # how often the edge rule may widen an arm's range
-
-
-@dataclass
-class Arm:
-    """One thing being compared, with its search space and the points tried first."""
-
-    name: str
-    overrides: list[str]
-    space: dict[str, BaseDistribution]
-    first_points: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -60,125 +45,17 @@ class Claim:
 WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave something
 
 
-@dataclass
-class Study:
-    """The arms of one study on disk and in its storage, and the rules by which runs are handed out."""
-
-    name: str
-    folder: Path
-    url: str
-    arms: list[Arm]
-    n_trials: int
-    confirm_seeds: int
-    seed: int
-    make_sampler: Callable[[int], optuna.samplers.BaseSampler]  # from a seed
-    pruner: optuna.pruners.BasePruner
-    source: bool = False
-    keep: str = "best"
-    extend_at_edge: bool = False
-    retry_failed: bool = False
+class Study(Standing):
+    """The rules by which the runs of a study are handed out."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
         self._lost: Counter[Path] = Counter()
-        self._looked = threading.local()  # what a thread saw of the trials since it took the lock
-        with self.locked():  # also the making of the storage's tables
-            self.storage = open_storage(self.url)
-            self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
-            if self.retry_failed:
+        self._tidied: set[tuple[str, int]] = set()
+        if self.retry_failed:
+            with self.locked():
                 self._give_back_failed()
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
-        with nullcontext() if self.url == "sqlite://" else study_lock(self.folder):  # in memory: nobody else sees it
-            self._looked.trials = {}
-            try:
-                yield
-            finally:
-                del self._looked.trials
-
-    def _changed(self, arm: str) -> None:
-        """Read the arm's trials again at the next look."""
-        self._looked.trials.pop(arm, None)
-
-    def _open_arm(self, arm: Arm) -> optuna.Study:
-        study = optuna.create_study(
-            study_name=f"{self.name}/{arm.name}", storage=self.storage, direction="maximize",
-            sampler=optuna.samplers.RandomSampler(), pruner=self.pruner, load_if_exists=True,
-        )  # fmt: skip
-        self._refuse_a_stranger(study)
-        if not study.user_attrs.get("first_points_enqueued"):
-            for point in arm.first_points:
-                self._enqueue(study, point)
-            study.set_user_attr("first_points_enqueued", True)
-        return study
-
-    def _refuse_a_stranger(self, study: optuna.Study) -> None:
-        """Studies in one database meet by name alone: the trials of another folder's study are none of ours."""
-        if self.url == "sqlite://":
-            return
-        path = self.folder / ".study"
-        if not path.exists():
-            path.write_text(uuid.uuid4().hex)
-        known = study.user_attrs.get("folder")
-        if known is None:
-            study.set_user_attr("folder", path.read_text())
-        elif known != path.read_text():
-            raise UserError(
-                f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
-                f"{self.folder};\nput its folder back, or start another by name=..."
-            )
-
-    def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:
-        """Queue a first point, once: a kill may have come between queueing and noting it."""
-        if point not in [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]:
-            study.enqueue_trial(point, user_attrs={"first_point": True})
-
-    # ---- what there is
-
-    def trials(self, arm: str) -> list[FrozenTrial]:
-        """The arm's trials that count: a failed one that was given back is replaced by its retry."""
-        seen = getattr(self._looked, "trials", {})
-        if arm not in seen:
-            latest = {number_of(t): t for t in self.studies[arm].get_trials(deepcopy=False)}
-            seen[arm] = [latest[n] for n in sorted(latest)]
-        return seen[arm]
-
-    def total(self) -> int:
-        """Trials each arm gets: the budget, and the same extra for every arm where the edge rule widened a range."""
-        return self.n_trials + sum(e["extra"] for e in self.extensions())
-
-    def extensions(self) -> list[dict[str, Any]]:
-        """What the edge rule has widened so far, over all arms."""
-        return [e for s in self.studies.values() for e in s.user_attrs.get("extensions", [])]
-
-    def space(self, arm: Arm) -> dict[str, BaseDistribution]:
-        """The arm's search space, with the range of the learning rate as the edge rule left it."""
-        widened = self.studies[arm.name].user_attrs.get("extensions", [])
-        if not widened:
-            return arm.space
-        return arm.space | {"lr": FloatDistribution(widened[-1]["low"], widened[-1]["high"], log=True)}
-
-    def best(self, arm: str) -> FrozenTrial | None:
-        """The arm's best trial that may be selected: COMPLETE and not at chance; the earlier one of two equals."""
-        done = [t for t in self.trials(arm) if t.state == TrialState.COMPLETE and not t.user_attrs.get("reason")]
-        return max(done, key=lambda t: (t.value, -number_of(t)), default=None)
-
-    def run_dir(self, arm: str, number: int, seed: int | None = None) -> Path:
-        """Folder of a search trial, or with a seed of one of its confirmations."""
-        if seed is None:
-            return self.folder / arm / "search" / f"{number:03d}"
-        return self.folder / arm / "confirm" / f"{number:03d}" / f"seed-{seed}"
-
-    @property
-    def source_dir(self) -> Path:
-        """Folder of the run that has to exist before any arm."""
-        return self.folder / "source"
-
-    def confirmation_seeds(self) -> list[int]:
-        """Paired over arms; none of them is the search's own seed, whose luck the search has already picked."""
-        return [self.seed + 1 + i for i in range(self.confirm_seeds)]
 
     # ---- claiming
 
@@ -347,18 +224,21 @@ class Study:
         if claim.kind != "search":
             return has_ended(claim.run_dir)
         trial = self.find(claim.arm, claim.number)
+        if trial.state.is_finished():
+            return True
         self._changed(claim.arm)
-        return trial.state.is_finished() or tell(self.storage, trial, claim.run_dir)
+        return tell(self.storage, trial, claim.run_dir)
 
     def tidy(self, arm: str) -> None:
         """Delete what a search need not keep: weights and predictions of all trials but the arm's best."""
         if self.keep == "all":
             return
         best = self.best(arm)
-        for trial in self.trials(arm):
-            if trial.state.is_finished() and (best is None or number_of(trial) != number_of(best)):
+        for number in (number_of(t) for t in self.trials(arm) if t.state.is_finished()):
+            if (arm, number) not in self._tidied and (best is None or number != number_of(best)):
                 for name in ("best.safetensors", "predictions.npz"):
-                    (self.run_dir(arm, number_of(trial)) / name).unlink(missing_ok=True)
+                    (self.run_dir(arm, number) / name).unlink(missing_ok=True)
+                self._tidied.add((arm, number))
 
     # ---- the edge rule
 
@@ -368,7 +248,7 @@ class Study:
 
         widened = False
         for arm in self.arms:
-            done = self.studies[arm.name].user_attrs.get("extensions", [])
+            done = self._widened(arm.name)
             distribution = self.space(arm).get("lr")
             if len(done) >= EXTENSIONS or not isinstance(distribution, FloatDistribution) or not distribution.log:
                 continue
@@ -386,8 +266,8 @@ class Study:
             extra = math.ceil(self.n_trials / math.log10(high / low))
             low, high = (low / 10, high) if flag.side == "low" else (low, high * 10)
             self._enqueue(self.studies[arm.name], {"lr": low if flag.side == "low" else high})
-            self._changed(arm.name)
             new = dict(arm=arm.name, side=flag.side, low=low, high=high, extra=extra)
             self.studies[arm.name].set_user_attr("extensions", [*done, new])
+            self._changed(arm.name)
             widened = True
         return widened

@@ -23,8 +23,9 @@ from headstart.arms import build_arms, grid, linear_learning_rate, replace_overr
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint
 from headstart.progress import SweepStatus, count
+from headstart.standing import Arm
 from headstart.storage import study_lock, without_password
-from headstart.study import WAIT, Arm, Claim, Study
+from headstart.study import WAIT, Claim, Study
 from headstart.task import StudyTask, make_pruner
 from headstart.trial import number_of
 from headstart.workers import WORKER, end_with, start_workers, stop_workers
