@@ -65,6 +65,10 @@ def counts(name: str) -> dict[tuple[str, str], int]:
     return found
 
 
+def stored(study: str) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=study, storage="sqlite:///outputs/s/study.db").trials
+
+
 def ran(name: str) -> set[str]:
     return {str(p.parent.relative_to(f"outputs/{name}")) for p in Path(f"outputs/{name}").rglob("result.json")}
 
@@ -214,10 +218,11 @@ def test_a_dry_run_writes_nothing(sweep):
 
 def test_a_dry_run_of_a_study_that_exists_counts_its_runs_and_changes_nothing(sweep):
     assert sweep("name=s", "n_trials=2", "confirm_seeds=0")[0] == 0
-    before = files_below(Path("outputs"))
+    before, trials = files_below(Path("outputs")), stored("s/cnn")
     assert "2 of 4 runs exist" in sweep("name=s", "n_trials=4", "confirm_seeds=0", "dry_run=true")[1]
     after = files_below(Path("outputs"))
-    assert {f for f in after if after[f] != before.get(f)} <= {"s/study.db-shm", "s/study.db-wal"}
+    assert {f for f in after if after[f] != before.get(f)} <= {f"s/study.db{s}" for s in ("", "-shm", "-wal")}
+    assert stored("s/cnn") == trials
 
 
 def test_failures_are_kept_and_too_many_in_a_row_stop_the_sweep(sweep):
