@@ -39,7 +39,7 @@ def test_all_budgets_share_one_pruner_so_that_a_budget_can_be_raised():
 
 
 def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
-    assert composed("experiments=quickstart").epochs == 10
+    assert composed("experiments=quickstart").epochs == 20 != composed().epochs
     assert composed("experiments=quickstart", "epochs=3").epochs == 3
     assert composed("experiments=quickstart", "search=decades", hydra=True).hydra.sweeper.params.lr.startswith(
         "choice("
