@@ -27,11 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     """Undo what a command that ran in this process did to logging: Hydra configures all of it, for good."""
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
+    level = logging.getLogger().level
     yield
-    root.setLevel(level)
-    root.handlers[:] = [h for h in root.handlers if h in handlers] + [h for h in handlers if h not in root.handlers]
+    logging.getLogger().setLevel(level)
     for logger in list(logging.root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.name.startswith("headstart"):
             logger.disabled = False
