@@ -28,6 +28,7 @@ REAL_WORDS = [
     "n_trials=3",
     "confirm_seeds=1",
 ]
+pytestmark = pytest.mark.timeout(5400)  # the slow ones take their time
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
