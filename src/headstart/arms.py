@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from headstart.arguments import key_of
 from headstart.config import decades
 from headstart.errors import UserError
 from headstart.records import valid_name
@@ -24,11 +25,6 @@ class Typed:
     fixed: list[str] = field(default_factory=list)
     space: dict[str, BaseDistribution] = field(default_factory=dict)
     axes: list[Override] = field(default_factory=list)  # comma lists that become arms
-
-
-def key_of(override: str) -> str:
-    """`data.train_size` of `+data.train_size=500`."""
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def replace_overrides(first: list[str], second: list[str]) -> list[str]:

@@ -1,10 +1,11 @@
 """Metrics from stored predictions, by scikit-learn."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from headstart.statistics import is_chance
 
 
 def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -46,5 +47,5 @@ def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:
 
     Guessing is the better of 1/K and always naming the commonest class.
     """
-    share = max(1 / classes, int(np.bincount(labels, minlength=classes).max()) / len(labels))
-    return accuracy / 100 <= share + 3 * math.sqrt(share * (1 - share) / len(labels))
+    share = np.bincount(labels, minlength=classes).max() / len(labels)
+    return is_chance(accuracy, len(labels), classes, majority_share=float(share))
