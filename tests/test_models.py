@@ -122,6 +122,44 @@ def test_what_is_slow_to_import_is_imported_only_where_it_is_needed(name):
     assert at_start and not re.search(r"timm|torchvision|huggingface", "\n".join(at_start))
 
 
+# ---------------------------------------------------------------------------------------------------------- two halves
+
+
+@pytest.mark.parametrize("name", ours())
+def test_backbone_and_classifier_one_after_the_other_give_the_networks_logits_exactly(name):
+    model = build(name)
+    images = torch.randn(3, 3, 32, 32)
+    model.network.eval()
+    with torch.no_grad():
+        features = models.backbone_features(model, images)
+        halves = models.classify(model, features)
+        assert torch.equal(halves, model.network(images))
+    assert features.shape[0] == 3 and features.shape[1:] != (10,)
+    assert models.splits(model, images)
+
+
+@pytest.mark.parametrize("name", ["test_convnext", "test_vit", "test_efficientnet", "resnetv2_50"])
+def test_families_of_timm_come_apart_in_front_of_their_classifier(name):
+    assert models.splits(build("timm", name=name, image_size=96), torch.randn(2, 3, 96, 96))
+
+
+def test_a_network_that_goes_on_behind_its_classifier_is_said_not_to_come_apart():
+    model = build("cnn")
+    model.network.add_module("temperature", nn.Softmax(dim=1))
+    assert not models.splits(model, torch.randn(2, 3, 32, 32))
+
+
+def test_the_backbones_half_leaves_the_classifier_and_its_hooks_alone():
+    network = nn.Sequential(nn.Flatten(), nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 2)))
+    model, images = models.Model(network, "1"), torch.randn(4, 3, 2, 2)
+    assert torch.equal(models.backbone_features(model, images), images.flatten(1))
+    assert network[1][0].num_batches_tracked == 0
+    assert network(images).shape == (4, 2)
+    with torch.no_grad():
+        models.classify(model, images.flatten(1))
+    assert network[1][0].num_batches_tracked == 2  # the whole network once, the classifier's half once
+
+
 # ------------------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES = [

@@ -231,6 +231,54 @@ def export_bytes(
     return weight_files.to_bytes(tensors, described)
 
 
+# ----------------------------------------------------------------------------------------------------------- two halves
+
+
+class _Reached(Exception):
+    """Carries the classifier's input out of a forward pass that need not go on."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        super().__init__("the classifier was reached")
+        self.features = features
+
+
+def backbone_features(model: Model, images: torch.Tensor) -> torch.Tensor:
+    """Return what the classifier is given for these normalised images, float [N, 3, height, width]: [N, ...].
+
+    Everything before the classifier runs, in the mode it is in; the classifier does not, so that its batch norm sees
+    nothing. Under autocast the features may come in bfloat16.
+    """
+
+    def leave(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        raise _Reached(inputs[0])
+
+    hook = model.network.get_submodule(model.classifier).register_forward_pre_hook(leave)
+    try:
+        model.network(images)
+    except _Reached as reached:
+        return reached.features
+    finally:
+        hook.remove()
+    raise RuntimeError(f"{type(model.network).__name__} never calls its classifier {model.classifier}")
+
+
+def classify(model: Model, features: torch.Tensor) -> torch.Tensor:
+    """Return the logits [N, classes] that the classifier gives for `backbone_features`, in the mode it is in."""
+    return model.network.get_submodule(model.classifier)(features).flatten(1)  # some of timm's are 1x1 convolutions
+
+
+@torch.no_grad()
+def splits(model: Model, images: torch.Tensor) -> bool:
+    """Whether `classify(backbone_features(images))` gives the network's logits to the last bit, in eval mode.
+
+    It does for every file of conf/model; some network of timm's may compute more behind its classifier. The network is
+    in eval mode afterwards.
+    """
+    model.network.eval()
+    halves = classify(model, backbone_features(model, images))
+    return torch.equal(model.network(images), halves)
+
+
 # ------------------------------------------------------------------------------------------------------------- freezing
 
 
