@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from headstart import models, weights
+from headstart import models, published, weights
 from headstart.errors import UserError
 
 NAMES = tuple("abcdefghij")
@@ -494,6 +494,6 @@ def test_timms_weights_once_fetched_need_no_network_and_are_checked_like_a_file(
 def test_timms_normalisation_is_that_of_its_configuration(name, shown):
     import timm
 
-    published = timm.get_pretrained_cfg(name)
-    found = weights.normalisation_of(published)
-    assert (found.name, found.mean, found.std) == (shown, published.mean, published.std)
+    known = timm.get_pretrained_cfg(name)
+    found = published.normalisation_of(known)
+    assert (found.name, found.mean, found.std) == (shown, known.mean, known.std)
