@@ -1,10 +1,12 @@
 """Weights that timm and torchvision publish, fetched once into the library's own cache."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import re
 import socket
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -33,7 +35,7 @@ def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Modul
         if cached is None:
             _reach(url)
         socket.setdefaulttimeout(4 * TIMEOUT)  # torch.hub sets none and would wait without end
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):  # where downloads are announced
             return build()
     except Exception as error:  # of the hub, the network, the disk, or the library
         raise UserError(

@@ -30,9 +30,7 @@ def take(
     )
     misfits = _misfits(wanted, offered)
     if misfits:
-        may = (
-            "With model.keep_classifier=true nothing may differ" if keep else f"Only the classifier ({classifier}) may"
-        )
+        may = "With model.keep_classifier=true nothing may" if keep else f"Only the classifier ({classifier}) may"
         raise UserError(f"{loaded.origin} does not fit {architecture}: {'; '.join(misfits)}.\n{may} differ.")
     bad = [name for name, t in loaded.tensors.items() if t.is_floating_point() and not t.float().isfinite().all()]
     if bad:
