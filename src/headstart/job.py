@@ -17,7 +17,7 @@ from headstart import __version__, config, current, devices, evaluation, records
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation, count_parameters, export_bytes
-from headstart.pictures import choose_thumbnails, shrink
+from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
