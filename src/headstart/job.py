@@ -17,7 +17,7 @@ from headstart import __version__, config, current, devices, evaluation, records
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation, count_parameters, export_bytes
-from headstart.pictures import choose_thumbnails, shrink
+from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> train
     """Make data, network and optimizer and try them, so that a mistake in any of them is found before training."""
     device = devices.resolve_device(cfg.device)
     devices.settle_threads(cfg.threads, cfg.jobs)
-    torch.use_deterministic_algorithms(cfg.deterministic)
+    devices.settle_determinism(cfg.deterministic)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     _check_batches(cfg, len(data.train.labels))
     torch.manual_seed(cfg.seed)
