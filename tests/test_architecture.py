@@ -28,6 +28,7 @@ NEVER = {
     "page": {"torch", "hydra", "omegaconf"},
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
+    "reported": {"torch", "hydra", "omegaconf"},
     "splits": {"hydra", "omegaconf"},
     "statistics": {"torch", "hydra", "omegaconf"},
     "study": {"torch"},

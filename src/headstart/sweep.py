@@ -182,7 +182,18 @@ class Sweep:
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, arm_order=[a.name for a in self.arms],
             spaces={a.name: {k: _bounds(d) for k, d in a.space.items()} for a in self.arms},
             unpruned=self.settings["pruner"] is None, sampler=str(self.config.hydra.runtime.choices.get("search")),
+            **self._reported(),
         )  # fmt: skip
+
+    def _reported(self) -> dict[str, Any]:
+        """Figures of others that the experiment's file holds."""
+        if self.config.reported is None:
+            return {}
+        from headstart.reported import check
+
+        figures = _plain(self.config.reported)
+        check(figures)
+        return dict(reported=figures)
 
     def _question(self) -> str | None:
         """The first comment of the experiment's file: what the study asks."""
