@@ -26,6 +26,7 @@ NEVER = {
     "notebook": {"hydra"},
     "cells": {"torch", "hydra", "omegaconf"},
     "page": {"torch", "hydra", "omegaconf"},
+    "policies": {"hydra", "omegaconf", "headstart"},
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
     "reported": {"torch", "hydra", "omegaconf"},
