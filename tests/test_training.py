@@ -46,6 +46,9 @@ class Onlooker:
     def epoch(self, row):
         self.rows.append(row)
 
+    def features(self, *_):
+        pass
+
 
 class Cut(Exception):
     """Stands for a kill: nothing of the run's process goes on after it."""
@@ -94,7 +97,7 @@ def trainer(data: Dataset, folder: Path, optimizer="adam", schedule="constant", 
     ))  # fmt: skip
     return Trainer(
         model=model, data=data, settings=settings, optimizer_factory=OPTIMIZERS[optimizer],
-        schedule=SCHEDULES[schedule], augment=cut_at(cut, AUGMENTATIONS[augment]), run_dir=folder, watcher=Onlooker(),
+        schedule=SCHEDULES[schedule], augment=cut_at(cut, AUGMENTATIONS.get(augment, augment)), run_dir=folder, watcher=Onlooker(),
         identity=identity, lr=lr,
     )  # fmt: skip
 

@@ -53,26 +53,26 @@ class Listed:
     held: bool  # a process is using or writing it
 
 
-class NoRoom(Exception):
-    """The features do not fit, even when everything that nobody uses is removed; the text says what there is."""
+class NotKept(Exception):
+    """Why features cannot be kept, such as that they do not fit when all that nobody uses is removed."""
 
 
 class _Damaged(Exception):
     """What is wrong with an entry."""
 
 
-def root() -> Path | None:
-    """$HEADSTART_CACHE, or headstart/ where caches lie; None when it is switched off by HEADSTART_CACHE=off."""
+def root() -> Path:
+    """$HEADSTART_CACHE, or headstart/ where caches lie, as data.cache of data=folder. Raises UserError for `off`."""
     named = os.environ.get("HEADSTART_CACHE", "")
     if named.lower() == "off":
-        return None
+        raise UserError("HEADSTART_CACHE=off names no folder; to keep no features, give HEADSTART_CACHE_GB=0.")
     if named:
         return Path(named).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "headstart"
 
 
 def limit() -> int:
-    """Bytes that all features together may take: $HEADSTART_CACHE_GB. Raises UserError for what is no size."""
+    """Bytes that all features together may take, 0 for none: $HEADSTART_CACHE_GB. Raises UserError for no size."""
     text = os.environ.get("HEADSTART_CACHE_GB") or str(DEFAULT_LIMIT)
     try:
         size = float(text)
@@ -123,7 +123,7 @@ class Cache:
         blocks: its rows in order, [n, ...] each, `rows` in all; not touched when there is nothing to do.
         copies: how many of this size are still to be written, this one included; there has to be room for all.
         waiting: called once when another process is writing it, before waiting for that.
-        Raises NoRoom, and OSError where the disk is full or cannot be written; nothing is left behind then.
+        Raises NotKept, and OSError where the disk is full or cannot be written; nothing is left behind then.
         """
         with workspace(self.folder, name, waiting) as scratch:
             with contextlib.suppress(_Damaged):
@@ -187,21 +187,21 @@ class Cache:
     def _reserve(self, descriptor: int, size: int, copies: int) -> None:
         """Take the disk space now, so that the disk cannot fill up on the way and others see what is taken."""
         with holding(self.folder / ".room.lock"):
-            self._remove_leftovers()
+            self.remove_leftovers()
             self._make_room(size * copies)
             try:
                 os.posix_fallocate(descriptor, 0, size)
             except (OSError, AttributeError) as error:  # macOS has no such call, some file systems cannot
                 if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise NoRoom(f"the disk has no {size / GB:.3g} GB left") from error
+                    raise NotKept(f"the disk has no {amount(size)} left") from error
                 os.ftruncate(descriptor, size)
 
     def _make_room(self, size: int) -> None:
         """Remove entries, of those that nobody uses the ones used least recently, until `size` bytes fit.
 
-        Raises NoRoom, with nothing removed, when all of them are not enough.
+        Raises NotKept, with nothing removed, when all of them are not enough.
         """
-        used = sum(_size(path) for path in self.folder.iterdir() if path.is_dir())
+        used = sum(size_of(path) for path in self.folder.iterdir() if path.is_dir())
         free = shutil.disk_usage(self.folder).free
         victims = []
         for entry in reversed(self.entries()):
@@ -212,8 +212,8 @@ class Cache:
                 used, free = used - entry.size, free + entry.size
         if not self._fits(size, used, free):
             most = max(0, min(self.limit - used, free // 2))
-            raise NoRoom(
-                f"they need {size / GB:.3g} GB, and {most / GB:.3g} GB can be had in {shown(self.folder)} "
+            raise NotKept(
+                f"they need {amount(size)}, and {amount(most)} can be had in {shown(self.folder)} "
                 f"(HEADSTART_CACHE_GB={self.limit / GB:g}, and half of the disk's free space)"
             )
         for entry in victims:
@@ -224,7 +224,7 @@ class Cache:
     def _fits(self, size: int, used: int, free: int) -> bool:
         return used + size <= self.limit and size <= free / 2
 
-    def _remove_leftovers(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what killed processes were writing or removing."""
         for scratch in self.folder.glob(".*.unfinished"):
             name = scratch.name.removeprefix(".").removesuffix(".unfinished")
@@ -260,7 +260,7 @@ class Cache:
     def _listed(self, path: Path) -> Listed | None:
         facts: Any = None
         try:
-            used, size = path.stat().st_mtime, _size(path)
+            used, size = path.stat().st_mtime, size_of(path)
             with contextlib.suppress(OSError, ValueError):
                 facts = json.loads((path / "facts.json").read_bytes())
                 used = (path / "facts.json").stat().st_mtime
@@ -268,6 +268,12 @@ class Cache:
             return None
         with holding(self._in_use(path.name), wait=False) as had:
             return Listed(path.name, facts if isinstance(facts, dict) else {}, size, used, not had)
+
+
+def amount(size: float) -> str:
+    """`4.1 GB`, `26 MB`, `310 kB`."""
+    unit, name = next((u for u in ((1e9, "GB"), (1e6, "MB")) if size >= u[0]), (1e3, "kB"))
+    return f"{size / unit:.3g} {name}" if size < 100 * unit else f"{size / unit:,.0f} {name}"
 
 
 def describe(facts: dict[str, Any]) -> str:
@@ -292,7 +298,7 @@ def _checksum(path: Path) -> int:
     return value
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
     """Bytes on disk of the files in a folder."""
     total = 0
     with contextlib.suppress(FileNotFoundError):  # renamed or removed in this moment

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from headstart.errors import UserError
+
 MIRRORS = ("as they are", "mirrored left to right", "upside down", "mirrored both ways")  # 1: left to right, 2: upside
 TRIES = 4096  # probe pictures that tell which mirror images an augmentation makes; a rarer one is no error, only slow
 REAL = 256  # real pictures that have to come out as the probe foretells
@@ -22,7 +24,7 @@ def probe(count: int) -> Tensor:
     """`count` pictures of 2 x 2 pixels, uint8 [count, 2, 2, 3], whose pixels all differ within and between pictures."""
     pictures = torch.empty(count, 2, 2, 3, dtype=torch.uint8)
     number = torch.arange(count)[:, None, None]
-    # 6 bits of 4 pixels' place and of the picture's number; 3 channels hold 2 + 22 bits.
+    # 2 bits say which pixel it is, 22 bits which picture.
     pictures[..., 0] = torch.tensor([[0, 1], [2, 3]]) + 4 * (number % 64)
     pictures[..., 1] = number // 64 % 256
     pictures[..., 2] = number // (64 * 256) % 256
@@ -53,14 +55,17 @@ def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) 
     """
     with torch.random.fork_rng(devices=[]):
         many = labels[torch.arange(TRIES) % len(labels)]
-        found = drawn(augment, many, classes, torch.Generator().manual_seed(0))
+        try:
+            found = drawn(augment, many, classes, torch.Generator().manual_seed(0))
+        except (RuntimeError, ValueError, IndexError, UserError):  # needs larger pictures, so it does more than mirror
+            found = None
         if found is None:
             return None
         ours, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
         images, labels = images[:REAL], labels[:REAL]
         foretold = drawn(augment, labels, classes, ours)
         real, _ = augment(images, labels, classes=classes, generator=theirs)
-        if foretold is None or not torch.equal(ours.get_state(), theirs.get_state()):
+        if foretold is None or real.shape != images.shape or not torch.equal(ours.get_state(), theirs.get_state()):
             return None
         for mirror in range(len(MIRRORS)):
             chosen = foretold == mirror

@@ -30,6 +30,7 @@ class Model:
     unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
     backbone_lr_factor: float = 1.0
     image_size: int | None = None  # pixels that the model's own file asks for; None: the data's own
+    name: str = "network"  # of the architecture
     report: list[str] = field(default_factory=list)  # lines for the log
 
 
@@ -144,7 +145,7 @@ def _finish(
     _check_freezing(freeze, unfreeze_epoch, backbone_lr_factor)
     model = Model(
         network, classifier, weights=weights, freeze=freeze, unfreeze_epoch=unfreeze_epoch,
-        backbone_lr_factor=float(backbone_lr_factor),
+        backbone_lr_factor=float(backbone_lr_factor), name=architecture,
     )  # fmt: skip
     if weights is None:
         if keep_classifier:
@@ -309,19 +310,24 @@ def _check_freezing(freeze: str, unfreeze_epoch: int | None, backbone_lr_factor:
         raise UserError("model.backbone_lr_factor has no effect with model.freeze=backbone; leave it 1")
 
 
+def is_frozen(model: Model, epoch: int) -> bool:
+    """Whether the backbone stands still in that epoch, counted from 1, and so is what it was at the start."""
+    return model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
+
+
 def set_trainable(model: Model, epoch: int) -> bool:
     """Freeze or unfreeze for an epoch, counted from 1; call it after network.train().
 
     Frozen layers need no gradients and are in eval mode, batch norm and dropout included.
     Returns whether the set of trainable parameters changed.
     """
-    frozen = model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
+    frozen = is_frozen(model, epoch)
     if frozen:
         model.network.eval()
         model.network.get_submodule(model.classifier).train()
     changed = False
     for name, parameter in model.network.named_parameters():
-        trainable = not frozen or _in_classifier(model, name)
+        trainable = not frozen or in_classifier(model, name)
         changed |= parameter.requires_grad != trainable
         parameter.requires_grad_(trainable)
     return changed
@@ -330,13 +336,14 @@ def set_trainable(model: Model, epoch: int) -> bool:
 def parameter_groups(model: Model, lr: float) -> list[dict[str, Any]]:
     """Return optimizer groups of the trainable parameters: classifier at `lr`, backbone at its factor of `lr`."""
     trainable = [(name, p) for name, p in model.network.named_parameters() if p.requires_grad]
-    head = [p for name, p in trainable if _in_classifier(model, name)]
-    backbone = [p for name, p in trainable if not _in_classifier(model, name)]
+    head = [p for name, p in trainable if in_classifier(model, name)]
+    backbone = [p for name, p in trainable if not in_classifier(model, name)]
     groups = [dict(params=head, lr=lr), dict(params=backbone, lr=lr * model.backbone_lr_factor)]
     return [group for group in groups if group["params"]]
 
 
-def _in_classifier(model: Model, name: str) -> bool:
+def in_classifier(model: Model, name: str) -> bool:
+    """Whether a parameter or buffer of that name in the network belongs to the classifier."""
     return name.startswith(model.classifier + ".")
 
 
