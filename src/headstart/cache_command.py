@@ -58,7 +58,7 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
     if decoded:
         size = cache.amount(sum(cache.size_of(path) for path in decoded))
         print(
-            f"{len(decoded)} decoded data sets of data=folder, {size}, in {cache.shown(folder)}: delete folder-* freely"
+            f"{len(decoded)} data sets decoded for data=folder, {size}: {cache.shown(folder)}/folder-*, delete freely"
         )
 
 

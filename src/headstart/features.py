@@ -149,8 +149,8 @@ class Features:
             return None
         table = Table(entries, self.settings.device)
         place = cache.shown(self.cache.folder)
-        how = f"read from {place}" if seconds is None else f"in {place}, computed in {seconds:.3g} s"
-        log.info("features: %s, %s %s", what, cache.amount(table.size), how)
+        how = f", read from {place}" if seconds is None else f" in {place}, computed in {seconds:.3g} s"
+        log.info("features: %s, %s%s", what, cache.amount(table.size), how)
         return table
 
     def _entries(self, split: Split, mirrors: tuple[int, ...]) -> tuple[dict[int, cache.Entry], float | None]:

@@ -38,7 +38,8 @@ def drawn(augment: Augmentation, labels: Tensor, classes: int, generator: torch.
     would have left it, because draws depend on the batch's size alone; `needed` makes sure of that.
     """
     pictures = probe(len(labels)).to(labels.device)
-    images, targets = augment(pictures, labels, classes=classes, generator=generator)
+    # Clones, for an augmentation may write into what it is given.
+    images, targets = augment(pictures.clone(), labels.clone(), classes=classes, generator=generator)
     if targets.dtype != labels.dtype or not torch.equal(targets, labels) or images.shape != pictures.shape:
         return None
     same = torch.stack([(images == mirrored(pictures, mirror)).flatten(1).all(1) for mirror in range(len(MIRRORS))])
@@ -64,7 +65,7 @@ def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) 
         ours, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
         images, labels = images[:REAL], labels[:REAL]
         foretold = drawn(augment, labels, classes, ours)
-        real, _ = augment(images, labels, classes=classes, generator=theirs)
+        real, _ = augment(images.clone(), labels.clone(), classes=classes, generator=theirs)
         if foretold is None or real.shape != images.shape or not torch.equal(ours.get_state(), theirs.get_state()):
             return None
         for mirror in range(len(MIRRORS)):

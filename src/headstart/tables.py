@@ -95,8 +95,8 @@ COLUMNS: dict[str, Column] = {
     "seconds_features": Column(
         "Float64",
         "seconds",
-        "time to compute features of a frozen backbone, not in seconds_train; 0: earlier runs had left them; empty: none "
-        "are kept, the backbone runs in every epoch",
+        "time to compute features of a frozen backbone, not in seconds_train; 0: earlier runs had left them; empty: "
+        "none are kept, the backbone runs in every epoch",
     ),
     "steps": Column("Int64", "steps", "optimizer steps of the epochs in epochs.csv"),
     "images": Column("Int64", "images", "images seen by training in the epochs in epochs.csv, repeats counted"),
