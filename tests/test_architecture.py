@@ -38,6 +38,7 @@ NEVER = {
     "sweep": {"torch"},
     "sweeper": {"torch"},
     "tables": {"torch", "hydra", "omegaconf"},
+    "thumbnails": {"torch", "hydra", "pandas", "headstart"},
     "training": {"hydra", "omegaconf"},
     "weights": {"hydra", "omegaconf"},
 }

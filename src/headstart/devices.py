@@ -49,6 +49,12 @@ def settle_threads(threads: int | None, jobs: int) -> int:
     return threads
 
 
+def settle_determinism(wanted: bool) -> None:
+    """Deterministic algorithms only, or not; told to torch only where it changes, for that imports its compiler."""
+    if torch.are_deterministic_algorithms_enabled() != wanted:
+        torch.use_deterministic_algorithms(wanted)
+
+
 # ---- torch's optimizers import torch's compiler on first use, only to tell it what to leave alone: 2 s at every start
 
 

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from headstart import cache, devices
 from headstart.augmentation import normalise
+from headstart.backbone import Model, backbone_features, in_classifier, splits
 from headstart.data import Dataset, Split
 from headstart.mirrors import MIRRORS, Augmentation, drawn, mirrored, needed
-from headstart.models import Model, backbone_features, in_classifier, splits
 
 if TYPE_CHECKING:
     from headstart.training import Settings

@@ -17,10 +17,11 @@ from headstart import __version__, config, current, devices, evaluation, records
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation, count_parameters, export_bytes
-from headstart.pictures import choose_thumbnails, shrink
+from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
+ANY_OF = {"timm": "{}", "torchvision": "{}_torchvision"}  # options that leave the name to model.name, in the tables
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
 
 
@@ -70,7 +71,7 @@ def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> train
     """Make data, network and optimizer and try them, so that a mistake in any of them is found before training."""
     device = devices.resolve_device(cfg.device)
     devices.settle_threads(cfg.threads, cfg.jobs)
-    torch.use_deterministic_algorithms(cfg.deterministic)
+    devices.settle_determinism(cfg.deterministic)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     _check_batches(cfg, len(data.train.labels))
     torch.manual_seed(cfg.seed)
@@ -180,8 +181,9 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: training.Trainer
     settled = dict(threads=threads, precision=settings.precision)
     return dict(
         **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
-        model=choices["model"] if choices["model"] != "timm" else cfg.model.name, weights=cfg.model.get("weights"),
-        freeze=model.freeze, stem=cfg.model.get("stem"), data=data.name, train_size=len(data.train.labels),
+        model=ANY_OF.get(choices["model"], choices["model"]).format(cfg.model.get("name")),
+        weights=cfg.model.get("weights"), freeze=model.freeze, stem=cfg.model.get("stem"),
+        data=data.name, train_size=len(data.train.labels),
         image_size=settings.image_size, augmentation=choices["augmentation"], optimizer=choices["optimizer"],
         schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size, epochs=cfg.epochs, seed=cfg.seed,
         split_seed=cfg.split_seed, weights_sha256=model.weights_sha256, normalisation=settings.normalisation,

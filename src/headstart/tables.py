@@ -345,12 +345,17 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
 
 def _texts(array: Any) -> list[str]:
     """Return the cells of a column as they stand in the file."""
-    values = array.astype(object).tolist() if array.dtype == "string" else array.tolist()
     if array.dtype == "string":
+        values = array.astype(object).tolist()
         quoted = {value: "" if value is pd.NA else _quoted(value) for value in set(values)}
         return [quoted[value] for value in values]
-    write = repr if array.dtype.kind == "f" else str
-    return ["" if value is pd.NA or value != value else write(value) for value in values]
+    missing = np.asarray(array.isna())
+    kind = {"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)
+    numbers = array.to_numpy(dtype=kind, na_value=0)
+    texts = list(map(repr, numbers.tolist()))
+    for place in np.flatnonzero(missing | (numbers != numbers)):
+        texts[place] = ""
+    return texts
 
 
 def _quoted(text: str) -> str:

@@ -15,11 +15,12 @@ from torch.nn import functional
 
 from headstart import current, records
 from headstart.augmentation import normalise
+from headstart.backbone import Model, classify
 from headstart.data import Dataset, Split
 from headstart.devices import autocast, optimizer_step, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features
-from headstart.models import Model, classify, is_frozen, parameter_groups, set_trainable
+from headstart.freezing import is_frozen, parameter_groups, set_trainable
 
 log = logging.getLogger(__name__)
 
