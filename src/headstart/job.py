@@ -138,6 +138,7 @@ def _conclude(
             result.update(named, test_reads=1, per_class=scores["per_class"], confusion=scores["confusion"])
         if cfg.keep != "none":
             result.update(best_sha256=_keep_best(trainer, facts, predictions))
+    result.update(seconds_features=trainer.kept.seconds if trainer.kept.used else None)
     records.write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt*"):
         left.unlink()

@@ -92,6 +92,12 @@ COLUMNS: dict[str, Column] = {
     **_speed_columns("seconds", "Float64", "seconds", "training time (no evaluation, no loading)"),
     "seconds_train": Column("Float64", "seconds", "training time: no evaluation, compilation or loading of data"),
     "images_per_second": Column("Float64", "images per second", "images seen by training / seconds_train"),
+    "seconds_features": Column(
+        "Float64",
+        "seconds",
+        "time to compute features of a frozen backbone, not in seconds_train; 0: earlier runs had left them; empty: "
+        "none are kept, the backbone runs in every epoch",
+    ),
     "steps": Column("Int64", "steps", "optimizer steps of the epochs in epochs.csv"),
     "images": Column("Int64", "images", "images seen by training in the epochs in epochs.csv, repeats counted"),
     "parameters": Column("Int64", "count", "parameters of the network, frozen ones too"),
