@@ -14,6 +14,7 @@ NEVER = {
     "arguments": {"torch", "optuna", "timm"},
     "augmentation": {"hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
+    "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
     "config": {"headstart", "torch"},
     "current": {"headstart", "torch", "hydra", "omegaconf"},
