@@ -16,6 +16,7 @@ NEVER = {
     "backbone": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
+    "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
     "config": {"headstart", "torch"},
     "current": {"headstart", "torch", "hydra", "omegaconf"},

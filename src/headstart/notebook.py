@@ -101,6 +101,11 @@ class Study:
         for folder in [*folders, best]:
             if (folder / "best.safetensors").is_file():
                 return Classifier.of_run(folder)
+        if self.trials.loc[self.trials["run_dir"] == relative, "epochs"].isna().all():
+            raise UserError(
+                f"{arm} is an estimator of scikit-learn, of which no file is kept: a pickle would run code when read.\n"
+                "The `command` of its runs fits it again; what it predicted is in their predictions.npz."
+            )
         raise UserError(f"no run of {arm} has its weights any more; keep=best or keep=all would have kept them.")
 
     def _arm(self, arm: str) -> pd.Series:
