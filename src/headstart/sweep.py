@@ -157,7 +157,7 @@ class Sweep:
         self.study = self._open_study()
         jobs = max(self.config.jobs, self.settings["n_jobs"])
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
-        self.status.plan(self.config, self._question(), self._plan_notes())
+        self.status.plan(self.config, self._epochs(), self._question(), self._plan_notes())
         if self.config.dry_run:
             return
         workers = [] if self.parent else start_workers(self._typed(), self.config.jobs, self.folder)
@@ -219,6 +219,11 @@ class Sweep:
             return None
         lines = (schema.experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
+
+    def _epochs(self) -> set[int]:
+        return {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")} or {
+            self.config.epochs
+        }
 
     def _plan_notes(self) -> list[str]:
         notes = []
