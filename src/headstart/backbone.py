@@ -20,6 +20,7 @@ class Model:
     freeze: str = "none"
     unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
     backbone_lr_factor: float = 1.0
+    name: str = "network"  # of the architecture
     report: list[str] = field(default_factory=list)  # lines for the log
 
 

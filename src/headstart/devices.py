@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -34,6 +35,11 @@ def resolve_precision(name: str, device: torch.device) -> str:
 def device_name(device: torch.device) -> str:
     """`cpu` or the GPU's name as its maker gives it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a network computes in `fp32` or `bf16`."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def settle_threads(threads: int | None, jobs: int) -> int:

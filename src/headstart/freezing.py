@@ -37,6 +37,11 @@ def check_freezing(freeze: str, unfreeze_epoch: int | None, backbone_lr_factor: 
         raise UserError("model.backbone_lr_factor has no effect with model.freeze=backbone; leave it 1")
 
 
+def is_frozen(model: Model, epoch: int) -> bool:
+    """Whether the backbone stands still in that epoch, counted from 1, and so is still what it was at the start."""
+    return model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
+
+
 def set_trainable(model: Model, epoch: int) -> bool:
     """Freeze or unfreeze for an epoch, counted from 1; call it after network.train().
 
@@ -45,7 +50,7 @@ def set_trainable(model: Model, epoch: int) -> bool:
     """
     if model.freeze == "none":
         return False  # and what a network itself holds fixed, such as sine positions, stays so
-    frozen = model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
+    frozen = is_frozen(model, epoch)
     if frozen:
         model.network.eval()
         model.network.get_submodule(model.classifier).train()

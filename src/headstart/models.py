@@ -257,7 +257,7 @@ def _finish(
     check_freezing(freeze, unfreeze_epoch, backbone_lr_factor)
     model = Model(
         network, classifier, weights=weights, freeze=freeze, unfreeze_epoch=unfreeze_epoch,
-        backbone_lr_factor=float(backbone_lr_factor),
+        backbone_lr_factor=float(backbone_lr_factor), name=architecture,
     )  # fmt: skip
     if weights is None:
         if keep_classifier:

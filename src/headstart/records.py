@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headstart.errors import UserError
+from headstart.locks import acquire, close_locked, open_locked
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +39,6 @@ FINISHED = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED", "FAILED")  # what result
 RUN_MARKERS = frozenset({".hydra", "run.json", "result.json", "epochs.csv"})
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 LARGEST_COUNT = 2**53  # exact as a float too
-
-# Descriptors that hold a lock. A forked child inherits the lock with the descriptor, and would keep a dead owner's
-# run looking alive; so it closes them first thing. (Closing does not unlock: the description is shared with the owner.)
-_locked: set[int] = set()
-
-
-def _close_inherited_locks() -> None:
-    while _locked:
-        os.close(_locked.pop())
-
-
-os.register_at_fork(after_in_child=_close_inherited_locks)
 
 
 # ---------------------------------------------------------------------------------------------------- names and folders
@@ -96,8 +85,10 @@ def _replace(path: Path, parts: Iterable[bytes], previous: Path | None = None) -
     """Write `parts` to `path` as `write_atomically` does; the file that was there is kept as `previous`, if given."""
     temporary = path.with_name(path.name + ".tmp")
     with _explained(path):
-        descriptor = _open_alone(temporary)
+        # Locked against other writers; one that waited finds the name moved away and opens it anew.
+        descriptor = acquire(temporary, flags=os.O_NOFOLLOW)
         try:
+            os.ftruncate(descriptor, 0)
             for part in parts:
                 _write_all(descriptor, part)
             os.fsync(descriptor)
@@ -110,30 +101,8 @@ def _replace(path: Path, parts: Iterable[bytes], previous: Path | None = None) -
                 os.unlink(temporary)
             raise
         finally:
-            _close_locked(descriptor)
+            close_locked(descriptor)
         _sync_folder(path.parent)
-
-
-def _open_alone(temporary: Path) -> int:
-    """Open the temporary file, emptied, locked against other writers; one that waited finds the name moved away."""
-    while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        _locked.add(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(temporary)):
-                    os.ftruncate(descriptor, 0)
-                    return descriptor
-        except BaseException:
-            _close_locked(descriptor)
-            raise
-        _close_locked(descriptor)
-
-
-def _close_locked(descriptor: int) -> None:
-    _locked.discard(descriptor)
-    os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -445,7 +414,7 @@ class RunLock:
         if self._owner == os.getpid():
             self._owner = -1
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            _close_locked(self._descriptor)
+            close_locked(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -462,12 +431,11 @@ def lock_run(run_dir: str | Path) -> RunLock:
     """
     path = Path(run_dir) / ".lock"
     with _explained(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    _locked.add(descriptor)
+        descriptor = open_locked(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError as error:
-        _close_locked(descriptor)
+        close_locked(descriptor)
         raise UserError(
             f"{path} cannot be locked ({error.strerror}); without locks a trial could run twice.\n"
             "Choose a folder for the results on a file system that has flock."
