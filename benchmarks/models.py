@@ -13,17 +13,32 @@ import argparse
 import os
 import time
 from contextlib import nullcontext
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 import torch
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 
 from headstart import config, models
 
 CLASSES = tuple("0123456789")
 EXAMPLES = {"timm": ["model.name=mobilenetv3_small_100"], "torchvision": ["model.name=mobilenet_v3_small"]}
 SMALL_BATCH, LARGE_BATCH = 16, 64  # pictures at a time, for those above 64 px and for the others
+
+
+def options() -> list[str]:
+    """The options that are networks; scikit-learn's classifiers have no forward pass."""
+    folder = files("headstart.conf") / "model"
+    return [
+        name for name in config.options("model") if _target(folder / f"{name}.yaml").startswith("headstart.models.")
+    ]
+
+
+def _target(file: Path) -> str:
+    node = OmegaConf.load(file)
+    return node.get("_target_") or _target(file.with_name(f"{node.defaults[0]}.yaml"))
 
 
 def built(option: str) -> tuple[models.Model, int]:
@@ -74,7 +89,7 @@ def shape(batch: torch.Tensor) -> str:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--options", nargs="+", default=config.options("model"), help="default: all")
+    parser.add_argument("--options", nargs="+", default=options(), help="default: all networks")
     parser.add_argument("--seconds", type=float, default=3.0, help="to measure each forward pass for")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

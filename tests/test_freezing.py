@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
 from headstart import job, models, records
-from headstart.augmentation import none
+from headstart.augmentation import crop_flip
 from headstart.console import Lines
 from headstart.data import digits
 from headstart.training import Settings, Trainer, constant
@@ -54,6 +54,18 @@ def test_the_backbone_learns_from_the_unfreeze_epoch_on():
     assert changes == [True, False, True, False]
     assert trainable == [False, False, True, True]
     assert all(module.training for module in model.network.modules())
+
+
+@pytest.mark.parametrize("freeze", ["none", "backbone", "backbone_then_none"])
+def test_what_a_network_itself_never_trains_stays_so(freeze):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    network[0].bias.requires_grad_(False)
+    model = models.Model(network, "1", freeze=freeze, unfreeze_epoch=2)
+    for epoch in (1, 2):
+        models.set_trainable(model, epoch)
+        given = [p for group in models.parameter_groups(model, 1.0) for p in group["params"]]
+        assert not network[0].bias.requires_grad and not any(p is network[0].bias for p in given)
+    assert network[0].weight.requires_grad is (freeze != "backbone")
 
 
 def test_nothing_changes_without_freezing():
@@ -101,6 +113,9 @@ class Onlooker:
     def step(self, *_: object) -> None:
         pass
 
+    def features(self, *_: object) -> None:
+        pass
+
     def epoch(self, row: dict) -> None:
         now = self._copy()
         self.moved.append({key for key in now if not torch.equal(now[key], self.last[key])})
@@ -111,7 +126,7 @@ class Onlooker:
 
 
 def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlooker:
-    """Train on 60 digits and return what was noted."""
+    """Train on 60 digits, cropped, so that no feature of them is kept, and return what was noted."""
     torch.set_num_threads(1)
     data, onlooker = digits(train_size=60), Onlooker(model)
     settings = Settings(
@@ -120,7 +135,7 @@ def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlook
     )  # fmt: skip
     onlooker.trainer = Trainer(
         model=model, data=data, settings=settings, optimizer_factory=partial(torch.optim.AdamW, weight_decay=0.1),
-        schedule=constant, augment=none, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
+        schedule=constant, augment=crop_flip, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
     )  # fmt: skip
     onlooker.trainer.run()
     return onlooker
