@@ -14,6 +14,7 @@ NEVER = {
     "arguments": {"torch", "optuna", "timm"},
     "augmentation": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
+    "cache_command": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
     "config": {"headstart", "torch"},
@@ -83,7 +84,7 @@ def test_nothing_imports_the_command_line():
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
 
 
-@pytest.mark.parametrize("entry", ["cli", "report"])
+@pytest.mark.parametrize("entry", ["cli", "report", "cache_command"])
 def test_help_comes_without_importing_anything_heavy(entry):
     script = (
         f"import sys\nfrom headstart.{entry} import main\n"

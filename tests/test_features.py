@@ -1,5 +1,6 @@
 """A frozen backbone's features are computed once, by whoever comes first, and training on them changes no number."""
 
+import io
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from torch import nn
 from headstart import augmentation, cache, console, data, features, job, mirrors, models, records
 from headstart.backbone import Model
 from headstart.data import Split
+from headstart.errors import UserError
 from headstart.features import BATCH, Features
 
 pictures = test_training.pictures  # a fixture
@@ -126,6 +128,41 @@ def test_a_run_cut_anywhere_ends_with_the_same_bytes_whatever_is_kept(freeze, pi
     with pytest.raises(Cut):
         recomputing(monkeypatch, lambda: one("mixed", 6))
     assert one("mixed") == expected
+
+
+def test_a_checkpoint_holds_the_head_alone_and_refuses_another_backbone(pictures, tmp_path):
+    def begun(seed: int, **options):
+        return trainer(pictures, tmp_path, model=network("cnn", seed), augment="none", **options)
+
+    with pytest.raises(Cut):
+        begun(0, cut=9).run()
+    size = (tmp_path / "last.ckpt").stat().st_size
+    head = sum(p.nbytes for p in network("cnn").network.classifier.parameters())
+    assert 4 * head < size < 4 * head + 20_000  # itself, the best one, and Adam's two moments
+    with pytest.raises(
+        UserError, match=r"last\.ckpt belongs to another frozen backbone than that of model\.weights=None"
+    ):
+        begun(1).run()
+    begun(0).run()
+
+
+def test_a_checkpoint_that_holds_the_whole_network_goes_on_too(pictures, tmp_path):
+    def begun(folder: str, **options):
+        return trainer(pictures, tmp_path / folder, model=network("cnn"), augment="none", **options)
+
+    run = begun("whole")
+    expected = fingerprint(run, run.run())
+    run = begun("cut", cut=9)
+    with pytest.raises(Cut):
+        run.run()
+    state = torch.load(io.BytesIO(records.read_checkpoint(run.run_dir)), weights_only=True)
+    for part in (state, state["best"]):
+        part["network"] = run.network.state_dict() | part["network"]
+    del state["backbone"], state["seconds_features"]
+    torch.save(state, buffer := io.BytesIO())
+    records.write_checkpoint(run.run_dir / "last.ckpt", buffer.getvalue())
+    run = begun("cut")
+    assert fingerprint(run, run.run()) == expected
 
 
 def rare_flip(images, labels, *, classes, generator):
