@@ -139,9 +139,7 @@ def test_a_checkpoint_holds_the_head_alone_and_refuses_another_backbone(pictures
     size = (tmp_path / "last.ckpt").stat().st_size
     head = sum(p.nbytes for p in network("cnn").network.classifier.parameters())
     assert 4 * head < size < 4 * head + 20_000  # itself, the best one, and Adam's two moments
-    with pytest.raises(
-        UserError, match=r"last\.ckpt belongs to another frozen backbone than that of model\.weights=None"
-    ):
+    with pytest.raises(UserError, match=r"last\.ckpt belongs to another frozen backbone than that .*weights=None now"):
         begun(1).run()
     begun(0).run()
 
