@@ -15,6 +15,7 @@ NEVER = {
     "augmentation": {"hydra", "omegaconf"},
     "backbone": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
+    "cache_command": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
     "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
@@ -91,7 +92,7 @@ def test_nothing_imports_the_command_line():
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
 
 
-@pytest.mark.parametrize("entry", ["cli", "report", "export"])
+@pytest.mark.parametrize("entry", ["cli", "report", "export", "cache_command"])
 def test_help_comes_without_importing_anything_heavy(entry):
     script = (
         f"import sys\nfrom headstart.{entry} import main\n"
