@@ -193,9 +193,9 @@ class Trainer:
         size = self.image_size
         pixels = np.empty((len(split.labels), size * size * 3), dtype=np.float32)
         for start in range(0, len(pixels), CHUNK):
-            chunk = normalise(split.images[start : start + CHUNK], (0, 0, 0), (1, 1, 1), size=size)
+            chunk = normalise(split.images[start : start + CHUNK], (0, 0, 0), (1 / 255,) * 3, size=size)
             pixels[start : start + CHUNK] = chunk.permute(0, 2, 3, 1).flatten(1).numpy()
-        return pixels
+        return np.divide(pixels, 255, out=pixels)
 
     def _probabilities(self, inputs: np.ndarray) -> np.ndarray:
         from scipy.special import softmax
@@ -218,7 +218,9 @@ class Trainer:
             scores = 100 * cross_val_score(self.model.pipeline, inputs, labels, cv=folds, n_jobs=1, error_score="raise")
         if notes:
             log.warning("cross-validation: %s in some of the folds", "; ".join(dict.fromkeys(notes)))
-        return dict(cv_folds=len(scores), cv_accuracy_mean=scores.mean(), cv_accuracy_std=scores.std(ddof=1))
+        return dict(
+            cv_folds=len(scores), cv_accuracy_mean=float(scores.mean()), cv_accuracy_std=float(scores.std(ddof=1))
+        )
 
     def _normalisation(self) -> str | None:
         return "standard_scaler" if len(self.model.pipeline) > 1 else None
