@@ -95,7 +95,7 @@ class Silent:
     def step(self, *_):
         pass
 
-    epoch = step
+    epoch = features = step
 
 
 def our_trainer(name: str, data: Dataset, device: torch.device, precision: str, folder: Path) -> Trainer:

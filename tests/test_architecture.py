@@ -13,6 +13,7 @@ FOLDER = Path(headstart.__file__).parent
 NEVER = {
     "arguments": {"torch", "optuna", "timm"},
     "augmentation": {"hydra", "omegaconf"},
+    "cache": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
     "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
@@ -21,8 +22,12 @@ NEVER = {
     "data": {"hydra", "omegaconf"},
     "devices": {"hydra", "omegaconf"},
     "evaluation": {"hydra", "omegaconf", "headstart.training"},
+    "features": {"hydra", "omegaconf"},
+    "fitting": {"hydra", "omegaconf"},
     "folder": {"hydra", "omegaconf"},
     "images": {"hydra", "omegaconf"},
+    "locks": {"headstart", "torch", "hydra", "omegaconf"},
+    "mirrors": {"hydra", "omegaconf"},
     "models": {"hydra", "omegaconf"},
     "notebook": {"hydra"},
     "cells": {"torch", "hydra", "omegaconf"},
@@ -35,6 +40,7 @@ NEVER = {
     "sweep": {"torch"},
     "sweeper": {"torch"},
     "tables": {"torch", "hydra", "omegaconf"},
+    "thumbnails": {"torch", "hydra", "pandas", "headstart"},
     "training": {"hydra", "omegaconf"},
     "weights": {"hydra", "omegaconf"},
 }

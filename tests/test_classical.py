@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from conftest import ROOT, TINY, untimed
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.metrics import log_loss
@@ -25,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import classical, cli, config, current, data, job, records, tables
+from headstart import classical, cli, config, current, data, fitting, job, records, tables
 from headstart.console import Lines
 from headstart.errors import UserError
 from headstart.storage import open_storage
@@ -69,7 +72,7 @@ def estimator_of(name: str, *overrides: str):
     return made.set_params(random_state=0) if "random_state" in made.get_params() else made
 
 
-def trained(*overrides: str, folder: Path) -> classical.Trainer:
+def trained(*overrides: str, folder: Path) -> fitting.Trainer:
     trainer = job._prepare(composed(*overrides)[0], folder, Lines(1))
     trainer.run()
     return trainer
@@ -158,6 +161,65 @@ def test_images_are_resized_as_a_network_would_see_them(tmp_path):
     trainer = trained("model=decision_tree", "image_size=16", folder=tmp_path)
     assert trainer.model.estimator.n_features_in_ == 16 * 16 * 3
     assert trainer.facts()["image_size"] == 16
+
+
+# ---- features of a frozen network
+
+FEATURES = [LOGISTIC, "model.features=test_resnet", "precision=fp32"]
+
+
+def network_by_hand(weights: Path, split: data.Split, mean: float, std: float) -> np.ndarray:
+    """What timm's own code gives the classifier of the network whose tensors are in `weights`."""
+    network = timm.create_model("test_resnet", num_classes=10)
+    network.load_state_dict(load_file(weights))
+    pictures = (split.images.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    with torch.inference_mode():
+        network.eval()
+        return network.forward_head(network.forward_features(pictures), pre_logits=True).numpy()
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """A file of random weights that expects pictures normalised by mean 0.25 and standard deviation 0.5."""
+    torch.manual_seed(7)
+    path = tmp_path / "network.safetensors"
+    described = dict(input_mean="0.25,0.25,0.25", input_std="0.5,0.5,0.5")
+    save_file(timm.create_model("test_resnet", num_classes=10).state_dict(), path, described)
+    return path
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_features_are_what_the_network_gives_its_classifier(kept, run, weights, monkeypatch, tmp_path):
+    if not kept:
+        monkeypatch.setenv("HEADSTART_CACHE_GB", "0")
+    result, folder = run(*FEATURES, f"model.weights={weights}")
+    digits = data.digits(train_size=100)
+    inputs = {p: network_by_hand(weights, s, 0.25, 0.5) for p, s in (("train", digits.train), ("test", digits.test()))}
+    scaler = StandardScaler().fit(inputs["train"])
+    estimator = LogisticRegression(C=0.01, max_iter=1000).fit(scaler.transform(inputs["train"]), digits.train.labels)
+    expected = estimator.predict_proba(scaler.transform(inputs["test"]))
+    np.testing.assert_allclose(np.load(folder / "predictions.npz")["test_probabilities"], expected, atol=1e-4)
+    backbone = timm.create_model("test_resnet", num_classes=0)
+    size = sum(p.numel() for p in backbone.parameters())
+    width = backbone.num_features
+    used = dict(freeze="backbone", weights=str(weights), weights_sha256=records.sha256_of(weights), precision="fp32")
+    used |= dict(parameters=size + 10 * width + 10, parameters_trainable=10 * width + 10)
+    assert used.items() <= result.items()
+    assert result["normalisation"].endswith(", standard_scaler")
+    assert result["seconds_features"] > 0
+    again, _ = run(*FEATURES, f"model.weights={weights}")
+    assert (again["seconds_features"] == 0) == kept
+    assert {k: v for k, v in untimed(again).items() if k != "seconds_features"} == {
+        k: v for k, v in untimed(result).items() if k != "seconds_features"
+    }
+    assert "precision=fp32" in result["command"]
+
+
+def test_the_seed_makes_the_random_weights_of_a_network_that_is_given_none(run, caplog):
+    with caplog.at_level(logging.INFO):
+        (first, _), (other, _) = run(*FEATURES), run(*FEATURES, "seed=1")
+    assert first["val_loss"] != other["val_loss"]
+    assert "the frozen features are random" in caplog.text
 
 
 # ---- what a run records
@@ -252,7 +314,7 @@ def test_a_constant_answer_is_chance(run):
 
 def test_an_interrupted_fit_starts_again(run, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(classical.Trainer, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(fitting.Trainer, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run("model=decision_tree")
     folder = next(iter(Path.cwd().glob("run-*")))
@@ -283,6 +345,8 @@ MISTAKES = [
     (dict(estimator=LogisticRegression(random_state=3)), "set by seed="),
     (dict(estimator=LogisticRegression(n_jobs=3)), "set by threads="),
     (dict(weights="imagenet"), "model.features=resnet18"),
+    (dict(features="resnt18"), "model.features=resnt18 is not a network of timm; did you mean resnet18"),
+    (dict(features="test_resnet", weights="nofile.pth"), "nofile.pth"),
     (dict(scale="yes"), "neither true nor false"),
     (dict(cv=1), "from 2"),
     (dict(cv=2.5), "from 2"),
@@ -330,8 +394,6 @@ def test_a_mistake_that_is_typed_leaves_nothing(words, said, typed, tmp_path):
 @pytest.fixture
 def typed(tmp_path, monkeypatch, capfd):
     """`typed(*words)` gives the words to the command in this process, in tmp_path; returns (exit code, text)."""
-    import torch
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr("headstart.cli.signal.signal", lambda *_: None)

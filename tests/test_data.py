@@ -232,6 +232,26 @@ class TestCifar10:
             data.cifar10(tmp_path, download=False)
 
 
+def layout_of(source):
+    """What torchvision's class says about its files, in our words."""
+    meta = (source.meta["filename"], source.meta["md5"])
+    lists = [tuple(map(tuple, files)) for files in (source.train_list, source.test_list)]
+    labels = "fine_labels" if source.meta["key"].startswith("fine") else "labels"
+    return cifar.Layout(source.base_folder, *lists, meta, source.meta["key"], labels)
+
+
+@pytest.mark.parametrize("kind", list(cifar.LAYOUTS))
+def test_names_and_sums_of_the_files_are_torchvisions(kind):
+    assert cifar.LAYOUTS[kind] == layout_of(getattr(datasets, kind))
+
+
+@needs_cifar10
+def test_reading_what_is_there_imports_no_torchvision():
+    code = f"import sys; from headstart import data; data.cifar10({str(ROOT)!r}); print('torchvision' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def linked_cifar10(root):
     folder = root / BATCHES.name
     folder.mkdir()
@@ -328,6 +348,7 @@ class TestDownload:
             meta = {"filename": "batches.meta", "key": "label_names", "md5": md5(files["batches.meta"])}  # noqa: RUF012
 
         monkeypatch.setattr(datasets, "Tiny", Tiny, raising=False)
+        monkeypatch.setitem(cifar.LAYOUTS, "Tiny", layout_of(Tiny))
         return Tiny
 
     def read(self, root, train=True, download=True):

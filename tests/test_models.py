@@ -1,87 +1,92 @@
-"""Networks by configuration: sizes, stems, names, freezing, and what the optimizer gets."""
+"""Networks by configuration: sizes, halves, stems, names, mistakes. A new file of conf/model is tested as it is."""
 
-import importlib
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from options import CONF, build, by_function, distinct, keys_of, ours, parts
 from torch import nn
 
-from headstart import models
+from headstart import models, networks
 from headstart.errors import UserError
 
-CONF = Path(__file__).parents[1] / "conf" / "model"
-NAMES = tuple("abcdefghij")
-EXAMPLE = {"timm": {"name": "test_resnet"}, "resnet18_pretrained": {"weights": None}}  # what needs a name or a network
+COMMON = {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor"}
 
 
-def keys_of(name: str) -> dict:
-    """The keys of conf/model/NAME.yaml, those inherited included."""
-    found = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    inherited = {}
-    for parent in found.pop("defaults", []):
-        inherited |= keys_of(parent) if parent != "_self_" else {}
-    return inherited | found
+@pytest.fixture(scope="module", params=distinct())
+def model(request) -> Iterator[models.Model]:
+    """The network of each option, built once for all tests that leave its tensors as they are."""
+    yield build(request.param)
 
 
-def ours() -> list[str]:
-    names = sorted(path.stem for path in CONF.glob("*.yaml"))
-    return [name for name in names if keys_of(name)["_target_"].startswith("headstart.models.")]
-
-
-def build(name: str, /, *, classes: int = 10, image_size: int = 32, seed: int = 0, **changes) -> models.Model:
-    keys = keys_of(name) | EXAMPLE.get(name, {}) | changes
-    module, _, function = keys.pop("_target_").rpartition(".")
-    torch.manual_seed(seed)
-    make = getattr(importlib.import_module(module), function)
-    return make(**keys, classes=classes, class_names=NAMES[:classes], image_size=image_size)
-
-
-def parts(model: models.Model) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
-    """Parameters of the backbone and of the classifier."""
-    named = dict(model.network.named_parameters())
-    head = {name: p for name, p in named.items() if name.startswith(f"{model.classifier}.")}
-    return {name: p for name, p in named.items() if name not in head}, head
-
-
-@pytest.mark.parametrize("name", ours())
-def test_every_model_file_learns_from_two_small_images(name):
-    model = build(name)
+def test_every_model_file_learns_from_two_small_images(model):
+    model.network.train().zero_grad()
     logits = model.network(torch.randn(2, 3, 32, 32))
     assert logits.shape == (2, 10)
     logits.square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.network.parameters())
     assert sum(p.grad.abs().sum() for p in model.network.parameters()) > 0
+    model.network.zero_grad()
+
+
+def test_backbone_and_classifier_one_after_the_other_give_the_networks_logits_exactly(model):
+    images = torch.randn(3, 3, 32, 32)
+    model.network.eval()
+    with torch.no_grad():
+        features = models.backbone_features(model, images)
+        halves = models.classify(model, features)
+        assert torch.equal(halves, model.network(images))
+    assert features.shape[0] == 3 and features.shape[1:] != (10,)
+    assert models.splits(model, images)
 
 
 @pytest.mark.parametrize("name", ours())
 def test_every_model_file_has_the_common_keys_and_names_its_classifier(name):
-    keys = keys_of(name)
-    common = {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor"}
-    assert common <= keys.keys()
-    for classes in (3, 10):
-        _, head = parts(build(name, classes=classes))
-        assert [p.shape[0] for p in head.values()] == [classes] * len(head) and head
+    assert keys_of(name).keys() >= COMMON
+    with torch.device("meta"):
+        model, other = build(name), build(name, classes=3).network.state_dict()
+    (layer, last), *_ = reversed(parts(model)[1].items())
+    assert (last.shape[0], other[layer].shape[0]) == (10, 3)
+    differ = {key for key, tensor in model.network.state_dict().items() if tensor.shape != other[key].shape}
+    assert differ <= parts(model)[1].keys()
 
 
-@pytest.mark.parametrize("name", ours())
-def test_the_seed_alone_decides_the_initial_weights(name):
-    first, again, other = (build(name, seed=seed).network.state_dict() for seed in (1, 1, 2))
+@pytest.mark.parametrize("name, changes", by_function().items())
+def test_the_seed_alone_decides_the_initial_weights(name, changes):
+    first, again, other = (build(name, seed=seed, **changes).network.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
-@pytest.mark.parametrize(
-    "name, parameters, with_statistics",
-    [("cnn", 1_147_466, 1_147_466), ("resnet18", 11_181_642, 11_191_242), ("resnet18_cifar", 11_173_962, 11_183_562)],
-)
+COUNTS = [
+    ("cnn", 1_147_466, 1_147_466),
+    ("cnn3", 1_147_466, 1_147_466),
+    ("resnet18", 11_181_642, 11_191_242),
+    ("resnet18_cifar", 11_173_962, 11_183_562),
+    ("resnet18_torchvision", 11_181_642, 11_191_242),
+    ("fan", 87_312_394, 87_316_426),
+    ("resnet50v2_head_random", 26_093_130, 26_140_362),
+    ("vgg16_frozen", 134_301_514, 134_301_514),
+    ("resnet9", 6_573_120, 6_577_600),
+]
+
+
+@pytest.mark.parametrize("name, parameters, with_statistics", COUNTS)
 def test_parameter_counts_are_those_of_the_write_ups(name, parameters, with_statistics):
-    counted = models.count_parameters(build(name).network)
-    assert counted == dict(
+    with torch.device("meta"):
+        network = build(name).network
+    assert models.count_parameters(network) == dict(
         parameters=parameters, parameters_trainable=parameters, parameters_with_statistics=with_statistics
     )
+
+
+@pytest.mark.parametrize("name, trained", [("resnet50v2_head", 2_592_778), ("vgg16_finetune", 40_970)])
+def test_only_the_head_counts_as_trainable_while_the_backbone_is_frozen(name, trained):
+    with torch.device("meta"):
+        model = build(name, **{key: keys_of(name)[key] for key in ("freeze", "unfreeze_epoch")})
+    models.set_trainable(model, 1)
+    assert models.count_parameters(model.network)["parameters_trainable"] == trained
 
 
 def test_the_cnn_computes_what_its_layers_say():
@@ -94,6 +99,111 @@ def test_the_cnn_computes_what_its_layers_say():
     y = (y.flatten(1) @ weights["hidden.weight"].T + weights["hidden.bias"]).clamp(min=0)
     y = y @ weights["classifier.weight"].T + weights["classifier.bias"]
     torch.testing.assert_close(network(x), y)
+
+
+def activated(x: torch.Tensor, weights: dict, convolution: str, norm: str, **options) -> torch.Tensor:
+    """Convolution, batch norm of the batch and ReLU, by their weights."""
+    y = nn.functional.conv2d(x, weights[f"{convolution}.weight"], weights.get(f"{convolution}.bias"), **options)
+    return normalised(y, weights, norm).clamp(min=0)
+
+
+def normalised(y: torch.Tensor, weights: dict, norm: str) -> torch.Tensor:
+    others = [0, *range(2, y.ndim)]
+    shape = [1, -1] + [1] * (y.ndim - 2)
+    y = (y - y.mean(others, keepdim=True)) / (y.var(others, correction=0, keepdim=True) + 1e-5).sqrt()
+    return y * weights[f"{norm}.weight"].view(shape) + weights[f"{norm}.bias"].view(shape)
+
+
+def without_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return network.train()
+
+
+def test_the_fan_computes_what_its_layers_say():
+    network = without_dropout(build("fan", image_size=16).network)
+    weights, x = network.state_dict(), torch.randn(5, 3, 16, 16)
+    y = x
+    for n in range(1, 8):
+        y = activated(y, weights, f"convolution{n}", f"normalisation{n}")
+    assert y.shape == (5, 512, 2, 2)
+    y = y.flatten(1)
+    for n in (1, 2):
+        y = y @ weights[f"hidden{n}.weight"].T + weights[f"hidden{n}.bias"]
+        y = normalised(y, weights, f"hidden_normalisation{n}").clamp(min=0)
+    y = y @ weights["classifier.weight"].T + weights["classifier.bias"]
+    torch.testing.assert_close(network(x), y, rtol=1e-3, atol=1e-4)
+
+
+def test_the_fan_drops_out_where_the_write_up_does():
+    with torch.device("meta"):
+        named = dict(build("fan").network.named_children())
+    assert [module.p for module in named.values() if isinstance(module, nn.Dropout)] == [0.05] + [0.1] * 5
+    order = list(named)
+    assert order[:4] == ["convolution1", "normalisation1", "activation1", "dropout1"]
+    assert order[order.index("activation7") + 1] == "flatten"
+    assert named["hidden1"].in_features == 18 * 18 * 512
+
+
+def test_the_resnet9_computes_what_its_layers_say():
+    network = build("resnet9", image_size=16).network
+    weights, x = network.state_dict(), torch.randn(2, 3, 16, 16)
+
+    def block(y, name):
+        return activated(y, weights, f"{name}.0", f"{name}.1", padding=1)
+
+    pool = nn.functional.max_pool2d
+    y = pool(block(block(x, "stem"), "stage1"), 2)
+    y = y + block(block(y, "residual1.0"), "residual1.1")
+    y = pool(block(pool(block(y, "stage2"), 2), "stage3"), 2)
+    y = y + block(block(y, "residual3.0"), "residual3.1")
+    y = 0.125 * (y.amax((2, 3)) @ weights["classifier.weight"].T)
+    torch.testing.assert_close(network(x), y, rtol=1e-3, atol=1e-4)
+
+
+def test_the_dense_head_computes_what_its_layers_say():
+    head = without_dropout(networks.dense_head(16, 10))
+    weights, x = head.state_dict(), torch.randn(6, 16, 7, 7)
+    y = nn.functional.conv2d(x, weights["convolution.weight"], weights["convolution.bias"], padding=1)
+    y = y.clamp(min=0).mean((2, 3))
+    for n, units in ((1, 512), (2, 256), (3, 128)):
+        y = y @ weights[f"hidden{n}.weight"].T + weights[f"hidden{n}.bias"]
+        assert y.shape == (6, units)
+        y = normalised(y, weights, f"normalisation{n}").clamp(min=0)
+    torch.testing.assert_close(head(x), y @ weights["output.weight"].T + weights["output.bias"], rtol=1e-3, atol=1e-4)
+    assert [m.p for m in networks.dense_head(16, 10).modules() if isinstance(m, nn.Dropout)] == [0.1] * 3
+
+
+def test_the_head_stands_on_timms_feature_maps():
+    import timm
+
+    network = build("resnet50v2_head", image_size=64).network.eval()
+    backbone = timm.create_model("resnetv2_50", num_classes=0)
+    state = {k.removeprefix("backbone."): v for k, v in network.state_dict().items() if k.startswith("backbone.")}
+    assert state.keys() == backbone.state_dict().keys()
+    backbone.load_state_dict(state)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = backbone.eval().forward_features(images)
+        assert features.shape == (2, 2048, 2, 2)
+        assert torch.equal(network(images), network.classifier(features))
+
+
+def test_torchvisions_resnet_is_torchvisions_own():
+    import torchvision
+
+    torch.manual_seed(3)
+    reference = torchvision.models.resnet18(num_classes=10).state_dict()
+    own = build("resnet18_torchvision", seed=3).network.state_dict()
+    assert own.keys() == reference.keys() == build("resnet18").network.state_dict().keys()  # files go both ways
+    assert all(torch.equal(own[key], reference[key]) for key in own)
+
+
+def test_the_models_own_size_gives_way_to_the_one_that_is_asked_for():
+    assert keys_of("resnet50v2_head")["image_size"] == 224
+    with torch.device("meta"):
+        assert build("resnet50v2_head", image_size=96).network.eval()(torch.zeros(1, 3, 96, 96)).shape == (1, 10)
 
 
 @pytest.mark.parametrize("image_size", [8, 28, 64])
@@ -115,11 +225,36 @@ def test_a_network_with_a_fixed_input_size_is_built_for_the_size_in_use():
     assert network(torch.zeros(1, 3, 48, 48)).shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", ["models", "weights"])
+@pytest.mark.parametrize("name", ["models", "weights", "published", "networks", "backbone", "freezing", "transfer"])
 def test_what_is_slow_to_import_is_imported_only_where_it_is_needed(name):
     source = (CONF.parents[1] / "src" / "headstart" / f"{name}.py").read_text()
     at_start = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
     assert at_start and not re.search(r"timm|torchvision|huggingface", "\n".join(at_start))
+
+
+# ---------------------------------------------------------------------------------------------------------- two halves
+
+
+@pytest.mark.parametrize("name", ["test_convnext", "test_vit", "test_efficientnet", "resnetv2_50"])
+def test_families_of_timm_come_apart_in_front_of_their_classifier(name):
+    assert models.splits(build("timm", name=name, image_size=96), torch.randn(2, 3, 96, 96))
+
+
+def test_a_network_that_goes_on_behind_its_classifier_is_said_not_to_come_apart():
+    model = build("cnn")
+    model.network.add_module("temperature", nn.Softmax(dim=1))
+    assert not models.splits(model, torch.randn(2, 3, 32, 32))
+
+
+def test_the_backbones_half_leaves_the_classifier_and_its_hooks_alone():
+    network = nn.Sequential(nn.Flatten(), nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 2)))
+    model, images = models.Model(network, "1"), torch.randn(4, 3, 2, 2)
+    assert torch.equal(models.backbone_features(model, images), images.flatten(1))
+    assert network[1][0].num_batches_tracked == 0
+    assert network(images).shape == (4, 2)
+    with torch.no_grad():
+        models.classify(model, images.flatten(1))
+    assert network[1][0].num_batches_tracked == 2  # the whole network once, the classifier's half once
 
 
 # ------------------------------------------------------------------------------------------------------------- mistakes
@@ -137,6 +272,16 @@ MISTAKES = [
     ("timm", dict(name="resnet10t", stem="cifar"), "model.stem=imagenet"),
     ("timm", dict(name="deit_tiny_distilled_patch16_224"), "several"),
     ("resnet18", dict(stem="tiny"), "imagenet or cifar"),
+    ("torchvision", dict(name="???"), "model=torchvision needs"),
+    ("torchvision", dict(name="resnt18"), "did you mean resnet18"),
+    ("torchvision", dict(name="inception_v3"), "several"),
+    ("torchvision", dict(name="vit_b_16"), "image_size=32"),
+    ("torchvision", dict(name="densenet121", stem="cifar"), "model.stem=imagenet"),
+    ("resnet18_torchvision", dict(stem="tiny"), "imagenet or cifar"),
+    ("resnet50v2_head", dict(name="resnt18"), "did you mean resnet18"),
+    ("resnet50v2_head", dict(name="test_vit"), "does not work"),
+    ("fan", dict(image_size=14), "15 or more"),
+    ("resnet9", dict(image_size=7), "8 or more"),
     ("cnn", dict(image_size=7), "image_size=7"),
     ("cnn", dict(freeze="all"), "backbone_then_none"),
     ("cnn", dict(freeze="backbone_then_none"), "model.unfreeze_epoch=N"),
@@ -158,71 +303,3 @@ def test_a_mistake_in_the_configuration_is_explained(name, changes, said):
         build(name, **changes)
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
-
-
-# ------------------------------------------------------------------------------------------------------------- freezing
-
-
-@pytest.mark.parametrize("name", ours())
-def test_a_frozen_backbone_stays_as_it_is_and_the_classifier_learns(name):
-    model = build(name, freeze="backbone")
-    model.network.train()
-    assert models.set_trainable(model, 1) is True
-    before = {key: value.clone() for key, value in model.network.state_dict().items()}
-    optimizer = torch.optim.SGD(models.parameter_groups(model, 0.5))
-    model.network(torch.randn(4, 3, 32, 32)).square().mean().backward()
-    optimizer.step()
-    changed = {key for key, value in model.network.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == set(parts(model)[1])
-    model.network.train()
-    assert models.set_trainable(model, 2) is False
-
-
-def test_frozen_layers_are_in_eval_mode_and_the_classifier_is_not():
-    model = build("resnet18", freeze="backbone")
-    model.network.train()
-    models.set_trainable(model, 1)
-    training = {name for name, module in model.network.named_modules() if module.training}
-    assert training == {"fc"}
-    assert models.count_parameters(model.network)["parameters_trainable"] == 512 * 10 + 10
-
-
-def test_the_backbone_learns_from_the_unfreeze_epoch_on():
-    model = build("resnet18", freeze="backbone_then_none", unfreeze_epoch=3)
-    changes, trainable = [], []
-    for epoch in (1, 2, 3, 4):
-        model.network.train()
-        changes.append(models.set_trainable(model, epoch))
-        trainable.append(all(p.requires_grad for p in model.network.parameters()))
-    assert changes == [True, False, True, False]
-    assert trainable == [False, False, True, True]
-    assert all(module.training for module in model.network.modules())
-
-
-def test_nothing_changes_without_freezing():
-    model = build("resnet18")
-    model.network.train()
-    assert models.set_trainable(model, 1) is False
-    assert all(module.training for module in model.network.modules())
-
-
-@pytest.mark.parametrize("name", ours())
-def test_the_optimizer_gets_each_trainable_parameter_once_at_its_own_rate(name):
-    model = build(name, backbone_lr_factor=0.1)
-    backbone, head = parts(model)
-    rates = {id(p): group["lr"] for group in models.parameter_groups(model, 0.5) for p in group["params"]}
-    assert rates == {id(p): 0.5 for p in head.values()} | {id(p): pytest.approx(0.05) for p in backbone.values()}
-    assert sum(len(group["params"]) for group in models.parameter_groups(model, 0.5)) == len(rates)
-    assert models.parameter_groups(model, 0.5)[0]["lr"] == 0.5  # the first group's is the one that is reported
-
-
-def test_the_optimizer_gets_no_frozen_parameter():
-    model = build("cnn", freeze="backbone")
-    models.set_trainable(model, 1)
-    given = [id(p) for group in models.parameter_groups(model, 1.0) for p in group["params"]]
-    assert given == [id(p) for p in parts(model)[1].values()]
-
-
-def test_freezing_random_features_is_reported():
-    assert "random" in build("cnn", freeze="backbone").report[-1]
-    assert not any("frozen" in line for line in build("cnn").report)

@@ -1,11 +1,14 @@
 """`headstart.load`: what a notebook gets from a folder of runs, and a network that predicts as its run recorded."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import ROOT, TINY
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.testing import assert_frame_equal
@@ -231,3 +234,28 @@ def test_weights_that_are_damaged_or_gone_are_refused_in_a_sentence(trained, tmp
     weights.unlink()
     with pytest.raises(UserError, match="no run of cnn has its weights any more"):
         study.model("cnn")
+
+
+# ------------------------------------------------------------------------------------------------------- the notebook
+
+PAGE = json.loads((ROOT / "experiments/notebook.ipynb").read_text())
+CELLS = [cell for cell in PAGE["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_was_executed_from_top_to_bottom_and_names_nobodys_folders():
+    assert [cell["execution_count"] for cell in CELLS] == list(range(1, len(CELLS) + 1))
+    assert all(output["output_type"] != "error" for cell in CELLS for output in cell["outputs"])
+    assert any("image/png" in output.get("data", {}) for cell in CELLS for output in cell["outputs"])
+    assert not re.search(r"/(home|root|tmp|work|Users)/", json.dumps(PAGE))
+
+
+def test_every_cell_of_the_notebook_runs_on_the_quickstart(headstart, tmp_path):
+    words = ["n_trials=1", "confirm_seeds=1", "epochs=2", "threads=1", "search.first_points=[{lr: 1e-3}]"]
+    done = headstart("-m", "experiments=quickstart", *words)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "cells.py").write_text("\n".join("".join(cell["source"]) for cell in CELLS))
+    environment = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "cells.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "random" in done.stdout and "headstart data=digits" in done.stdout

@@ -18,6 +18,7 @@ from headstart.errors import UserError
 from headstart.plots_arms import series_name
 from headstart.plots_search import random_draws
 from headstart.records import write_json
+from headstart.thumbnails import choose_thumbnails, shrink
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
 LRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 3e-3)
@@ -88,7 +89,7 @@ def with_predictions(root, frames, thumbnails=True, count=30):
             np.add.at(confusion, (labels, answers), 1)
             (root / run_dir).mkdir(parents=True)
             write_json(root / run_dir / "result.json", dict(classes=list(CLASSES), confusion=confusion.tolist()))
-            chosen = pictures.choose_thumbnails(labels, probabilities, 4)
+            chosen = choose_thumbnails(labels, probabilities, 4)
             stored = dict(thumbnails=np.full((len(chosen), 8, 8, 3), 7, np.uint8), thumbnail_indices=chosen)
             np.savez(
                 root / run_dir / "predictions.npz", classes=np.array(CLASSES), test_indices=np.arange(count),
@@ -409,18 +410,18 @@ def test_thumbnails_are_the_surest_errors_and_the_first_image_of_each_class():
     probabilities = np.array(
         [[0.6, 0.3, 0.1], [0.9, 0.1, 0], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.95, 0.05, 0], [0.1, 0.2, 0.7]]
     )
-    assert pictures.choose_thumbnails(labels, probabilities, 2).tolist() == [4, 2, 1, 0]
-    assert pictures.choose_thumbnails(labels, probabilities, 0).tolist() == [1, 0, 4]
-    assert pictures.choose_thumbnails(labels[:0], probabilities[:0], 5).tolist() == []
-    assert pictures.choose_thumbnails(labels, probabilities, 9).dtype == np.int64
+    assert choose_thumbnails(labels, probabilities, 2).tolist() == [4, 2, 1, 0]
+    assert choose_thumbnails(labels, probabilities, 0).tolist() == [1, 0, 4]
+    assert choose_thumbnails(labels[:0], probabilities[:0], 5).tolist() == []
+    assert choose_thumbnails(labels, probabilities, 9).dtype == np.int64
 
 
 def test_thumbnails_shrink_by_averaging_squares():
     images = np.arange(2 * 130 * 128 * 3, dtype=np.uint8).reshape(2, 130, 128, 3)
-    small = pictures.shrink(images, 64)
+    small = shrink(images, 64)
     assert small.shape == (2, 43, 42, 3) and small.dtype == np.uint8
     assert small[1, 2, 3, 0] == round(images[1, 6:9, 9:12, 0].mean())
-    assert pictures.shrink(small, 64) is small
+    assert shrink(small, 64) is small
 
 
 def test_galleries_show_the_errors_that_the_predictions_hold(tmp_path):

@@ -439,6 +439,14 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
     assert set(records.read_json(tmp_path / "study.json")["arms"]) == {"cnn", "resnet18"}
 
 
+def test_what_the_report_knows_of_an_arm_stays_when_a_later_command_leaves_the_arm_out(tmp_path):
+    both = fingerprint() | dict(spaces={"cnn": {"lr": {}}, "big": {"lr": {}}}, arm_order=["big", "cnn"], n_trials=5)
+    check_fingerprint(tmp_path, both)
+    check_fingerprint(tmp_path, fingerprint() | dict(spaces={"cnn": {"lr": {}}}, arm_order=["cnn"], n_trials=12))
+    found = records.read_json(tmp_path / "study.json")
+    assert (set(found["spaces"]), found["arm_order"], found["n_trials"]) == ({"cnn", "big"}, ["big", "cnn"], 12)
+
+
 def test_trials_of_another_folders_study_are_not_taken_over(tmp_path):
     work(open_study(tmp_path))
     with pytest.raises(UserError, match="another by name="):

@@ -46,6 +46,9 @@ class Onlooker:
     def epoch(self, row):
         self.rows.append(row)
 
+    def features(self, *_):
+        pass
+
 
 class Cut(Exception):
     """Stands for a kill: nothing of the run's process goes on after it."""
@@ -88,13 +91,14 @@ def trainer(data: Dataset, folder: Path, optimizer="adam", schedule="constant", 
     model = options.pop("model", None) or small_network(options.pop("freeze", "none"))
     cut, lr, identity = options.pop("cut", 0), options.pop("lr", 3e-3), options.pop("identity", "same")
     folder.mkdir(exist_ok=True)
+    augment = cut_at(cut, AUGMENTATIONS.get(augment, augment))
     settings = Settings(**(
         dict(epochs=4, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
              normalisation="data", mean=data.mean, std=data.std) | options
     ))  # fmt: skip
     return Trainer(
         model=model, data=data, settings=settings, optimizer_factory=OPTIMIZERS[optimizer],
-        schedule=SCHEDULES[schedule], augment=cut_at(cut, AUGMENTATIONS[augment]), run_dir=folder, watcher=Onlooker(),
+        schedule=SCHEDULES[schedule], augment=augment, run_dir=folder, watcher=Onlooker(),
         identity=identity, lr=lr,
     )  # fmt: skip
 

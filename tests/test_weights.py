@@ -6,9 +6,6 @@ import json
 import os
 import pickle
 import random
-import shutil
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -405,95 +402,3 @@ def test_damaged_files_are_refused_in_words_or_loaded_whole(tmp_path, trained, s
         else:
             assert all(t.isfinite().all() for t in model.network.state_dict().values())
     assert told > 20
-
-
-# -------------------------------------------------------------------------------------------------------------- timm
-
-OFFLINE = ["unshare", "-rn"]
-can_unshare = shutil.which("unshare") and subprocess.run([*OFFLINE, "true"], capture_output=True).returncode == 0
-without_network = pytest.mark.skipif(not can_unshare, reason="unshare -rn is not permitted here")
-
-PROBE = """
-import hashlib, pathlib, sys, time
-import safetensors.torch, timm, torch
-from headstart import models
-from headstart.errors import UserError
-
-def build(weights, **changes):
-    torch.manual_seed(0)
-    options = dict(name="test_resnet", stem="imagenet", keep_classifier=False, freeze="none", unfreeze_epoch=None,
-                   backbone_lr_factor=1, classes=10, class_names=tuple("abcdefghij"), image_size=32)
-    return models.timm_model(weights=weights, **(options | changes))
-
-for weights in ("imagenet", "r160_in1k"):
-    begin = time.monotonic()
-    try:
-        build(weights)
-    except UserError as error:
-        print(error)
-    assert time.monotonic() - begin < 15
-
-# The hub's cache as a download leaves it; 1,000 classes, as published.
-repository = timm.get_pretrained_cfg("test_resnet").hf_hub_id.replace("/", "--")
-fetched = pathlib.Path(sys.argv[1], "hub", f"models--{repository}", "snapshots", "0" * 40, "model.safetensors")
-fetched.parent.mkdir(parents=True)
-(fetched.parents[2] / "refs").mkdir()
-(fetched.parents[2] / "refs" / "main").write_text("0" * 40)
-torch.manual_seed(5)
-stored = timm.create_model("test_resnet").state_dict()
-safetensors.torch.save_file(stored, fetched)
-
-asked = []
-sys.addaudithook(lambda event, _: asked.append(event) if event in ("socket.getaddrinfo", "socket.connect") else None)
-start = build(None).network.state_dict()
-stream = torch.rand(1)
-for weights in ("imagenet", "r160_in1k"):
-    model = build(weights)
-    assert torch.equal(torch.rand(1), stream)
-    own, head = model.network.state_dict(), model.classifier + "."
-    assert all(torch.equal(own[k], start[k] if k.startswith(head) else stored[k]) for k in own)
-assert asked == []
-assert model.weights_sha256 == hashlib.sha256(fetched.read_bytes()).hexdigest()
-print(model.normalisation.name)
-print(*model.report)
-try:
-    build("imagenet", keep_classifier=True)
-except UserError as error:
-    print(str(error).splitlines()[0])
-"""
-
-
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory) -> list[str]:
-    """What PROBE prints in a network namespace that has nothing in it, starting with nothing fetched."""
-    home = tmp_path_factory.mktemp("hub")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE", "TORCH_HOME"))}
-    environment |= {"HF_HOME": str(home), "TORCH_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    command = [*OFFLINE, sys.executable, "-W", "error", "-c", PROBE, str(home)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-@without_network
-def test_timms_weights_without_a_network_are_refused_within_seconds(offline):
-    assert offline[0].startswith("test_resnet: its pretrained weights cannot be fetched (")
-    assert offline[2].startswith("test_resnet.r160_in1k: its pretrained weights cannot be fetched (")
-    assert all("model.weights=PATH" in line for line in (offline[1], offline[3]))
-
-
-@without_network
-def test_timms_weights_once_fetched_need_no_network_and_are_checked_like_a_file(offline):
-    name, report, classes = offline[4:]
-    assert name == "timm 0.5/0.5"
-    assert "test_resnet.r160_in1k, sha256 of the file" in report and "start anew: fc.weight, fc.bias" in report
-    assert "does not fit" in classes and "fc.weight [1000, " in classes
-
-
-@pytest.mark.parametrize("name, shown", [("resnet18", "imagenet"), ("resnetv2_50", "timm 0.5/0.5")])
-def test_timms_normalisation_is_that_of_its_configuration(name, shown):
-    import timm
-
-    published = timm.get_pretrained_cfg(name)
-    found = weights.normalisation_of(published)
-    assert (found.name, found.mean, found.std) == (shown, published.mean, published.std)

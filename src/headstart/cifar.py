@@ -1,6 +1,9 @@
 """CIFAR's files as torchvision lays them out: read, md5-checked, fetched when missing, never overwritten."""
 
+import hashlib
 import os
+import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +12,80 @@ from headstart.errors import UserError
 from headstart.workspace import workspace
 
 
-def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Read one part of `kind` (a class of torchvision.datasets: CIFAR10, CIFAR100).
+@dataclass(frozen=True)
+class Layout:
+    """The files of a CIFAR data set as torchvision.datasets has them: names, md5 sums, keys of the pickled dicts."""
 
-    Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. torchvision checks every file's md5.
+    folder: str
+    train: tuple[tuple[str, str], ...]  # (name, md5)
+    test: tuple[tuple[str, str], ...]
+    meta: tuple[str, str]
+    names: str  # key of the class names in meta
+    labels: str
+
+
+# Repeated from torchvision, whose import takes longer than reading the files does; a test compares them.
+LAYOUTS = {
+    "CIFAR10": Layout(
+        folder="cifar-10-batches-py",
+        train=(
+            ("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+            ("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+            ("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+            ("data_batch_4", "634d18415352ddfa80567beed471001a"),
+            ("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+        ),
+        test=(("test_batch", "40351d587109b95175f43aff81a1287e"),),
+        meta=("batches.meta", "5ff9c542aee3614f3951f8cda6e48888"),
+        names="label_names",
+        labels="labels",
+    ),
+    "CIFAR100": Layout(
+        folder="cifar-100-python",
+        train=(("train", "16019d7e3df5f24257cddd939b257f8d"),),
+        test=(("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),),
+        meta=("meta", "7973b15100ade9c7d40fb424638fde48"),
+        names="fine_label_names",
+        labels="fine_labels",
+    ),
+}
+
+
+def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Read one part of `kind` (a key of `LAYOUTS`, a class of torchvision.datasets) below `root`.
+
+    Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. Every file's md5 is checked.
     Raises UserError for files that are missing and cannot be fetched, or damaged.
     """
-    import torchvision
+    found = _read(LAYOUTS[kind], Path(root), train)
+    if found is None:
+        from torchvision import datasets
 
-    source = getattr(torchvision.datasets, kind)
-    try:
-        data = source(root, train=train)
-    except (RuntimeError, OSError):
-        _fetch_missing(source, Path(root), download)
-        data = source(root, train=train)
-    return tuple(data.classes), data.data, np.asarray(data.targets, dtype=np.int64)
+        _fetch_missing(getattr(datasets, kind), Path(root), download)
+        found = _read(LAYOUTS[kind], Path(root), train)
+    if found is None:
+        raise UserError(f"the files of {kind} below {root} change while they are read; try again when they are there.")
+    return found
+
+
+def _read(layout: Layout, root: Path, train: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray] | None:
+    """Return what `read` does, or None when a file is not there or not what it has to be."""
+    parts = layout.train if train else layout.test
+    contents = {}
+    for name, md5 in (layout.meta, *layout.train, *layout.test):  # all of them: a run should not fail at its end
+        try:
+            content = (root / layout.folder / name).read_bytes()
+        except OSError:
+            return None
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            return None
+        if (name, md5) in (layout.meta, *parts):
+            contents[name] = pickle.loads(content, encoding="latin1")  # its md5 says that it is the published file
+    meta, *batches = contents.values()
+    pixels = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+    images = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    labels = np.concatenate([batch[layout.labels] for batch in batches]).astype(np.int64)
+    return tuple(meta[layout.names]), images, labels
 
 
 def _fetch_missing(source: type, root: Path, download: bool) -> None:

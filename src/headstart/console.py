@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 30  # on the features of a frozen backbone
 
 
 class Lines:
@@ -19,6 +21,7 @@ class Lines:
         self.epochs = epochs
         self.begin = time.monotonic()
         self.first: int | None = None
+        self.said = self.begin
 
     def __enter__(self) -> "Lines":
         return self
@@ -28,6 +31,22 @@ class Lines:
 
     def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
         """Nothing between epochs."""
+
+    def features(self, done: int, total: int, images_per_second: float) -> None:
+        """Log now and then how far the features are; the estimate for the epochs starts when they are there."""
+        now = time.monotonic()
+        if now - self.said > SECONDS_BETWEEN_LINES and done < total:
+            self.said = now
+            left = time.strftime("%H:%M:%S", time.gmtime((total - done) / images_per_second))
+            log.info(
+                "features: %s of %s images, %s images/s, %s left",
+                f"{done:,}",
+                f"{total:,}",
+                f"{images_per_second:,.0f}",
+                left,
+            )
+        if self.first is None:
+            self.begin = now
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Log the row with an estimate of the time left."""
@@ -51,12 +70,12 @@ class Bar(Lines):
         super().__init__(epochs)
         self.accuracy = 0.0
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            TextColumn("loss {task.fields[loss]:.3f}  validation {task.fields[accuracy]:.2f} %"),
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
             TextColumn("{task.fields[rate]:,.0f} images/s"), TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
-        empty = dict(epoch=1, loss=float("nan"), accuracy=0.0, rate=0.0)
-        self.task = self.progress.add_task(title, total=epochs, visible=False, **empty)  # until there is something
+        start = self._text(1, float("nan"))  # not shown until there is something
+        self.task = self.progress.add_task(title, total=epochs, text=start, rate=0.0, visible=False)
+        self.extra: TaskID | None = None  # a second bar while features are computed
 
     def __enter__(self) -> "Bar":
         self.progress.start()
@@ -67,16 +86,27 @@ class Bar(Lines):
 
     def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
         """Move the bar within an epoch."""
-        self.progress.update(
-            self.task, completed=epoch - 1 + done, epoch=epoch, loss=loss, rate=images_per_second, visible=True
-        )
+        text = self._text(epoch, loss)
+        self.progress.update(self.task, completed=epoch - 1 + done, text=text, rate=images_per_second, visible=True)
+
+    def features(self, done: int, total: int, images_per_second: float) -> None:
+        """Show a bar of its own until the features are there."""
+        if self.extra is None:
+            self.extra = self.progress.add_task("features", total=total, text="", rate=0.0)
+        text = f"{done:,}/{total:,} images"
+        self.progress.update(self.extra, completed=done, text=text, rate=images_per_second)
+        if done == total:
+            self.progress.remove_task(self.extra)
+            self.extra = None
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Move the bar to the end of an epoch."""
-        self.progress.update(
-            self.task, completed=row["epoch"], epoch=row["epoch"], loss=row["train_loss"],
-            accuracy=row["val_accuracy"], rate=row["images_per_second"], visible=True,
-        )  # fmt: skip
+        self.accuracy = row["val_accuracy"]
+        text, rate = self._text(row["epoch"], row["train_loss"]), row["images_per_second"]
+        self.progress.update(self.task, completed=row["epoch"], text=text, rate=rate, visible=True)
+
+    def _text(self, epoch: int, loss: float) -> str:
+        return f"epoch {epoch}/{self.epochs} loss {loss:.3f}  validation {self.accuracy:.2f} %"
 
     def fit(self, what: str) -> None:
         """Say what is fitted, and for how long already, in place of the bar."""

@@ -228,11 +228,14 @@ def _relabel(part: Part, keep: list[int]) -> Part:
 
 def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel in 0 .. 1, from exact whole-number sums."""
-    total, squares = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
-    for block in images.split(2000):
-        wide = block.flatten(0, 2).to(torch.int32)
-        total += wide.sum(0)
-        squares += (wide * wide).sum(0)
+    width = images.shape[2]
+    rows = images.numpy().reshape(-1, width * 3)  # sums down long columns are the ones that vectorise
+    total, squares = np.zeros(width * 3, dtype=np.int64), np.zeros(width * 3, dtype=np.int64)
+    for begin in range(0, len(rows), 60_000):  # sums of more squares would not fit into 32 bits
+        block = rows[begin : begin + 60_000].astype(np.uint16)
+        total += np.add.reduce(block, axis=0, dtype=np.uint32)
+        squares += np.add.reduce(block * block, axis=0, dtype=np.uint32)
+    total, squares = (sums.reshape(width, 3).sum(0) for sums in (total, squares))
     n = images.numel() // 3
     mean = [value / n for value in total.tolist()]
     spread = [max(square / n - m * m, 0) ** 0.5 for square, m in zip(squares.tolist(), mean, strict=True)]

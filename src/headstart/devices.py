@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -36,11 +37,22 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a network computes in `fp32` or `bf16`."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, dtype=torch.bfloat16)
+
+
 def settle_threads(threads: int | None, jobs: int) -> int:
     """Set and return the number of threads torch computes with; None: this process's cores divided by `jobs`."""
     threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     torch.set_num_threads(threads)
     return threads
+
+
+def settle_determinism(wanted: bool) -> None:
+    """Deterministic algorithms only, or not; told to torch only where it changes, for that imports its compiler."""
+    if torch.are_deterministic_algorithms_enabled() != wanted:
+        torch.use_deterministic_algorithms(wanted)
 
 
 # ---- torch's optimizers import torch's compiler on first use, only to tell it what to leave alone: 2 s at every start

@@ -31,7 +31,10 @@ def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
             f"{folder} holds a study with other settings:\n{shown}\nset them as they were, or start another by name=..."
         )
     before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
-    records.write_json(path, before | {k: v for k, v in now.items() if k not in ("common", "arms")})
+    spaces = before.get("spaces", {}) | now.get("spaces", {})
+    order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
+    remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
+    records.write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -13,18 +13,20 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, classical, config, current, devices, evaluation, records, training
+from headstart import __version__, config, current, devices, evaluation, fitting, records, training
+from headstart.classical import Classical
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation
-from headstart.pictures import choose_thumbnails, shrink
+from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
+# Model files that leave open what it is, and what the tables call it, by the keys of its node.
+ANY_OF = {"timm": "{name}", "torchvision": "{name}_torchvision", "sklearn": "{estimator[_target_]}"}
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
-NAMED_BY = {"timm": "name", "sklearn": "estimator._target_"}  # model files that leave it open: the key that says
 
-Trainer = training.Trainer | classical.Trainer
+Trainer = training.Trainer | fitting.Trainer
 
 
 def run(
@@ -77,7 +79,7 @@ def _train(
 def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
-    torch.use_deterministic_algorithms(cfg.deterministic)
+    devices.settle_determinism(cfg.deterministic)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     torch.manual_seed(cfg.seed)
     size = cfg.image_size or cfg.model.get("image_size") or data.train.images.shape[1]
@@ -95,11 +97,12 @@ def _trainer(
 
 @_trainer.register
 def _(
-    model: classical.Classical, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
-) -> classical.Trainer:
-    return classical.Trainer(
-        model=model, data=data, image_size=size, seed=cfg.seed, split_seed=cfg.split_seed,
-        threads=torch.get_num_threads(), run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg),
+    model: Classical, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
+) -> fitting.Trainer:
+    settings = _settings(cfg, data, size, model.network)
+    return fitting.Trainer(
+        model=model, data=data, settings=settings, split_seed=cfg.split_seed, threads=torch.get_num_threads(),
+        run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg, precision=settings.precision),
     )  # fmt: skip
 
 
@@ -107,15 +110,8 @@ def _(
 def _(
     model: Model, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
 ) -> training.Trainer:
-    device = devices.resolve_device(cfg.device)
     _check_batches(cfg, len(data.train.labels))
-    expected = model.normalisation or Normalisation("data", data.mean, data.std)
-    settings = training.Settings(
-        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
-        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
-        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
-        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
-    )  # fmt: skip
+    settings = _settings(cfg, data, size, model)
     parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
     try:
         parts["schedule"](0.5)
@@ -128,6 +124,18 @@ def _(
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+
+
+def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) -> training.Settings:
+    """What `auto` and null mean here; without a network, or weights in it, the data says how to normalise."""
+    device = devices.resolve_device(cfg.device)
+    expected = (model and model.normalisation) or Normalisation("data", data.mean, data.std)
+    return training.Settings(
+        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
+        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
+        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
+        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -170,6 +178,7 @@ def _conclude(
             result.update(named, test_reads=1, per_class=scores["per_class"], confusion=scores["confusion"])
         if cfg.keep != "none":
             result.update(_keep_best(trainer, facts["model"], predictions))
+    result.update(trainer.costs())
     records.write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt*"):
         left.unlink()
@@ -212,7 +221,8 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
     settled = dict(threads=threads, precision=used["precision"])
     facts = dict(
         **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
-        model=_name(cfg, choices["model"]), weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
+        model=ANY_OF.get(choices["model"], choices["model"]).format(**cfg.model),
+        weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
         data=data.name, train_size=len(data.train.labels), augmentation=choices["augmentation"],
         optimizer=choices["optimizer"], schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size,
         epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed, threads=threads,
@@ -221,10 +231,6 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
         classes=list(data.classes), **used,
     )  # fmt: skip
     return facts | {key: None for key in config.unused(cfg) if key in facts}
-
-
-def _name(cfg: DictConfig, choice: str) -> str:
-    return OmegaConf.select(cfg.model, NAMED_BY[choice]) if choice in NAMED_BY else choice
 
 
 @lru_cache(maxsize=1)

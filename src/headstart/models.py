@@ -1,36 +1,32 @@
-"""Networks by configuration: built with random weights, given pretrained ones where asked, frozen where asked."""
+"""Networks by configuration, a function per `_target_`: random weights, or pretrained ones where asked."""
 
-import math
-from collections import OrderedDict
-from dataclasses import dataclass, field
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from headstart import networks, published
 from headstart import weights as weight_files
+from headstart.backbone import Model, backbone_features, classify, count_parameters, splits
 from headstart.errors import UserError
-from headstart.weights import Normalisation, Weights, first_few
+from headstart.freezing import check_freezing, parameter_groups, set_trainable
+from headstart.transfer import export_bytes, take
+from headstart.weights import Normalisation, Weights
 
-FREEZE = ("none", "backbone", "backbone_then_none")
-COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
+__all__ = [
+    "Model", "Normalisation", "backbone_features", "classify", "cnn", "count_parameters", "export_bytes", "fan",
+    "parameter_groups", "resnet9", "set_trainable", "splits", "timm_model", "timm_with_head", "torchvision_model",
+]  # fmt: skip
+
+SEVERAL_OUTPUTS = ("googlenet", "inception_v3")  # torchvision's networks that return more than logits in training
 
 
-@dataclass
-class Model:
-    """A network and what training has to know about it."""
-
-    network: nn.Module
-    classifier: str  # prefix of the classifier's parameters in network.state_dict(), e.g. "fc"
-    normalisation: Normalisation | None = None  # what the weights in use expect; None: the data's own statistics
-    weights: str | None = None  # as given
-    weights_sha256: str | None = None
-    freeze: str = "none"
-    unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
-    backbone_lr_factor: float = 1.0
-    image_size: int | None = None  # pixels that the model's own file asks for; None: the data's own
-    report: list[str] = field(default_factory=list)  # lines for the log
+# ------------------------------------------------------------------------------------------------------------- our own
 
 
 def cnn(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
@@ -39,22 +35,37 @@ def cnn(*, classes: int, class_names: tuple[str, ...], image_size: int, **option
     Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,147,466 parameters at 32 px, 10 classes.
     options: the keys of conf/model/cnn.yaml. Raises UserError for pictures smaller than 8 px and unusable options.
     """
-    if image_size < 8:
-        raise UserError(
-            f"image_size={image_size} is too small for model=cnn, which halves it three times; give 8 or more"
-        )
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, (inputs, outputs) in enumerate([(3, 32), (32, 64), (64, 128)], start=1):
-        layers[f"convolution{number}"] = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-        layers[f"activation{number}"] = nn.ReLU()
-        layers[f"pool{number}"] = nn.MaxPool2d(2)
-    layers["flatten"] = nn.Flatten()
-    layers["hidden"] = nn.Linear(128 * (image_size // 8) ** 2, 512)
-    layers["activation4"] = nn.ReLU()
-    layers["classifier"] = nn.Linear(512, classes)
-    return _finish(
-        nn.Sequential(layers), "classifier", "cnn", class_names=class_names, image_size=image_size, **options
-    )
+    _check_size(image_size, 8, "cnn, which halves it three times")
+    return _finish(networks.cnn(classes, image_size), "classifier", "cnn", class_names, image_size, **options)
+
+
+def fan(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+    """Seven unpadded 3x3 convolutions with batch norm, ReLU and dropout, then 512 and 128 dense units.
+
+    Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 87,312,394 parameters at 32 px and 10
+    classes, 87,316,426 with batch norm's moving statistics. options: the keys of conf/model/fan.yaml. Raises UserError
+    for pictures smaller than 15 px and unusable options.
+    """
+    _check_size(image_size, 15, "fan, whose seven convolutions take 14 pixels off")
+    return _finish(networks.fan(classes, image_size), "classifier", "fan", class_names, image_size, **options)
+
+
+def resnet9(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+    """ResNet-9 (Page 2018): eight convolutions, two residual connections; small, and strong on small pictures.
+
+    Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 6,573,120 parameters with 10 classes.
+    options: the keys of conf/model/resnet9.yaml. Raises UserError for pictures smaller than 8 px and unusable options.
+    """
+    _check_size(image_size, 8, "resnet9, which halves it three times")
+    return _finish(networks.resnet9(classes), "classifier", "resnet9", class_names, image_size, **options)
+
+
+def _check_size(image_size: int, least: int, network: str) -> None:
+    if image_size < least:
+        raise UserError(f"image_size={image_size} is too small for model={network}; give {least} or more")
+
+
+# ----------------------------------------------------------------------------------------------------------------- timm
 
 
 def timm_model(
@@ -67,41 +78,147 @@ def timm_model(
     """
     import timm
 
-    _check_name(name)
-    if stem not in ("imagenet", "cifar"):
-        raise UserError(f"model.stem={stem!r} is unknown; give imagenet or cifar")
-    published = timm.get_pretrained_cfg(name)
-    size = {"img_size": image_size} if published is not None and published.fixed_input_size else {}
-    try:
+    _check_timm_name(name)
+    _check_stem(stem)
+    size = _fixed_size(name, image_size)
+    with _explained(name, image_size, classes):
         network = timm.create_model(name, num_classes=classes, **size)
         if stem == "cifar":
             _use_cifar_stem(network, name)
         _check_output(network, classes, image_size)
+    return _finish(
+        network, _classifier_of(network, name), name, class_names, image_size,
+        tags=published.timm_tags(name), fetch=partial(published.from_timm, name, **size), **options,
+    )  # fmt: skip
+
+
+def timm_with_head(*, name: str, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+    """A network of timm without its own head, with a convolution and three dense layers on its feature maps.
+
+    With resnetv2_50 and 10 classes 26,140,362 parameters, batch norm's moving statistics included; its final batch norm
+    is part of the backbone. Keras counts 26,159,370, because the convolutions of its backbone have biases.
+    The whole head is the classifier. Weights: timm's published ones, a file with timm's names (whose own classifier is
+    left out), or one from a run of this network. options: the keys of conf/model/resnet50v2_head.yaml. Raises UserError
+    for names, sizes and options that do not work.
+    """
+    import timm
+
+    _check_timm_name(name)
+    pieces = dict(num_classes=0, global_pool="") | _fixed_size(name, image_size)
+    with _explained(name, image_size, classes):
+        backbone = timm.create_model(name, **pieces)
+        network = networks.Headed(backbone, networks.dense_head(backbone.num_features, classes))
+        _check_output(network, classes, image_size)
+    return _finish(
+        network, "classifier", f"{name} with a head", class_names, image_size, tags=published.timm_tags(name),
+        fetch=partial(published.from_timm, name, **pieces), adapt=partial(_into_backbone, name), **options,
+    )  # fmt: skip
+
+
+def _into_backbone(name: str, loaded: Weights) -> Weights:
+    """Move tensors with timm's names below `backbone.`, without timm's classifier; a file of our own stays as it is.
+
+    A file that says no normalisation is taken to expect that of timm's published weights.
+    """
+    import timm
+
+    if any(key.startswith("backbone.") for key in loaded.tensors):
+        return loaded
+    known = timm.get_pretrained_cfg(name)
+    own = known.classifier if isinstance(known.classifier, str) else tuple(known.classifier or ())
+    left = [key for key in loaded.tensors if key.startswith(own)]
+    notes = [*loaded.notes, *([f"weights: {loaded.origin}: left out {', '.join(left)}"] if left else [])]
+    normalisation = loaded.normalisation
+    if normalisation is None:
+        normalisation = published.normalisation_of(known)
+        notes.append(f"weights: {loaded.origin} says no normalisation; taken: {normalisation.name}, as timm's {name}")
+    kept = {f"backbone.{key}": tensor for key, tensor in loaded.tensors.items() if key not in left}
+    return dataclasses.replace(loaded, tensors=kept, normalisation=normalisation, notes=notes)
+
+
+def _check_timm_name(name: str | None) -> None:
+    import timm
+
+    known = timm.list_models()
+    network, _, tag = str(name).partition(".")
+    if name not in known and network in known:
+        raise UserError(f"model.name={name} names weights too; give model.name={network} model.weights={tag}")
+    _check_name(name, "timm", known)
+
+
+def _check_name(name: str | None, library: str, known: list[str]) -> None:
+    if not name or name == "???":
+        raise UserError(f"model={library} needs the network's name: model.name=NAME, such as model.name=resnet18")
+    if name not in known:
+        close = get_close_matches(str(name), known, n=5)
+        hint = f"did you mean {', '.join(close)}?" if close else f"{library}'s list_models() lists the names"
+        raise UserError(f"model.name={name} is not a network of {library}; {hint}")
+
+
+def _fixed_size(name: str, image_size: int) -> dict[str, int]:
+    """The size in use as an argument, for those networks of timm that are built for one size."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name)
+    return {"img_size": image_size} if known is not None and known.fixed_input_size else {}
+
+
+def _classifier_of(network: nn.Module, name: str) -> str:
+    classifier = network.get_classifier()
+    found = [prefix for prefix, module in network.named_modules() if module is classifier]
+    if not found:
+        raise UserError(f"model.name={name} has not one classifier but several, which headstart does not cover")
+    return found[0]
+
+
+# ---------------------------------------------------------------------------------------------------------- torchvision
+
+
+def torchvision_model(
+    *, name: str, stem: str, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any
+) -> Model:
+    """An image classifier of torchvision, from random weights unless `weights` says otherwise.
+
+    stem: as for `timm_model`. Weights: `imagenet` for torchvision's default ones, one of its names such as
+    IMAGENET1K_V1, or a file with torchvision's tensor names. options: the keys of conf/model/torchvision.yaml. Raises
+    UserError for names, stems, sizes and options that do not work.
+    """
+    from torchvision import models
+
+    _check_name(name, "torchvision", models.list_models(module=models))
+    if name in SEVERAL_OUTPUTS:
+        raise UserError(f"model.name={name} has not one classifier but several, which headstart does not cover")
+    _check_stem(stem)
+    with _explained(name, image_size, classes):
+        network = models.get_model(name, weights=None, num_classes=classes)
+        if stem == "cifar":
+            _use_cifar_stem(network, name)
+        _check_output(network, classes, image_size)
+    layers = [prefix for prefix, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return _finish(
+        network, layers[-1], name, class_names, image_size,
+        tags=published.torchvision_tags(name), fetch=partial(published.from_torchvision, name),
+        adapt=partial(published.recognise_torchvision, name), **options,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------- what all share
+
+
+@contextlib.contextmanager
+def _explained(name: str, image_size: int, classes: int) -> Iterator[None]:
+    """Turn what a library's network raises for a size or a number of classes into a UserError."""
+    try:
+        yield
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise UserError(
             f"model.name={name} does not work with image_size={image_size} and {classes} classes: {error}"
         ) from error
-    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
-    return _finish(
-        network, _classifier_of(network, name), name, class_names=class_names, image_size=image_size,
-        tags=tags, timm_arguments=size, **options,
-    )  # fmt: skip
 
 
-def _check_name(name: str | None) -> None:
-    import timm
-
-    if not name or name == "???":
-        raise UserError("model=timm needs the network's name: model.name=NAME, such as model.name=resnet18")
-    known = timm.list_models()
-    if name in known:
-        return
-    network, _, tag = str(name).partition(".")
-    if network in known:
-        raise UserError(f"model.name={name} names weights too; give model.name={network} model.weights={tag}")
-    close = get_close_matches(str(name), known, n=5)
-    hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() lists the names"
-    raise UserError(f"model.name={name} is not a network of timm; {hint}")
+def _check_stem(stem: str) -> None:
+    if stem not in ("imagenet", "cifar"):
+        raise UserError(f"model.stem={stem!r} is unknown; give imagenet or cifar")
 
 
 def _use_cifar_stem(network: nn.Module, name: str) -> None:
@@ -127,24 +244,20 @@ def _check_output(network: nn.Module, classes: int, image_size: int) -> None:
         raise ValueError(f"it returns {shape} where logits {(1, classes)} are needed")
 
 
-def _classifier_of(network: nn.Module, name: str) -> str:
-    classifier = network.get_classifier()
-    found = [prefix for prefix, module in network.named_modules() if module is classifier]
-    if not found:
-        raise UserError(f"model.name={name} has not one classifier but several, which headstart does not cover")
-    return found[0]
-
-
 def _finish(
-    network: nn.Module, classifier: str, architecture: str, *, class_names: tuple[str, ...], image_size: int,
+    network: nn.Module, classifier: str, architecture: str, class_names: tuple[str, ...], image_size: int, *,
     weights: str | None, keep_classifier: bool, freeze: str, unfreeze_epoch: int | None, backbone_lr_factor: float,
-    tags: list[str] | None = None, timm_arguments: dict[str, Any] | None = None,
+    tags: list[str] | None = None, fetch: Callable[[str], Weights] | None = None,
+    adapt: Callable[[Weights], Weights] = lambda loaded: loaded,
 ) -> Model:  # fmt: skip
-    """Load and check weights, check the freezing and return the Model; what every network's function ends in."""
-    _check_freezing(freeze, unfreeze_epoch, backbone_lr_factor)
+    """Load and check weights, check the freezing and return the Model; what every network's function ends in.
+
+    tags, fetch: names of the published weights, and what returns them. adapt: makes the tensors' names the network's.
+    """
+    check_freezing(freeze, unfreeze_epoch, backbone_lr_factor)
     model = Model(
         network, classifier, weights=weights, freeze=freeze, unfreeze_epoch=unfreeze_epoch,
-        backbone_lr_factor=float(backbone_lr_factor),
+        backbone_lr_factor=float(backbone_lr_factor), name=architecture,
     )  # fmt: skip
     if weights is None:
         if keep_classifier:
@@ -155,151 +268,9 @@ def _finish(
                 f"model.freeze={freeze} with model.weights=null: warning, the frozen features are random"
             )
         return model
-    loaded = weight_files.load(weights, architecture, tags or [], **(timm_arguments or {}))
+    loaded = adapt(weight_files.load(weights, architecture, tags or [], fetch))
     model.normalisation, model.weights_sha256 = loaded.normalisation, loaded.sha256
-    model.report += loaded.notes + _take(network, classifier, architecture, loaded, class_names, keep_classifier)
+    model.report += loaded.notes + take(network, classifier, architecture, loaded, class_names, keep_classifier)
     if loaded.image_size not in (None, image_size):
         model.report.append(f"weights: trained at {loaded.image_size} px, in use at {image_size} px")
     return model
-
-
-# -------------------------------------------------------------------------------------------------------------- weights
-
-
-def _take(
-    network: nn.Module, classifier: str, architecture: str, loaded: Weights, class_names: tuple[str, ...], keep: bool
-) -> list[str]:
-    """Copy the loaded tensors into the network, all but the classifier's unless `keep`; return lines for the log.
-
-    Raises UserError, with nothing copied, when the tensors do not fit or are not finite.
-    """
-    if keep and loaded.classes is not None and loaded.classes != tuple(class_names):
-        raise UserError(
-            f"{loaded.origin} is for the classes {first_few(loaded.classes)}; the data has {first_few(class_names)}, "
-            "and model.keep_classifier=true needs the same.\nGive model.keep_classifier=false."
-        )
-    own = network.state_dict()
-    wanted, offered = (
-        {name: t for name, t in tensors.items() if keep or not name.startswith(classifier + ".")}
-        for tensors in (own, loaded.tensors)
-    )
-    misfits = _misfits(wanted, offered)
-    if misfits:
-        may = (
-            "With model.keep_classifier=true nothing may differ" if keep else f"Only the classifier ({classifier}) may"
-        )
-        raise UserError(f"{loaded.origin} does not fit {architecture}: {'; '.join(misfits)}.\n{may} differ.")
-    bad = [name for name, t in loaded.tensors.items() if t.is_floating_point() and not t.float().isfinite().all()]
-    if bad:
-        raise UserError(
-            f"{loaded.origin} holds NaN or infinite values in {len(bad)} tensors: {first_few(bad)}; train it again"
-        )
-    with torch.no_grad():
-        for name, tensor in offered.items():
-            own[name].copy_(tensor)  # casts to the network's own type
-    anew = [name for name in own if name not in offered and not name.endswith(COUNTER)]
-    return [f"weights: {len(offered)} tensors from {loaded.origin}; start anew: {', '.join(anew) or 'none'}"]
-
-
-def _misfits(own: dict[str, torch.Tensor], offered: dict[str, torch.Tensor]) -> list[str]:
-    """Say which names are missing, unexpected, or of another shape or type; an empty list when all fit."""
-    missing = [name for name in own if name not in offered and not name.endswith(COUNTER)]
-    unexpected = [name for name in offered if name not in own]
-    shapes, types = [], []
-    for name, there in offered.items():
-        here = own.get(name, there)
-        if here.shape != there.shape:
-            shapes.append(f"{name} {list(there.shape)} for {list(here.shape)}")
-        elif here.is_floating_point() != there.is_floating_point():
-            types.append(f"{name} {there.dtype} for {here.dtype}")
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes, "of another type": types}
-    return [f"{len(names)} {kind} ({first_few(names)})" for kind, names in kinds.items() if names]
-
-
-def export_bytes(
-    model: Model, classes: tuple[str, ...], mean: tuple, std: tuple, image_size: int, architecture: str
-) -> bytes:
-    """Return the network as a safetensors file with the metadata that reading it back needs.
-
-    mean, std: what the inputs were normalised by in training, per channel, of values in 0..1.
-    """
-    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in model.network.state_dict().items()}
-    name = "data" if model.normalisation is None else model.normalisation.name
-    described = weight_files.metadata(
-        architecture=architecture, classes=classes, normalisation=name, mean=mean, std=std, image_size=image_size
-    )
-    return weight_files.to_bytes(tensors, described)
-
-
-# ------------------------------------------------------------------------------------------------------------- freezing
-
-
-def _check_freezing(freeze: str, unfreeze_epoch: int | None, backbone_lr_factor: float) -> None:
-    if freeze not in FREEZE:
-        raise UserError(f"model.freeze={freeze!r} is unknown; give one of {', '.join(FREEZE)}")
-    if freeze == "backbone_then_none":
-        if type(unfreeze_epoch) is not int or unfreeze_epoch < 2:
-            raise UserError(
-                f"model.freeze=backbone_then_none needs model.unfreeze_epoch=N, the first epoch in which the backbone "
-                f"learns, 2 or more; got {unfreeze_epoch!r}"
-            )
-    elif unfreeze_epoch is not None:
-        raise UserError(
-            f"model.unfreeze_epoch={unfreeze_epoch} has no effect with model.freeze={freeze}; "
-            "give model.freeze=backbone_then_none or leave it null"
-        )
-    if isinstance(backbone_lr_factor, bool) or not isinstance(backbone_lr_factor, int | float):
-        raise UserError(
-            f"model.backbone_lr_factor={backbone_lr_factor!r} is not a number; give one above 0, such as 0.1"
-        )
-    if not (math.isfinite(backbone_lr_factor) and backbone_lr_factor > 0):
-        raise UserError(
-            f"model.backbone_lr_factor={backbone_lr_factor} is not above 0; "
-            "to hold the backbone still, give model.freeze=backbone"
-        )
-    if freeze == "backbone" and backbone_lr_factor != 1:
-        raise UserError("model.backbone_lr_factor has no effect with model.freeze=backbone; leave it 1")
-
-
-def set_trainable(model: Model, epoch: int) -> bool:
-    """Freeze or unfreeze for an epoch, counted from 1; call it after network.train().
-
-    Frozen layers need no gradients and are in eval mode, batch norm and dropout included.
-    Returns whether the set of trainable parameters changed.
-    """
-    frozen = model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
-    if frozen:
-        model.network.eval()
-        model.network.get_submodule(model.classifier).train()
-    changed = False
-    for name, parameter in model.network.named_parameters():
-        trainable = not frozen or _in_classifier(model, name)
-        changed |= parameter.requires_grad != trainable
-        parameter.requires_grad_(trainable)
-    return changed
-
-
-def parameter_groups(model: Model, lr: float) -> list[dict[str, Any]]:
-    """Return optimizer groups of the trainable parameters: classifier at `lr`, backbone at its factor of `lr`."""
-    trainable = [(name, p) for name, p in model.network.named_parameters() if p.requires_grad]
-    head = [p for name, p in trainable if _in_classifier(model, name)]
-    backbone = [p for name, p in trainable if not _in_classifier(model, name)]
-    groups = [dict(params=head, lr=lr), dict(params=backbone, lr=lr * model.backbone_lr_factor)]
-    return [group for group in groups if group["params"]]
-
-
-def _in_classifier(model: Model, name: str) -> bool:
-    return name.startswith(model.classifier + ".")
-
-
-def count_parameters(network: nn.Module) -> dict[str, int]:
-    """Count `parameters`, those that are trainable, and those with batch norm's moving statistics, as Keras counts."""
-    total = sum(p.numel() for p in network.parameters())
-    statistics = sum(
-        b.numel() for name, b in network.named_buffers() if name.endswith((".running_mean", ".running_var"))
-    )
-    return dict(
-        parameters=total,
-        parameters_trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
-        parameters_with_statistics=total + statistics,
-    )

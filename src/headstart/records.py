@@ -12,10 +12,12 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
+from operator import lt
 from pathlib import Path
 from typing import Any, Self
 
 from headstart.errors import UserError
+from headstart.locks import acquire, close_locked, open_locked
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +39,6 @@ FINISHED = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED", "FAILED")  # what result
 RUN_MARKERS = frozenset({".hydra", "run.json", "result.json", "epochs.csv"})
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 LARGEST_COUNT = 2**53  # exact as a float too
-
-# Descriptors that hold a lock. A forked child inherits the lock with the descriptor, and would keep a dead owner's
-# run looking alive; so it closes them first thing. (Closing does not unlock: the description is shared with the owner.)
-_locked: set[int] = set()
-
-
-def _close_inherited_locks() -> None:
-    while _locked:
-        os.close(_locked.pop())
-
-
-os.register_at_fork(after_in_child=_close_inherited_locks)
 
 
 # ---------------------------------------------------------------------------------------------------- names and folders
@@ -95,8 +85,10 @@ def _replace(path: Path, parts: Iterable[bytes], previous: Path | None = None) -
     """Write `parts` to `path` as `write_atomically` does; the file that was there is kept as `previous`, if given."""
     temporary = path.with_name(path.name + ".tmp")
     with _explained(path):
-        descriptor = _open_alone(temporary)
+        # Locked against other writers; one that waited finds the name moved away and opens it anew.
+        descriptor = acquire(temporary, flags=os.O_NOFOLLOW)
         try:
+            os.ftruncate(descriptor, 0)
             for part in parts:
                 _write_all(descriptor, part)
             os.fsync(descriptor)
@@ -109,30 +101,8 @@ def _replace(path: Path, parts: Iterable[bytes], previous: Path | None = None) -
                 os.unlink(temporary)
             raise
         finally:
-            _close_locked(descriptor)
+            close_locked(descriptor)
         _sync_folder(path.parent)
-
-
-def _open_alone(temporary: Path) -> int:
-    """Open the temporary file, emptied, locked against other writers; one that waited finds the name moved away."""
-    while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        _locked.add(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(temporary)):
-                    os.ftruncate(descriptor, 0)
-                    return descriptor
-        except BaseException:
-            _close_locked(descriptor)
-            raise
-        _close_locked(descriptor)
-
-
-def _close_locked(descriptor: int) -> None:
-    _locked.discard(descriptor)
-    os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -309,6 +279,8 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
             logger.warning("%s is left out: its first line is not a header", path)
         return []
     places = None if tuple(names) == EPOCH_FIELDS else [names.index(f) if f in names else -1 for f in EPOCH_FIELDS]
+    if places is None and (whole := _parse_whole(lines)) is not None:
+        return whole
     rows = {}
     for line in lines:
         row = _parse_epoch(line.split(","), len(names), places)
@@ -317,6 +289,25 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
     if damaged := sum(map(bool, lines)) - len(rows):
         logger.warning("%s: %d lines are damaged or double and left out", path, damaged)
     return [rows[epoch] for epoch in sorted(rows)]
+
+
+def _parse_whole(lines: list[str]) -> list[tuple[float | int | None, ...]] | None:
+    """Return what `_parse_epoch` gives of every line, column by column (twice as fast), or None if a line needs it."""
+    width = len(EPOCH_FIELDS)
+    if not lines or any(line.count(",") != width - 1 for line in lines):
+        return None
+    cells = ",".join(lines).split(",")
+    try:
+        columns = [list(map(int if place < INTEGER_FIELDS else float, cells[place::width])) for place in range(width)]
+    except ValueError:
+        return None
+    epochs, *counts = columns[:INTEGER_FIELDS]
+    rising = all(map(lt, epochs, epochs[1:]))
+    if not (rising and epochs[0] > 0 and epochs[-1] < LARGEST_COUNT):
+        return None
+    if any(min(values) < 0 or max(values) >= LARGEST_COUNT for values in counts):
+        return None
+    return list(zip(*columns, strict=True))
 
 
 def _parse_epoch(cells: list[str], width: int, places: list[int] | None) -> tuple[float | int | None, ...] | None:
@@ -423,7 +414,7 @@ class RunLock:
         if self._owner == os.getpid():
             self._owner = -1
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            _close_locked(self._descriptor)
+            close_locked(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -440,12 +431,11 @@ def lock_run(run_dir: str | Path) -> RunLock:
     """
     path = Path(run_dir) / ".lock"
     with _explained(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    _locked.add(descriptor)
+        descriptor = open_locked(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError as error:
-        _close_locked(descriptor)
+        close_locked(descriptor)
         raise UserError(
             f"{path} cannot be locked ({error.strerror}); without locks a trial could run twice.\n"
             "Choose a folder for the results on a file system that has flock."

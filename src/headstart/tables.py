@@ -109,6 +109,12 @@ COLUMNS: dict[str, Column] = {
         "Float64", "seconds", "training time, or that of the fit: no evaluation, compilation or loading of data"
     ),
     "images_per_second": Column("Float64", "images per second", "images seen by training / seconds_train"),
+    "seconds_features": Column(
+        "Float64",
+        "seconds",
+        "time to compute features of a frozen backbone, not in seconds_train; 0: earlier runs had left them; empty: "
+        "none are kept, the backbone runs in every epoch",
+    ),
     "steps": Column("Int64", "steps", "optimizer steps of the epochs in epochs.csv"),
     "images": Column("Int64", "images", "images seen by training in the epochs in epochs.csv, repeats counted"),
     "parameters": Column(
@@ -367,12 +373,17 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
 
 def _texts(array: Any) -> list[str]:
     """Return the cells of a column as they stand in the file."""
-    values = array.astype(object).tolist() if array.dtype == "string" else array.tolist()
     if array.dtype == "string":
+        values = array.astype(object).tolist()
         quoted = {value: "" if value is pd.NA else _quoted(value) for value in set(values)}
         return [quoted[value] for value in values]
-    write = repr if array.dtype.kind == "f" else str
-    return ["" if value is pd.NA or value != value else write(value) for value in values]
+    missing = np.asarray(array.isna())
+    kind = {"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)
+    numbers = array.to_numpy(dtype=kind, na_value=0)
+    texts = list(map(repr, numbers.tolist()))
+    for place in np.flatnonzero(missing | (numbers != numbers)):
+        texts[place] = ""
+    return texts
 
 
 def _quoted(text: str) -> str:

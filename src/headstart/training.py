@@ -5,7 +5,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +15,13 @@ from torch.nn import functional
 
 from headstart import current, records
 from headstart.augmentation import normalise
+from headstart.backbone import Model, classify, count_parameters
 from headstart.data import Dataset, Split
-from headstart.devices import device_name, optimizer_step, spare_compiler
+from headstart.devices import autocast, device_name, optimizer_step, spare_compiler
 from headstart.errors import UserError
-from headstart.models import Model, count_parameters, export_bytes, parameter_groups, set_trainable
+from headstart.features import Features
+from headstart.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class Outcome:
     best_epoch: int | None = None
     val_accuracy: float | None = None  # percent, of the best epoch
     val_loss: float | None = None
-    seconds_train: float = 0.0  # training steps only: no evaluation, no loading
+    seconds_train: float = 0.0  # training steps only: no evaluation, no loading, no features
     images: int | None = None  # seen by training, repeats counted
     columns: dict[str, Any] = field(default_factory=dict)  # further ones of trials.csv
 
@@ -96,8 +98,11 @@ class Watcher(Protocol):
     def epoch(self, row: dict[str, Any]) -> None:
         """Called after each epoch with its row of epochs.csv."""
 
+    def features(self, done: int, total: int, images_per_second: float) -> None:
+        """Called about twice a second, and at the end, while a frozen backbone computes the features of images."""
+
     def fit(self, what: str) -> None:
-        """Called instead of both before a model is fitted in one go, which cannot say how far it is."""
+        """Called instead of `step` and `epoch` before a model is fitted in one go, which cannot say how far it is."""
 
 
 # ---- the loop
@@ -126,6 +131,8 @@ class Trainer:
         device = self.settings.device
         self.network = self.model.network.to(device, memory_format=torch.channels_last)
         set_trainable(self.model, 1)
+        self.kept = Features(self.model, self.settings, self.augment, self.watcher.features)
+        self.frozen = False
         spare_compiler()
         self.optimizer = self.optimizer_factory(parameter_groups(self.model, self.lr))
         self.train = Split(
@@ -164,6 +171,7 @@ class Trainer:
             outcome.best_epoch = self.best["epoch"]
             outcome.val_accuracy, outcome.val_loss = self.best["val_accuracy"], self.best["val_loss"]
             self.network.load_state_dict(self.best["network"])
+            self.frozen = is_frozen(self.model, self.best["epoch"])
         return outcome
 
     def _starts(self) -> Iterator[int]:
@@ -178,6 +186,7 @@ class Trainer:
     def _one_epoch(self, epoch: int) -> dict[str, Any] | None:
         """Train and validate one epoch and return its row, or None when the loss was not finite."""
         settings, device = self.settings, self.settings.device
+        self._enter(epoch)
         self.network.train()
         if set_trainable(self.model, epoch):
             self._admit_parameters()
@@ -189,7 +198,7 @@ class Trainer:
         for number, start in enumerate(self._starts()):
             rate = self._set_rate((epoch - 1) * self.steps_per_epoch + number)
             picked = order[start : start + settings.batch_size]
-            totals += self._step(self.train.images[picked], self.train.labels[picked], augmentation_stream)
+            totals += self._step(picked, augmentation_stream)
             seen += len(picked)
             if (now := time.monotonic()) - looked > SECONDS_BETWEEN_LOOKS:
                 loss = float(totals[0]) / seen
@@ -213,13 +222,18 @@ class Trainer:
             seconds_train=seconds, images_per_second=seen / seconds, seconds_total=self.seconds,
         )  # fmt: skip
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """One optimizer step on a batch of uint8 images; returns (sum of losses, number of hits) on the device."""
-        settings = self.settings
-        images, targets = self.augment(images, labels, classes=len(self.data.classes), generator=generator)
+    def _enter(self, epoch: int) -> None:
+        """Have the features of a frozen backbone ready before its first epoch, and leave them with the last one."""
+        frozen = is_frozen(self.model, epoch)
+        if frozen and not self.frozen:
+            self.kept.prepare(self.data)
+        self.frozen = frozen
+
+    def _step(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """One optimizer step on training images `picked`; returns (sum of losses, number of hits) on the device."""
+        settings, labels = self.settings, self.train.labels[picked]
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            logits = self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
+        logits, targets = self._forward(picked, labels, generator)
         loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
         loss.backward()
         if settings.clip_grad_norm is not None:
@@ -228,10 +242,27 @@ class Trainer:
         hits = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double() * len(labels), hits.double()])
 
+    def _forward(
+        self, picked: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and targets of augmented training images, from features that are kept or else by the whole network."""
+        features = self.kept.batch(picked, generator) if self.frozen else None
+        if features is not None:
+            with self._autocast():
+                return classify(self.model, features), labels
+        images, targets = self.augment(
+            self.train.images[picked], labels, classes=len(self.data.classes), generator=generator
+        )
+        return self._logits(images), targets
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        """The network's answer to images [n, H, W, 3] on the scale 0 .. 255."""
+        settings = self.settings
+        with self._autocast():
+            return self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
+
     def _autocast(self) -> Any:
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.settings.device.type, dtype=torch.bfloat16)
+        return autocast(self.settings.device, self.settings.precision)
 
     def _set_rate(self, step: int) -> float:
         """Set every group's learning rate for this step (counted from 0) and return the first group's."""
@@ -251,16 +282,18 @@ class Trainer:
     @torch.inference_mode()
     def predict(self, split: Split) -> tuple[torch.Tensor, float]:
         """Return class probabilities float32 [N, K] on the CPU and the mean cross-entropy, in eval mode."""
-        settings = self.settings
         self.network.eval()
+        table = self.kept.table(split) if self.frozen else None
         chunks = []
         for start in range(0, len(split.labels), EVALUATION_BATCH):
-            images = split.images[start : start + EVALUATION_BATCH].to(settings.device)
+            if table is None:
+                chunks.append(self._logits(split.images[start : start + EVALUATION_BATCH].to(self.settings.device)))
+                continue
             with self._autocast():
-                logits = self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
-            chunks.append(logits.float())
-        logits = torch.cat(chunks)
-        loss = functional.cross_entropy(logits, split.labels.to(settings.device))
+                stop = min(start + EVALUATION_BATCH, len(split.labels))
+                chunks.append(classify(self.model, table.rows(torch.arange(start, stop))))
+        logits = torch.cat([chunk.float() for chunk in chunks])
+        loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
         return logits.softmax(1).cpu(), float(loss)
 
     # ---- what a run records
@@ -273,6 +306,10 @@ class Trainer:
             normalisation=settings.normalisation, device=device_name(settings.device), precision=settings.precision,
             **count_parameters(self.network),
         )  # fmt: skip
+
+    def costs(self) -> dict[str, float | None]:
+        """What training and evaluation took beside the columns of the outcome."""
+        return dict(seconds_features=self.kept.seconds if self.kept.used else None)
 
     def weights_file(self, architecture: str) -> bytes:
         """The network as it stands, as a safetensors file."""
@@ -297,6 +334,7 @@ class Trainer:
     def _checkpoint(self) -> bytes:
         state = dict(
             identity=self.identity, epoch=self.epoch, seconds=self.seconds, images=self.images,
+            seconds_features=self.kept.seconds,
             network=self.network.state_dict(), optimizer=self.optimizer.state_dict(),
             best=self.best, rng=torch.get_rng_state(),
             cuda_rng=torch.cuda.get_rng_state(self.settings.device) if self.settings.device.type == "cuda" else None,
@@ -315,6 +353,7 @@ class Trainer:
         if state["identity"] != self.identity:
             raise UserError(f"{self.run_dir / 'last.ckpt'} belongs to another configuration; use a new run folder")
         self.epoch, self.seconds, self.images, self.best = (state[k] for k in ("epoch", "seconds", "images", "best"))
+        self.kept.seconds = state.get("seconds_features", 0.0)  # which checkpoints of 0.1.0 lack
         records.truncate_epochs(self.run_dir, self.epoch)
         if set_trainable(self.model, self.epoch):
             self._admit_parameters()

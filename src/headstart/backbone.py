@@ -1,0 +1,91 @@
+"""A network seen as a backbone and a classifier: the two halves, and how many numbers are in them."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from headstart.weights import Normalisation
+
+
+@dataclass
+class Model:
+    """A network and what training has to know about it."""
+
+    network: nn.Module
+    classifier: str  # prefix of the classifier's parameters in network.state_dict(), e.g. "fc"
+    normalisation: Normalisation | None = None  # what the weights in use expect; None: the data's own statistics
+    weights: str | None = None  # as given
+    weights_sha256: str | None = None
+    freeze: str = "none"
+    unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
+    backbone_lr_factor: float = 1.0
+    name: str = "network"  # of the architecture
+    report: list[str] = field(default_factory=list)  # lines for the log
+
+
+def in_classifier(model: Model, name: str) -> bool:
+    """Whether the parameter or buffer of this name belongs to the classifier."""
+    return name.startswith(model.classifier + ".")
+
+
+class _Reached(Exception):
+    """Carries the classifier's input out of a forward pass that need not go on."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        super().__init__("the classifier was reached")
+        self.features = features
+
+
+def backbone_features(model: Model, images: torch.Tensor) -> torch.Tensor:
+    """Return what the classifier is given for these normalised images, float [N, 3, height, width]: [N, ...].
+
+    Everything before the classifier runs, in the mode it is in; the classifier does not, so that its batch norm sees
+    nothing. Under autocast the features may come in bfloat16.
+    """
+
+    def leave(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        raise _Reached(inputs[0])
+
+    hook = model.network.get_submodule(model.classifier).register_forward_pre_hook(leave)
+    try:
+        model.network(images)
+    except _Reached as reached:
+        return reached.features
+    finally:
+        hook.remove()
+    raise RuntimeError(f"{type(model.network).__name__} never calls its classifier {model.classifier}")
+
+
+def classify(model: Model, features: torch.Tensor) -> torch.Tensor:
+    """Return the logits [N, classes] that the classifier gives for `backbone_features`, in the mode it is in."""
+    return model.network.get_submodule(model.classifier)(features).flatten(1)  # some of timm's are 1x1 convolutions
+
+
+@torch.no_grad()
+def splits(model: Model, images: torch.Tensor) -> bool:
+    """Whether `classify(backbone_features(images))` gives the network's logits to the last bit, in eval mode.
+
+    It does for every file of conf/model; some network of timm's may compute more behind its classifier. The network is
+    in eval mode afterwards.
+    """
+    model.network.eval()
+    halves = classify(model, backbone_features(model, images))
+    return torch.equal(model.network(images), halves)
+
+
+def count_parameters(network: nn.Module) -> dict[str, int]:
+    """Count `parameters`, those that are trainable, and those with batch norm's moving statistics, as Keras counts.
+
+    Trainable are those that learn now. A run records the count at its end, so that `freeze=backbone_then_none` says
+    all of them once the backbone was unfrozen, and the classifier's alone where the run ended before.
+    """
+    total = sum(p.numel() for p in network.parameters())
+    statistics = sum(
+        b.numel() for name, b in network.named_buffers() if name.endswith((".running_mean", ".running_var"))
+    )
+    return dict(
+        parameters=total,
+        parameters_trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        parameters_with_statistics=total + statistics,
+    )

@@ -1,0 +1,86 @@
+"""Entry point `headstart-cache`: what is kept on disk for all runs, and how to be rid of it."""
+
+import argparse
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+
+from headstart import cache
+from headstart.errors import UserError
+
+DAY = 86_400  # seconds
+
+
+def main() -> None:
+    """`headstart-cache` lists; `headstart-cache clear [--older-than DAYS]` removes what no process uses."""
+    parser = argparse.ArgumentParser(
+        prog="headstart-cache",
+        description="List the features of frozen backbones that runs keep and share, or remove them.",
+        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most; "
+        "HEADSTART_CACHE_GB=0 keeps none. What is removed is computed again when a run needs it.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("list", help="what there is, how large, when it was last used (the default)")
+    clear = commands.add_parser("clear", help="remove all features that no process uses")
+    clear.add_argument("--older-than", type=_days, default=0.0, metavar="DAYS", help="only those not used for so long")
+    arguments = parser.parse_args()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        folder = cache.root()
+        kept = cache.Cache(folder / "features", cache.limit())
+        if arguments.command == "clear":
+            clear_features(kept, arguments.older_than)
+        else:
+            print_list(kept, folder)
+    except (UserError, OSError) as error:
+        sys.exit(f"headstart-cache: {error}")
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not (math.isfinite(days) and days >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is no number of days; give 0 or more, e.g. 30")
+    return days
+
+
+def print_list(kept: cache.Cache, folder: Path) -> None:
+    """Print a line per entry, their sum, and what else lies there."""
+    entries = kept.entries()
+    rows = [(cache.describe(e.facts), cache.amount(e.size), _ago(e.used), "in use" if e.held else "") for e in entries]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for what, size, used, held in rows:
+        print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
+    total = cache.amount(sum(entry.size for entry in entries))
+    print(f"{_entries(len(rows))}, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
+    decoded = sorted(folder.glob("folder-*"))
+    if decoded:
+        size = cache.amount(sum(cache.size_of(path) for path in decoded))
+        print(
+            f"{len(decoded)} data sets decoded for data=folder, {size}: {cache.shown(folder)}/folder-*, delete freely"
+        )
+
+
+def clear_features(kept: cache.Cache, days: float) -> None:
+    """Remove the entries not used for `days` that no process uses, and what killed processes left; say how much."""
+    removed, size, held = 0, 0, 0
+    for entry in kept.entries():
+        if time.time() - entry.used >= days * DAY:
+            gone = kept.remove(entry.name)
+            removed, size, held = removed + gone, size + gone * entry.size, held + (not gone)
+    kept.remove_leftovers()
+    staying = f"; left {held} in use" if held else ""
+    print(f"removed {_entries(removed)}, {cache.amount(size)}, from {cache.shown(kept.folder)}{staying}")
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0.0, time.time() - moment)
+    for length, unit in ((DAY, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return "just now"

@@ -1,0 +1,180 @@
+"""Weights that timm and torchvision publish, fetched once into the library's own cache."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import socket
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from headstart import records
+from headstart.errors import UserError
+from headstart.weights import Normalisation, Weights, first_line, to_bytes
+
+TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
+
+
+def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Module]) -> nn.Module:
+    """Return the network that `build` makes with its published weights, which may have to be fetched from `url`.
+
+    The global random numbers and time-outs stay as they were. Raises UserError when the weights cannot be had, within
+    seconds where the host cannot be reached.
+    """
+    before = socket.getdefaulttimeout()
+    try:
+        if cached is None:
+            _reach(url)
+        socket.setdefaulttimeout(4 * TIMEOUT)  # torch.hub sets none and would wait without end
+        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):  # where downloads are announced
+            return build()
+    except Exception as error:  # of the hub, the network, the disk, or the library
+        raise UserError(
+            f"{name}: its pretrained weights cannot be fetched ({first_line(error)}).\n"
+            "Give a local file, model.weights=PATH, or start from random weights, model.weights=null."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _reach(url: str) -> None:
+    """Raise OSError soon where the host of the weights does not answer: the hub's own retries last a minute."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()  # it answered, that is enough
+
+
+def _in_hub(url: str | None) -> str | None:
+    """Return torch.hub's copy of what stands at `url`, if it has one."""
+    name = os.path.basename(urllib.parse.urlparse(url or "").path)
+    path = os.path.join(torch.hub.get_dir(), "checkpoints", name)
+    return path if name and os.path.isfile(path) else None
+
+
+def _named(mean: tuple[float, ...], std: tuple[float, ...], library: str) -> Normalisation:
+    """Name a normalisation: `imagenet` for the usual values, else the library and the values themselves."""
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    if (mean, std) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
+        return Normalisation("imagenet", mean, std)
+    parts = [",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values)) for values in (mean, std)]
+    return Normalisation(f"{library} {'/'.join(parts)}", mean, std)
+
+
+# ----------------------------------------------------------------------------------------------------------------- timm
+
+
+def timm_tags(name: str) -> list[str]:
+    """Return the tags of the weights that timm has for the network `name`, such as `a1_in1k`."""
+    import timm
+
+    return [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+
+
+def from_timm(name: str, tag: str, **arguments: Any) -> Weights:
+    """Return timm's published weights of the network `name`: its default ones for `imagenet`, or those of a tag.
+
+    arguments: passed on to timm.create_model, so that the tensors get the shapes in use. sha256 is that of the cached
+    file, or of the tensors where timm keeps them elsewhere. Raises UserError when they cannot be had.
+    """
+    import timm
+
+    full = name if tag == "imagenet" else f"{name}.{tag}"
+    published = timm.get_pretrained_cfg(full)
+    cached = _cached(published)
+    # Given a file, timm asks no host whether there is a newer one, which takes a minute where none answers.
+    overlay = {"file": cached} if cached else None
+    network = _built(
+        full, _url(published), cached,
+        lambda: timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **arguments),
+    )  # fmt: skip
+    tensors = network.state_dict()
+    cached = cached or _cached(published)
+    content = Path(cached).read_bytes() if cached else to_bytes(tensors, {})
+    sha256 = hashlib.sha256(content).hexdigest()
+    kind = "file" if cached else "tensors"
+    notes = [f"weights: timm's {published.architecture}.{published.tag}, sha256 of the {kind} {sha256}"]
+    return Weights(f"timm's {full}", tensors, sha256, normalisation_of(published), notes=notes)
+
+
+def _url(published: Any) -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT if published.hf_hub_id else published.url
+
+
+def _cached(published: Any) -> str | None:
+    """Return the file that timm has fetched before for this configuration, if any."""
+    if not published.hf_hub_id:
+        return _in_hub(published.url)
+    from huggingface_hub import try_to_load_from_cache
+
+    names = [published.hf_hub_filename] if published.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    found = [try_to_load_from_cache(published.hf_hub_id, name) for name in names]
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def normalisation_of(published: Any) -> Normalisation:
+    """Return what timm's configuration of some weights says about inputs."""
+    return _named(tuple(published.mean), tuple(published.std), "timm")
+
+
+# ---------------------------------------------------------------------------------------------------------- torchvision
+
+
+def torchvision_tags(name: str) -> list[str]:
+    """Return the names of the weights that torchvision has for the network `name`, such as `IMAGENET1K_V1`."""
+    import torchvision
+
+    return [member.name for member in torchvision.models.get_model_weights(name)]
+
+
+def from_torchvision(name: str, tag: str) -> Weights:
+    """Return torchvision's published weights of the network `name`: its default ones for `imagenet`, or those of a tag.
+
+    sha256 is that of the cached file, whose first digits torchvision has in its name. Raises UserError when the
+    weights cannot be had, or the cached file is damaged.
+    """
+    import torchvision
+
+    members = torchvision.models.get_model_weights(name)
+    member = members.DEFAULT if tag == "imagenet" else members[tag]
+    cached = _in_hub(member.url)
+    if cached and not _matches(member, records.sha256_of(cached)):
+        raise UserError(f"{cached} is damaged: its sha256 is not what its name says; delete it, to fetch it again")
+    build = torchvision.models.get_model
+    network = _built(str(member), member.url, cached, lambda: build(name, weights=member))
+    sha256 = records.sha256_of(_in_hub(member.url))
+    notes = [f"weights: torchvision's {member}, sha256 of the file {sha256}"]
+    return Weights(f"torchvision's {member}", network.state_dict(), sha256, _normalisation(member), notes=notes)
+
+
+def recognise_torchvision(name: str, loaded: Weights) -> Weights:
+    """Add the normalisation to a copy of one of torchvision's files: it does not say it, but its sha256 is known."""
+    import torchvision
+
+    for member in torchvision.models.get_model_weights(name):
+        if loaded.normalisation is None and _matches(member, loaded.sha256):
+            notes = [*loaded.notes, f"weights: {loaded.origin} is torchvision's {member} by its sha256"]
+            return dataclasses.replace(loaded, normalisation=_normalisation(member), notes=notes)
+    return loaded
+
+
+def _matches(member: Any, sha256: str) -> bool:
+    digits = re.search(r"-([0-9a-f]{8,})\.pth$", member.url)
+    return digits is not None and sha256.startswith(digits[1])
+
+
+def _normalisation(member: Any) -> Normalisation:
+    wanted = member.transforms()
+    return _named(tuple(wanted.mean), tuple(wanted.std), "torchvision")
