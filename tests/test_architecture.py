@@ -13,6 +13,7 @@ FOLDER = Path(headstart.__file__).parent
 NEVER = {
     "arguments": {"torch", "optuna", "timm"},
     "augmentation": {"hydra", "omegaconf"},
+    "backbone": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
     "classical": {"hydra", "omegaconf"},
@@ -26,14 +27,19 @@ NEVER = {
     "fitting": {"hydra", "omegaconf"},
     "folder": {"hydra", "omegaconf"},
     "images": {"hydra", "omegaconf"},
+    "freezing": {"hydra", "omegaconf"},
     "locks": {"headstart", "torch", "hydra", "omegaconf"},
     "mirrors": {"hydra", "omegaconf"},
     "models": {"hydra", "omegaconf"},
+    "networks": {"headstart", "hydra", "omegaconf"},
     "notebook": {"hydra"},
     "cells": {"torch", "hydra", "omegaconf"},
     "page": {"torch", "hydra", "omegaconf"},
+    "policies": {"hydra", "omegaconf", "headstart"},
+    "published": {"hydra", "omegaconf"},
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
+    "reported": {"torch", "hydra", "omegaconf"},
     "splits": {"hydra", "omegaconf"},
     "statistics": {"torch", "hydra", "omegaconf"},
     "study": {"torch"},
@@ -42,6 +48,7 @@ NEVER = {
     "tables": {"torch", "hydra", "omegaconf"},
     "thumbnails": {"torch", "hydra", "pandas", "headstart"},
     "training": {"hydra", "omegaconf"},
+    "transfer": {"hydra", "omegaconf"},
     "weights": {"hydra", "omegaconf"},
 }
 EXCEPT = {"config": {"headstart.errors"}}  # the one class that all raise
@@ -85,7 +92,7 @@ def test_nothing_imports_the_command_line():
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
 
 
-@pytest.mark.parametrize("entry", ["cli", "report"])
+@pytest.mark.parametrize("entry", ["cli", "report", "export"])
 def test_help_comes_without_importing_anything_heavy(entry):
     script = (
         f"import sys\nfrom headstart.{entry} import main\n"

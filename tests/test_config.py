@@ -10,6 +10,7 @@ from headstart.errors import UserError
 GROUPS = ("data", "model", "augmentation", "optimizer", "schedule", "search", "budget")
 OPTIONS = [(g, o) for g in GROUPS for o in config.options(g)]
 NEEDED = {
+    "torchvision": ["model.name=resnet18"],
     "timm": ["model.name=resnet18"],
     "sklearn": ["model.estimator._target_=sklearn.naive_bayes.GaussianNB"],
     "folder": ["data.root=pictures"],

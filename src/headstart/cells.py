@@ -9,6 +9,7 @@ import pandas as pd
 
 from headstart.comparison import TARGETS
 from headstart.notebook import Study
+from headstart.reported import METRICS
 
 LONGEST_CELL = 300  # characters; a reason can be a whole traceback
 
@@ -158,6 +159,38 @@ def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
         search, left_on=["study", "arm", "best_number"], right_on=["study", "arm", "number"]
     )
     return {(row["study"], row["arm"]): _link(row["run_dir"]) for row in _records(found)}
+
+
+def reported(study: Study) -> Table | None:
+    """Figures of others beside ours; None where the study has none."""
+    if study.reported.empty:
+        return None
+    return _table(
+        "What others reported for these arms, and what this study measured",
+        _records(study.reported),
+        [
+            _plain("arm", "Arm"),
+            ("Figure", False, lambda row: METRICS[row["metric"]]),
+            ("Reported", True, lambda row: _figure(row, row["reported"])),
+            ("Here", True, lambda row: _figure(row, row["ours"])),
+            ("95 % interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
+            _plain("source", "Reported by"),
+            _plain("note", "Why they may differ"),
+        ],
+    )
+
+
+def _figure(row: Mapping[str, Any], value: Any) -> str:
+    return count(value if _missing(value) else int(value)) if row["metric"] == "parameters" else number(value)
+
+
+def reported_lines(study: Study) -> list[str]:
+    """The same as lines for the terminal."""
+    return [
+        f"{row['arm']}, {METRICS[row['metric']]}: {_figure(row, row['reported'])} reported by {row['source']}, "
+        f"{_figure(row, row['ours'])} here"
+        for row in _records(study.reported)
+    ]
 
 
 def speed(study: Study) -> Table | None:

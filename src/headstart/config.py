@@ -58,6 +58,7 @@ class Config:
     schedule: Any = MISSING
     search: Any = MISSING
     budget: Any = field(default_factory=dict)
+    reported: Any = None  # figures of others for a study's arms, which its report prints beside ours
 
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -65,7 +66,7 @@ ConfigStore.instance().store(name="schema", node=Config)
 # What describes a run, or a sweep around it, without changing what the run computes.
 DESCRIBING = {
     "name", "arm", "phase", "resume", "keep", "device", "jobs", "dry_run",
-    "n_trials", "confirm_seeds", "lr_low", "lr_high", "search", "budget", "experiments",
+    "n_trials", "confirm_seeds", "lr_low", "lr_high", "search", "budget", "experiments", "reported",
 }  # fmt: skip
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.

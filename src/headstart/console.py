@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 log = logging.getLogger(__name__)
@@ -73,8 +81,8 @@ class Bar(Lines):
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
             TextColumn("{task.fields[rate]:,.0f} images/s"), TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
-        start = self._text(1, float("nan"))  # not shown until there is something
-        self.task = self.progress.add_task(title, total=epochs, text=start, rate=0.0, visible=False)
+        empty = dict(text=self._text(1, float("nan")), rate=0.0)
+        self.task = self.progress.add_task(title, total=epochs, visible=False, **empty)  # until there is something
         self.extra: TaskID | None = None  # a second bar while features are computed
 
     def __enter__(self) -> "Bar":
@@ -102,8 +110,8 @@ class Bar(Lines):
     def epoch(self, row: dict[str, Any]) -> None:
         """Move the bar to the end of an epoch."""
         self.accuracy = row["val_accuracy"]
-        text, rate = self._text(row["epoch"], row["train_loss"]), row["images_per_second"]
-        self.progress.update(self.task, completed=row["epoch"], text=text, rate=rate, visible=True)
+        text = self._text(row["epoch"], row["train_loss"])
+        self.progress.update(self.task, completed=row["epoch"], text=text, rate=row["images_per_second"], visible=True)
 
     def _text(self, epoch: int, loss: float) -> str:
         return f"epoch {epoch}/{self.epochs} loss {loss:.3f}  validation {self.accuracy:.2f} %"

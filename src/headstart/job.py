@@ -22,9 +22,12 @@ from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
-# Model files that leave open what it is, and what the tables call it, by the keys of its node.
-ANY_OF = {"timm": "{name}", "torchvision": "{name}_torchvision", "sklearn": "{estimator[_target_]}"}
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
+NAMED_BY = {
+    "timm": ("name", "{}"),
+    "torchvision": ("name", "{}_torchvision"),
+    "sklearn": ("estimator._target_", "{}"),
+}  # model files that leave open which one: the key that says, and how the tables name it
 
 Trainer = training.Trainer | fitting.Trainer
 
@@ -221,8 +224,7 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
     settled = dict(threads=threads, precision=used["precision"])
     facts = dict(
         **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
-        model=ANY_OF.get(choices["model"], choices["model"]).format(**cfg.model),
-        weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
+        model=_name(cfg, choices["model"]), weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
         data=data.name, train_size=len(data.train.labels), augmentation=choices["augmentation"],
         optimizer=choices["optimizer"], schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size,
         epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed, threads=threads,
@@ -231,6 +233,11 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
         classes=list(data.classes), **used,
     )  # fmt: skip
     return facts | {key: None for key in config.unused(cfg) if key in facts}
+
+
+def _name(cfg: DictConfig, choice: str) -> str:
+    key, form = NAMED_BY.get(choice, (None, choice))
+    return form.format(OmegaConf.select(cfg.model, key)) if key else choice
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ import pandas as pd
 from headstart import comparison, tables
 from headstart.errors import UserError
 from headstart.records import find_runs, read_json
+from headstart.reported import reported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,11 @@ class Study:
     def verdict(self) -> str:
         """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
         return "\n".join(self.verdicts) or "There are no two arms to compare."
+
+    @property
+    def reported(self) -> pd.DataFrame:
+        """Figures that others reported for these arms beside ours (`headstart.reported.REPORTED_COLUMNS`)."""
+        return reported(self.study, self.arms)
 
     @property
     def plot(self) -> "Plots":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -192,15 +193,24 @@ class Sweep:
     def _remembered(self) -> dict[str, Any]:
         """What the report wants to know of a study beyond its runs."""
         study = self.config.hydra.runtime.choices.get("experiments")
-        overrides = [o for o in self.config.hydra.overrides.task if not o.startswith("name=")]
-        words = ["headstart", "-m", *overrides, f"name={self.name}"]
         return dict(
             name=self.name, experiment=study,
-            question=self._question(), command=" ".join(words), n_trials=self.n_trials,
+            question=self._question(), command=shlex.join(["headstart", "-m", *self._typed()]), n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, arm_order=[a.name for a in self.arms],
             spaces={a.name: {k: _bounds(d) for k, d in a.space.items()} for a in self.arms},
             unpruned=self.settings["pruner"] is None, sampler=str(self.config.hydra.runtime.choices.get("search")),
+            **self._reported(),
         )  # fmt: skip
+
+    def _reported(self) -> dict[str, Any]:
+        """Figures of others that the experiment's file holds."""
+        if self.config.reported is None:
+            return {}
+        from headstart.reported import check
+
+        figures = _plain(self.config.reported)
+        check(figures)
+        return dict(reported=figures)
 
     def _question(self) -> str | None:
         """The first comment of the experiment's file: what the study asks."""

@@ -307,8 +307,8 @@ class Trainer:
             **count_parameters(self.network),
         )  # fmt: skip
 
-    def costs(self) -> dict[str, float | None]:
-        """What training and evaluation took beside the columns of the outcome."""
+    def costs(self) -> dict[str, Any]:
+        """What a run's end knows besides training, as columns of trials.csv."""
         return dict(seconds_features=self.kept.seconds if self.kept.used else None)
 
     def weights_file(self, architecture: str) -> bytes:
