@@ -25,6 +25,7 @@ NEVER = {
     "devices": {"hydra", "omegaconf"},
     "evaluation": {"hydra", "omegaconf", "headstart.training"},
     "features": {"hydra", "omegaconf"},
+    "fitting": {"hydra", "omegaconf"},
     "folder": {"hydra", "omegaconf"},
     "images": {"hydra", "omegaconf"},
     "freezing": {"hydra", "omegaconf"},

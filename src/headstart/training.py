@@ -102,7 +102,7 @@ class Watcher(Protocol):
         """Called about twice a second, and at the end, while a frozen backbone computes the features of images."""
 
     def fit(self, what: str) -> None:
-        """Called instead of both before a model is fitted in one go, which cannot say how far it is."""
+        """Called instead of `step` and `epoch` before a model is fitted in one go, which cannot say how far it is."""
 
 
 # ---- the loop
