@@ -215,7 +215,10 @@ def with_models_search(arm: Arm, search: Any, typed: Typed, unused: Collection[s
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    return bool(distribution._contains(distribution.to_internal_repr(value)))
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # no number, or none of the choices
+        return False
 
 
 def size_of(space: dict[str, BaseDistribution]) -> float:

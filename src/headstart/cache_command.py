@@ -53,7 +53,7 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
     for what, size, used, held in rows:
         print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
     total = cache.amount(sum(entry.size for entry in entries))
-    print(f"{len(entries)} features, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
+    print(f"{_entries(len(rows))}, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
     decoded = sorted(folder.glob("folder-*"))
     if decoded:
         size = cache.amount(sum(cache.size_of(path) for path in decoded))
@@ -70,8 +70,12 @@ def clear_features(kept: cache.Cache, days: float) -> None:
             gone = kept.remove(entry.name)
             removed, size, held = removed + gone, size + gone * entry.size, held + (not gone)
     kept.remove_leftovers()
-    staying = f"; {held} in use stay" if held else ""
-    print(f"removed {removed} features, {cache.amount(size)}, from {cache.shown(kept.folder)}{staying}")
+    staying = f"; left {held} in use" if held else ""
+    print(f"removed {_entries(removed)}, {cache.amount(size)}, from {cache.shown(kept.folder)}{staying}")
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _ago(moment: float) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, classical, config, current, devices, evaluation, records, training
+from headstart import __version__, config, current, devices, evaluation, fitting, records, training
+from headstart.classical import Classical
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
 from headstart.models import Model, Normalisation
@@ -28,7 +29,7 @@ NAMED_BY = {
     "sklearn": ("estimator._target_", "{}"),
 }  # model files that leave open which one: the key that says, and how the tables name it
 
-Trainer = training.Trainer | classical.Trainer
+Trainer = training.Trainer | fitting.Trainer
 
 
 def run(
@@ -99,11 +100,12 @@ def _trainer(
 
 @_trainer.register
 def _(
-    model: classical.Classical, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
-) -> classical.Trainer:
-    return classical.Trainer(
-        model=model, data=data, image_size=size, seed=cfg.seed, split_seed=cfg.split_seed,
-        threads=torch.get_num_threads(), run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg),
+    model: Classical, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
+) -> fitting.Trainer:
+    settings = _settings(cfg, data, size, model.network)
+    return fitting.Trainer(
+        model=model, data=data, settings=settings, split_seed=cfg.split_seed, threads=torch.get_num_threads(),
+        run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg, precision=settings.precision),
     )  # fmt: skip
 
 
@@ -111,15 +113,8 @@ def _(
 def _(
     model: Model, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
 ) -> training.Trainer:
-    device = devices.resolve_device(cfg.device)
     _check_batches(cfg, len(data.train.labels))
-    expected = model.normalisation or Normalisation("data", data.mean, data.std)
-    settings = training.Settings(
-        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
-        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
-        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
-        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
-    )  # fmt: skip
+    settings = _settings(cfg, data, size, model)
     parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
     try:
         parts["schedule"](0.5)
@@ -132,6 +127,18 @@ def _(
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+
+
+def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) -> training.Settings:
+    """What `auto` and null mean here; without a network, or weights in it, the data says how to normalise."""
+    device = devices.resolve_device(cfg.device)
+    expected = (model and model.normalisation) or Normalisation("data", data.mean, data.std)
+    return training.Settings(
+        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
+        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
+        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
+        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ from torch import Tensor
 from headstart.errors import UserError
 
 MIRRORS = ("as they are", "mirrored left to right", "upside down", "mirrored both ways")  # 1: left to right, 2: upside
-TRIES = 4096  # probe pictures that tell which mirror images an augmentation makes; a rarer one is no error, only slow
+TRIES = (32, 4096)  # probe pictures: a few tell most that do more, many which mirror images are made, rare ones too
 REAL = 256  # real pictures that have to come out as the probe foretells
 
 Augmentation = Callable[..., tuple[Tensor, Tensor]]
@@ -55,13 +55,14 @@ def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) 
     to it. Draws nothing from torch's global generator.
     """
     with torch.random.fork_rng(devices=[]):
-        many = labels[torch.arange(TRIES) % len(labels)]
         try:
-            found = drawn(augment, many, classes, torch.Generator().manual_seed(0))
-        except (RuntimeError, ValueError, IndexError, UserError):  # needs larger pictures, so it does more than mirror
-            found = None
-        if found is None:
-            return None
+            for count in TRIES:
+                many = labels[torch.arange(count) % len(labels)]
+                found = drawn(augment, many, classes, torch.Generator().manual_seed(0))
+                if found is None:
+                    return None
+        except (RuntimeError, ValueError, IndexError, UserError):
+            return None  # needs larger pictures, so it does more than mirror them
         ours, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
         images, labels = images[:REAL], labels[:REAL]
         foretold = drawn(augment, labels, classes, ours)

@@ -31,7 +31,7 @@ from headstart.arms import (
     with_models_search,
 )
 from headstart.errors import UserError
-from headstart.fingerprint import check_fingerprint
+from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count
 from headstart.standing import Arm
 from headstart.storage import study_lock, without_password
@@ -151,7 +151,9 @@ class Sweep:
 
     def run(self) -> None:
         """Show the plan, run what is missing, report."""
-        if not self.config.dry_run:
+        if self.config.dry_run:
+            refuse_changes(self.folder, self.fingerprint)
+        else:
             with study_lock(self.folder):
                 check_fingerprint(self.folder, self.fingerprint | self._remembered())
         self.study = self._open_study()

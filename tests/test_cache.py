@@ -1,0 +1,366 @@
+"""Features on disk: what is written is read back or refused, waits for nobody in vain, and never fills the disk."""
+
+import itertools
+import logging
+import os
+import resource
+import shutil
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from headstart import cache, cache_command
+from headstart.cache import Cache, NotKept
+from headstart.errors import UserError
+from headstart.locks import acquire, close_locked
+
+FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
+
+
+def numbers(rows: int = 100, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, 10)).astype(np.float32)
+
+
+def fill(kept: Cache, name: str, array: np.ndarray, **options) -> bool:
+    return kept.make(name, iter(np.array_split(array, 3)), len(array), FACTS, **options)
+
+
+@pytest.fixture
+def kept(tmp_path) -> Cache:
+    return Cache(tmp_path / "features", 10**9)
+
+
+def left(kept: Cache) -> set[str]:
+    return {path.name for path in kept.folder.iterdir() if not path.name.endswith((".lock", ".used"))}
+
+
+def test_what_is_written_is_read_back_and_cannot_be_written_to(kept):
+    assert kept.open("a") is None
+    assert fill(kept, "a", numbers())
+    entry = kept.open("a")
+    assert np.array_equal(entry.array, numbers()) and entry.array.dtype == np.float32
+    assert entry.facts.items() >= FACTS.items()
+    with pytest.raises(ValueError, match="read-only"):
+        entry.array[0] = 1
+    assert np.array_equal(np.load(kept.folder / "a" / "features.npy"), numbers())
+    assert left(kept) == {"a"}
+
+
+def test_what_is_there_is_not_written_again(kept):
+    fill(kept, "a", numbers())
+
+    def untouched():
+        raise AssertionError("computed twice")
+        yield
+
+    assert not kept.make("a", untouched(), 100, FACTS)
+    assert np.array_equal(kept.open("a").array, numbers())
+
+
+def flip_a_bit(path, position=-5):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    with open(path, "r+b") as file:  # in place: the inode stays
+        file.write(content)
+
+
+def flip_a_bit_in_secret(path):
+    facts = path.stat()
+    flip_a_bit(path)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+DAMAGES = {
+    "bit flipped": flip_a_bit,
+    "bit flipped, time put back": flip_a_bit_in_secret,
+    "header": lambda path: flip_a_bit(path, 12),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size - 1),
+    "longer": lambda path: os.truncate(path, path.stat().st_size + 1),
+    "empty": lambda path: os.truncate(path, 0),
+    "gone": lambda path: path.unlink(),
+    "facts gone": lambda path: (path.parent / "facts.json").unlink(),
+    "facts cut": lambda path: os.truncate(path.parent / "facts.json", 20),
+    "facts of another kind": lambda path: (path.parent / "facts.json").write_text("[1]"),
+    "facts without a size": lambda path: (path.parent / "facts.json").write_text('{"identity": [], "crc32": 0}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_refused_with_a_log_line_and_written_again(damage, kept, caplog):
+    fill(kept, "a", numbers())
+    DAMAGES[damage](kept.folder / "a" / "features.npy")
+    assert kept.open("a") is None
+    assert "damaged" in caplog.text and "computed again" in caplog.text and "/a is" in caplog.text
+    assert fill(kept, "a", numbers(seed=1))
+    assert np.array_equal(kept.open("a").array, numbers(seed=1))
+    assert left(kept) == {"a"}
+
+
+def test_a_copied_cache_is_used_once_its_checksum_is_found_right(kept, tmp_path, monkeypatch):
+    fill(kept, "a", numbers())
+    shutil.copytree(kept.folder, tmp_path / "copy")
+    copy, sums = Cache(tmp_path / "copy", 10**9), []
+    checksum = cache._checksum
+    monkeypatch.setattr(cache, "_checksum", lambda path: sums.append(path) or checksum(path))
+    for _ in range(2):
+        assert np.array_equal(copy.open("a").array, numbers())
+    assert len(sums) == 1
+
+
+def test_a_damaged_entry_is_replaced_while_this_process_still_reads_it(kept):
+    fill(kept, "a", numbers())
+    before = kept.open("a")
+    shutil.rmtree(kept.folder / "a")
+    assert fill(kept, "a", numbers(seed=1))  # would wait for ever if readers kept writers out
+    assert np.array_equal(before.array, numbers())
+    assert np.array_equal(kept.open("a").array, numbers(seed=1))
+
+
+def test_an_error_while_features_are_computed_leaves_nothing_behind(kept):
+    def broken():
+        yield numbers(10)
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        kept.make("a", broken(), 100, FACTS)
+    assert left(kept) == set()
+    with pytest.raises(ValueError, match="10 rows"):
+        kept.make("a", iter([numbers(10)]), 100, FACTS)
+    assert kept.open("a") is None
+
+
+# ---- room
+
+SIZE = 4 * 10**6  # bytes of `large`; blocks and facts come on top
+
+
+def large(seed: int = 0) -> np.ndarray:
+    return np.full((10, SIZE // 40), seed, np.float32)
+
+
+def test_the_entry_not_used_for_longest_makes_room(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    kept = Cache(tmp_path / "features", int(3.5 * SIZE))
+    for moment, name in enumerate("abc"):
+        fill(kept, name, large())
+        os.utime(kept.folder / name / "facts.json", (moment, moment))
+    kept.open("a")  # the oldest, but used now
+    assert fill(kept, "d", large())
+    assert left(kept) == {"a", "c", "d"}
+    assert "not used for the longest time" in caplog.text
+
+
+def test_what_somebody_uses_stays_and_nothing_is_removed_in_vain(tmp_path):
+    kept = Cache(tmp_path / "features", int(3.5 * SIZE))
+    for name in "abc":
+        fill(kept, name, large())
+    held = [kept.open("a"), kept.open("b")]
+    with pytest.raises(NotKept, match=r"need 8 MB, and .* can be had .*HEADSTART_CACHE_GB=0.014"):
+        fill(kept, "d", large(), copies=2)
+    assert left(kept) == {"a", "b", "c"}
+    assert fill(kept, "d", large())
+    assert left(kept) == {"a", "b", "d"}
+    del held
+    assert fill(kept, "e", np.concatenate([large(), large()], 1))
+    assert left(kept) <= {"a", "b", "d", "e"} and {"e"} < left(kept)
+
+
+def test_an_entry_larger_than_the_limit_is_refused_before_it_is_computed(tmp_path):
+    kept, asked = Cache(tmp_path / "features", SIZE // 2), []
+
+    def blocks():
+        for number in range(10):
+            asked.append(number)
+            yield large()[:1]
+
+    with pytest.raises(NotKept):
+        kept.make("a", blocks(), 10, FACTS)
+    assert asked == [0]
+    assert left(kept) == set()
+
+
+def test_at_most_half_of_the_free_disk_is_taken(tmp_path, monkeypatch):
+    kept = Cache(tmp_path / "features", 10**9)
+    for free, fits in ((SIZE * 2 - 10, False), (SIZE * 2 + 10_000, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(10**10, 0, free))
+        if fits:
+            assert fill(kept, "a", large())
+        else:
+            with pytest.raises(NotKept, match="half of the disk's free space"):
+                fill(kept, "a", large())
+
+
+def test_a_disk_that_has_less_than_it_says_is_found_out_before_anything_is_computed(tmp_path):
+    kept = Cache(tmp_path / "features", 10**9)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, before[1]))
+    try:
+        with pytest.raises(NotKept, match="disk has no 4 MB left"):
+            fill(kept, "a", large())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert left(kept) == set()
+
+
+def test_features_being_written_count_and_leftovers_of_the_dead_do_not(tmp_path):
+    kept = Cache(tmp_path / "features", int(2.5 * SIZE))
+    for name in ("alive", "dead"):
+        scratch = kept.folder / f".{name}.unfinished"
+        scratch.mkdir(parents=True)
+        (scratch / "features.npy").write_bytes(bytes(SIZE))
+    lock = acquire(kept.folder / ".alive.lock")
+    try:
+        assert fill(kept, "a", large())
+        assert left(kept) == {"a", ".alive.unfinished"}
+        held = kept.open("a")
+        with pytest.raises(NotKept):
+            fill(kept, "b", large())
+        assert np.array_equal(held.array, large())
+    finally:
+        close_locked(lock)
+    assert fill(kept, "b", large())
+    assert left(kept) == {"a", "b"}
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "nan", "1e99"])
+def test_a_limit_that_is_no_size_is_refused(text, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE_GB", text)
+    with pytest.raises(UserError, match=rf"HEADSTART_CACHE_GB={text} .*e\.g\. 20"):
+        cache.limit()
+
+
+def test_where_features_lie(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for value, expected in (("~/x", tmp_path / "x"), ("", tmp_path / ".cache" / "headstart")):
+        monkeypatch.setenv("HEADSTART_CACHE", value)
+        assert cache.root() == expected
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert str(cache.root()) == "/elsewhere/headstart"
+    assert cache.shown(tmp_path / "x" / "y") == "~/x/y"
+    monkeypatch.setenv("HEADSTART_CACHE", "off")
+    with pytest.raises(UserError, match="HEADSTART_CACHE_GB=0"):
+        cache.root()
+
+
+def test_amounts_are_written_as_people_write_them():
+    written = [cache.amount(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
+    assert written == ["4.1 GB", "26.4 MB", "310 kB", "123 GB"]
+
+
+# ---- headstart-cache
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """`command(*words)` runs headstart-cache on three entries, `old` of 40 days ago, and returns what it says."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    kept = Cache(tmp_path / "features", 10**9)
+    for name in ("new", "held", "old"):
+        fill(kept, name, numbers())
+    os.utime(kept.folder / "old" / "facts.json", (time.time() - 40 * 86_400,) * 2)
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["headstart-cache", *words])
+        cache_command.main()
+        return capsys.readouterr().out
+
+    run.kept = kept
+    return run
+
+
+def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
+    decoded = tmp_path / "folder-1234"
+    decoded.mkdir()
+    (decoded / "images.npy").write_bytes(bytes(2_000_000))
+    (command.kept.folder / "broken").mkdir()
+    (command.kept.folder / "notes.txt").write_text("not ours")
+    entry = command.kept.open("held")
+    lines = command().splitlines()
+    assert len([line for line in lines if line.startswith("cnn at 32 px in fp32, 100 images, as they are")]) == 3
+    assert [line.endswith("in use") for line in lines[:3]] == [True, False, False]
+    assert "used 40 days ago" in "".join(lines[2:4]) and "used just now" in lines[0]
+    assert any(line.startswith("unreadable") for line in lines)
+    size = cache.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
+    assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
+    assert "1 data sets decoded for data=folder, 2 MB" in lines[-1] and "folder-*" in lines[-1]
+    assert entry is not None
+
+
+def test_clear_removes_what_is_old_and_not_in_use(command):
+    entry = command.kept.open("held")
+    assert command("clear", "--older-than", "30").startswith("removed 1 entry, ")
+    assert left(command.kept) == {"new", "held"}
+    assert "removed 1 entry" in (said := command("clear")) and "left 1 in use" in said
+    assert left(command.kept) == {"held"}
+    assert np.array_equal(entry.array, numbers())
+    del entry
+    command("clear")
+    assert [path.name for path in command.kept.folder.iterdir()] == [".room.lock"]
+    assert command("list").startswith("0 entries")
+
+
+@pytest.mark.parametrize("days", ["-1", "soon", "nan", "inf"])
+def test_days_that_are_none_are_refused(days, command, capsys):
+    with pytest.raises(SystemExit):
+        command("clear", "--older-than", days)
+    assert "--older-than" in capsys.readouterr().err
+    assert left(command.kept) == {"new", "held", "old"}
+
+
+# ---- many at once
+
+
+def test_processes_that_make_remove_and_read_at_random_never_see_half_an_entry(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    kept = Cache(tmp_path / "features", int(2.5 * SIZE))
+    kept.folder.mkdir()
+
+    def work(seed: int) -> int:
+        random, found = np.random.default_rng(seed), 0
+        for _ in range(15):
+            name = "abcd"[random.integers(4)]
+            if random.random() < 0.3:
+                kept.remove(name)
+                continue
+            try:
+                fill(kept, name, large(ord(name)))
+            except NotKept:
+                continue
+            entry = kept.open(name)
+            if entry is not None:
+                assert (entry.array == ord(name)).all()
+                found += 1
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) > 0
+    assert left(kept) <= set("abcd")
+
+
+def test_every_waiting_maker_says_so_once(kept):
+    from threading import Event, Thread
+
+    begun, go, said = Event(), Event(), []
+
+    def blocks():
+        begun.set()
+        go.wait(10)
+        yield numbers()
+
+    first = Thread(target=lambda: kept.make("a", blocks(), 100, FACTS))
+    first.start()
+    begun.wait(10)
+    second = Thread(target=lambda: said.append(fill(kept, "a", numbers(), waiting=lambda: said.append("waiting"))))
+    second.start()
+    for _ in itertools.repeat(None, 500):
+        if said:
+            break
+        time.sleep(0.01)
+    go.set()
+    first.join()
+    second.join()
+    assert said == ["waiting", False]
