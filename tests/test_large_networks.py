@@ -7,7 +7,7 @@ import pytest
 import torch
 from options import build
 
-from headstart.augmentation import crop_flip
+from headstart.augmentation import none
 from headstart.data import Dataset, Split, cifar10
 from headstart.training import Settings, Trainer, constant
 
@@ -32,28 +32,23 @@ class Losses(list):
 
 @pytest.mark.slow
 @needs_cifar10
-@pytest.mark.parametrize(
-    "name, batch_size, lr, freezing",
-    [
-        ("fan", 64, 1e-3, {}),
-        ("vgg16_finetune", 32, 1e-4, dict(freeze="none", unfreeze_epoch=None)),
-        ("vgg16_finetune", 32, 1e-4, dict(freeze="backbone_then_none", unfreeze_epoch=2)),
-    ],
-    ids=["fan", "vgg16", "vgg16, first epoch frozen"],
-)
-def test_the_large_networks_learn_on_cifar10_from_random_weights(tmp_path, name, batch_size, lr, freezing):
+@pytest.mark.parametrize("name, lr", [("fan", 1e-3), ("vgg16_finetune", 1e-4)])
+def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, name, lr):
     torch.set_num_threads(1)
-    data = cifar10(str(ROOT), train_size=160, download=False)
+    data = cifar10(str(ROOT), train_size=30, download=False)
+    often = Split(
+        *(t.repeat(6, *[1] * (t.ndim - 1)) for t in (data.train.images, data.train.labels, data.train.indices))
+    )
     few = Split(data.val.images[:50], data.val.labels[:50], data.val.indices[:50])
     settings = Settings(
-        epochs=4, batch_size=batch_size, seed=0, device=torch.device("cpu"), precision="bf16", image_size=32,
+        epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", image_size=32,
         normalisation="data", mean=data.mean, std=data.std,
     )  # fmt: skip
     losses = Losses()
     Trainer(
-        model=build(name, **freezing), settings=settings, run_dir=tmp_path, watcher=losses, identity="", lr=lr,
-        data=Dataset(data.name, data.classes, data.train, few, "", data.mean, data.std, data.load_test),
-        optimizer_factory=torch.optim.Adam, schedule=constant, augment=crop_flip,
+        model=build(name, freeze="none", unfreeze_epoch=None), settings=settings, run_dir=tmp_path, watcher=losses,
+        identity="", lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none,
+        data=Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test),
     ).run()  # fmt: skip
-    assert len(losses) == 4
-    assert losses[-1] < 0.9 * losses[0]
+    assert len(losses) == 3
+    assert losses[2] < 0.9 * losses[0], losses  # guessing would stay at 2.3
