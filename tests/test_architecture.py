@@ -15,7 +15,11 @@ NEVER = {
     "augmentation": {"hydra", "omegaconf"},
     "backbone": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
+    "cache_command": {"torch", "hydra", "omegaconf"},
+    "arm_rows": {"torch", "hydra", "omegaconf"},
+    "caveats": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
+    "columns": {"torch", "hydra", "omegaconf"},
     "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
     "config": {"headstart", "torch"},
@@ -35,6 +39,7 @@ NEVER = {
     "notebook": {"hydra"},
     "cells": {"torch", "hydra", "omegaconf"},
     "page": {"torch", "hydra", "omegaconf"},
+    "pair_rows": {"torch", "hydra", "omegaconf"},
     "policies": {"hydra", "omegaconf", "headstart"},
     "published": {"hydra", "omegaconf"},
     "records": {"torch", "hydra", "omegaconf"},
@@ -92,7 +97,7 @@ def test_nothing_imports_the_command_line():
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
 
 
-@pytest.mark.parametrize("entry", ["cli", "report", "export"])
+@pytest.mark.parametrize("entry", ["cli", "report", "export", "cache_command"])
 def test_help_comes_without_importing_anything_heavy(entry):
     script = (
         f"import sys\nfrom headstart.{entry} import main\n"

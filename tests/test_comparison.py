@@ -14,18 +14,11 @@ from pandas.testing import assert_frame_equal
 from test_records import epoch_row
 
 from headstart import tables
-from headstart.comparison import (
-    ARM_COLUMNS,
-    LEDGER_COLUMNS,
-    PAIR_COLUMNS,
-    arms,
-    caveats,
-    compare,
-    ledger,
-    pairs,
-    verdicts,
-    write_comparison,
-)
+from headstart.arm_rows import arms
+from headstart.caveats import caveats, verdicts
+from headstart.columns import ARM_COLUMNS, LEDGER_COLUMNS, PAIR_COLUMNS
+from headstart.comparison import compare, ledger, write_comparison
+from headstart.pair_rows import pairs
 from headstart.records import append_epoch, lock_run, read_json, read_run, write_json
 
 LRS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]

@@ -12,9 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart import comparison, pictures, plots, statistics, tables
+from headstart import pictures, plots, statistics, tables
+from headstart.arm_rows import arms as arms_of
 from headstart.drawing import short
 from headstart.errors import UserError
+from headstart.pair_rows import pairs as pairs_of
 from headstart.plots_arms import series_name
 from headstart.plots_search import random_draws
 from headstart.records import write_json
@@ -63,16 +65,14 @@ def study(*arms, seeds=5, curve=(50.0, 75.0, 95.0), vals=VALS, states=STATES, si
         trials += rows
     trials, epochs = frame(trials, tables.COLUMNS), frame(epochs, tables.EPOCH_COLUMNS)
     about = dict(arm_order=list(arms), spaces={a: SPACE for a in arms}, sampler="tpe", unpruned=False) | changed
-    found = comparison.arms(trials, epochs, about)
-    return SimpleNamespace(
-        trials=trials, epochs=epochs, arms=found, pairs=comparison.pairs(found, trials, about), study=about
-    )
+    found = arms_of(trials, epochs, about)
+    return SimpleNamespace(trials=trials, epochs=epochs, arms=found, pairs=pairs_of(found, trials, about), study=about)
 
 
 def nothing():
     trials, epochs = frame([], tables.COLUMNS), frame([], tables.EPOCH_COLUMNS)
-    found = comparison.arms(trials, epochs)
-    return SimpleNamespace(trials=trials, epochs=epochs, arms=found, pairs=comparison.pairs(found, trials), study={})
+    found = arms_of(trials, epochs)
+    return SimpleNamespace(trials=trials, epochs=epochs, arms=found, pairs=pairs_of(found, trials), study={})
 
 
 def with_predictions(root, frames, thumbnails=True, count=30):
@@ -287,7 +287,7 @@ def test_time_to_target_shows_medians_runs_and_arms_that_never_got_there(ax):
     frames = study("fast", "slow", curve=(50.0, 75.0, 95.0))
     slow = frames.epochs["arm"] == "slow"
     frames.epochs.loc[slow, "val_accuracy"] -= 20
-    frames.arms = comparison.arms(frames.trials, frames.epochs, frames.study)
+    frames.arms = arms_of(frames.trials, frames.epochs, frames.study)
     plots.time_to_target(frames.arms, ax)
     labels = [t.get_text().replace("\n", " ") for t in ax.get_xticklabels()]
     assert labels == ["half-way (66.7 %)", "70 %", "80 %", "90 %", "93 %", "95 %", "99 % of the arm's final"]
@@ -322,7 +322,7 @@ def test_the_dots_of_an_arm_leave_out_confirmations_of_an_earlier_choice(ax):
 def test_an_arm_without_a_reading_of_the_test_split_keeps_its_row(ax):
     frames = study("a", "b")
     trials = frames.trials[(frames.trials["arm"] == "a") | (frames.trials["phase"] == "search")]
-    plots.arms(comparison.arms(trials, frames.epochs, frames.study), trials, ax)
+    plots.arms(arms_of(trials, frames.epochs, frames.study), trials, ax)
     assert "no reading of the test split yet" in sentences(ax) and len(ax.get_yticklabels()) == 2
 
 
@@ -550,7 +550,7 @@ def test_a_study_without_files_of_its_runs_and_with_missing_values_is_drawn(tmp_
     frames = study("a", "b")
     frames.trials["val_accuracy"] = pd.array([pd.NA] * len(frames.trials), dtype="Float64")
     frames.epochs.loc[::2, "val_accuracy"] = pd.NA
-    frames.arms = comparison.arms(frames.trials, frames.epochs, frames.study)
+    frames.arms = arms_of(frames.trials, frames.epochs, frames.study)
     del frames.study
     for picture in plots.draw_all(tmp_path, frames):
         plots.save(picture, tmp_path)
@@ -573,7 +573,7 @@ def test_single_runs_are_drawn_without_a_search(tmp_path):
     trials = frames.trials[frames.trials["phase"] == "confirm"].assign(phase="run", number=pd.NA)
     trials["number"] = trials["number"].astype("Int64")
     epochs = frames.epochs[frames.epochs["phase"] == "confirm"].assign(phase="run")
-    arms = comparison.arms(trials, epochs)
+    arms = arms_of(trials, epochs)
     found = plots.draw_all(
         tmp_path, SimpleNamespace(trials=trials, epochs=epochs, arms=arms, pairs=frames.pairs, study={})
     )

@@ -1,5 +1,6 @@
 """A network seen as a backbone and a classifier: the two halves, and how many numbers are in them."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +23,10 @@ class Model:
     backbone_lr_factor: float = 1.0
     name: str = "network"  # of the architecture
     report: list[str] = field(default_factory=list)  # lines for the log
+    fixed: frozenset[str] = field(init=False)  # parameters that the network itself never trains, such as sine positions
+
+    def __post_init__(self) -> None:
+        self.fixed = frozenset(name for name, p in self.network.named_parameters() if not p.requires_grad)
 
 
 def in_classifier(model: Model, name: str) -> bool:
@@ -72,6 +77,19 @@ def splits(model: Model, images: torch.Tensor) -> bool:
     model.network.eval()
     halves = classify(model, backbone_features(model, images))
     return torch.equal(model.network(images), halves)
+
+
+def backbone_digest(model: Model) -> str:
+    """Digest of the modules and the tensors before the classifier, 32 hexadecimal digits: equal where features are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, module in model.network.named_modules():
+        if name != model.classifier and not in_classifier(model, name):
+            digest.update(f"{name} {type(module).__qualname__} {module.extra_repr()}\n".encode())
+    for name, tensor in model.network.state_dict().items():
+        if not in_classifier(model, name):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def count_parameters(network: nn.Module) -> dict[str, int]:

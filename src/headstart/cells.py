@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from headstart.comparison import TARGETS
+from headstart.columns import TARGETS
 from headstart.notebook import Study
 from headstart.reported import METRICS
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from headstart import cache, devices
 from headstart.augmentation import normalise
-from headstart.backbone import Model, backbone_features, in_classifier, splits
+from headstart.backbone import Model, backbone_digest, backbone_features, splits
 from headstart.data import Dataset, Split
 from headstart.mirrors import MIRRORS, Augmentation, drawn, mirrored, needed
 
@@ -235,7 +235,7 @@ class Features:
         """A name for features that differs as soon as anything differs that they depend on."""
         settings, device = self.settings, devices.device_name(self.settings.device)
         key = dict(
-            version=VERSION, backbone=self._backbone, image_size=settings.image_size, mean=settings.mean,
+            version=VERSION, backbone=self.backbone, image_size=settings.image_size, mean=settings.mean,
             std=settings.std, precision=settings.precision, batch=BATCH, pictures=_digest(split), mirror=mirror,
             device=f"{device} {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device,
             **{name: importlib.metadata.version(name) for name in ("torch", "timm", "torchvision")},
@@ -243,18 +243,9 @@ class Features:
         return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     @cached_property
-    def _backbone(self) -> str:
-        """Digest of the modules and tensors before the classifier; asked for only while the backbone is frozen."""
-        digest = hashlib.blake2b(digest_size=16)
-        network, head = self.model.network, self.model.classifier
-        for name, module in network.named_modules():
-            if name != head and not in_classifier(self.model, name):
-                digest.update(f"{name} {type(module).__qualname__} {module.extra_repr()}\n".encode())
-        for name, tensor in network.state_dict().items():
-            if not in_classifier(self.model, name):
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+    def backbone(self) -> str:
+        """Digest of the backbone; asked for only while it is frozen."""
+        return backbone_digest(self.model)
 
 
 def _digest(split: Split) -> str:

@@ -50,7 +50,7 @@ def check(figures: Any) -> None:
 def reported(study: Mapping[str, Any], arms: pd.DataFrame) -> pd.DataFrame:
     """Return a row (`REPORTED_COLUMNS`) per figure in study.json's `reported` whose arm is in `arms`.
 
-    `arms`: as `comparison.arms` returns it. Figures that are malformed, in a file edited by hand, are left out.
+    `arms`: as `arm_rows.arms` returns it. Figures that are malformed, in a file edited by hand, are left out.
     """
     figures = study.get("reported")
     rows = []

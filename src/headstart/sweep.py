@@ -31,7 +31,7 @@ from headstart.arms import (
     with_models_search,
 )
 from headstart.errors import UserError
-from headstart.fingerprint import check_fingerprint
+from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count
 from headstart.standing import Arm
 from headstart.storage import study_lock, without_password
@@ -151,13 +151,15 @@ class Sweep:
 
     def run(self) -> None:
         """Show the plan, run what is missing, report."""
-        if not self.config.dry_run:
+        if self.config.dry_run:
+            refuse_changes(self.folder, self.fingerprint)
+        else:
             with study_lock(self.folder):
                 check_fingerprint(self.folder, self.fingerprint | self._remembered())
         self.study = self._open_study()
         jobs = max(self.config.jobs, self.settings["n_jobs"])
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
-        self.status.plan(self.config, self._question(), self._plan_notes())
+        self.status.plan(self.config, self._epochs(), self._question(), self._plan_notes())
         if self.config.dry_run:
             return
         workers = [] if self.parent else start_workers(self._typed(), self.config.jobs, self.folder)
@@ -219,6 +221,11 @@ class Sweep:
             return None
         lines = (schema.experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
+
+    def _epochs(self) -> set[int]:
+        return {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")} or {
+            self.config.epochs
+        }
 
     def _plan_notes(self) -> list[str]:
         notes = []

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from headstart import current, records
 from headstart.augmentation import normalise
-from headstart.backbone import Model, classify, count_parameters
+from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data import Dataset, Split
 from headstart.devices import autocast, device_name, optimizer_step, spare_compiler
 from headstart.errors import UserError
@@ -170,7 +170,7 @@ class Trainer:
         if self.best:
             outcome.best_epoch = self.best["epoch"]
             outcome.val_accuracy, outcome.val_loss = self.best["val_accuracy"], self.best["val_loss"]
-            self.network.load_state_dict(self.best["network"])
+            self._load(self.best["network"])
             self.frozen = is_frozen(self.model, self.best["epoch"])
         return outcome
 
@@ -321,11 +321,24 @@ class Trainer:
 
     # ---- checkpoints
 
+    @property
+    def _head_only(self) -> bool:
+        """Whether only the classifier ever learns; the backbone is then made anew rather than written in each epoch."""
+        return self.model.freeze == "backbone"
+
+    def _learned(self) -> dict[str, torch.Tensor]:
+        """The tensors of the network that training can change."""
+        state = self.network.state_dict()
+        return {k: v for k, v in state.items() if in_classifier(self.model, k)} if self._head_only else state
+
+    def _load(self, state: dict[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(state, strict=not self._head_only)
+
     def _keep(self, row: dict[str, Any]) -> None:
         """Record an epoch that ended: its row first, then the checkpoint that makes it count."""
         self.epoch = row["epoch"]
         if not self.best or row["val_accuracy"] > self.best["val_accuracy"]:
-            state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            state = {k: v.detach().clone() for k, v in self._learned().items()}
             self.best = dict(epoch=self.epoch, network=state, **{k: row[k] for k in ("val_accuracy", "val_loss")})
         records.append_epoch(self.run_dir, row)
         if self.epoch < self.settings.epochs:
@@ -334,8 +347,8 @@ class Trainer:
     def _checkpoint(self) -> bytes:
         state = dict(
             identity=self.identity, epoch=self.epoch, seconds=self.seconds, images=self.images,
-            seconds_features=self.kept.seconds,
-            network=self.network.state_dict(), optimizer=self.optimizer.state_dict(),
+            seconds_features=self.kept.seconds, backbone=self.kept.backbone if self._head_only else None,
+            network=self._learned(), optimizer=self.optimizer.state_dict(),
             best=self.best, rng=torch.get_rng_state(),
             cuda_rng=torch.cuda.get_rng_state(self.settings.device) if self.settings.device.type == "cuda" else None,
         )  # fmt: skip
@@ -352,12 +365,17 @@ class Trainer:
         state = torch.load(io.BytesIO(payload), map_location=self.settings.device, weights_only=True)
         if state["identity"] != self.identity:
             raise UserError(f"{self.run_dir / 'last.ckpt'} belongs to another configuration; use a new run folder")
+        if self._head_only and state.get("backbone") not in (None, self.kept.backbone):
+            raise UserError(
+                f"{self.run_dir / 'last.ckpt'} belongs to another frozen backbone than that of "
+                f"model.weights={self.model.weights} now.\nPut the old weights back, or use a new run folder."
+            )
         self.epoch, self.seconds, self.images, self.best = (state[k] for k in ("epoch", "seconds", "images", "best"))
         self.kept.seconds = state.get("seconds_features", 0.0)  # which checkpoints of 0.1.0 lack
         records.truncate_epochs(self.run_dir, self.epoch)
         if set_trainable(self.model, self.epoch):
             self._admit_parameters()
-        self.network.load_state_dict(state["network"])
+        self._load(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:

@@ -1,0 +1,223 @@
+"""pairs.csv: the paired differences between arms, and the verdict on each with what to run next."""
+
+import itertools
+import logging
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart import statistics
+from headstart.arm_rows import Study, by_arm, chosen, first, is_tested, item
+from headstart.columns import PAIR_COLUMNS, frame_of, known
+from headstart.statistics import Edge, PairedDifference, PairEvidence
+from headstart.tables import THRESHOLDS
+
+logger = logging.getLogger(__name__)
+
+
+def pairs(
+    arms: pd.DataFrame, trials: pd.DataFrame, study: Study | None = None, root: str | Path | None = None
+) -> pd.DataFrame:
+    """Return a row per pair of arms on the same data and train_size (`PAIR_COLUMNS`), corrected as one family.
+
+    `arms`: as `arms` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are below;
+    needed only where every seed gave the same difference, for McNemar's test on the predictions.
+    """
+    repeats = {name: chosen(rows)[1] for name, rows in by_arm(trials, study)}
+    rows = [row for _, row in arms.iterrows()]
+    couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _comparable(a, b)]
+    scores = [_paired(repeats[a["arm"]], repeats[b["arm"]]) for a, b in couples]
+    compared = statistics.compare_pairs([(s["a"], s["b"]) for s in scores])
+    return frame_of(
+        [
+            _pair_row(a, b, repeats, s, c, len(couples), study, root)
+            for (a, b), s, c in zip(couples, scores, compared, strict=True)
+        ],
+        PAIR_COLUMNS,
+    )
+
+
+def _comparable(a: pd.Series, b: pd.Series) -> bool:
+    """Whether both arms learn from as many images of the same data; what isn't known isn't the same."""
+    return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("data", "train_size"))
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Test accuracies of the seeds that both have, columns a and b, index seed."""
+    scores = [r[is_tested(r) & r["seed"].notna()].set_index("seed")["test_accuracy"] for r in (a, b)]
+    return pd.concat({"a": scores[0], "b": scores[1]}, axis=1, join="inner").sort_index().astype(float)
+
+
+def _pair_row(
+    a: pd.Series,
+    b: pd.Series,
+    repeats: Mapping[str, pd.DataFrame],
+    scores: pd.DataFrame,
+    compared: PairedDifference,
+    family: int,
+    study: Study | None,
+    root: str | Path | None,
+) -> dict[str, Any]:
+    mcnemar = None
+    if compared.std == 0 and root is not None:
+        mcnemar = _mcnemar(Path(root), repeats[a["arm"]], repeats[b["arm"]], scores.index[0])
+    sampling = sampling_width(a, b)
+    evidence = PairEvidence(
+        a["arm"], b["arm"], compared.difference, compared.low, compared.high, compared.p_holm, compared.n,
+        int(a["trials"]), int(b["trials"]), *_epochs(a, b), _edge(a), _edge(b), pairs=family, p_mcnemar=mcnemar,
+        test_sampling=sampling,
+    )  # fmt: skip
+    sentence, winner, hint = _judge(a, b, evidence, study)
+    return dict(
+        study=a["study"], arm_a=a["arm"], arm_b=b["arm"], data=a["data"], train_size=a["train_size"], seeds=compared.n,
+        difference=compared.difference, ci_low=compared.low, ci_high=compared.high, level=compared.level,
+        probability_of_improvement=statistics.probability_of_improvement(scores["a"], scores["b"]), p=compared.p,
+        p_holm=compared.p_holm, family=family, test_sampling=sampling, winner=winner or None, verdict=sentence,
+        next=hint or None, **_speedup(a, b),
+    )  # fmt: skip
+
+
+def _epochs(a: pd.Series, b: pd.Series) -> tuple[int | None, int | None]:
+    """Epochs per trial; a model without epochs has none that another could have more of."""
+    planned = [known(arm["epochs"]) for arm in (a, b)]
+    return (None, None) if None in planned else (int(planned[0]), int(planned[1]))
+
+
+def _edge(arm: pd.Series) -> Edge | None:
+    side = known(arm["edge_side"])
+    return None if side is None else Edge(side, float(arm["edge_try_low"]), float(arm["edge_try_high"]))
+
+
+def sampling_width(*rows: pd.Series) -> float | None:
+    """Half-width, in points, that test-set sampling alone gives the arms' accuracies: the wider one."""
+    widths = [
+        statistics.sampling_half_width(float(r["test_mean"]), int(r["test_images"]))
+        for r in rows
+        if known(r["test_mean"]) is not None and (known(r["test_images"]) or 0) > 0
+    ]
+    return max(widths, default=None)
+
+
+def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
+    """How many times sooner a reaches the highest stated accuracy that the median run of both reaches."""
+    stated = [(float(t), str(t)) for t in THRESHOLDS]
+    if known(a["halfway_accuracy"]) is not None:
+        stated.append((float(a["halfway_accuracy"]), "halfway"))
+    for threshold, target in sorted(stated, reverse=True):
+        epochs = [known(arm[f"epochs_to_{target}"]) for arm in (a, b)]
+        if None in epochs or not epochs[0]:
+            continue
+        row = dict(speedup_epochs=float(epochs[1]) / float(epochs[0]), speedup_threshold=threshold)
+        seconds = [known(arm[f"seconds_to_{target}"]) for arm in (a, b)]
+        if None not in seconds and seconds[0] and _same_machine(a, b):
+            row["speedup_seconds"] = float(seconds[1]) / float(seconds[0])
+        return row
+    return {}
+
+
+def _same_machine(a: pd.Series, b: pd.Series) -> bool:
+    return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("device", "threads"))
+
+
+def _mcnemar(root: Path, a: pd.DataFrame, b: pd.DataFrame, seed: int) -> float | None:
+    """Exact McNemar p-value of both arms' models of one seed on the test images; None without their predictions."""
+    right = [_right(root / first(r.loc[r["seed"] == seed, "run_dir"]) / "predictions.npz") for r in (a, b)]
+    if right[0] is None or right[1] is None or right[0].keys() != right[1].keys():
+        return None
+    images = sorted(right[0])
+    return statistics.mcnemar([right[0][i] for i in images], [right[1][i] for i in images]).p
+
+
+def _right(path: Path) -> dict[int, bool] | None:
+    """Whether each test image, by its index, was classified correctly."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            labels, indices = stored["test_labels"], stored["test_indices"]
+            correct = stored["test_probabilities"].argmax(1) == labels
+            return dict(zip(indices.tolist(), correct.tolist(), strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s is left out: %s", path, error)
+        return None
+
+
+# ---- the verdict
+
+
+def _judge(a: pd.Series, b: pd.Series, evidence: PairEvidence, study: Study | None) -> tuple[str, str, str]:
+    """Verdict sentence, winner ("" for none) and what to run next; what statistics.verdict can't see is added here."""
+    found, reasons = statistics.verdict(evidence), "; ".join(_reasons(a, b))
+    if not reasons:
+        return found.sentence, found.winner, "" if found.winner else _next(a, b, found.hint.split(), study)
+    sentence, refused = found.sentence, f"no winner between {evidence.arm_a} and {evidence.arm_b}"
+    if sentence.startswith(refused):
+        sentence += f"; {reasons}"
+    else:
+        interval = f", 95 % interval {evidence.low:.2f} to {evidence.high:.2f}" if math.isfinite(evidence.low) else ""
+        interval += f", corrected for {evidence.pairs} pairs" if interval and evidence.pairs > 1 else ""
+        sentence = f"{refused} (difference {evidence.difference:+.2f}{interval}, {evidence.seeds} seeds): {reasons}"
+    return sentence, "", _next(a, b, found.hint.split(), study)
+
+
+def _reasons(a: pd.Series, b: pd.Series) -> list[str]:
+    if not (a["tuned"] and b["tuned"]):
+        return ["single runs, no search under one budget"]
+    reasons = []
+    for arm in (a, b):
+        if known(arm["edge"]) is None:
+            reasons.append(f"the range searched for {arm['arm']} is not known")
+        if known(arm["best_number"]) is None:
+            reasons.append(f"{arm['arm']} has no trial that may be selected{_states(arm)}")
+        if arm["confirmations_lost"]:
+            lost = count(arm["confirmations_lost"], "confirmation")
+            reasons.append(f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean")
+    if known(a["data_sha256"]) != known(b["data_sha256"]):
+        reasons.append("not the same images, classes or split (data_sha256)")
+    return reasons
+
+
+def _states(arm: pd.Series) -> str:
+    counted = [f"{arm[c]} {c.upper()}" for c in ("chance", "diverged", "pruned", "failed") if arm[c]]
+    return f" ({', '.join(counted)})" if counted else ""
+
+
+def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> str:
+    """What to run next, in words; `hints`: overrides that statistics.verdict asks for."""
+    if not (a["tuned"] and b["tuned"]):
+        return "tune both as arms of one study (headstart -m)"
+    fewer = a if a["trials"] < b["trials"] else b
+    selected = all(known(arm["best_number"]) is not None for arm in (a, b))
+    wanted: list[str] = []
+    for hint in hints:
+        key = hint.partition("=")[0]
+        if key == "n_trials" and fewer["failed"]:
+            wanted.append("hydra.sweeper.retry_failed=true")
+        elif key == "search.extend_at_edge":
+            wanted += [override for arm in (a, b) for override in _wider(arm, study)]
+        elif not (key == "n_trials" and fewer["open"]) and not (key == "confirm_seeds" and not selected):
+            wanted.append(hint)  # open trials end by the same command; without a best trial there is nothing to confirm
+    unknown = any(known(arm["edge"]) is None for arm in (a, b))
+    words = " ".join(dict.fromkeys(wanted))
+    if words or a["open"] or b["open"] or unknown:
+        return "the same command" + (", all arms in it," if unknown else "") + (f" with {words}" if words else " again")
+    return ""
+
+
+def _wider(arm: pd.Series, study: Study | None) -> list[str]:
+    """Overrides that widen a flagged arm's range: the study can extend an interval, a list needs a study of its own."""
+    if not known(arm["edge"]):
+        return []
+    space = item(item(item(study, "spaces", dict), arm["arm"], dict), "lr", dict)
+    if space.get("log"):
+        return ["search.extend_at_edge=true"]
+    side = arm["edge_side"]
+    return [f"lr_{side}={arm[f'edge_try_{side}']:g}", "name=NEW_NAME"]
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 trial`, `1,234 trials`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
