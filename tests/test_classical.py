@@ -467,6 +467,7 @@ def test_a_list_of_values_narrows_the_models_own_search_instead_of_making_arms(t
     code, text = typed("-m", *TINY, LOGISTIC, "model.C=0.5,0.05", "search=decades", "dry_run=true", "name=s")
     assert code == 0, text
     assert "1 arm (logistic_regression)" in text
+    assert "2 trials an arm of one fit each" in text
     assert "the grid has 2 points" in text
 
 

@@ -223,9 +223,10 @@ class Sweep:
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
 
     def _epochs(self) -> set[int]:
-        return {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")} or {
-            self.config.epochs
-        }
+        """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
+        trained = any("epochs" not in schema.unused(cfg) for cfg in self.composed.values())
+        found = {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")}
+        return found or ({self.config.epochs} if trained else set())
 
     def _plan_notes(self) -> list[str]:
         notes = []
