@@ -93,6 +93,7 @@ def test_a_damaged_entry_is_refused_with_a_log_line_and_written_again(damage, ke
     DAMAGES[damage](kept.folder / "a" / "features.npy")
     assert kept.open("a") is None
     assert "damaged" in caplog.text and "computed again" in caplog.text and "/a is" in caplog.text
+    assert ("bytes instead of 4,128" in caplog.text) == (damage in ("truncated", "longer", "empty"))
     assert fill(kept, "a", numbers(seed=1))
     assert np.array_equal(kept.open("a").array, numbers(seed=1))
     assert left(kept) == {"a"}
