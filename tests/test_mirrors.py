@@ -112,8 +112,8 @@ def drop_the_last(images, labels, *, classes, generator):
 
 @pytest.mark.parametrize(
     "augment",
-    [shift_by_a_tenth, brighten_rarely, shuffle, relabel, smooth_labels, draw_by_size, draw_more_for_large_ones, draw_globally, flip_bright_ones,
-     rotate, refuse_small_ones, drop_the_last],
+    [shift_by_a_tenth, brighten_rarely, shuffle, relabel, smooth_labels, draw_by_size, draw_more_for_large_ones,
+     draw_globally, flip_bright_ones, rotate, refuse_small_ones, drop_the_last],
 )  # fmt: skip
 def test_what_does_anything_else_is_refused_and_nothing_is_drawn_from_the_global_stream(augment):
     before = torch.get_rng_state()
