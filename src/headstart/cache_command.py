@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="headstart-cache",
         description="List the features of frozen backbones that runs keep and share, or remove them.",
-        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart), all of them take HEADSTART_CACHE_GB (20) at most, "
+        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most, "
         "new ones half of the disk's free space; 0 keeps none. What is removed is computed again when a run needs it.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
