@@ -1,5 +1,6 @@
 """What the tests share: the command line in a folder of its own, and tiny runs that end within a second or two."""
 
+import json
 import logging
 import os
 import subprocess
@@ -57,6 +58,40 @@ def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
         )
 
     return run
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """`run(*overrides)` does one run in a new folder; returns (result, folder)."""
+    import torch
+    from hydra import compose, initialize_config_module
+
+    from headstart import job
+    from headstart.console import Lines
+
+    monkeypatch.chdir(tmp_path)
+    threads, folders = torch.get_num_threads(), iter(range(100))
+
+    def once(*overrides: str, reads_test: bool = True):
+        with initialize_config_module("headstart.conf"):
+            full = compose("config", [*TINY, *overrides], return_hydra_config=True)
+            cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+            folder = tmp_path / f"run-{next(folders)}"
+            folder.mkdir()
+            result = job.run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
+        assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
+        return result, folder
+
+    yield once
+    torch.set_num_threads(threads)
+
+
+TIMED = ("seconds_train", "images_per_second")
+
+
+def untimed(result: dict) -> dict:
+    """A run's result without what depends on the clock."""
+    return {k: v for k, v in result.items() if k not in TIMED}
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

@@ -46,7 +46,7 @@ def by_function() -> dict[str, dict]:
 
 def build(name: str, /, *, classes: int = 10, image_size: int = 32, seed: int = 0, **changes) -> models.Model:
     keys = keys_of(name) | EXAMPLE.get(name, {}) | {"weights": None} | changes
-    keys |= dict(classes=classes, class_names=NAMES[:classes], image_size=image_size)
+    keys = dict(class_names=NAMES[:classes]) | keys | dict(classes=classes, image_size=image_size)
     module, _, function = keys.pop("_target_").rpartition(".")
     torch.manual_seed(seed)
     return getattr(importlib.import_module(module), function)(**keys)

@@ -13,9 +13,11 @@ FOLDER = Path(headstart.__file__).parent
 NEVER = {
     "arguments": {"torch", "optuna", "timm"},
     "augmentation": {"hydra", "omegaconf"},
+    "backbone": {"hydra", "omegaconf"},
     "cache": {"torch", "hydra", "omegaconf"},
     "cache_command": {"torch", "hydra", "omegaconf"},
     "cifar": {"hydra", "omegaconf"},
+    "classical": {"hydra", "omegaconf"},
     "comparison": {"torch", "hydra", "omegaconf"},
     "config": {"headstart", "torch"},
     "current": {"headstart", "torch", "hydra", "omegaconf"},
@@ -23,16 +25,22 @@ NEVER = {
     "devices": {"hydra", "omegaconf"},
     "evaluation": {"hydra", "omegaconf", "headstart.training"},
     "features": {"hydra", "omegaconf"},
+    "fitting": {"hydra", "omegaconf"},
     "folder": {"hydra", "omegaconf"},
     "images": {"hydra", "omegaconf"},
+    "freezing": {"hydra", "omegaconf"},
     "locks": {"headstart", "torch", "hydra", "omegaconf"},
     "mirrors": {"hydra", "omegaconf"},
     "models": {"hydra", "omegaconf"},
+    "networks": {"headstart", "hydra", "omegaconf"},
     "notebook": {"hydra"},
     "cells": {"torch", "hydra", "omegaconf"},
     "page": {"torch", "hydra", "omegaconf"},
+    "policies": {"hydra", "omegaconf", "headstart"},
+    "published": {"hydra", "omegaconf"},
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
+    "reported": {"torch", "hydra", "omegaconf"},
     "splits": {"hydra", "omegaconf"},
     "statistics": {"torch", "hydra", "omegaconf"},
     "study": {"torch"},
@@ -41,6 +49,7 @@ NEVER = {
     "tables": {"torch", "hydra", "omegaconf"},
     "thumbnails": {"torch", "hydra", "pandas", "headstart"},
     "training": {"hydra", "omegaconf"},
+    "transfer": {"hydra", "omegaconf"},
     "weights": {"hydra", "omegaconf"},
 }
 EXCEPT = {"config": {"headstart.errors"}}  # the one class that all raise
@@ -84,7 +93,7 @@ def test_nothing_imports_the_command_line():
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "optuna", "scipy", "matplotlib")
 
 
-@pytest.mark.parametrize("entry", ["cli", "report", "cache_command"])
+@pytest.mark.parametrize("entry", ["cli", "report", "export", "cache_command"])
 def test_help_comes_without_importing_anything_heavy(entry):
     script = (
         f"import sys\nfrom headstart.{entry} import main\n"

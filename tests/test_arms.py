@@ -3,7 +3,16 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments, space_of
+from headstart.arms import (
+    build_arms,
+    grid,
+    linear_learning_rate,
+    replace_overrides,
+    size_of,
+    sort_arguments,
+    space_of,
+    with_models_search,
+)
 from headstart.errors import UserError
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
@@ -146,6 +155,91 @@ def test_a_grid_is_every_combination():
 def test_a_grid_over_a_range_is_refused():
     with pytest.raises(UserError, match="choice"):
         grid(space_of(PARAMS))
+
+
+def test_a_grid_over_a_range_takes_the_points_that_are_listed_for_it():
+    assert grid(space_of({"model.C": LOG}), [{"model.C": 1e-2}, {"model.C": 1e-3}]) == [
+        {"model.C": 1e-2}, {"model.C": 1e-3},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "size"),
+    [({}, 1), ({"a": "choice(1,2,3)"}, 3), ({"a": "range(8, 33, 8)", "b": "choice(x,y)"}, 8), (PARAMS, float("inf"))],
+)
+def test_the_size_of_a_space_is_the_number_of_its_points(params, size):
+    assert size_of(space_of(params)) == size
+
+
+# ---- a model that brings its own search
+
+SEARCH = {"params": {"model.C": "tag(log, interval(1e-4, 1))"}, "first_points": [{"model.C": 1}, {"model.C": 1e-2}]}
+IDLE = {"lr", "epochs"}
+
+
+def with_search(*typed, configured=None, search=SEARCH, unused=IDLE, params=PARAMS):
+    sorted_ = sort_arguments(list(typed), params, search["params"] if search else ())
+    (arm,) = build_arms(configured, sorted_, "decades", "logistic")
+    return with_models_search(arm, search, sorted_, unused)
+
+
+def test_a_models_own_search_takes_the_place_of_the_learning_rate():
+    arm = with_search("epochs=3")
+    assert arm.space == {"model.C": FloatDistribution(1e-4, 1.0, log=True)}
+    assert arm.first_points == [{"model.C": 1.0}, {"model.C": 1e-2}]
+    assert with_search("epochs=3", unused=()).space == arm.space  # a network may bring one, too
+
+
+@pytest.mark.parametrize(
+    ("typed", "space", "points"),
+    [
+        ("model.C=0.5", {}, []),
+        ("model.C=0.5,0.01", {"model.C": CategoricalDistribution([0.5, 0.01])}, [{"model.C": 0.01}]),
+        (
+            "model.C=tag(log, interval(1e-3, 1e-1))",
+            {"model.C": FloatDistribution(1e-3, 1e-1, log=True)}, [{"model.C": 0.01}],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_typed_wins_over_a_models_own_search(typed, space, points):
+    arm = with_search(typed)
+    assert (arm.space, arm.first_points) == (space, points)
+
+
+def test_what_has_no_effect_on_a_model_is_not_searched():
+    assert list(with_search("lr=1e-2,1e-3", "epochs=int(interval(1, 9))").space) == ["model.C"]
+    assert with_search("lr=1e-2,1e-3", search=None).space == {}
+    assert list(with_search("lr=1e-2,1e-3", unused=()).space) == ["model.C", "lr"]  # typed for a network
+
+
+def test_a_studys_params_are_searched_beside_a_models_own():
+    arm = with_search(params=PARAMS | {"model.tol": "choice(1e-3,1e-4)"})
+    assert list(arm.space) == ["model.C", "model.tol"]
+
+
+def test_an_arms_own_params_win_over_its_models_search_and_may_name_nothing_idle():
+    own = {"overrides": ["model=logistic"], "params": {"model.tol": "choice(1e-3,1e-4)"}}
+    assert list(with_search(configured={"a": own}).space) == ["model.tol"]
+    with pytest.raises(UserError, match="arm a: lr of its params has no effect"):
+        with_search(configured={"a": own | {"params": PARAMS}})
+
+
+def test_an_override_of_an_arm_ends_the_search_of_that_key():
+    assert with_search(configured={"a": ["model=logistic", "model.C=1"]}).space == {}
+
+
+@pytest.mark.parametrize(
+    "search",
+    [5, {"C": 1}, {"params": 3}, {"params": {"model.C": "interval(1"}}, {"params": {}, "first_points": [{"a": 1}]}],
+)
+def test_a_malformed_search_of_a_model_is_explained(search):
+    with pytest.raises(UserError, match=r"search|params|first point"):
+        with_models_search(build_arms(None, sort_arguments([], {}), None, "a")[0], search, sort_arguments([], {}), ())
+
+
+def test_a_first_point_that_is_none_of_the_choices_is_refused():
+    with pytest.raises(UserError, match="not in the search space"):
+        arms(params={"lr": "choice(1e-2,1e-3)"}, first_points=[{"lr": 5}])
 
 
 @pytest.mark.parametrize(

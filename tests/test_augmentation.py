@@ -10,7 +10,7 @@ import yaml
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from headstart import augmentation
+from headstart import augmentation, policies
 from headstart.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "augmentation").glob("*.yaml"))
@@ -176,7 +176,7 @@ def test_mixup_draws_a_share_of_its_own_for_each_picture_from_beta():
 
 
 @pytest.mark.parametrize("padding", [None, 4])
-@pytest.mark.parametrize("name", ["cutout", "mixup", "trivialaugment"])
+@pytest.mark.parametrize("name", ["cutmix", "cutout", "mixup", "randaugment", "trivialaugment"])
 def test_padding_null_leaves_out_crop_and_flip(name, padding):
     gradient = torch.arange(32).to(torch.uint8).reshape(1, 1, 32, 1).expand(64, 32, 32, 3) + 1
     function = getattr(augmentation, name)
@@ -188,16 +188,24 @@ def test_padding_null_leaves_out_crop_and_flip(name, padding):
     assert seen > 0.3 if padding is None else seen < 0.3
 
 
-@pytest.mark.parametrize("name", augmentation.TRIVIAL_OPERATIONS)
+POLICIES = {
+    "trivialaugment": (v2.TrivialAugmentWide, policies.trivial_magnitude),
+    "randaugment": (v2.RandAugment, policies.rand_magnitude),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", policies.OPERATIONS)
 @pytest.mark.parametrize("negative", [False, True])
-def test_trivial_operations_are_torchvisions_for_the_same_strength(name, negative, batch):
+def test_operations_are_torchvisions_for_the_same_strength(policy, name, negative, batch):
     images, _ = batch
-    reference = v2.TrivialAugmentWide()
+    theirs, magnitude_of = POLICIES[policy]
+    reference = theirs()
     magnitudes, signed = reference._AUGMENTATION_SPACE[name]
     magnitudes = magnitudes(31, HEIGHT, WIDTH)
     strength = torch.arange(N) * 30 // (N - 1)
-    operation = torch.full((N,), augmentation.TRIVIAL_OPERATIONS.index(name))
-    ours = augmentation.trivial(images, operation, strength, torch.full((N,), negative))
+    operation = torch.full((N,), policies.OPERATIONS.index(name))
+    ours = policies.apply(images, operation, strength, torch.full((N,), negative), magnitude_of)
     for i in range(N):
         magnitude = 0.0 if magnitudes is None else float(magnitudes[strength[i]])
         magnitude *= -1 if signed and negative else 1
@@ -207,21 +215,73 @@ def test_trivial_operations_are_torchvisions_for_the_same_strength(name, negativ
         assert torch.equal(chw(ours[i]), expected)
 
 
-def test_trivial_operations_are_torchvisions_set():
-    assert set(augmentation.TRIVIAL_OPERATIONS) == set(v2.TrivialAugmentWide._AUGMENTATION_SPACE)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policies_have_torchvisions_set_of_operations(policy):
+    assert set(policies.OPERATIONS) == set(POLICIES[policy][0]._AUGMENTATION_SPACE)
 
 
-def test_trivial_applies_to_each_picture_its_own_operation(batch):
+def test_a_policy_applies_to_each_picture_its_own_operation(batch):
     images, _ = batch
     operation = torch.randint(14, (N,), generator=generator())
     strength = torch.randint(31, (N,), generator=generator(1))
     negative = torch.rand(N, generator=generator(2)) < 0.5
-    together = augmentation.trivial(images, operation, strength, negative)
+    drawn = (operation, strength, negative)
+    together = policies.apply(images, *drawn, policies.trivial_magnitude)
     alone = [
-        augmentation.trivial(images[i : i + 1], *(t[i : i + 1] for t in (operation, strength, negative)))
-        for i in range(N)
+        policies.apply(images[i : i + 1], *(t[i : i + 1] for t in drawn), policies.trivial_magnitude) for i in range(N)
     ]
     assert torch.equal(together, torch.cat(alone))
+
+
+def test_randaugment_chains_as_many_operations_as_asked_for(batch):
+    images, labels = batch
+    draw, arguments = generator(3), dict(classes=CLASSES, padding=None)
+    step = images
+    for _ in range(3):
+        step, _ = augmentation.randaugment(step, labels, generator=draw, operations=1, **arguments)
+    whole, _ = augmentation.randaugment(images, labels, generator=generator(3), operations=3, **arguments)
+    assert torch.equal(whole, step)
+
+
+def test_the_box_of_cutmix_is_torchvisions(batch):
+    images, labels = batch
+    partner = (torch.arange(N) - 1) % N  # torchvision pairs each picture with the one before it
+    for seed in range(20):
+        torch.manual_seed(seed)
+        theirs = v2.CutMix(num_classes=CLASSES)
+        pictures, targets = theirs(images.permute(0, 3, 1, 2), labels)
+        torch.manual_seed(seed)
+        share = theirs._dist.sample(())
+        column, row = torch.randint(WIDTH, size=(1,)), torch.randint(HEIGHT, size=(1,))
+        drawn = (share.expand(N), row.expand(N), column.expand(N))
+        ours, mixed = augmentation.paste(images, labels, partner, *drawn, CLASSES)
+        assert torch.equal(ours.permute(0, 3, 1, 2), pictures)
+        assert torch.allclose(mixed, targets, atol=1e-6)
+
+
+def test_cutmix_draws_a_box_of_its_own_for_each_picture():
+    n = 4000
+    labels = torch.arange(n) % 2
+    images = (labels * 200).to(torch.uint8).reshape(n, 1, 1, 1).expand(n, 16, 16, 3)
+    pictures, targets = augmentation.cutmix(images, labels, classes=2, generator=generator(), padding=None)
+    assert torch.allclose(pictures.float().mean((1, 2, 3)) / 200, targets[:, 1], atol=1e-5)
+    own = targets[torch.arange(n), labels]
+    mixed = own[own < 1]  # the partner had the other class
+    assert len(mixed.unique()) > 50 and 0.6 < mixed.mean() < 0.85
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("randaugment", dict(magnitude=31)),
+        ("randaugment", dict(operations=0)),
+        ("cutmix", dict(alpha=0)),
+        ("mixup", dict(alpha=-1)),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_in_words(name, wrong, batch):
+    with pytest.raises(UserError, match=f"augmentation.{next(iter(wrong))}="):
+        getattr(augmentation, name)(*batch, classes=CLASSES, generator=generator(), **wrong)
 
 
 @pytest.mark.parametrize("size", [None, 28, 16, 64])

@@ -54,7 +54,7 @@ def refused(code: int, text: str, words: str) -> None:
 
 
 MISTAKES = [
-    (["model=resnet81"], r"model=resnet81.*resnet18\?.*cnn, resnet18"),
+    (["model=resnet81"], r"model=resnet81.*resnet18\?.*cnn, .*resnet18"),
     (["augmentation=crop"], r"augmentation=crop.*crop_flip.*flip_hv.*mixup"),
     (["data=cifar11"], r"data=cifar11.*cifar10"),
     (["experiments=quickstrat"], r"quickstrat.*quickstart\?"),

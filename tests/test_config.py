@@ -9,6 +9,12 @@ from headstart.errors import UserError
 
 GROUPS = ("data", "model", "augmentation", "optimizer", "schedule", "search", "budget")
 OPTIONS = [(g, o) for g in GROUPS for o in config.options(g)]
+NEEDED = {
+    "torchvision": ["model.name=resnet18"],
+    "timm": ["model.name=resnet18"],
+    "sklearn": ["model.estimator._target_=sklearn.naive_bayes.GaussianNB"],
+    "folder": ["data.root=pictures"],
+}
 
 
 def composed(*overrides: str, hydra: bool = False):
@@ -18,7 +24,7 @@ def composed(*overrides: str, hydra: bool = False):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_resolves(group, option):
-    extra = ["model.name=resnet18"] if option == "timm" else ["data.root=pictures"] if option == "folder" else []
+    extra = NEEDED.get(option, [])
     cfg = composed(f"{group}={option}", *extra)
     config.check(cfg)
     assert OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)[group] is not None

@@ -1,10 +1,19 @@
 """Freezing: what learns, what stays as it is, and what the optimizer gets."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 import torch
+from conftest import TINY
+from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
-from headstart import models
+from headstart import job, models, records
+from headstart.augmentation import crop_flip
+from headstart.console import Lines
+from headstart.data import digits
+from headstart.training import Settings, Trainer, constant
 
 
 @pytest.mark.parametrize("name, changes", by_function().items())
@@ -47,6 +56,18 @@ def test_the_backbone_learns_from_the_unfreeze_epoch_on():
     assert all(module.training for module in model.network.modules())
 
 
+@pytest.mark.parametrize("freeze", ["none", "backbone", "backbone_then_none"])
+def test_what_a_network_itself_never_trains_stays_so(freeze):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    network[0].bias.requires_grad_(False)
+    model = models.Model(network, "1", freeze=freeze, unfreeze_epoch=2)
+    for epoch in (1, 2):
+        models.set_trainable(model, epoch)
+        given = [p for group in models.parameter_groups(model, 1.0) for p in group["params"]]
+        assert not network[0].bias.requires_grad and not any(p is network[0].bias for p in given)
+    assert network[0].weight.requires_grad is (freeze != "backbone")
+
+
 def test_nothing_changes_without_freezing():
     model = build("resnet18")
     model.network.train()
@@ -74,3 +95,79 @@ def test_the_optimizer_gets_no_frozen_parameter():
 def test_freezing_random_features_is_reported():
     assert "random" in build("cnn", freeze="backbone").report[-1]
     assert not any("frozen" in line for line in build("cnn").report)
+
+
+# ---------------------------------------------------------------------------------------------------- over a whole run
+
+
+class Onlooker:
+    """Notes after each epoch which tensors of the network moved, and what the optimizer holds at which rate."""
+
+    def __init__(self, model: models.Model) -> None:
+        self.model, self.moved, self.held = model, [], []
+        self.last = self._copy()
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {key: value.clone() for key, value in self.model.network.state_dict().items()}
+
+    def step(self, *_: object) -> None:
+        pass
+
+    def features(self, *_: object) -> None:
+        pass
+
+    def epoch(self, row: dict) -> None:
+        now = self._copy()
+        self.moved.append({key for key in now if not torch.equal(now[key], self.last[key])})
+        self.last = now
+        groups = self.trainer.optimizer.param_groups
+        names = {id(p): name for name, p in self.model.network.named_parameters()}
+        self.held.append({names[id(p)]: group["lr"] for group in groups for p in group["params"]})
+
+
+def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlooker:
+    """Train on 60 digits, cropped, so that no feature of them is kept, and return what was noted."""
+    torch.set_num_threads(1)
+    data, onlooker = digits(train_size=60), Onlooker(model)
+    settings = Settings(
+        epochs=epochs, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
+        normalisation="data", mean=data.mean, std=data.std, **options,
+    )  # fmt: skip
+    onlooker.trainer = Trainer(
+        model=model, data=data, settings=settings, optimizer_factory=partial(torch.optim.AdamW, weight_decay=0.1),
+        schedule=constant, augment=crop_flip, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
+    )  # fmt: skip
+    onlooker.trainer.run()
+    return onlooker
+
+
+def test_statistics_and_weights_of_a_frozen_backbone_do_not_move_in_training(tmp_path):
+    model = build("timm", freeze="backbone")
+    head = set(parts(model)[1])
+    seen = trained(model, tmp_path, epochs=2)
+    assert seen.moved == [head, head]
+    assert seen.held == [dict.fromkeys(head, 1e-2)] * 2
+
+
+def test_unfreezing_moves_everything_and_adds_the_backbone_at_its_own_rate(tmp_path):
+    model = build("timm", freeze="backbone_then_none", unfreeze_epoch=2, backbone_lr_factor=0.1)
+    backbone, head = map(set, parts(model))
+    seen = trained(model, tmp_path, epochs=3)
+    counters = {key for key in seen.last if key.endswith("num_batches_tracked")}
+    assert seen.moved == [head, set(seen.last), set(seen.last)] and counters
+    assert seen.held[0] == dict.fromkeys(head, 1e-2)
+    assert seen.held[1] == seen.held[2] == dict.fromkeys(head, 1e-2) | dict.fromkeys(backbone, pytest.approx(1e-3))
+
+
+@pytest.mark.parametrize("epochs, patience, learned", [(2, None, "all"), (4, 1, "head")])
+def test_a_run_records_what_learned_by_its_end(tmp_path, monkeypatch, epochs, patience, learned):
+    monkeypatch.chdir(tmp_path)
+    freezing = ["model.freeze=backbone_then_none", f"model.unfreeze_epoch={epochs}", "lr=1e-12"]
+    words = [*TINY, "model=cnn", *freezing, f"epochs={epochs}", f"patience={patience or 'null'}"]
+    with initialize_config_module("headstart.conf"):
+        full = compose("config", words, return_hydra_config=True)
+        choices = dict(full.hydra.runtime.choices)
+        result = job.run(job.config.without_hydra(full), choices, tmp_path, reads_test=False, watcher=Lines(epochs))
+    counted = {"all": result["parameters"], "head": 512 * 10 + 10}
+    assert records.read_json(tmp_path / "run.json")["parameters_trainable"] == counted["head"]  # as it begins
+    assert result["parameters_trainable"] == counted[learned]

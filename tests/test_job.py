@@ -1,35 +1,12 @@
 """One run from configuration to record: what it leaves, what it reads, and that a second one is the same."""
 
-import json
-
 import numpy as np
 import pytest
-import torch
-from conftest import TINY
+from conftest import TINY, untimed
 from hydra import compose, initialize_config_module
 
 from headstart import data, job, records
 from headstart.console import Lines
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """`run(*overrides)` does one run in a new folder; returns (result, folder)."""
-    monkeypatch.chdir(tmp_path)
-    threads, folders = torch.get_num_threads(), iter(range(100))
-
-    def once(*overrides: str, reads_test: bool = True):
-        with initialize_config_module("headstart.conf"):
-            full = compose("config", [*TINY, *overrides], return_hydra_config=True)
-            cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
-            folder = tmp_path / f"run-{next(folders)}"
-            folder.mkdir()
-            result = job.run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
-        assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
-        return result, folder
-
-    yield once
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -43,13 +20,6 @@ def readings(monkeypatch):
 
     monkeypatch.setattr(data.Dataset, "test", counting)
     return counted
-
-
-TIMED = ("seconds_train", "images_per_second")
-
-
-def untimed(result: dict) -> dict:
-    return {k: v for k, v in result.items() if k not in TIMED}
 
 
 def test_same_seed_same_row_and_another_seed_another(run):

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from headstart import records
 from headstart.errors import UserError
-from headstart.fingerprint import check_fingerprint
+from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.standing import Arm
 from headstart.storage import open_storage
 from headstart.study import WAIT, Study
@@ -431,6 +431,8 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
         check_fingerprint(tmp_path, fingerprint(epochs=20, **{"data.train_size": 500}))
     assert "epochs: was 10, now 20" in str(error.value)
     assert "data.train_size: was None, now 500" in str(error.value)
+    with pytest.raises(UserError, match="epochs: was 10, now 20"):
+        refuse_changes(tmp_path, fingerprint(epochs=20))
     assert (tmp_path / "study.json").read_bytes() == before
     added = fingerprint()
     added["arms"]["resnet18"] = {"epochs": 10}

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ import toy
 from conftest import files_below
 from hydra.core.global_hydra import GlobalHydra
 
-from headstart import current
+from headstart import current, records
 from headstart.storage import open_storage
 
 SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
@@ -319,3 +320,14 @@ def test_what_is_taken_from_the_stock_sweepers_insides_is_still_there():
     sampler = optuna.samplers.QMCSampler
     for name in ("_find_sample_id", "infer_relative_search_space"):
         assert callable(getattr(sampler, name))
+
+
+def test_the_command_that_the_report_names_goes_on_with_the_study(sweep):
+    typed = ['hydra.sweeper.arms={a: ["optimizer=adam"], b: ["optimizer=sgd"]}']
+    code, _ = sweep(*typed, "n_trials=2", "confirm_seeds=1", "search.first_points=[{lr: 1e-3}]", "name=study")
+    assert code == 0
+    program, m, *words = shlex.split(records.read_json("outputs/study/study.json")["command"])
+    assert (program, m, typed[0] in words) == ("headstart", "-m", True)
+    before = rows("study")
+    code, text = sweep(*[w for w in words if w not in SMALL])
+    assert code == 0 and "6 of 6 runs exist" in text and rows("study") == before

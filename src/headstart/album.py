@@ -146,19 +146,27 @@ def _score(arm: pd.Series) -> str:
 
 
 def _learning_curves(m: _Material) -> Iterator[Picture]:
+    fitted = m.arms.loc[_fitted_at_once(m), "arm"]
+    if len(fitted) == len(m.arms) > 0:
+        return
     figure, ax = _figure(4.0 + _crowd(m))
     learning_curves(m.epochs, ax, arms=m.arms, looks=m.looks, chance=m.chance)
     final = [f"{r['arm']} {_percent(r['final_val_accuracy'])}" for _, r in m.arms.iterrows()]
     caption = (
         "Validation accuracy after each epoch. Lines: mean over the confirmation runs; bands: from the lowest to the "
         "highest seed."
-    )
+    ) + (f" Fitted in one go, and without a curve: {', '.join(fitted)}." if len(fitted) else "")
     yield _picture(
         "learning_curves",
         figure,
         caption,
         f"Validation accuracy by epoch; after the last one: {'; '.join(final) or 'no arm yet'}.",
     )
+
+
+def _fitted_at_once(m: _Material) -> pd.Series:
+    """Which arms have been fitted and not trained in epochs."""
+    return m.arms["epochs"].isna() & m.arms["best_number"].notna() & ~m.arms["arm"].isin(m.epochs["arm"])
 
 
 def _learning_rate(m: _Material) -> Iterator[Picture]:
@@ -339,7 +347,7 @@ def _several_values(m: _Material) -> Iterator[Picture]:
     parallel_coordinates(m.trials, ax, looks=m.looks)
     caption = "Each line is a complete trial: through the values it was given, to the accuracy it reached."
     yield _picture("parallel_coordinates", figure, caption, f"Parallel coordinates of {keys} and validation accuracy.")
-    if len(columns) < 2:
+    if all(len(swept(own)) < 2 for _, own in m.trials.groupby("arm")):
         return
     figure, ax = _figure(max(2.4 + _crowd(m), 1.2 + 0.5 * len(columns)))
     importances(m.trials, ax, looks=m.looks)

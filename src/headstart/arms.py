@@ -1,8 +1,10 @@
 """From Hydra overrides to arms: what is fixed, what is searched inside each arm, and what makes an arm of its own."""
 
 import itertools
+import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,6 +27,7 @@ class Typed:
     fixed: list[str] = field(default_factory=list)
     space: dict[str, BaseDistribution] = field(default_factory=dict)
     axes: list[Override] = field(default_factory=list)  # comma lists that become arms
+    swept: dict[str, BaseDistribution] = field(default_factory=dict)  # the part of `space` that was typed
 
 
 def replace_overrides(first: list[str], second: list[str]) -> list[str]:
@@ -33,11 +36,11 @@ def replace_overrides(first: list[str], second: list[str]) -> list[str]:
     return [o for o in first if key_of(o) not in keys] + second
 
 
-def sort_arguments(arguments: list[str], params: dict[str, Any]) -> Typed:
+def sort_arguments(arguments: list[str], params: dict[str, Any], searched: Collection[str] = ()) -> Typed:
     """Sort the sweep's arguments; params: the configured search space, key to Hydra sweep syntax.
 
-    A list for a key in params narrows the search; any other list is an axis of arms; ranges and intervals are searched.
-    Raises UserError for lists of seeds.
+    A list for a key in params, or `searched` by the model that all arms share, narrows the search; any other list is an
+    axis of arms; ranges and intervals are searched. Raises UserError for lists of seeds.
     """
     typed = Typed(space=space_of(params))
     for override in _parsed(arguments, "the sweep"):
@@ -49,10 +52,11 @@ def sort_arguments(arguments: list[str], params: dict[str, Any]) -> Typed:
             raise UserError(
                 f"{override.input_line}: seeds are not searched over; confirm_seeds=5 repeats the best setting"
             )
-        elif isinstance(override.value(), ChoiceSweep) and key not in params:
+        elif isinstance(override.value(), ChoiceSweep) and key not in params and key not in searched:
             typed.axes.append(override)
         else:
-            typed.space[key] = distribution_of(override)
+            typed.swept[key] = distribution_of(override)
+    typed.space |= typed.swept
     return typed
 
 
@@ -129,7 +133,7 @@ def _configured_arm(name: str, value: Any, typed: Typed, first_points: Any) -> A
     own_points = long.get("first_points", [] if "params" in long else first_points)
     for override in long["overrides"]:
         space.pop(key_of(override), None)
-    return Arm(name, [str(o) for o in long["overrides"]], space, points(own_points, space))
+    return Arm(name, [str(o) for o in long["overrides"]], space, points(own_points, space), "params" in long)
 
 
 def _cells(axis: Override) -> list[tuple[str, str]]:
@@ -149,7 +153,8 @@ def _is_number(text: str) -> bool:
 
 def _crossed(arm: Arm, cells: tuple[tuple[str, str], ...]) -> Arm:
     name = "-".join([n for n in (arm.name,) if n] + [n for n, _ in cells])
-    return Arm(name, replace_overrides(arm.overrides, [o for _, o in cells]), arm.space, arm.first_points)
+    overrides = replace_overrides(arm.overrides, [o for _, o in cells])
+    return replace(arm, name=name, overrides=overrides)
 
 
 def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
@@ -164,7 +169,7 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
         for p in first_points or []
     ]
     for point in listed:
-        wrong = [k for k, v in point.items() if k not in space or not space[k]._contains(space[k].to_internal_repr(v))]
+        wrong = [k for k, v in point.items() if k not in space or not _holds(space[k], v)]
         if wrong:
             raise UserError(
                 f"first point {point}: {wrong[0]} is not in the search space ({', '.join(space) or 'empty'})"
@@ -172,12 +177,71 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
     return listed
 
 
+def searched_by_model(search: Any) -> tuple[dict[str, BaseDistribution], list[dict[str, Any]]]:
+    """Space and first points that a model's file brings (`model.search`: {params, first_points}); empty for None.
+
+    Raises UserError for anything else.
+    """
+    if search is None:
+        return {}, []
+    known = isinstance(search, dict) and not set(search) - {"params", "first_points"}
+    if not known or not isinstance(search.get("params") or {}, dict):
+        raise UserError(f"model.search={search}: expected {{params: {{model.KEY: ...}}, first_points: [...]}}")
+    space = space_of(search.get("params") or {})
+    return space, points(search.get("first_points"), space)
+
+
+def with_models_search(arm: Arm, search: Any, typed: Typed, unused: Collection[str]) -> Arm:
+    """The arm with what its model's file searches in place of the learning rate; search: `model.search` as composed.
+
+    The study's params and what was typed win over the file: a range or list of values replaces it, a single value ends
+    the search of that key. An arm that the study gives params of its own keeps them. unused: top-level keys without
+    effect on the model; they are not searched. Raises UserError where an arm's own params name one.
+    """
+    idle = [k for k in arm.space if k.partition(".")[0] in unused]
+    if arm.own_params:
+        if idle:
+            raise UserError(f"arm {arm.name}: {idle[0]} of its params has no effect on its model; leave it out")
+        return arm
+    if search is None:
+        return replace(arm, space={k: d for k, d in arm.space.items() if k not in idle})
+    space, first_points = searched_by_model(search)
+    common = {k: d for k, d in typed.space.items() if k != "lr"} | typed.swept
+    space |= {k: d for k, d in common.items() if k not in idle}
+    fixed = {key_of(o) for o in [*typed.fixed, *arm.overrides]}
+    space = {k: d for k, d in space.items() if k not in fixed}
+    inside = [p for p in first_points if all(k in space and _holds(space[k], v) for k, v in p.items())]
+    return replace(arm, space=space, first_points=inside)
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # no number, or none of the choices
+        return False
+
+
+def size_of(space: dict[str, BaseDistribution]) -> float:
+    """How many different points a space has; infinite with a range without steps."""
+    return math.prod(_steps(d) for d in space.values())
+
+
+def _steps(distribution: BaseDistribution) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    step = getattr(distribution, "step", None)
+    return math.inf if not step else round((distribution.high - distribution.low) / step) + 1
+
+
 def _is_int(distribution: BaseDistribution | None) -> bool:
     return isinstance(distribution, (IntDistribution, CategoricalDistribution))
 
 
-def grid(space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """Every point of a discrete space, first key slowest. Raises UserError for a range without steps."""
+def grid(space: dict[str, BaseDistribution], listed: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Every point of a discrete space, first key slowest; of one with a range, the points that are listed for it.
+
+    Raises UserError for a range without steps where none are listed.
+    """
     axes = []
     for key, distribution in space.items():
         if isinstance(distribution, CategoricalDistribution):
@@ -185,6 +249,8 @@ def grid(space: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
         elif getattr(distribution, "step", None) and not distribution.log:
             count = round((distribution.high - distribution.low) / distribution.step)
             axes.append([(key, distribution.low + i * distribution.step) for i in range(count + 1)])
+        elif listed:
+            return listed
         else:
             raise UserError(
                 f"a grid needs discrete values, but {key} is a range; write {key}=choice(1e-3,1e-2) or another search="

@@ -8,42 +8,17 @@ Each one has the form `f(images, labels, *, classes, generator, ...) -> (images,
 - generator: a `torch.Generator` on the CPU. Every random number is drawn from it, on the CPU, and only the small vector
   of draws moves, so that the stream is the same on every device. Each picture gets draws of its own.
 
-The public ones only draw; `crop`, `flip`, `erase`, `mix` and `trivial` compute, and take what was drawn as arguments.
+The public ones only draw; `crop`, `flip`, `erase`, `mix`, `paste` and `policies.apply` compute with what was drawn.
 """
-
-import math
-from functools import cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headstart import policies
 from headstart.errors import UserError
 
-TRIVIAL_BINS = 31
-TRIVIAL_OPERATIONS = (
-    "Identity",
-    "ShearX",
-    "ShearY",
-    "TranslateX",
-    "TranslateY",
-    "Rotate",
-    "Brightness",
-    "Color",
-    "Contrast",
-    "Sharpness",
-    "Posterize",
-    "Solarize",
-    "AutoContrast",
-    "Equalize",
-)
-_TRIVIAL_SIGNED = {
-    **dict.fromkeys(("ShearX", "ShearY", "Brightness", "Color", "Contrast", "Sharpness"), (0.0, 0.99)),
-    **dict.fromkeys(("TranslateX", "TranslateY"), (0.0, 32.0)),  # pixels
-    "Rotate": (0.0, 135.0),  # degrees
-}
-_TRIVIAL_RANGES = {**_TRIVIAL_SIGNED, "Solarize": (1.0, 0.0)}  # Solarize: threshold, as a part of full white
 _GREY = 128  # close to the mean of natural pictures, so that an erased square hardly moves a batch's statistics
 
 
@@ -112,15 +87,35 @@ def mixup(
     The share kept is drawn from Beta(alpha, alpha) for each picture (https://arxiv.org/abs/1710.09412).
     Returns float32 pictures on the scale 0 .. 255 and float32 [N, classes] labels. `padding=None`: no crop and flip.
     """
-    if not alpha > 0:
-        raise UserError(f"augmentation.alpha={alpha} is no Beta distribution; give a number above 0, e.g. 0.2.")
     images = _crop_flip(images, generator, padding)
     n = len(images)
     partner = torch.randperm(n, generator=generator)
-    # torch has no public Beta that takes a generator; numpy's RandomState is promised never to change its stream.
-    seed = int(torch.randint(2**32, (), generator=generator))
-    share = torch.from_numpy(np.random.RandomState(seed).beta(alpha, alpha, n)).float()
+    share = _beta(alpha, n, generator)
     return mix(images, labels, partner.to(images.device), share.to(images.device), classes)
+
+
+def cutmix(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    generator: torch.Generator,
+    alpha: float = 1.0,
+    padding: int | None = 4,
+) -> tuple[Tensor, Tensor]:
+    """Crop and flip as `crop_flip`, then paste a box of another picture of the batch into each, and mix their labels.
+
+    The box keeps a share drawn from Beta(alpha, alpha) of the picture, or more where it is cut off at the border
+    (https://arxiv.org/abs/1905.04899); labels are mixed by the area. Returns uint8 pictures and float32 [N, classes]
+    labels. `padding=None`: no crop and flip.
+    """
+    images = _crop_flip(images, generator, padding)
+    n, height, width, _ = images.shape
+    partner = torch.randperm(n, generator=generator)
+    share = _beta(alpha, n, generator)
+    row = torch.randint(height, (n,), generator=generator)
+    column = torch.randint(width, (n,), generator=generator)
+    return paste(images, labels, *(t.to(images.device) for t in (partner, share, row, column)), classes)
 
 
 def trivialaugment(
@@ -133,10 +128,38 @@ def trivialaugment(
     """
     images = _crop_flip(images, generator, padding)
     n = len(images)
-    operation = torch.randint(len(TRIVIAL_OPERATIONS), (n,), generator=generator)
-    strength = torch.randint(TRIVIAL_BINS, (n,), generator=generator)
+    operation = torch.randint(len(policies.OPERATIONS), (n,), generator=generator)
+    strength = torch.randint(policies.BINS, (n,), generator=generator)
     negative = torch.rand(n, generator=generator) < 0.5
-    return trivial(images, operation, strength, negative), labels
+    return policies.apply(images, operation, strength, negative, policies.trivial_magnitude), labels
+
+
+def randaugment(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    generator: torch.Generator,
+    operations: int = 2,
+    magnitude: int = 9,
+    padding: int | None = 4,
+) -> tuple[Tensor, Tensor]:
+    """Crop and flip as `crop_flip`, then apply `operations` random operations of one strength to each picture.
+
+    RandAugment (https://arxiv.org/abs/1909.13719) with torchvision's 14 operations; `magnitude`: 0 .. 30.
+    `padding=None` leaves out crop and flip.
+    """
+    if not (type(magnitude) is int and 0 <= magnitude < policies.BINS):
+        raise UserError(f"augmentation.magnitude={magnitude} is no strength; give a whole number from 0 to 30.")
+    if not (type(operations) is int and operations > 0):
+        raise UserError(f"augmentation.operations={operations} is no count; give 1 or more operations a picture.")
+    images = _crop_flip(images, generator, padding)
+    strength = torch.full((len(images),), magnitude)
+    for _ in range(operations):
+        operation = torch.randint(len(policies.OPERATIONS), (len(images),), generator=generator)
+        negative = torch.rand(len(images), generator=generator) < 0.5
+        images = policies.apply(images, operation, strength, negative, policies.rand_magnitude)
+    return images, labels
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
@@ -185,35 +208,23 @@ def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, classes:
     return mixed, torch.lerp(targets.index_select(0, partner), targets, share[:, None])
 
 
-def trivial(images: Tensor, operation: Tensor, strength: Tensor, negative: Tensor) -> Tensor:
-    """Apply `TRIVIAL_OPERATIONS[operation]` of strength bin `strength` to each picture [N, H, W, 3], uint8.
+def paste(
+    images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, row: Tensor, column: Tensor, classes: int
+) -> tuple[Tensor, Tensor]:
+    """A box of 1 - share of the area of each picture [N, H, W, C], around (row, column), taken from its partner.
 
-    operation, strength (0 .. 30), negative (bool: turn the sign of operations that have one): [N], on the CPU.
-    Pictures with the same operation and strength go through torchvision together.
+    partner, row, column: int64 [N]; share: float32 [N], 0 .. 1. As in torchvision's CutMix the box's sides are whole,
+    even numbers of pixels. Returns pictures of the same type and float32 [N, classes] labels, mixed by the area pasted.
     """
-    pictures = images.permute(0, 3, 1, 2)
-    result = pictures.clone()
-    groups: dict[tuple[str, float], list[int]] = {}
-    drawn = zip(operation.tolist(), strength.tolist(), negative.tolist(), strict=True)
-    for position, (which, bin_number, minus) in enumerate(drawn):
-        name = TRIVIAL_OPERATIONS[which]
-        groups.setdefault((name, trivial_magnitude(name, bin_number, minus)), []).append(position)
-    for (name, magnitude), positions in groups.items():
-        if name != "Identity":
-            index = torch.tensor(positions, device=images.device)
-            result[index] = _apply(name, pictures[index], magnitude)
-    return result.permute(0, 2, 3, 1).contiguous()
-
-
-@cache
-def trivial_magnitude(name: str, strength: int, negative: bool) -> float:
-    """Magnitude of operation `name` in strength bin 0 .. 30 as torchvision's TrivialAugmentWide has it; 0 if none."""
-    if name == "Posterize":
-        return 8 - round(6 * strength / (TRIVIAL_BINS - 1))  # bits kept
-    start, end = _TRIVIAL_RANGES.get(name, (0.0, 0.0))
-    # float32 as in torchvision: a translation is cut to whole pixels, where the last bit counts.
-    magnitude = torch.linspace(start, end, TRIVIAL_BINS)[strength].item()
-    return -magnitude if negative and name in _TRIVIAL_SIGNED else magnitude
+    _, height, width, _ = images.shape
+    half = 0.5 * (1 - share).sqrt()
+    tall, wide = (half * height).long(), (half * width).long()
+    rows, columns = _within(height, row - tall, 2 * tall), _within(width, column - wide, 2 * wide)
+    inside = rows[:, :, None] & columns[:, None, :]
+    pasted = torch.where(inside[..., None], images.index_select(0, partner), images)
+    kept = 1 - inside.flatten(1).float().mean(1)
+    targets = F.one_hot(labels, classes).float()
+    return pasted, torch.lerp(targets.index_select(0, partner), targets, kept[:, None])
 
 
 def normalise(
@@ -249,33 +260,18 @@ def _crop_flip(images: Tensor, generator: torch.Generator, padding: int | None) 
     return flip(crop(images, top, left, padding), _coins(images, generator))
 
 
+def _beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
+    if not alpha > 0:
+        raise UserError(f"augmentation.alpha={alpha} is no Beta distribution; give a number above 0, e.g. 0.2.")
+    # torch has no public Beta that takes a generator; numpy's RandomState is promised never to change its stream.
+    seed = int(torch.randint(2**32, (), generator=generator))
+    return torch.from_numpy(np.random.RandomState(seed).beta(alpha, alpha, n)).float()
+
+
 def _coins(images: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
 
 
-def _within(length: int, start: Tensor, size: int) -> Tensor:
+def _within(length: int, start: Tensor, size: int | Tensor) -> Tensor:
     place = torch.arange(length, device=start.device)
-    return (place >= start[:, None]) & (place < start[:, None] + size)
-
-
-def _apply(name: str, pictures: Tensor, magnitude: float) -> Tensor:
-    """Apply one operation to pictures [N, 3, H, W], uint8, as torchvision's TrivialAugmentWide calls it."""
-    from torchvision.transforms.v2 import functional as tv
-
-    shear = math.degrees(math.atan(magnitude))
-    operations = {
-        "ShearX": lambda: tv.affine(pictures, 0.0, [0, 0], 1.0, [shear, 0.0], center=[0, 0]),
-        "ShearY": lambda: tv.affine(pictures, 0.0, [0, 0], 1.0, [0.0, shear], center=[0, 0]),
-        "TranslateX": lambda: tv.affine(pictures, 0.0, [int(magnitude), 0], 1.0, [0.0, 0.0]),
-        "TranslateY": lambda: tv.affine(pictures, 0.0, [0, int(magnitude)], 1.0, [0.0, 0.0]),
-        "Rotate": lambda: tv.rotate(pictures, magnitude),
-        "Brightness": lambda: tv.adjust_brightness(pictures, 1 + magnitude),
-        "Color": lambda: tv.adjust_saturation(pictures, 1 + magnitude),
-        "Contrast": lambda: tv.adjust_contrast(pictures, 1 + magnitude),
-        "Sharpness": lambda: tv.adjust_sharpness(pictures, 1 + magnitude),
-        "Posterize": lambda: tv.posterize(pictures, int(magnitude)),
-        "Solarize": lambda: tv.solarize(pictures, 255 * magnitude),
-        "AutoContrast": lambda: tv.autocontrast(pictures),
-        "Equalize": lambda: tv.equalize(pictures),
-    }
-    return operations[name]()
+    return (place >= start[:, None]) & (place < (start + size)[:, None])

@@ -23,6 +23,10 @@ class Model:
     backbone_lr_factor: float = 1.0
     name: str = "network"  # of the architecture
     report: list[str] = field(default_factory=list)  # lines for the log
+    fixed: frozenset[str] = field(init=False)  # parameters that the network itself never trains, such as sine positions
+
+    def __post_init__(self) -> None:
+        self.fixed = frozenset(name for name, p in self.network.named_parameters() if not p.requires_grad)
 
 
 def in_classifier(model: Model, name: str) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from headstart.comparison import TARGETS
 from headstart.notebook import Study
+from headstart.reported import METRICS
 
 LONGEST_CELL = 300  # characters; a reason can be a whole traceback
 
@@ -108,8 +109,9 @@ def _study_column(frame: pd.DataFrame) -> list[Column]:
 def arms(study: Study) -> Table:
     """Per arm: its search, its best setting, and its test accuracy over the confirmation seeds."""
     frame = study.arms
-    best = _best_runs(study)
+    best, found = _best_runs(study), _found_values(study)
     several = frame["model"].nunique() > 1
+    heading = "Best learning rate" if not any(found.values()) else "Best setting"
     return _table(
         "Each arm's best setting, and its test accuracy over seeds",
         _records(frame),
@@ -123,15 +125,31 @@ def arms(study: Study) -> Table:
             _plain("seeds", "Seeds", count),
             _plain("test_f1_macro", "Macro F1, %", number),
             _plain("val_accuracy", "Validation, %", number),
-            ("Best learning rate", True, _learning_rate),
+            (heading, True, lambda row: _best_setting(row, found.get((row["study"], row["arm"]), {}))),
             _plain("trials", "Trials", count),
             _plain("parameters", "Parameters", count),
         ],
     )
 
 
-def _learning_rate(row: Mapping[str, Any]) -> str:
-    return short(row["best_lr"]) + ("" if _missing(row["edge_side"]) else f" (at the {row['edge_side']} edge)")
+def _best_setting(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The learning rate, which is the rule, and what else was searched, by name: `0.001`, `model.C=0.1`."""
+    rate = short(row["best_lr"]) + ("" if _missing(row["edge_side"]) else f" (at the {row['edge_side']} edge)")
+    others = [f"{key}={short(value)}" for key, value in found.items()]
+    return ", ".join(([] if others and _missing(row["best_lr"]) else [rate]) + others)
+
+
+def _found_values(study: Study) -> dict[tuple[Any, Any], dict[str, Any]]:
+    """What the search found for an arm beside a learning rate, by study and arm."""
+    swept = [name for name in study.trials if name.startswith("params_") and name != "params_lr"]
+    search = study.trials[study.trials["phase"] == "search"][["study", "arm", "number", *swept]]
+    best = study.arms[["study", "arm", "best_number"]].merge(
+        search, left_on=["study", "arm", "best_number"], right_on=["study", "arm", "number"]
+    )
+    return {
+        (row["study"], row["arm"]): {n.removeprefix("params_"): row[n] for n in swept if not _missing(row[n])}
+        for row in _records(best)
+    }
 
 
 def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
@@ -141,6 +159,38 @@ def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
         search, left_on=["study", "arm", "best_number"], right_on=["study", "arm", "number"]
     )
     return {(row["study"], row["arm"]): _link(row["run_dir"]) for row in _records(found)}
+
+
+def reported(study: Study) -> Table | None:
+    """Figures of others beside ours; None where the study has none."""
+    if study.reported.empty:
+        return None
+    return _table(
+        "What others reported for these arms, and what this study measured",
+        _records(study.reported),
+        [
+            _plain("arm", "Arm"),
+            ("Figure", False, lambda row: METRICS[row["metric"]]),
+            ("Reported", True, lambda row: _figure(row, row["reported"])),
+            ("Here", True, lambda row: _figure(row, row["ours"])),
+            ("95 % interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
+            _plain("source", "Reported by"),
+            _plain("note", "Why they may differ"),
+        ],
+    )
+
+
+def _figure(row: Mapping[str, Any], value: Any) -> str:
+    return count(value if _missing(value) else int(value)) if row["metric"] == "parameters" else number(value)
+
+
+def reported_lines(study: Study) -> list[str]:
+    """The same as lines for the terminal."""
+    return [
+        f"{row['arm']}, {METRICS[row['metric']]}: {_figure(row, row['reported'])} reported by {row['source']}, "
+        f"{_figure(row, row['ours'])} here"
+        for row in _records(study.reported)
+    ]
 
 
 def speed(study: Study) -> Table | None:
@@ -250,12 +300,13 @@ def settings(study: Study) -> list[Table]:
     own = {str(name): keys for name, keys in arms.items() if isinstance(keys, dict)} if isinstance(arms, dict) else {}
     common = study.study.get("common")
     names = list(dict.fromkeys(key for keys in own.values() for key in keys))
-    equal = [key for key in names if len({repr(keys.get(key)) for keys in own.values()}) == 1]
+    absent = "–"  # the model of that arm has no such key, or it is searched
+    equal = [key for key in names if len({repr(keys.get(key, absent)) for keys in own.values()}) == 1]
     rows = dict(common) if isinstance(common, dict) else {}
     rows |= {key: next(iter(own.values()))[key] for key in equal}
     rows |= {key: study.study[key] for key in ("n_trials", "confirm_seeds") if key in study.study}
     differing = [
-        {"key": key, **{name: keys.get(key) for name, keys in own.items()}} for key in names if key not in equal
+        {"key": key, **{name: keys.get(key, absent) for name, keys in own.items()}} for key in names if key not in equal
     ]
     found = []
     if differing:
@@ -282,7 +333,8 @@ def _setting(value: Any) -> str:
 def versions(study: Study) -> Table:
     """Versions and hardware as the runs recorded them, with the number of runs where they differ."""
     named = {
-        "headstart_version": "headstart", "git_commit": "commit", "torch_version": "torch", "device": "device",
+        "headstart_version": "headstart", "git_commit": "commit", "torch_version": "torch",
+        "sklearn_version": "scikit-learn", "device": "device",
         "threads": "threads", "precision": "precision", "data": "data", "data_sha256": "SHA-256 of the data",
     }  # fmt: skip
     rows = [{"what": what, "found": _counted(study.trials[name])} for name, what in named.items()]

@@ -74,7 +74,7 @@ def job(cfg: DictConfig) -> float | None:
         cfg.phase = "search"
     confirming = cfg.phase == "confirm" and current.trial is not None  # launched by a study, not typed
     run_dir = Path(hydra_cfg.runtime.output_dir)
-    title = f"{hydra_cfg.runtime.choices['model']} lr={cfg.lr:g}"
+    title = hydra_cfg.runtime.choices["model"] + ("" if "lr" in config.unused(cfg) else f" lr={cfg.lr:g}")
     with console.watcher(cfg.epochs, title, bar=single) as watcher:
         reads_test = confirming or (single and cfg.phase == "run")
         try:

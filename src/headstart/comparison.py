@@ -25,6 +25,7 @@ OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good
 MEASURES = {"epochs": "epoch", "steps": "steps", "images": "images", "seconds": "seconds_total"}
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
+NOT_CONVERGED = "did not converge"  # in the reason of a COMPLETE run
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 Study = Mapping[str, Any]  # what study.json holds
@@ -748,6 +749,8 @@ def caveats(
         *_not_paired(arms),
         *_own_weights(arms, trials),
         *_unsuccessful(arms),
+        *_not_converged(arms, trials),
+        *_not_varied(arms, trials),
         *_unchecked(arms, study),
         *_machines(arms, pairs),
     ]
@@ -849,6 +852,33 @@ def _unsuccessful(arms: pd.DataFrame) -> Iterator[str]:
             yield f"{arm['arm']}: {lost} of {all_of_them} confirmations DIVERGED; the mean of the others is too high."
         if missing := all_of_them - lost - arm["seeds"]:
             yield f"{arm['arm']}: {missing} of {all_of_them} confirmations failed or have not ended."
+
+
+def _not_converged(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """Runs behind an arm's test accuracy whose fit was cut short, which the state COMPLETE doesn't say."""
+    short = trials[trials["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
+    for _, arm in arms.iterrows():
+        if len(runs := _behind(arm, short)):
+            what = _count(len(runs), "confirmation" if arm["tuned"] else "single run")
+            yield f"{arm['arm']}: {what} {_first(runs['reason'])}; a longer fit might score otherwise."
+
+
+def _behind(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
+    """The confirmations of an arm's best trial among `trials`; of an arm without a search its single runs."""
+    own = trials[trials["arm"] == arm["arm"]]
+    if not arm["tuned"]:
+        return own[own["phase"] == "run"]
+    return own[(own["phase"] == "confirm") & (own["number"] == arm["best_number"]).fillna(False)]
+
+
+def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """Arms that the seeds leave exactly as they are, to the last digit of the validation loss."""
+    still = [arm["seeds"] >= 2 and _behind(arm, trials)["val_loss"].nunique() == 1 for _, arm in arms.iterrows()]
+    if same := _names(arms[still]):
+        yield (
+            f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "
+            "width there, and holds neither the choice of training images nor that of test images."
+        )
 
 
 def _unchecked(arms: pd.DataFrame, study: Study | None) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Config:
     schedule: Any = MISSING
     search: Any = MISSING
     budget: Any = field(default_factory=dict)
+    reported: Any = None  # figures of others for a study's arms, which its report prints beside ours
 
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -65,12 +66,20 @@ ConfigStore.instance().store(name="schema", node=Config)
 # What describes a run, or a sweep around it, without changing what the run computes.
 DESCRIBING = {
     "name", "arm", "phase", "resume", "keep", "device", "jobs", "dry_run",
-    "n_trials", "confirm_seeds", "lr_low", "lr_high", "search", "budget", "experiments",
+    "n_trials", "confirm_seeds", "lr_low", "lr_high", "search", "budget", "experiments", "reported",
 }  # fmt: skip
+
+# What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.
+EPOCHS_ONLY = frozenset({
+    "lr", "epochs", "batch_size", "augmentation", "optimizer", "schedule",
+    "label_smoothing", "clip_grad_norm", "patience",
+})  # fmt: skip
+TORCH_ONLY = frozenset({"precision", "deterministic"})
 
 # Coarse: Hydra refuses everything else. Fine: `make` also checks the exact shape of each name and where it was defined.
 WHITELIST = (
     "headstart.augmentation.*",
+    "headstart.classical.*",
     "headstart.cli.Check",
     "headstart.data.*",
     "headstart.models.*",
@@ -85,7 +94,7 @@ WHITELIST = (
     "timm.optim.*",
     "torch.optim.*",
 )
-OUR_FUNCTION = re.compile(r"headstart\.(augmentation|data|models|training)\.[a-z][a-z0-9_]*")
+OUR_FUNCTION = re.compile(r"headstart\.(augmentation|classical|data|models|training)\.[a-z][a-z0-9_]*")
 LIBRARY_CLASS = re.compile(
     r"(torch\.optim|timm\.optim|optuna\.(samplers|pruners)|sklearn\.[a-z_]+)(\.[a-z_]+)?\.[A-Z]\w*"
 )
@@ -98,6 +107,7 @@ def make(node: DictConfig, **arguments: Any) -> Any:
     whatever the target itself refuses. A prefix like `torch.optim.*` alone would let `torch.optim.adam.torch.load`
     through, hence the check of each name and of the module that defines it.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
@@ -110,6 +120,8 @@ def make(node: DictConfig, **arguments: Any) -> Any:
                 raise UserError(f"_target_={target!r} is not one of headstart's own functions")
     try:
         return instantiate(node, **arguments, _convert_="all", _execution_whitelist_=WHITELIST)
+    except InstantiationException as error:
+        raise UserError(f"{node.get('_target_')}: {str(error).splitlines()[0]}") from error
     except TypeError as error:
         if "argument" not in str(error):  # not about the keys, so a fault of the code, to be seen as such
             raise
@@ -154,14 +166,23 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
 
 
+def unused(cfg: DictConfig) -> frozenset[str]:
+    """Top-level keys without effect on this run: those of training by epochs where an estimator is fitted in one go."""
+    if "estimator" not in cfg.model:
+        return frozenset()
+    return EPOCHS_ONLY if cfg.model.get("features") else EPOCHS_ONLY | TORCH_ONLY
+
+
 def config_hash(cfg: DictConfig, **settled: Any) -> str:
     """First 16 digits of the sha256 of what determines a run's result; equal hash, equal row (at equal threads).
 
-    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with other ones.
+    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with other ones. So is what
+    has no effect on the model, and the search space that its file brings.
     The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
     """
     content = {k: v for k, v in OmegaConf.to_container(cfg, resolve=True).items() if k not in DESCRIBING | {"threads"}}
-    content |= settled
+    content = {k: v for k, v in (content | settled).items() if k not in unused(cfg)}
+    content["model"] = {k: v for k, v in content["model"].items() if k != "search"}
     content["data"] = {k: v for k, v in content["data"].items() if k not in ("root", "cache", "download")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -184,8 +205,24 @@ def command(cfg: DictConfig, choices: dict[str, str], **settled: Any) -> str:
 
     cfg: the composed job configuration; choices: hydra.runtime.choices; settled: top-level values that the run filled
     in itself (threads, precision). Built from the difference to the defaults, so that an experiment file's content is
-    in it and its name is not.
+    in it and its name is not. What has no effect on the model is left out.
     """
+    without = unused(cfg)
+    words = [w for w in _changes(cfg, choices, settled) if _top_key(w) not in without]
+    return " ".join(["headstart", *(shlex.quote(w) for w in words)])
+
+
+def without_effect(cfg: DictConfig, choices: dict[str, str]) -> list[str]:
+    """Top-level keys that differ from their defaults and have no effect on this run's model, sorted."""
+    return sorted({_top_key(w) for w in _changes(cfg, choices, {})} & unused(cfg))
+
+
+def _top_key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+def _changes(cfg: DictConfig, choices: dict[str, str], settled: dict[str, Any]) -> list[str]:
+    """The overrides that lead from the defaults to this job."""
     groups = ("data", "model", "augmentation", "optimizer", "schedule")
     default = _baseline(())
     picked = tuple((g, str(choices[g])) for g in groups if str(choices[g]) != _default_choices()[g])
@@ -197,10 +234,10 @@ def command(cfg: DictConfig, choices: dict[str, str], **settled: Any) -> str:
     for key, value in sorted(own.items()):
         if key not in skip:
             changes += _differences(baseline.get(key, MISSING), value, key)
+    changes = [c for c in changes if not c.lstrip("+~").startswith("model.search")]  # a sweep's, as `search` is
     if own["phase"] != "search":
         changes = [c for c in changes if not c.startswith("phase=")]
-    words = [f"{g}={c}" for g, c in picked] + changes
-    return " ".join(["headstart", *(shlex.quote(w) for w in words)])
+    return [f"{g}={c}" for g, c in picked] + changes
 
 
 @lru_cache(maxsize=1)

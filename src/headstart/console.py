@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 log = logging.getLogger(__name__)
@@ -60,6 +68,9 @@ class Lines:
             f"{row['images_per_second']:,.0f}", left,
         )  # fmt: skip
 
+    def fit(self, what: str) -> None:
+        """Nothing: the run's log says it, and no more is known until it is done."""
+
 
 class Bar(Lines):
     """Watcher that draws one bar for the run, with loss, validation accuracy, images/s and time left, on stderr."""
@@ -71,7 +82,8 @@ class Bar(Lines):
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
             TextColumn("{task.fields[rate]:,.0f} images/s"), TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
-        self.task = self.progress.add_task(title, total=epochs, text=self._text(1, float("nan")), rate=0.0)
+        empty = dict(text=self._text(1, float("nan")), rate=0.0)
+        self.task = self.progress.add_task(title, total=epochs, visible=False, **empty)  # until there is something
         self.handlers: list[logging.StreamHandler] = []
         self.extra: TaskID | None = None  # a second bar while features are computed
 
@@ -93,7 +105,7 @@ class Bar(Lines):
     def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
         """Move the bar within an epoch."""
         text = self._text(epoch, loss)
-        self.progress.update(self.task, completed=epoch - 1 + done, text=text, rate=images_per_second)
+        self.progress.update(self.task, completed=epoch - 1 + done, text=text, rate=images_per_second, visible=True)
 
     def features(self, done: int, total: int, images_per_second: float) -> None:
         """Show a bar of its own until the features are there."""
@@ -109,10 +121,15 @@ class Bar(Lines):
         """Move the bar to the end of an epoch."""
         self.accuracy = row["val_accuracy"]
         text = self._text(row["epoch"], row["train_loss"])
-        self.progress.update(self.task, completed=row["epoch"], text=text, rate=row["images_per_second"])
+        self.progress.update(self.task, completed=row["epoch"], text=text, rate=row["images_per_second"], visible=True)
 
     def _text(self, epoch: int, loss: float) -> str:
         return f"epoch {epoch}/{self.epochs} loss {loss:.3f}  validation {self.accuracy:.2f} %"
+
+    def fit(self, what: str) -> None:
+        """Say what is fitted, and for how long already, in place of the bar."""
+        self.progress.columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self.progress.update(self.task, description=what, visible=True)
 
 
 def watcher(epochs: int, title: str, bar: bool = True) -> Lines:
@@ -125,24 +142,35 @@ def run_summary(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
     rows = [
         ("state", result["state"] + (f" ({result['reason']})" if result.get("reason") else "")),
-        (
-            "validation accuracy",
-            percent(result.get("val_accuracy")) + f"  (best epoch {result.get('best_epoch') or '-'})",
-        ),
+        ("validation accuracy", percent(result.get("val_accuracy")) + _best_epoch(result)),
         ("test accuracy", percent(result.get("test_accuracy"))),
         (
             "test precision / recall / F1",
             " / ".join(percent(result.get(f"test_{k}_macro")) for k in ("precision", "recall", "f1")),
         ),
-        ("training", f"{result.get('seconds_train') or 0:.1f} s, {result.get('images_per_second') or 0:,.0f} images/s"),
-        ("parameters", f"{result['parameters']:,} ({result['parameters_trainable']:,} trainable)"),
-        ("on", f"{result['device']}, {result['threads']} threads, {result['precision']}"),
+        ("training", _training(result)),
+        ("parameters", f"{result['parameters'] or 0:,} ({result['parameters_trainable'] or 0:,} trainable)"),
+        ("on", ", ".join(filter(None, (result["device"], f"{result['threads']} threads", result["precision"])))),
     ]
+    if result.get("cv_folds"):
+        mean, spread = percent(result["cv_accuracy_mean"]), f"{result['cv_accuracy_std']:.2f}"
+        rows.insert(2, (f"{result['cv_folds']}-fold cross-validation", f"{mean}, standard deviation {spread}"))
+    if result["parameters"] is None:
+        rows = [r for r in rows if r[0] != "parameters"]
     if not result.get("test_reads"):
         rows = [r for r in rows if not r[0].startswith("test")] + [("test split", "not read")]
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _best_epoch(result: dict[str, Any]) -> str:
+    return f"  (best epoch {result['best_epoch']})" if result.get("best_epoch") else ""
+
+
+def _training(result: dict[str, Any]) -> str:
+    rate = result.get("images_per_second")
+    return f"{result.get('seconds_train') or 0:.1f} s" + ("" if rate is None else f", {rate:,.0f} images/s")
 
 
 def percent(value: float | None) -> str:

@@ -9,14 +9,29 @@ from headstart.errors import UserError
 
 
 def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Compare with the study that is already in the folder, key by key; add its new arms. Raises UserError for changes.
+    """Compare with the study that is already in the folder, and record its new arms. Raises UserError for changes.
 
-    fingerprint: {"common": {key: value}, "arms": {arm: {key: value}}}, JSON values. An added arm is no change, and one
-    left out stays recorded.
+    fingerprint: {"common": {key: value}, "arms": {arm: {key: value}}}, JSON values, and what the report has to know.
+    An added arm is no change, and one left out stays recorded.
     """
+    refuse_changes(folder, fingerprint)
     path = folder / "study.json"
     if not path.exists():
         records.write_json(path, fingerprint)
+        return
+    before = records.read_json(path)
+    now = json.loads(json.dumps(fingerprint))
+    before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
+    spaces = before.get("spaces", {}) | now.get("spaces", {})
+    order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
+    remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
+    records.write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
+
+
+def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Compare with the study that is already in the folder, key by key; nothing is written. Raises UserError."""
+    path = folder / "study.json"
+    if not path.exists():
         return
     before = records.read_json(path)
     now = json.loads(json.dumps(fingerprint))
@@ -30,11 +45,6 @@ def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
         raise UserError(
             f"{folder} holds a study with other settings:\n{shown}\nset them as they were, or start another by name=..."
         )
-    before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
-    spaces = before.get("spaces", {}) | now.get("spaces", {})
-    order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
-    remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
-    records.write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -48,15 +48,13 @@ def set_trainable(model: Model, epoch: int) -> bool:
     Frozen layers need no gradients and are in eval mode, batch norm and dropout included.
     Returns whether the set of trainable parameters changed.
     """
-    if model.freeze == "none":
-        return False  # and what a network itself holds fixed, such as sine positions, stays so
     frozen = is_frozen(model, epoch)
     if frozen:
         model.network.eval()
         model.network.get_submodule(model.classifier).train()
     changed = False
     for name, parameter in model.network.named_parameters():
-        trainable = not frozen or in_classifier(model, name)
+        trainable = name not in model.fixed and (not frozen or in_classifier(model, name))
         changed |= parameter.requires_grad != trainable
         parameter.requires_grad_(trainable)
     return changed

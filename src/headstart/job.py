@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import subprocess
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,23 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, config, current, devices, evaluation, records, training
+from headstart import __version__, config, current, devices, evaluation, fitting, records, training
+from headstart.classical import Classical
 from headstart.data import Dataset, Split
 from headstart.errors import UserError
-from headstart.models import Model, Normalisation, count_parameters, export_bytes
+from headstart.models import Model, Normalisation
 from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)
 
-ANY_OF = {"timm": "{}", "torchvision": "{}_torchvision"}  # options that leave the name to model.name, in the tables
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
+NAMED_BY = {
+    "timm": ("name", "{}"),
+    "torchvision": ("name", "{}_torchvision"),
+    "sklearn": ("estimator._target_", "{}"),
+}  # model files that leave open which one: the key that says, and how the tables name it
+
+Trainer = training.Trainer | fitting.Trainer
 
 
 def run(
@@ -45,6 +52,9 @@ def run(
         except torch.OutOfMemoryError as error:
             _record_failure(run_dir, "out of memory")
             raise UserError(f"out of GPU memory with batch_size={cfg.batch_size}; give a smaller one") from error
+        except MemoryError as error:
+            _record_failure(run_dir, "out of memory")
+            raise UserError(f"out of memory ({error}); give a smaller image_size or data.train_size") from error
         except Exception as error:
             _record_failure(run_dir, (str(error).strip() or type(error).__name__).splitlines()[-1])
             raise
@@ -62,28 +72,49 @@ def _train(
     trainer = _prepare(cfg, run_dir, watcher)
     facts = describe(cfg, choices, trainer)
     records.write_json(run_dir / "run.json", facts)
+    if without := config.without_effect(cfg, choices):
+        log.info("without effect on model=%s, which is fitted in one go: %s", choices["model"], ", ".join(without))
     for line in trainer.model.report:
         log.info("%s", line)
     return _conclude(cfg, facts, trainer, trainer.run(), reads_test)
 
 
-def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> training.Trainer:
-    """Make data, network and optimizer and try them, so that a mistake in any of them is found before training."""
-    device = devices.resolve_device(cfg.device)
+def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
+    """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
     devices.settle_determinism(cfg.deterministic)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
-    _check_batches(cfg, len(data.train.labels))
     torch.manual_seed(cfg.seed)
     size = cfg.image_size or cfg.model.get("image_size") or data.train.images.shape[1]
-    model: Model = config.make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
-    expected = model.normalisation or Normalisation("data", data.mean, data.std)
-    settings = training.Settings(
-        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
-        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
-        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
-        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+    model = config.make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
+    return _trainer(model, cfg, data, size, run_dir, watcher)
+
+
+@singledispatch
+def _trainer(
+    model: Any, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
+) -> Trainer:
+    """What trains a model of this kind; size: pixels."""
+    raise UserError(f"model._target_={cfg.model._target_} makes a {type(model).__name__}, which nothing here trains")
+
+
+@_trainer.register
+def _(
+    model: Classical, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
+) -> fitting.Trainer:
+    settings = _settings(cfg, data, size, model.network)
+    return fitting.Trainer(
+        model=model, data=data, settings=settings, split_seed=cfg.split_seed, threads=torch.get_num_threads(),
+        run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg, precision=settings.precision),
     )  # fmt: skip
+
+
+@_trainer.register
+def _(
+    model: Model, cfg: DictConfig, data: Dataset, size: int, run_dir: Path, watcher: training.Watcher
+) -> training.Trainer:
+    _check_batches(cfg, len(data.train.labels))
+    settings = _settings(cfg, data, size, model)
     parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
     try:
         parts["schedule"](0.5)
@@ -96,6 +127,18 @@ def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> train
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+
+
+def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) -> training.Settings:
+    """What `auto` and null mean here; without a network, or weights in it, the data says how to normalise."""
+    device = devices.resolve_device(cfg.device)
+    expected = (model and model.normalisation) or Normalisation("data", data.mean, data.std)
+    return training.Settings(
+        epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
+        precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
+        mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
+        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -113,17 +156,17 @@ def _check_batches(cfg: DictConfig, images: int) -> None:
 
 
 def _conclude(
-    cfg: DictConfig, facts: dict, trainer: training.Trainer, outcome: training.Outcome, reads_test: bool
+    cfg: DictConfig, facts: dict, trainer: Trainer, outcome: training.Outcome, reads_test: bool
 ) -> dict[str, Any]:
-    """Evaluate the best epoch's network, write what stays, and result.json last."""
+    """Evaluate the model, a network as of its best epoch, write what stays, and result.json last."""
     run_dir, data = trainer.run_dir, trainer.data
-    result = facts | dict(
+    seen, seconds = outcome.images, outcome.seconds_train
+    result = facts | _counts(trainer) | outcome.columns | dict(
         state=outcome.state, reason=outcome.reason, epochs_run=outcome.epochs_run, best_epoch=outcome.best_epoch,
-        val_accuracy=outcome.val_accuracy, val_loss=outcome.val_loss, seconds_train=outcome.seconds_train,
-        images_per_second=outcome.images / outcome.seconds_train if outcome.seconds_train else None, test_reads=0,
-        **count_parameters(trainer.network),
+        val_accuracy=outcome.val_accuracy, val_loss=outcome.val_loss, seconds_train=seconds,
+        images_per_second=seen / seconds if seen is not None and seconds else None, test_reads=0,
     )  # fmt: skip
-    if outcome.best_epoch is not None:
+    if outcome.val_accuracy is not None:
         predictions = _predictions(trainer, data.val, "val")
         if outcome.state == "COMPLETE" and evaluation.at_chance(
             outcome.val_accuracy, data.val.labels.numpy(), len(data.classes)
@@ -137,15 +180,19 @@ def _conclude(
             named = {f"test_{k}": scores[k] for k in ("accuracy", "precision_macro", "recall_macro", "f1_macro")}
             result.update(named, test_reads=1, per_class=scores["per_class"], confusion=scores["confusion"])
         if cfg.keep != "none":
-            result.update(best_sha256=_keep_best(trainer, facts, predictions))
-    result.update(seconds_features=trainer.kept.seconds if trainer.kept.used else None)
+            result.update(_keep_best(trainer, facts["model"], predictions))
+    result.update(trainer.costs())
     records.write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt*"):
         left.unlink()
     return result
 
 
-def _predictions(trainer: training.Trainer, split: Split, part: str) -> dict[str, np.ndarray]:
+def _counts(trainer: Trainer) -> dict[str, int | None]:
+    return {k: v for k, v in trainer.facts().items() if k.startswith("parameters")}
+
+
+def _predictions(trainer: Trainer, split: Split, part: str) -> dict[str, np.ndarray]:
     probabilities, _ = trainer.predict(split)
     return {
         f"{part}_indices": split.indices.numpy(),
@@ -160,38 +207,37 @@ def _thumbnails(test: Split, probabilities: np.ndarray) -> dict[str, np.ndarray]
     return dict(thumbnails=shrink(test.images[torch.from_numpy(shown)].numpy()), thumbnail_indices=shown)
 
 
-def _keep_best(trainer: training.Trainer, facts: dict[str, Any], predictions: dict[str, np.ndarray]) -> str:
-    """Write best.safetensors and predictions.npz; return the sha256 of the weights file."""
-    settings, run_dir = trainer.settings, trainer.run_dir
-    weights = export_bytes(
-        trainer.model, classes=trainer.data.classes, mean=settings.mean, std=settings.std,
-        image_size=settings.image_size, architecture=facts["model"],
-    )  # fmt: skip
-    records.write_atomically(run_dir / "best.safetensors", weights)
+def _keep_best(trainer: Trainer, architecture: str, predictions: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write predictions.npz and, of a model that has such a file, best.safetensors; return that file's sha256."""
+    weights, run_dir = trainer.weights_file(architecture), trainer.run_dir
+    if weights is not None:
+        records.write_atomically(run_dir / "best.safetensors", weights)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, classes=np.array(trainer.data.classes), **predictions)
     records.write_atomically(run_dir / "predictions.npz", buffer.getvalue())
-    return records.sha256_of(run_dir / "best.safetensors")
+    return {} if weights is None else dict(best_sha256=records.sha256_of(run_dir / "best.safetensors"))
 
 
-def describe(cfg: DictConfig, choices: dict[str, str], trainer: training.Trainer) -> dict[str, Any]:
+def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict[str, Any]:
     """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
-    data, model, settings = trainer.data, trainer.model, trainer.settings
-    threads = torch.get_num_threads()
-    settled = dict(threads=threads, precision=settings.precision)
-    return dict(
+    data, used, threads = trainer.data, trainer.facts(), torch.get_num_threads()
+    settled = dict(threads=threads, precision=used["precision"])
+    facts = dict(
         **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
-        model=ANY_OF.get(choices["model"], choices["model"]).format(cfg.model.get("name")),
-        weights=cfg.model.get("weights"), freeze=model.freeze, stem=cfg.model.get("stem"),
-        data=data.name, train_size=len(data.train.labels),
-        image_size=settings.image_size, augmentation=choices["augmentation"], optimizer=choices["optimizer"],
-        schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size, epochs=cfg.epochs, seed=cfg.seed,
-        split_seed=cfg.split_seed, weights_sha256=model.weights_sha256, normalisation=settings.normalisation,
-        device=devices.device_name(settings.device), threads=threads, precision=settings.precision,
+        model=_name(cfg, choices["model"]), weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
+        data=data.name, train_size=len(data.train.labels), augmentation=choices["augmentation"],
+        optimizer=choices["optimizer"], schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size,
+        epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed, threads=threads,
         torch_version=torch.__version__, headstart_version=__version__, git_commit=git_commit(),
         config_hash=trainer.identity, data_sha256=data.sha256, command=config.command(cfg, choices, **settled),
-        classes=list(data.classes), **count_parameters(model.network),
+        classes=list(data.classes), **used,
     )  # fmt: skip
+    return facts | {key: None for key in config.unused(cfg) if key in facts}
+
+
+def _name(cfg: DictConfig, choice: str) -> str:
+    key, form = NAMED_BY.get(choice, (None, choice))
+    return form.format(OmegaConf.select(cfg.model, key)) if key else choice
 
 
 @lru_cache(maxsize=1)

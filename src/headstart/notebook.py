@@ -13,6 +13,7 @@ import pandas as pd
 from headstart import comparison, tables
 from headstart.errors import UserError
 from headstart.records import find_runs, read_json
+from headstart.reported import reported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,11 @@ class Study:
     def verdict(self) -> str:
         """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
         return "\n".join(self.verdicts) or "There are no two arms to compare."
+
+    @property
+    def reported(self) -> pd.DataFrame:
+        """Figures that others reported for these arms beside ours (`headstart.reported.REPORTED_COLUMNS`)."""
+        return reported(self.study, self.arms)
 
     @property
     def plot(self) -> "Plots":
@@ -95,6 +101,11 @@ class Study:
         for folder in [*folders, best]:
             if (folder / "best.safetensors").is_file():
                 return Classifier.of_run(folder)
+        if self.trials.loc[self.trials["run_dir"] == relative, "epochs"].isna().all():
+            raise UserError(
+                f"{arm} is an estimator of scikit-learn, of which no file is kept: a pickle would run code when read.\n"
+                "The `command` of its runs fits it again; what it predicted is in their predictions.npz."
+            )
         raise UserError(f"no run of {arm} has its weights any more; keep=best or keep=all would have kept them.")
 
     def _arm(self, arm: str) -> pd.Series:

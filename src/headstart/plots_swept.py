@@ -41,9 +41,11 @@ def parallel_coordinates(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = Non
     for strong in (False, True):
         for name in names:
             own = (rows["arm"] == name).to_numpy(dtype=bool) & (good == strong)
+            has = np.isfinite(heights[own]).any(axis=0)  # an arm needn't search what another one does
             ax.plot(
-                heights[own].T, color=looks[name].colour, linestyle=looks[name].linestyle, marker=looks[name].marker,
-                linewidth=1.6 if strong else 0.7, markersize=4 if strong else 0, alpha=1 if strong else 0.2,
+                np.flatnonzero(has), heights[own][:, has].T, color=looks[name].colour,
+                linestyle=looks[name].linestyle, marker=looks[name].marker, markersize=4 if strong else 0,
+                linewidth=1.6 if strong else 0.7, alpha=1 if strong else 0.2,
             )  # fmt: skip
     ax.set_xticks(range(len(columns) + 1), [*(c.removeprefix("params_") for c in columns), "validation\naccuracy (%)"])
     ax.set_yticks([])

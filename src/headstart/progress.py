@@ -29,18 +29,22 @@ class SweepStatus:
         self.seconds: list[float] = []
         self.started: dict[Path, float] = {}
 
-    def plan(self, cfg: "DictConfig", question: str | None, notes: Sequence[str]) -> None:
-        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already."""
+    def plan(self, cfg: "DictConfig", epochs: set[int], question: str | None, notes: Sequence[str]) -> None:
+        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already.
+
+        epochs: of the arms; most often all have the same number.
+        """
         if self.quiet:
             return
         study = self.study
         done, total = self.counts()
         names = ", ".join(a.name for a in study.arms)
+        length = ("up to " if len(epochs) == 1 else f"{min(epochs)} to ") + count(max(epochs), "epoch")
         lines = [question] if question else []
         lines += [
             f"study {study.name}: {count(len(study.arms), 'arm')} ({names})",
-            f"  {count(study.total(), 'trial')} an arm of up to {count(cfg.epochs, 'epoch')}, then each arm's best "
-            f"with {count(study.confirm_seeds, 'seed')}; {done} of {count(total, 'run')} exist",
+            f"  {count(study.total(), 'trial')} an arm of {length}, then each arm's best with "
+            f"{count(study.confirm_seeds, 'seed')}; {done} of {count(total, 'run')} exist",
             f"  device {cfg.device}, precision {cfg.precision}, {count(self.jobs, 'job')} with "
             f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}; writes {study.folder}",
         ]

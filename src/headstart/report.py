@@ -61,6 +61,8 @@ def write_all(study: Study) -> list[Path]:
     from headstart import page
 
     written = write_frames(study)
+    if len(study.reported):
+        written.append(tables.write_table(study.root / "tables" / "reported.csv", study.reported))
     figures, drawn, notes = _figures(study)
     content = page.Content(question(study), _name(study), study, figures, notes)
     for name, text in (("report.md", page.markdown(content)), ("report.html", page.html(content))):
@@ -133,7 +135,7 @@ def print_report(study: Study, written: list[Path]) -> None:
     terminal = Console()
     terminal = terminal if terminal.is_terminal else Console(width=160)
     terminal.print(table)
-    for sentence in [*study.verdicts, *_said_in_the_terminal(study)]:
+    for sentence in [*study.verdicts, *cells.reported_lines(study), *_said_in_the_terminal(study)]:
         print(sentence)
     print(written[0].parent, written[-1], sep="\n")
 

@@ -28,6 +28,7 @@ class Arm:
     overrides: list[str]
     space: dict[str, BaseDistribution]
     first_points: list[dict[str, Any]] = field(default_factory=list)
+    own_params: bool = False  # the study gives this arm a space of its own, which its model's file doesn't replace
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -19,9 +20,18 @@ from optuna.trial import TrialState
 
 from headstart import config as schema
 from headstart import current
-from headstart.arms import build_arms, grid, linear_learning_rate, replace_overrides, sort_arguments
+from headstart.arms import (
+    build_arms,
+    grid,
+    linear_learning_rate,
+    replace_overrides,
+    searched_by_model,
+    size_of,
+    sort_arguments,
+    with_models_search,
+)
 from headstart.errors import UserError
-from headstart.fingerprint import check_fingerprint
+from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count
 from headstart.standing import Arm
 from headstart.storage import study_lock, without_password
@@ -51,10 +61,13 @@ class Sweep:
             end_with(self.parent)
         self._refuse_what_cannot_work()
         params = {str(k): v for k, v in (settings["params"] or {}).items()}
-        self.typed = sort_arguments(arguments, params)
+        shared, _ = searched_by_model(_plain(config.model.get("search")))
+        self.typed = sort_arguments(arguments, params, shared)
         choices = config.hydra.runtime.choices
         configured = OmegaConf.to_container(OmegaConf.create(settings["arms"])) if settings["arms"] else None
-        self.arms = build_arms(configured, self.typed, _plain(settings["first_points"]), str(choices["model"]))
+        arms = build_arms(configured, self.typed, _plain(settings["first_points"]), str(choices["model"]))
+        self.composed = {arm.name: self._compose(replace_overrides(self.typed.fixed, arm.overrides)) for arm in arms}
+        self.arms = [self._with_models_search(arm) for arm in arms]
         self.is_grid = str((settings["sampler"] or {}).get("_target_", "")).endswith(".GridSampler")
         self._shape_search()
         fingerprint = self._fingerprint()
@@ -63,6 +76,10 @@ class Sweep:
             config.name = self.name
         self.folder = Path(config.hydra.sweep.dir)
         self.fingerprint = fingerprint
+
+    def _with_models_search(self, arm: Arm) -> Arm:
+        cfg = self.composed[arm.name]
+        return with_models_search(arm, _plain(cfg.model.get("search")), self.typed, schema.unused(cfg))
 
     def _refuse_what_cannot_work(self) -> None:
         settings, launcher = self.settings, str(self.config.hydra.runtime.choices["hydra/launcher"])
@@ -92,7 +109,7 @@ class Sweep:
         """Turn a grid into points tried in order, and leave out of the budget what a small space doesn't have."""
         for arm in self.arms:
             if self.is_grid:
-                arm.first_points = grid(arm.space)
+                arm.first_points = grid(arm.space, arm.first_points)
             if warning := linear_learning_rate(arm.space):
                 print(f"warning: {warning}", file=sys.stderr)
         self.n_trials = self.settings["n_trials"]
@@ -114,13 +131,14 @@ class Sweep:
         )  # fmt: skip
         arms = {}
         for arm in self.arms:
-            cfg = self._compose(replace_overrides(self.typed.fixed, arm.overrides))
+            cfg = self.composed[arm.name]
             schema.check(cfg)
             content = OmegaConf.to_container(schema.without_hydra(cfg), resolve=True)
             flat = {
                 k: v
                 for k, v in _flatten(content)
-                if k.partition(".")[0] not in schema.DESCRIBING | {"threads"}
+                if k.partition(".")[0] not in schema.DESCRIBING | {"threads"} | schema.unused(cfg)
+                and not k.startswith("model.search")
                 and k not in ("data.root", "data.cache", "data.download")
                 and k not in arm.space
                 and not (k == "optimizer.lr" and "lr" in arm.space)
@@ -133,13 +151,15 @@ class Sweep:
 
     def run(self) -> None:
         """Show the plan, run what is missing, report."""
-        if not self.config.dry_run:
+        if self.config.dry_run:
+            refuse_changes(self.folder, self.fingerprint)
+        else:
             with study_lock(self.folder):
                 check_fingerprint(self.folder, self.fingerprint | self._remembered())
         self.study = self._open_study()
         jobs = max(self.config.jobs, self.settings["n_jobs"])
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
-        self.status.plan(self.config, self._question(), self._plan_notes())
+        self.status.plan(self.config, self._epochs(), self._question(), self._plan_notes())
         if self.config.dry_run:
             return
         workers = [] if self.parent else start_workers(self._typed(), self.config.jobs, self.folder)
@@ -175,15 +195,24 @@ class Sweep:
     def _remembered(self) -> dict[str, Any]:
         """What the report wants to know of a study beyond its runs."""
         study = self.config.hydra.runtime.choices.get("experiments")
-        overrides = [o for o in self.config.hydra.overrides.task if not o.startswith("name=")]
-        words = ["headstart", "-m", *overrides, f"name={self.name}"]
         return dict(
             name=self.name, experiment=study,
-            question=self._question(), command=" ".join(words), n_trials=self.n_trials,
+            question=self._question(), command=shlex.join(["headstart", "-m", *self._typed()]), n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, arm_order=[a.name for a in self.arms],
             spaces={a.name: {k: _bounds(d) for k, d in a.space.items()} for a in self.arms},
             unpruned=self.settings["pruner"] is None, sampler=str(self.config.hydra.runtime.choices.get("search")),
+            **self._reported(),
         )  # fmt: skip
+
+    def _reported(self) -> dict[str, Any]:
+        """Figures of others that the experiment's file holds."""
+        if self.config.reported is None:
+            return {}
+        from headstart.reported import check
+
+        figures = _plain(self.config.reported)
+        check(figures)
+        return dict(reported=figures)
 
     def _question(self) -> str | None:
         """The first comment of the experiment's file: what the study asks."""
@@ -193,12 +222,21 @@ class Sweep:
         lines = (schema.experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
 
+    def _epochs(self) -> set[int]:
+        return {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")} or {
+            self.config.epochs
+        }
+
     def _plan_notes(self) -> list[str]:
         notes = []
         if self.is_grid and self.n_trials < self.settings["n_trials"]:
             notes.append(
                 f"the grid has {self.n_trials} points: that many trials an arm, not {self.settings['n_trials']}"
             )
+        for arm in self.arms:
+            points = size_of(arm.space)
+            if points < self.n_trials:
+                notes.append(f"arm {arm.name} has only {points} different settings to try: some of its trials repeat")
         return notes
 
     def _open_study(self) -> Study:

@@ -58,7 +58,12 @@ COLUMNS: dict[str, Column] = {
     "state": Column(
         "string", "", "COMPLETE, CHANCE, PRUNED, DIVERGED, FAILED, RUNNING, INTERRUPTED; only COMPLETE can be selected"
     ),
-    "reason": Column("string", "", "why the state is not COMPLETE, and what was unreadable in the run's files"),
+    "reason": Column(
+        "string",
+        "",
+        "why the state is not COMPLETE, why training ended early or did not converge, and what was "
+        "unreadable in the run's files",
+    ),
     "model": Column("string", "", "network or scikit-learn pipeline"),
     "weights": Column("string", "", "initial weights as given: a tag or a path; empty: random"),
     "freeze": Column("string", "", "what is not trained: none, backbone or backbone_then_none"),
@@ -75,12 +80,22 @@ COLUMNS: dict[str, Column] = {
     "batch_size": Column("Int64", "images", "images in a step"),
     "epochs": Column("Int64", "epochs", "epochs planned"),
     "epochs_run": Column("Int64", "epochs", "epochs that ended"),
-    "seed": Column("Int64", "", "seed of initial weights, order and augmentation"),
+    "seed": Column("Int64", "", "seed of initial weights, order and augmentation, or of the estimator's random_state"),
     "split_seed": Column("Int64", "", "seed of the split into training and validation images"),
     "val_accuracy": Column(
-        "Float64", "percent", "validation accuracy of the best epoch; empty until the run has ended"
+        "Float64",
+        "percent",
+        "validation accuracy of the best epoch, or of a model fitted in one go; empty until the run has ended",
     ),
-    "val_loss": Column("Float64", "nats", "validation cross-entropy of the best epoch"),
+    "val_loss": Column(
+        "Float64",
+        "nats",
+        "validation cross-entropy of the best epoch; of an estimator without probabilities, such as "
+        "model=linear, that of the softmax of its outputs",
+    ),
+    "cv_folds": Column("Int64", "count", "folds of the cross-validation on the training images; empty: none was asked"),
+    "cv_accuracy_mean": Column("Float64", "percent", "accuracy on the folds left out, mean over folds"),
+    "cv_accuracy_std": Column("Float64", "points", "its standard deviation over folds (n - 1)"),
     "best_epoch": Column("Int64", "count from 1", "epoch with the highest validation accuracy, whose weights are kept"),
     "test_accuracy": Column(
         "Float64", "percent", "accuracy of the best epoch's weights on the test split; empty: not read"
@@ -90,7 +105,9 @@ COLUMNS: dict[str, Column] = {
     "test_f1_macro": Column("Float64", "percent", "test F1, mean over classes"),
     **_speed_columns("epochs", "Int64", "epochs", "epochs"),
     **_speed_columns("seconds", "Float64", "seconds", "training time (no evaluation, no loading)"),
-    "seconds_train": Column("Float64", "seconds", "training time: no evaluation, compilation or loading of data"),
+    "seconds_train": Column(
+        "Float64", "seconds", "training time, or that of the fit: no evaluation, compilation or loading of data"
+    ),
     "images_per_second": Column("Float64", "images per second", "images seen by training / seconds_train"),
     "seconds_features": Column(
         "Float64",
@@ -100,18 +117,29 @@ COLUMNS: dict[str, Column] = {
     ),
     "steps": Column("Int64", "steps", "optimizer steps of the epochs in epochs.csv"),
     "images": Column("Int64", "images", "images seen by training in the epochs in epochs.csv, repeats counted"),
-    "parameters": Column("Int64", "count", "parameters of the network, frozen ones too"),
+    "parameters": Column(
+        "Int64",
+        "count",
+        "parameters of the network, frozen ones too, and the estimator's coefficients and intercepts; "
+        "empty: an estimator without, such as trees",
+    ),
     "parameters_trainable": Column("Int64", "count", "parameters that are trained (at the end of the run)"),
     "parameters_with_statistics": Column(
         "Int64", "count", "parameters and the moving means and variances of batch norm, as Keras counts"
     ),
     "weights_sha256": Column("string", "hexadecimal", "SHA-256 of the file of the initial weights; empty: random"),
-    "normalisation": Column("string", "", "whose mean and standard deviation the inputs were normalised with"),
+    "normalisation": Column(
+        "string",
+        "",
+        "whose mean and standard deviation the inputs were normalised with: data or imagenet per channel, "
+        "standard_scaler per feature",
+    ),
     "test_reads": Column("Int64", "count", "how often this run read the test split"),
     "device": Column("string", "", "device that trained"),
     "threads": Column("Int64", "count", "CPU threads of the run; bit-identity is promised at equal threads and device"),
     "precision": Column("string", "", "arithmetic of the forward pass"),
     "torch_version": Column("string", "", "version of torch"),
+    "sklearn_version": Column("string", "", "version of scikit-learn, where it fitted the model"),
     "headstart_version": Column("string", "", "version of headstart"),
     "git_commit": Column("string", "hexadecimal", "commit of the code; empty outside a clone"),
     "config_hash": Column("string", "hexadecimal", "hash of every setting that changes the result"),

@@ -15,12 +15,13 @@ from torch.nn import functional
 
 from headstart import current, records
 from headstart.augmentation import normalise
-from headstart.backbone import Model, classify, in_classifier
+from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data import Dataset, Split
-from headstart.devices import autocast, optimizer_step, spare_compiler
+from headstart.devices import autocast, device_name, optimizer_step, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features
 from headstart.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +76,17 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """How training ended, and the best epoch's network (loaded into `model.network`)."""
+    """How training ended; a network's best epoch is loaded into `model.network`, a model without epochs has none."""
 
     state: str  # COMPLETE, PRUNED or DIVERGED
     reason: str = ""
-    epochs_run: int = 0
+    epochs_run: int | None = None
     best_epoch: int | None = None
     val_accuracy: float | None = None  # percent, of the best epoch
     val_loss: float | None = None
     seconds_train: float = 0.0  # training steps only: no evaluation, no loading, no features
-    images: int = 0
+    images: int | None = None  # seen by training, repeats counted
+    columns: dict[str, Any] = field(default_factory=dict)  # further ones of trials.csv
 
 
 class Watcher(Protocol):
@@ -98,6 +100,9 @@ class Watcher(Protocol):
 
     def features(self, done: int, total: int, images_per_second: float) -> None:
         """Called about twice a second, and at the end, while a frozen backbone computes the features of images."""
+
+    def fit(self, what: str) -> None:
+        """Called instead of `step` and `epoch` before a model is fitted in one go, which cannot say how far it is."""
 
 
 # ---- the loop
@@ -290,6 +295,29 @@ class Trainer:
         logits = torch.cat([chunk.float() for chunk in chunks])
         loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
         return logits.softmax(1).cpu(), float(loss)
+
+    # ---- what a run records
+
+    def facts(self) -> dict[str, Any]:
+        """What is in use, as columns of trials.csv."""
+        settings, model = self.settings, self.model
+        return dict(
+            freeze=model.freeze, image_size=settings.image_size, weights_sha256=model.weights_sha256,
+            normalisation=settings.normalisation, device=device_name(settings.device), precision=settings.precision,
+            **count_parameters(self.network),
+        )  # fmt: skip
+
+    def costs(self) -> dict[str, Any]:
+        """What a run's end knows besides training, as columns of trials.csv."""
+        return dict(seconds_features=self.kept.seconds if self.kept.used else None)
+
+    def weights_file(self, architecture: str) -> bytes:
+        """The network as it stands, as a safetensors file."""
+        settings = self.settings
+        return export_bytes(
+            self.model, classes=self.data.classes, mean=settings.mean, std=settings.std,
+            image_size=settings.image_size, architecture=architecture,
+        )  # fmt: skip
 
     # ---- checkpoints
 

@@ -1,0 +1,114 @@
+"""Classifiers of scikit-learn: a pipeline on pixels, or on what a frozen network makes of them, fitted in one go."""
+
+import inspect
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from headstart import models
+from headstart.backbone import Model
+from headstart.errors import UserError
+
+SET_ELSEWHERE = {"random_state": "seed", "n_jobs": "threads"}
+
+
+@dataclass
+class Classical:
+    """A scikit-learn pipeline that is not fitted yet, and what a run has to know about it."""
+
+    pipeline: Any  # sklearn.pipeline.Pipeline; its last step is the classifier
+    cv: int | None = None  # folds
+    network: Model | None = None  # frozen, whose features are the inputs; None: pixels
+    report: list[str] = field(default_factory=list)  # lines for the log
+
+    @property
+    def estimator(self) -> Any:
+        """The classifier at the pipeline's end."""
+        return self.pipeline[-1]
+
+    @property
+    def name(self) -> str:
+        """The pipeline in words, such as `StandardScaler and LogisticRegression`."""
+        return " and ".join(type(step).__name__ for _, step in self.pipeline.steps)
+
+
+def classical(
+    *, estimator: Any, scale: bool = True, features: str | None = None, weights: str | None = None,
+    cv: int | None = None, search: Any = None, classes: int, class_names: tuple[str, ...], image_size: int,
+    **parameters: Any,
+) -> Classical:  # fmt: skip
+    """A classifier of scikit-learn on standardised features.
+
+    estimator: the classifier. parameters: set on it, and win over its own node's. search: read by sweeps alone.
+    The other keys are those of conf/model/sklearn.yaml. Raises UserError for what is no classifier, for parameters that
+    it does not have or take, and for options that do not go together.
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    _check_estimator(estimator)
+    _set_parameters(estimator, parameters)
+    _check_options(scale, features, weights, cv)
+    network = None if features is None else _network(features, weights, classes, class_names, image_size)
+    model = Classical(make_pipeline(*([StandardScaler()] if scale else []), estimator), cv, network)
+    if network is not None:
+        model.report += [*network.report, f"features: what {features} gives its classifier, computed once"]
+    model.report.append(f"fitted in one go: {model.name}; no file of it is kept, its command fits it again")
+    if not hasattr(estimator, "predict_proba"):
+        model.report.append(f"{type(estimator).__name__} has no probabilities: the softmax of its outputs stands in")
+    return model
+
+
+def _network(features: str, weights: str | None, classes: int, class_names: tuple[str, ...], image_size: int) -> Model:
+    try:
+        return models.timm_model(
+            name=features, stem="imagenet", classes=classes, class_names=class_names, image_size=image_size,
+            weights=weights, keep_classifier=False, freeze="backbone", unfreeze_epoch=None, backbone_lr_factor=1,
+        )  # fmt: skip
+    except UserError as error:
+        raise UserError(str(error).replace("model.name=", "model.features=")) from error
+
+
+def _check_estimator(estimator: Any) -> None:
+    from sklearn.base import BaseEstimator, is_classifier
+
+    name = type(estimator).__name__
+    if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
+        raise UserError(
+            f"model.estimator is a {name}, which is no classifier of scikit-learn;\n"
+            "give one, such as model.estimator._target_=sklearn.neighbors.KNeighborsClassifier"
+        )
+    if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "decision_function"):
+        raise UserError(f"model.estimator: {name} has neither predict_proba nor decision_function; give another")
+
+
+def _set_parameters(estimator: Any, parameters: dict[str, Any]) -> None:
+    """Set the parameters and have scikit-learn check all of them: left to itself it would do so when it fits."""
+    known, name = estimator.get_params(deep=False), type(estimator).__name__
+    defaults = inspect.signature(type(estimator)).parameters
+    for key in parameters:
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            guess = f"Did you mean model.{close[0]}? " if close else ""
+            raise UserError(f"model.{key} is no parameter of {name}. {guess}It has {', '.join(sorted(known))}")
+        if known[key] is not defaults[key].default and known[key] != defaults[key].default:
+            raise UserError(f"model.{key} and model.estimator.{key} are both given; leave the second out")
+    estimator.set_params(**parameters)
+    for key, instead in SET_ELSEWHERE.items():
+        if estimator.get_params(deep=False).get(key) is not None:
+            raise UserError(f"{key} of {name} is set by {instead}=...; leave model.{key} and model.estimator.{key} out")
+    try:
+        estimator._validate_params()
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model.estimator: {error}") from error
+
+
+def _check_options(scale: bool, features: str | None, weights: str | None, cv: int | None) -> None:
+    if not isinstance(scale, bool):
+        raise UserError(f"model.scale={scale!r} is neither true nor false")
+    if features is None and weights is not None:
+        raise UserError(
+            f"model.weights={weights} has no network to go into; name one: model.features=resnet18, or leave it null"
+        )
+    if cv is not None and (type(cv) is not int or cv < 2):
+        raise UserError(f"model.cv={cv!r} is no number of folds; give a whole number from 2, such as 5, or null")

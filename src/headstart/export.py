@@ -1,0 +1,225 @@
+"""`headstart-weights`: a run's network as a file for `model.weights=` and a folder for timm; and a look at a file."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart import records
+from headstart.errors import UserError
+
+if TYPE_CHECKING:
+    from headstart.classifier import Classifier
+
+SHOWN = 3  # runs in an error before "and more"
+
+EXAMPLES = """examples:
+  headstart-weights export outputs/runs/2026-01-31_12-00-00-000000 --to digits.safetensors
+      then: headstart data=digits model=cnn model.weights=digits.safetensors
+  headstart-weights export outputs/pretraining/resnet18/confirm/007/seed-0 --to exported
+      then, without headstart: timm.create_model("local-dir:exported", pretrained=True)
+  headstart-weights show digits.safetensors
+
+The classifier starts anew in the run that takes the file, unless model.keep_classifier=true."""
+
+
+def main() -> None:
+    """`headstart-weights export RUN_DIR` and `headstart-weights show FILE`."""
+    arguments = _parser().parse_args()
+    try:
+        if arguments.command == "show":
+            print(*describe(arguments.file), sep="\n")
+        else:
+            print(*export(arguments.run_dir, arguments.to, force=arguments.force), sep="\n")
+    except UserError as error:
+        print(f"headstart-weights: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="headstart-weights", description="Take a trained network out of a run, or look at a weights file.",
+        epilog=EXAMPLES, formatter_class=plain,
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", required=True, metavar="export | show")
+    out = commands.add_parser(
+        "export", help="write a run's best network, for other runs and for timm",
+        epilog=EXAMPLES, formatter_class=plain,
+        description="Write the best network of a run: as one file, or as a folder that timm takes, too.",
+    )  # fmt: skip
+    out.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of one run, the one with best.safetensors")
+    out.add_argument(
+        "--to", type=Path, metavar="PATH",
+        help="NAME.safetensors for the file alone, anything else for a folder (default: RUN_DIR/export)",
+    )  # fmt: skip
+    out.add_argument("--force", action="store_true", help="replace what is there")
+    look = commands.add_parser("show", help="print what is in a weights file", epilog=EXAMPLES, formatter_class=plain)
+    look.add_argument("file", type=Path, metavar="FILE", help="a .safetensors, .pth, .pt or .bin file")
+    return parser
+
+
+# --------------------------------------------------------------------------------------------------------------- export
+
+
+def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> list[str]:
+    """Write the best network of the run in `run_dir` and return lines that say what was written and how to use it.
+
+    to: a path that ends in .safetensors for the file alone; else a folder, which gets model.safetensors and, for a
+    network that timm can build, config.json. The file is the run's best.safetensors to the last byte, so that its
+    sha256 is the one in the tables; the network was built from it, and for timm built and compared again, before it is
+    written. Raises UserError for a folder that is no run or has no weights, damaged weights, and files in the way.
+    """
+    to = run_dir / "export" if to is None else to.expanduser()
+    alone = to.suffix == ".safetensors"
+    if to.suffix in (".pth", ".pt", ".bin"):
+        raise UserError(f"--to {to}: weights are written as safetensors; give {to.with_suffix('.safetensors')}")
+    file, config = (to, None) if alone else (to / "model.safetensors", to / "config.json")
+    _check_run(run_dir)
+    _check_free([file] if alone else [file, config], force)
+
+    from headstart.classifier import Classifier
+
+    trained = Classifier.of_run(run_dir)
+    content = (run_dir / "best.safetensors").read_bytes()
+    known = None if alone else _timm_config(run_dir, trained, content)
+    _make_folder(file.parent)
+    records.write_atomically(file, content)
+    lines = [f"{file}\n  headstart: model.weights={file}"]
+    if known:
+        records.write_atomically(config, known)
+        lines.append(f'{config}\n  timm: timm.create_model("local-dir:{to}", pretrained=True)')
+    elif not alone:
+        config.unlink(missing_ok=True)  # of what was here before, which --force replaces
+        lines.append(f"timm cannot build this network, so there is no {config.name} for it")
+    return lines
+
+
+def _check_run(run_dir: Path) -> None:
+    """Raise UserError unless `run_dir` is the folder of one run with weights; name such runs where it holds some."""
+    if (run_dir / "best.safetensors").is_file():
+        return
+    if not run_dir.is_dir():
+        what = "is a file" if run_dir.exists() else "does not exist"
+        raise UserError(f"{run_dir} {what}; give the folder of a run, the one with best.safetensors")
+    with_weights = [run for run in records.find_runs(run_dir) if (run / "best.safetensors").is_file()]
+    if with_weights:
+        raise UserError(f"{run_dir} is not one run; give one of those with weights in it:\n{_listed(with_weights)}")
+    state = records.read_run(run_dir)["state"] if records.find_runs(run_dir) == [run_dir] else None
+    reason = {
+        None: "holds no run with weights; give the folder of a run, the one with best.safetensors",
+        "RUNNING": "is still training; its weights come when it has ended",
+        "INTERRUPTED": f"was interrupted; headstart resume={run_dir} goes on with it",
+        "FAILED": "is a run that failed, so it has no weights",
+    }
+    kept = "has no best.safetensors: of a search only the best trial's weights stay; keep=all keeps them all"
+    raise UserError(f"{run_dir} {reason.get(state, kept)}")
+
+
+def _listed(runs: list[Path]) -> str:
+    """Name a few runs, best validation accuracy first."""
+    scores = {run: records.read_run(run).get("val_accuracy") for run in runs}
+    scores = {run: score if isinstance(score, int | float) else -1.0 for run, score in scores.items()}
+    best = sorted(runs, key=lambda run: -scores[run])
+    named = [f"{run} (validation {scores[run]:.2f} %)" if scores[run] >= 0 else str(run) for run in best[:SHOWN]]
+    return ", ".join(named) + (f", and {len(runs) - SHOWN} more" if len(runs) > SHOWN else "")
+
+
+def _check_free(files: list[Path], force: bool) -> None:
+    there = [file for file in files if os.path.lexists(file)]
+    folders = [file for file in there if file.is_dir()]
+    if folders:
+        raise UserError(f"{folders[0]} is a folder; give another path behind --to")
+    if there and not force:
+        raise UserError(f"{there[0]} exists; --force replaces it, or give another path behind --to")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); give another path behind --to") from error
+
+
+def _timm_config(run_dir: Path, trained: "Classifier", content: bytes) -> bytes | None:
+    """Return config.json for a network that timm builds by its name, tried out; None for any other network."""
+    import timm
+    import torch
+
+    if not _is_timms(run_dir):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        timm.models.save_for_hf(trained.network, folder, _described(trained), safe_serialization=True)
+        Path(folder, "model.safetensors").write_bytes(content)  # with our metadata
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            again = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+            images = torch.randn(2, 3, trained.image_size, trained.image_size)
+            same = torch.equal(again(images), trained.network(images))
+        if not same:
+            raise UserError(f"timm builds another network from {run_dir} than was trained; give --to NAME.safetensors")
+        return Path(folder, "config.json").read_bytes()
+
+
+def _is_timms(run_dir: Path) -> bool:
+    """Whether the run's network is timm's as it is: not one of our own, of torchvision, or with another stem."""
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.load(run_dir / ".hydra" / "config.yaml").model
+    return node.get("_target_") == "headstart.models.timm_model" and node.get("stem") == "imagenet"
+
+
+def _described(trained: "Classifier") -> dict[str, Any]:
+    """What timm's config.json says besides the architecture: the classes, and how pictures were made into inputs."""
+    size = (3, trained.image_size, trained.image_size)
+    inputs = dict(
+        mean=trained.mean, std=trained.std, input_size=size, test_input_size=None, pool_size=None,
+        interpolation="bilinear", crop_pct=1.0, test_crop_pct=None, tag="headstart", license=None, origin_url=None,
+        paper_ids=None, paper_name=None, notes=None,
+    )  # fmt: skip
+    return dict(label_names=list(trained.classes), pretrained_cfg=inputs)
+
+
+# ----------------------------------------------------------------------------------------------------------------- show
+
+
+def describe(file: Path) -> list[str]:
+    """Return lines on a weights file: sha256, tensors, and the metadata of a safetensors file.
+
+    Raises UserError for a file that is missing, damaged, or no weights.
+    """
+    if not file.is_file():
+        raise UserError(f"{file} does not exist or is not a file; give a .safetensors, .pth, .pt or .bin file")
+
+    from headstart import weights
+
+    loaded = weights.from_file(file)
+    content = file.read_bytes()
+    numbers = sum(tensor.numel() for tensor in loaded.tensors.values())
+    types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in loaded.tensors.values()})
+    rows = {
+        "file": str(file),
+        "bytes": f"{len(content):,}",
+        "sha256": loaded.sha256,
+        "tensors": f"{len(loaded.tensors)} with {numbers:,} numbers ({', '.join(types)})",
+    }
+    found = weights.read_metadata(content) if file.suffix == ".safetensors" else {}
+    rows |= {_printable(key): _printable(_words(value)) for key, value in sorted(found.items())}
+    width = max(len(key) for key in rows)
+    return [f"{key:<{width}}  {value}" for key, value in rows.items()]
+
+
+def _words(value: str) -> str:
+    """A JSON list as words, everything else as it is."""
+    try:
+        items = json.loads(value)
+    except ValueError:
+        items = None
+    return ", ".join(map(str, items)) if isinstance(items, list) else value
+
+
+def _printable(text: str) -> str:
+    """Text of a foreign file on one line, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)

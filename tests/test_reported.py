@@ -1,0 +1,78 @@
+"""Figures that others reported, beside ours: in the frame, the CSV file, the page, the terminal."""
+
+import pandas as pd
+import pytest
+from test_report import Page, make_study
+
+import headstart as hs
+from headstart import tables
+from headstart.errors import UserError
+from headstart.report import print_report, write_all
+from headstart.reported import METRICS, REPORTED_COLUMNS, check, reported
+
+FIGURES = [
+    {"arm": "random", "value": 83.0, "source": "write-up <A>", "note": "one run, chosen on the test split"},
+    {"arm": "random", "metric": "parameters", "value": 1147466, "source": "write-up <A>"},
+    {"arm": "not in this study", "value": 50.0, "source": "write-up <A>"},
+]
+
+
+@pytest.fixture
+def study(tmp_path):
+    return hs.load(make_study(tmp_path / "tiny", trials=5, seeds=3, reported=FIGURES))
+
+
+def test_a_figure_stands_beside_the_same_column_of_arms_csv(study):
+    frame = study.reported
+    arm = study.arms.set_index("arm").loc["random"]
+    assert frame["arm"].tolist() == ["random", "random"]  # figures of arms that are not here are left out
+    first, second = frame.iloc[0], frame.iloc[1]
+    assert (first["ours"], first["ci_low"], first["ci_high"]) == tuple(
+        arm[["test_mean", "test_ci_low", "test_ci_high"]]
+    )
+    assert first["difference"] == pytest.approx(arm["test_mean"] - 83.0)
+    assert second["metric"] == "parameters" and pd.isna(second["ci_low"]) and pd.isna(second["note"])
+
+
+def test_every_metric_is_a_column_of_arms_csv():
+    assert set(METRICS) <= set(tables.TABLES["arms"])
+
+
+def test_the_report_writes_shows_and_prints_it(study, capsys):
+    written = write_all(study)
+    print_report(study, written)
+    (table,) = (path for path in written if path.name == "reported.csv")
+    pd.testing.assert_frame_equal(tables.read_table(table), study.reported)
+    said = "random, test accuracy: 83.00 reported by write-up <A>, "
+    assert said in capsys.readouterr().out
+    page = "".join(Page((study.root / "report.html").read_text()).text)
+    assert "one run, chosen on the test split" in page and "write-up <A>" in page and "reported.csv" in page
+    assert "one run, chosen on the test split" in (study.root / "report.md").read_text()
+
+
+def test_a_study_without_figures_says_nothing_of_them(tmp_path):
+    study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
+    written = write_all(study)
+    assert list(study.reported.columns) == list(REPORTED_COLUMNS) and study.reported.empty
+    assert not any(path.name == "reported.csv" for path in written)
+    assert "reported" not in (study.root / "report.html").read_text().lower()
+
+
+def test_what_was_edited_by_hand_into_study_json_is_left_out(study):
+    harmed = [*FIGURES, {"arm": "random"}, "text", {"arm": "random", "value": "NaN", "source": "x"}]
+    assert len(reported({"reported": harmed}, study.arms)) == 2
+    assert reported({"reported": {"arm": "random"}}, study.arms).empty
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ({"arm": "cnn"}, "expected"),
+        ({"arm": "cnn", "value": 1.0, "source": "x", "metric": "acc"}, "metric=acc is unknown"),
+        ({"arm": "cnn", "value": "high", "source": "x"}, "value=high of cnn is not a number"),
+        ({"arm": "cnn", "value": 1.0, "source": "x", "remark": "y"}, "expected"),
+    ],
+)
+def test_a_malformed_figure_is_refused_in_words(figure, said):
+    with pytest.raises(UserError, match=said):
+        check([figure])
