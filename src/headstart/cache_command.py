@@ -54,6 +54,9 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
         print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
     total = cache.amount(sum(entry.size for entry in entries))
     print(f"{_entries(len(rows))}, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
+    unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
+    if unfinished:
+        print(f"{_entries(len(unfinished))} more being written, {cache.amount(sum(unfinished))}")
     decoded = sorted(folder.glob("folder-*"))
     if decoded:
         size = cache.amount(sum(cache.size_of(path) for path in decoded))
