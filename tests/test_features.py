@@ -54,6 +54,8 @@ def network(name: str, seed: int = 0, **options) -> Model:
     shape = dict(classes=10, class_names=tuple("0123456789"), image_size=32)
     if name == "cnn":
         return models.cnn(**shape, **WITHOUT | options)
+    if name == "test_resnet with a head":  # on feature maps, with batch norm and dropout
+        return models.timm_with_head(name="test_resnet", **shape, **WITHOUT | options)
     return models.timm_model(name=name, stem="imagenet", **shape, **WITHOUT | options)
 
 
@@ -70,6 +72,7 @@ def recomputing(monkeypatch, do):
 @pytest.mark.parametrize(
     ("name", "augment", "precision"),
     [("cnn", "none", "fp32"), ("cnn", "flip", "fp32"), ("cnn", "flip_hv", "bf16"), ("resnet18", "flip", "fp32"),
+     ("test_resnet with a head", "flip_hv", "bf16"), ("test_resnet with a head", "flip_hv", "fp32"),
      ("test_resnet", "flip_hv", "bf16"), ("test_resnet", "flip_hv", "fp32"), ("test_vit", "flip_hv", "fp32")],
 )  # fmt: skip
 def test_training_on_kept_features_is_recomputing_to_the_last_digit(

@@ -211,8 +211,9 @@ class Features:
             if now - looked > SECONDS_BETWEEN_LOOKS:
                 looked = now
                 self.progress(number * count + done, missing * count, done / (now - begin))
-        self.seconds += time.monotonic() - begin
-        self.progress((number + 1) * count, missing * count, count / (time.monotonic() - begin))
+        took = max(time.monotonic() - begin, 1e-9)
+        self.seconds += took
+        self.progress((number + 1) * count, missing * count, count / took)
 
     @torch.inference_mode()
     def _compute(self, images: Tensor) -> Tensor:
