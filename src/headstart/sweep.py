@@ -99,6 +99,11 @@ class Sweep:
             raise UserError(
                 "hydra.sweeper.custom_search_space is not supported by arms; write params or first_points per arm"
             )
+        if settings["max_failure_rate"] != 1.0:
+            raise UserError(
+                f"hydra.sweeper.max_failure_rate={settings['max_failure_rate']} is the stock sweeper's; here failed "
+                "trials stay in the tables, and hydra.sweeper.max_consecutive_failures=3 in a row stop the sweep"
+            )
         if settings["n_jobs"] > 1 and launcher == "basic":
             raise UserError(
                 f"hydra.sweeper.n_jobs={settings['n_jobs']} needs a launcher whose jobs are processes "
