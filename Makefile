@@ -10,7 +10,7 @@ BIN := .venv/bin
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test lint dashboard clean
+.PHONY: help sweep train report test bench lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ report: .venv/.installed ## collate a folder of runs into tables again: DIR=outp
 
 test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/.installed ## the short benchmarks, each against a named peer, into outputs/benchmarks/
+	@$(BIN)/python benchmarks/data_path.py
+	@$(BIN)/python benchmarks/training_loop.py --threads 1
+	@$(BIN)/python benchmarks/feature_cache.py
+	@$(BIN)/python benchmarks/sweep_overhead.py --trials 50
+	@$(BIN)/python benchmarks/tables.py
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

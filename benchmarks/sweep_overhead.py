@@ -64,6 +64,11 @@ def main() -> None:
         for how, choose in (("median", statistics.median), ("best", min)):
             ours, stock = (choose([t[place] for t in found[name]]) for name in SWEEPERS)
             print(f"{what:<10} {how:<6}  arms {ours:7.1f} ms, stock {stock:7.1f} ms, ratio {ours / stock:.2f}")
+    target = Path("outputs/benchmarks/sweep_overhead.csv")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{r + 1},{name},{wall},{cpu}" for name, pairs in found.items() for r, (wall, cpu) in enumerate(pairs)]
+    target.write_text("\n".join(["round,sweeper,wall_ms_per_trial,cpu_ms_per_trial", *rows]) + "\n")
+    print(target)
 
 
 if __name__ == "__main__":

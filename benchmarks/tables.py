@@ -165,6 +165,11 @@ def show(seconds: dict[str, list[tuple[float, float]]], arguments: argparse.Name
                 f"best {min(values):6.2f} s ({times[1]:.2f} ×)"
             )
     print(f"goal: the plain script takes {GOAL:g} times as long or longer")
+    target = Path("outputs/benchmarks/tables.csv")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{r},{name},{wall},{cpu}" for name, pairs in seconds.items() for r, (wall, cpu) in enumerate(pairs, 1)]
+    target.write_text("\n".join(["round,command,wall_seconds,cpu_seconds", *rows]) + "\n")
+    print(target)
 
 
 def write_study(root: Path, runs: int, epochs: int) -> None:

@@ -54,6 +54,7 @@ NEVER = {
     "thumbnails": {"torch", "hydra", "pandas", "headstart"},
     "training": {"hydra", "omegaconf"},
     "transfer": {"hydra", "omegaconf"},
+    "verdict": {"torch", "hydra", "omegaconf", "pandas"},
     "weights": {"hydra", "omegaconf"},
 }
 EXCEPT = {"config": {"headstart.errors"}}  # the one class that all raise

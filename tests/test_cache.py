@@ -93,6 +93,7 @@ def test_a_damaged_entry_is_refused_with_a_log_line_and_written_again(damage, ke
     DAMAGES[damage](kept.folder / "a" / "features.npy")
     assert kept.open("a") is None
     assert "damaged" in caplog.text and "computed again" in caplog.text and "/a is" in caplog.text
+    assert ("bytes instead of 4,128" in caplog.text) == (damage in ("truncated", "longer", "empty"))
     assert fill(kept, "a", numbers(seed=1))
     assert np.array_equal(kept.open("a").array, numbers(seed=1))
     assert left(kept) == {"a"}
@@ -277,6 +278,8 @@ def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
     (decoded / "images.npy").write_bytes(bytes(2_000_000))
     (command.kept.folder / "broken").mkdir()
     (command.kept.folder / "notes.txt").write_text("not ours")
+    (command.kept.folder / ".half.unfinished").mkdir()
+    (command.kept.folder / ".half.unfinished" / "features.npy").write_bytes(bytes(5_000_000))
     entry = command.kept.open("held")
     lines = command().splitlines()
     assert len([line for line in lines if line.startswith("cnn at 32 px in fp32, 100 images, as they are")]) == 3
@@ -286,6 +289,7 @@ def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
     size = cache.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
     assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
     assert "1 data sets decoded for data=folder, 2 MB" in lines[-1] and "folder-*" in lines[-1]
+    assert "1 entry more being written, 5 MB" in lines
     assert entry is not None
 
 

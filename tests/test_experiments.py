@@ -16,7 +16,7 @@ SPECIAL = {
     "pretraining": [*SMALL_DATA, *UNTRAINED],
     "cnn_or_resnet18": [*SMALL_DATA, *UNTRAINED],
     "lightning_course": [*SMALL_DATA, *UNTRAINED],
-    "transfer_vgg": [*SMALL_DATA, *UNTRAINED, "hydra.sweeper.arms.vgg16_finetune=[model=vgg16_frozen]"],
+    "transfer_vgg": [*SMALL_DATA, *UNTRAINED, 'hydra.sweeper.arms.vgg16_finetune=["model=vgg16_frozen"]'],
     "image_size": [*SMALL_DATA, *UNTRAINED],
     "data_size": [
         "data=digits", *UNTRAINED, *(f"~hydra.sweeper.arms.{arm}_{n}" for arm in ("random", "pretrained")
@@ -24,7 +24,7 @@ SPECIAL = {
     ],
     "frozen_or_fan": [
         *SMALL_DATA, *UNTRAINED, "image_size=32", "data.train_size=40", "batch_size=20", "model.freeze=none",
-        "hydra.sweeper.arms={resnet50v2_head: [model=resnet50v2_head], fan: [model=fan]}",
+        'hydra.sweeper.arms={resnet50v2_head: ["model=resnet50v2_head"], fan: ["model=fan"]}',
     ],
 }  # fmt: skip
 EVERY_DAY = {"quickstart", "lr_search", "pretraining", "chance"}  # the others run with --slow

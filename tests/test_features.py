@@ -18,7 +18,7 @@ import torch
 from conftest import TINY
 from hydra import compose, initialize_config_module
 from slow_backbone import noise, prepared, settings
-from test_training import Cut, fingerprint, trainer
+from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
 from headstart import augmentation, cache, console, data, features, job, mirrors, models, records
@@ -54,6 +54,8 @@ def network(name: str, seed: int = 0, **options) -> Model:
     shape = dict(classes=10, class_names=tuple("0123456789"), image_size=32)
     if name == "cnn":
         return models.cnn(**shape, **WITHOUT | options)
+    if name == "test_resnet with a head":  # on feature maps, with batch norm and dropout
+        return models.timm_with_head(name="test_resnet", **shape, **WITHOUT | options)
     return models.timm_model(name=name, stem="imagenet", **shape, **WITHOUT | options)
 
 
@@ -70,6 +72,7 @@ def recomputing(monkeypatch, do):
 @pytest.mark.parametrize(
     ("name", "augment", "precision"),
     [("cnn", "none", "fp32"), ("cnn", "flip", "fp32"), ("cnn", "flip_hv", "bf16"), ("resnet18", "flip", "fp32"),
+     ("test_resnet with a head", "flip_hv", "bf16"), ("test_resnet with a head", "flip_hv", "fp32"),
      ("test_resnet", "flip_hv", "bf16"), ("test_resnet", "flip_hv", "fp32"), ("test_vit", "flip_hv", "fp32")],
 )  # fmt: skip
 def test_training_on_kept_features_is_recomputing_to_the_last_digit(
@@ -98,6 +101,21 @@ def test_the_backbone_runs_anew_from_the_epoch_in_which_it_learns(name, pictures
 
     expected = recomputing(monkeypatch, lambda: result("recomputed"))
     assert result("computed") == result("read") == expected
+
+
+def test_features_are_let_go_when_the_backbone_learns(pictures, tmp_path, kept):
+    held = []
+
+    class Looking(Onlooker):
+        def epoch(self, row):
+            held.append([entry.held for entry in kept.entries()])
+
+    model = network("cnn", freeze="backbone_then_none", unfreeze_epoch=3)
+    run = trainer(pictures, tmp_path, model=model, augment=augmentation.horizontal_flip)
+    run.watcher = Looking()
+    run.run()
+    assert held == 2 * [[True] * 3] + 2 * [[False] * 3]
+    assert run.kept.used
 
 
 def test_the_best_epoch_before_unfreezing_predicts_from_kept_features_and_a_later_one_does_not(pictures, tmp_path):

@@ -82,6 +82,12 @@ def draw_by_size(images, labels, *, classes, generator):
     return augmentation.flip(images, torch.rand(images.shape[:2], generator=generator)[:, 0] < 0.5), labels
 
 
+def draw_more_for_large_ones(images, labels, *, classes, generator):
+    images = augmentation.horizontal_flip(images, labels, classes=classes, generator=generator)[0]
+    torch.rand(images.shape[:2], generator=generator)
+    return images, labels
+
+
 def draw_globally(images, labels, *, classes, generator):
     return augmentation.flip(images, torch.rand(len(images)) < 0.5), labels
 
@@ -106,8 +112,8 @@ def drop_the_last(images, labels, *, classes, generator):
 
 @pytest.mark.parametrize(
     "augment",
-    [shift_by_a_tenth, brighten_rarely, shuffle, relabel, smooth_labels, draw_by_size, draw_globally, flip_bright_ones,
-     rotate, refuse_small_ones, drop_the_last],
+    [shift_by_a_tenth, brighten_rarely, shuffle, relabel, smooth_labels, draw_by_size, draw_more_for_large_ones,
+     draw_globally, flip_bright_ones, rotate, refuse_small_ones, drop_the_last],
 )  # fmt: skip
 def test_what_does_anything_else_is_refused_and_nothing_is_drawn_from_the_global_stream(augment):
     before = torch.get_rng_state()

@@ -11,6 +11,8 @@ import pytest
 from scipy import stats
 
 from headstart import statistics as hs
+from headstart.verdict import PairEvidence
+from headstart.verdict import verdict as judge
 
 A = [93.1, 92.4, 94.0, 93.6, 92.9]
 B = [91.0, 91.9, 92.2, 92.8, 90.7]
@@ -131,7 +133,7 @@ def _judge(family, **evidence):
     for (i, j), c in zip(indices, comparisons, strict=True):
         measured = dict(difference=c.difference, low=c.low, high=c.high, p_holm=c.p_holm, seeds=c.n)
         fields = dict(trials_a=12, trials_b=12, pairs=len(indices)) | measured | evidence
-        yield i, j, c, hs.verdict(hs.PairEvidence(f"arm{i}", f"arm{j}", **fields))
+        yield i, j, c, judge(PairEvidence(f"arm{i}", f"arm{j}", **fields))
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -420,13 +422,13 @@ def test_speedup_is_known_only_where_both_medians_are():
 
 
 # --------------------------------------------------------------------------------------------------------- the verdict
-CLEAR = hs.PairEvidence(
+CLEAR = PairEvidence(
     "pretrained", "random", difference=3.0, low=1.0, high=5.0, p_holm=0.01, seeds=5, trials_a=12, trials_b=12
 )
 
 
 def test_clear_evidence_names_the_winner_with_interval_and_seeds():
-    result = hs.verdict(CLEAR)
+    result = judge(CLEAR)
     assert (result.winner, result.hint) == ("pretrained", "")
     assert result.sentence == (
         "pretrained is better than random by 3.00 points "
@@ -436,26 +438,26 @@ def test_clear_evidence_names_the_winner_with_interval_and_seeds():
 
 def test_the_winner_is_the_better_arm_in_whichever_order():
     mirrored = replace(CLEAR, arm_a="random", arm_b="pretrained", difference=-3.0, low=-5.0, high=-1.0)
-    assert hs.verdict(mirrored) == hs.verdict(CLEAR)
+    assert judge(mirrored) == judge(CLEAR)
 
 
 def test_the_family_and_the_level_are_named():
-    sentence = hs.verdict(replace(CLEAR, pairs=6, alpha=0.1)).sentence
+    sentence = judge(replace(CLEAR, pairs=6, alpha=0.1)).sentence
     assert "90 % interval 1.00 to 5.00, corrected for 6 pairs" in sentence
 
 
 def test_an_interval_around_zero_bounds_the_difference():
-    result = hs.verdict(replace(CLEAR, difference=-0.4, low=-1.3, high=0.5, p_holm=0.3))
+    result = judge(replace(CLEAR, difference=-0.4, low=-1.3, high=0.5, p_holm=0.3))
     assert result.winner == ""
     assert result.sentence.startswith("no difference larger than 1.30 points shown between pretrained and random")
     assert "difference -0.40, 95 % interval -1.30 to 0.50" in result.sentence
     assert result.hint == "confirm_seeds=10"
-    assert hs.verdict(replace(CLEAR, low=-1.0, p_holm=0.3, seeds=10)).hint == ""
+    assert judge(replace(CLEAR, low=-1.0, p_holm=0.3, seeds=10)).hint == ""
 
 
 @pytest.mark.parametrize("change", [{"low": -0.1}, {"p_holm": 0.05}, {"p_holm": 0.2}, {"low": 0.0}])
 def test_no_winner_without_both_the_interval_and_the_p_value(change):
-    assert hs.verdict(replace(CLEAR, **change)).winner == ""
+    assert judge(replace(CLEAR, **change)).winner == ""
 
 
 @pytest.mark.parametrize(
@@ -479,7 +481,7 @@ def test_no_winner_without_both_the_interval_and_the_p_value(change):
     ],
 )
 def test_a_broken_rule_is_named_instead_of_a_winner(change, words, hint):
-    result = hs.verdict(replace(CLEAR, **change))
+    result = judge(replace(CLEAR, **change))
     assert result.winner == ""
     assert words in result.sentence
     assert "better" not in result.sentence and "nan" not in result.sentence
@@ -488,31 +490,31 @@ def test_a_broken_rule_is_named_instead_of_a_winner(change, words, hint):
 
 def test_all_that_is_missing_is_named_at_once_and_each_hint_once():
     edges = dict(edge_a=hs.Edge("high", 1e-5, 1.0), edge_b=hs.Edge("high", 1e-5, 1.0))
-    result = hs.verdict(replace(CLEAR, trials_a=30, seeds=1, low=math.nan, high=math.nan, **edges))
+    result = judge(replace(CLEAR, trials_a=30, seeds=1, low=math.nan, high=math.nan, **edges))
     assert result.hint == "n_trials=30 search.extend_at_edge=true confirm_seeds=5"
     assert result.sentence.count("edge") == 2
 
 
 def test_an_arm_checked_and_found_inside_its_range_is_no_obstacle():
     inside = hs.Edge("", 1e-5, 0.1)
-    assert hs.verdict(replace(CLEAR, edge_a=inside, edge_b=inside, epochs_a=10, epochs_b=10)).winner == "pretrained"
+    assert judge(replace(CLEAR, edge_a=inside, edge_b=inside, epochs_a=10, epochs_b=10)).winner == "pretrained"
 
 
 def test_small_gaps_are_shown_beside_the_sampling_of_test_images():
     small = replace(CLEAR, difference=0.3, low=0.1, high=0.5, test_sampling=0.427)
-    assert "test-set sampling alone ±0.43" in hs.verdict(small).sentence
-    assert "sampling" not in hs.verdict(replace(small, difference=0.5)).sentence
+    assert "test-set sampling alone ±0.43" in judge(small).sentence
+    assert "sampling" not in judge(replace(small, difference=0.5)).sentence
 
 
 def test_equal_differences_at_every_seed_leave_the_question_to_mcnemar():
     same = replace(CLEAR, low=math.nan, high=math.nan, p_holm=math.nan)
-    unknown = hs.verdict(same)
+    unknown = judge(same)
     assert unknown.winner == "" and "every one of 5 seeds gave the same difference (+3.00 points" in unknown.sentence
     assert "nan" not in unknown.sentence
-    assert hs.verdict(replace(same, p_mcnemar=0.02)).winner == "pretrained"
-    assert hs.verdict(replace(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
-    assert hs.verdict(replace(same, p_mcnemar=0.02, pairs=6)).winner == ""  # 0.12 after Bonferroni
-    assert hs.verdict(replace(same, p_mcnemar=0.02, difference=0.0)).winner == ""
+    assert judge(replace(same, p_mcnemar=0.02)).winner == "pretrained"
+    assert judge(replace(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
+    assert judge(replace(same, p_mcnemar=0.02, pairs=6)).winner == ""  # 0.12 after Bonferroni
+    assert judge(replace(same, p_mcnemar=0.02, difference=0.0)).winner == ""
 
 
 # --------------------------------------------------------------------------------------------------- what is refused

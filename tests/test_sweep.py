@@ -331,3 +331,18 @@ def test_the_command_that_the_report_names_goes_on_with_the_study(sweep):
     before = rows("study")
     code, text = sweep(*[w for w in words if w not in SMALL])
     assert code == 0 and "6 of 6 runs exist" in text and rows("study") == before
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra.sweeper.max_failure_rate=0.5", "max_consecutive_failures=3 in a row"),
+        ("hydra.sweeper.custom_search_space=a.b", "write params or first_points per arm"),
+    ],
+)
+def test_keys_of_the_stock_sweeper_that_mean_nothing_here_are_refused_with_the_one_that_does(
+    sweep, tmp_path, word, said
+):
+    code, text = sweep(word, "name=study")
+    assert code == 1 and said in text
+    assert not list(tmp_path.rglob("study.*"))

@@ -18,8 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="headstart-cache",
         description="List the features of frozen backbones that runs keep and share, or remove them.",
-        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most; "
-        "HEADSTART_CACHE_GB=0 keeps none. What is removed is computed again when a run needs it.",
+        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most, "
+        "new ones half of the disk's free space; 0 keeps none. What is removed is computed again when a run needs it.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="what there is, how large, when it was last used (the default)")
@@ -54,6 +54,9 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
         print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
     total = cache.amount(sum(entry.size for entry in entries))
     print(f"{_entries(len(rows))}, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
+    unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
+    if unfinished:
+        print(f"{_entries(len(unfinished))} more being written, {cache.amount(sum(unfinished))}")
     decoded = sorted(folder.glob("folder-*"))
     if decoded:
         size = cache.amount(sum(cache.size_of(path) for path in decoded))

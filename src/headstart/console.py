@@ -1,6 +1,7 @@
 """What a person sees while a run trains and when it has ended: a progress bar on a terminal, plain lines elsewhere."""
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -83,14 +84,23 @@ class Bar(Lines):
         )  # fmt: skip
         empty = dict(text=self._text(1, float("nan")), rate=0.0)
         self.task = self.progress.add_task(title, total=epochs, visible=False, **empty)  # until there is something
+        self.handlers: list[logging.StreamHandler] = []
         self.extra: TaskID | None = None  # a second bar while features are computed
 
     def __enter__(self) -> "Bar":
-        self.progress.start()
+        before = sys.stderr
+        self.progress.start()  # puts a stand-in in stderr's place, which prints above the bar; the log has to know it
+        self.handlers = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is before]
+        self._redirect()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
+        self._redirect()
+
+    def _redirect(self) -> None:
+        for handler in self.handlers:
+            handler.setStream(sys.stderr)
 
     def step(self, epoch: int, done: float, images_per_second: float, loss: float) -> None:
         """Move the bar within an epoch."""

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same key no longer means the same features
 BATCH = 128  # pictures at a time, always as many where there are as many: the last digits of float32 depend on it
 SECONDS_BETWEEN_LOOKS = 0.5
-AGREEMENT = {torch.float32: 1e-3}  # of two pictures computed again, in units of the largest feature; else:
-COARSE_AGREEMENT = 5e-2  # a GPU may compute a batch of another size by another algorithm, and bfloat16 has 8 bits
+AGREEMENT = 1e-3  # of two pictures computed again, in units of the largest feature; float32 on the CPU
+COARSE_AGREEMENT = 0.1  # bfloat16 has 8 bits, and a GPU may compute a batch of another size by another algorithm
 
 _digests: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
 
@@ -86,6 +86,7 @@ class Features:
         self.cache = cache.Cache(cache.root() / "features", cache.limit()) if asked_for else None
         self.seconds = 0.0  # spent on computing features
         self.tables: WeakKeyDictionary[Split, dict[tuple[int, ...], Table | None]] = WeakKeyDictionary()
+        self.used = False  # whether anything is kept for this run
         self.train: Table | None = None
         self.labels = torch.empty(0)
         self.classes = 0
@@ -106,10 +107,10 @@ class Features:
             self.train = self.table(data.train, mirrors)
         self.table(data.val)
 
-    @property
-    def used(self) -> bool:
-        """Whether anything is kept for this run."""
-        return any(table is not None for known in self.tables.values() for table in known.values())
+    def release(self) -> None:
+        """Let go of what is in use, once the backbone learns."""
+        self.train = None
+        self.tables.clear()
 
     def batch(self, picked: Tensor, generator: torch.Generator) -> Tensor | None:
         """Features [n, ...] of training pictures `picked` (int64 [n]), augmented with the next draws of the generator.
@@ -147,7 +148,7 @@ class Features:
             place = cache.shown(self.cache.folder)
             log.warning("features: %s cannot be used (%s); the frozen backbone runs in every epoch", place, error)
             return None
-        table = Table(entries, self.settings.device)
+        table, self.used = Table(entries, self.settings.device), True
         place = cache.shown(self.cache.folder)
         how = f", read from {place}" if seconds is None else f" in {place}, computed in {seconds:.3g} s"
         log.info("features: %s, %s%s", what, cache.amount(table.size), how)
@@ -176,7 +177,8 @@ class Features:
     def _open(self, name: str, sample: Tensor) -> cache.Entry | None:
         """The entry of that name whose first pictures are what the network makes of them now."""
         entry = self.cache.open(name)
-        if entry is None or _agrees(entry, sample):
+        exact = self.settings.precision == "fp32" and self.settings.device.type == "cpu"
+        if entry is None or _agrees(entry, sample, AGREEMENT if exact else COARSE_AGREEMENT):
             return entry
         log.warning("features: %s holds others than this network computes", cache.shown(self.cache.folder / name))
         del entry  # which holds it
@@ -211,8 +213,9 @@ class Features:
             if now - looked > SECONDS_BETWEEN_LOOKS:
                 looked = now
                 self.progress(number * count + done, missing * count, done / (now - begin))
-        self.seconds += time.monotonic() - begin
-        self.progress((number + 1) * count, missing * count, count / (time.monotonic() - begin))
+        took = max(time.monotonic() - begin, 1e-9)
+        self.seconds += took
+        self.progress((number + 1) * count, missing * count, count / took)
 
     @torch.inference_mode()
     def _compute(self, images: Tensor) -> Tensor:
@@ -257,7 +260,7 @@ def _digest(split: Split) -> str:
     return _digests[split]
 
 
-def _agrees(entry: cache.Entry, sample: Tensor) -> bool:
+def _agrees(entry: cache.Entry, sample: Tensor, tolerance: float) -> bool:
     """Whether the first pictures of an entry are, but for rounding, what the network makes of them now."""
     if entry.facts["dtype"] != _name_of(sample.dtype) or entry.facts["channels_last"] != _is_channels_last(sample):
         return False
@@ -266,7 +269,6 @@ def _agrees(entry: cache.Entry, sample: Tensor) -> bool:
     kept = _mapped(entry.array[: len(sample)].copy(), entry.facts["dtype"])
     sample = sample.permute(0, 2, 3, 1) if entry.facts["channels_last"] else sample
     now, kept = sample.cpu().double(), kept.double()
-    tolerance = AGREEMENT.get(sample.dtype, COARSE_AGREEMENT)
     return torch.allclose(kept, now, rtol=0, atol=tolerance * float(now.abs().max()), equal_nan=True)
 
 

@@ -57,9 +57,8 @@ class Trainer:
         """Fit the pipeline on the training part, after cross-validating it there where asked, and validate it."""
         inputs, labels = self._inputs(self.data.train), self.data.train.labels.numpy()
         images, features = inputs.shape
-        what = f"fitting {self.model.name} to {images:,} images of {features:,} features"
-        log.info("%s", what)
-        self.watcher.fit(what)
+        log.info("fitting %s to %s images of %s features", self.model.name, f"{images:,}", f"{features:,}")
+        self.watcher.fit(f"fitting {self.model.name}")
         columns = self._cross_validate(inputs, labels) if self.model.cv else {}
         with self._computing() as notes:
             begin = time.monotonic()

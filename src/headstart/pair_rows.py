@@ -14,8 +14,9 @@ import pandas as pd
 from headstart import statistics
 from headstart.arm_rows import Study, by_arm, chosen, first, is_tested, item
 from headstart.columns import PAIR_COLUMNS, frame_of, known
-from headstart.statistics import Edge, PairedDifference, PairEvidence
+from headstart.statistics import Edge, PairedDifference
 from headstart.tables import THRESHOLDS
+from headstart.verdict import PairEvidence, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +150,8 @@ def _right(path: Path) -> dict[int, bool] | None:
 
 
 def _judge(a: pd.Series, b: pd.Series, evidence: PairEvidence, study: Study | None) -> tuple[str, str, str]:
-    """Verdict sentence, winner ("" for none) and what to run next; what statistics.verdict can't see is added here."""
-    found, reasons = statistics.verdict(evidence), "; ".join(_reasons(a, b))
+    """Verdict sentence, winner ("" for none) and what to run next; what `verdict` can't see is added here."""
+    found, reasons = verdict(evidence), "; ".join(_reasons(a, b))
     if not reasons:
         return found.sentence, found.winner, "" if found.winner else _next(a, b, found.hint.split(), study)
     sentence, refused = found.sentence, f"no winner between {evidence.arm_a} and {evidence.arm_b}"
@@ -186,7 +187,7 @@ def _states(arm: pd.Series) -> str:
 
 
 def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> str:
-    """What to run next, in words; `hints`: overrides that statistics.verdict asks for."""
+    """What to run next, in words; `hints`: overrides that `verdict` asks for."""
     if not (a["tuned"] and b["tuned"]):
         return "tune both as arms of one study (headstart -m)"
     fewer = a if a["trials"] < b["trials"] else b

@@ -32,14 +32,16 @@ class SweepStatus:
     def plan(self, cfg: "DictConfig", epochs: set[int], question: str | None, notes: Sequence[str]) -> None:
         """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already.
 
-        epochs: of the arms; most often all have the same number.
+        epochs: of the arms; most often all have the same number, and estimators fitted in one go have none.
         """
         if self.quiet:
             return
         study = self.study
         done, total = self.counts()
         names = ", ".join(a.name for a in study.arms)
-        length = ("up to " if len(epochs) == 1 else f"{min(epochs)} to ") + count(max(epochs), "epoch")
+        length = "one fit each"
+        if epochs:
+            length = ("up to " if len(epochs) == 1 else f"{min(epochs)} to ") + count(max(epochs), "epoch")
         lines = [question] if question else []
         lines += [
             f"study {study.name}: {count(len(study.arms), 'arm')} ({names})",

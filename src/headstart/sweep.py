@@ -99,6 +99,11 @@ class Sweep:
             raise UserError(
                 "hydra.sweeper.custom_search_space is not supported by arms; write params or first_points per arm"
             )
+        if settings["max_failure_rate"] != 1.0:
+            raise UserError(
+                f"hydra.sweeper.max_failure_rate={settings['max_failure_rate']} is the stock sweeper's; here failed "
+                "trials stay in the tables, and hydra.sweeper.max_consecutive_failures=3 in a row stop the sweep"
+            )
         if settings["n_jobs"] > 1 and launcher == "basic":
             raise UserError(
                 f"hydra.sweeper.n_jobs={settings['n_jobs']} needs a launcher whose jobs are processes "
@@ -223,9 +228,10 @@ class Sweep:
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
 
     def _epochs(self) -> set[int]:
-        return {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")} or {
-            self.config.epochs
-        }
+        """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
+        trained = any("epochs" not in schema.unused(cfg) for cfg in self.composed.values())
+        found = {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")}
+        return found or ({self.config.epochs} if trained else set())
 
     def _plan_notes(self) -> list[str]:
         notes = []

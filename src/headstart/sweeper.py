@@ -24,7 +24,7 @@ class ArmsConf:
     study_name: str | None = None
     n_trials: int = 20
     n_jobs: int = 1
-    max_failure_rate: float = 1.0
+    max_failure_rate: float = 1.0  # the stock sweeper's; any other value is refused
     custom_search_space: str | None = None
     params: Any = None
     arms: Any = None

@@ -223,10 +223,12 @@ class Trainer:
         )  # fmt: skip
 
     def _enter(self, epoch: int) -> None:
-        """Have the features of a frozen backbone ready before its first epoch, and leave them with the last one."""
+        """Have the features of a frozen backbone ready before its first epoch, and let go of them after the last."""
         frozen = is_frozen(self.model, epoch)
         if frozen and not self.frozen:
             self.kept.prepare(self.data)
+        if self.frozen and not frozen:
+            self.kept.release()
         self.frozen = frozen
 
     def _step(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
