@@ -621,3 +621,9 @@ def test_torch_hydra_and_optuna_are_not_imported():
     script = f"import sys, headstart.comparison; print(sorted({names} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert out == "[]\n"
+
+
+def test_runs_without_an_arm_are_no_reason_to_fail(tmp_path):
+    run(tmp_path, "source", arm=None, phase="source", state="COMPLETE", val_accuracy=90.0)
+    found = compare(tmp_path)
+    assert found.arms.empty and found.trials["phase"].tolist() == ["source"]

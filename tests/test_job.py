@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_module
 
 from headstart import data, job, records
 from headstart.console import Lines
+from headstart.errors import UserError
 
 
 @pytest.fixture
@@ -116,6 +117,14 @@ def test_a_finished_run_is_returned_as_it_is(run):
     with initialize_config_module("headstart.conf"):
         cfg = compose("config", TINY)
     assert job.run(cfg, {}, folder, reads_test=True, watcher=Lines(1))["seed"] == 7
+
+
+def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):
+    with pytest.raises(UserError, match="batch_size=500 is larger"):
+        run("batch_size=500", "arm=large", "name=study")
+    failed = records.read_run(next(iter(job.Path.cwd().glob("run-*"))))
+    found = [failed[key] for key in ("state", "study", "arm", "phase", "model", "batch_size", "seed")]
+    assert found == ["FAILED", "study", "large", "run", "cnn", 500, 0]
 
 
 def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):

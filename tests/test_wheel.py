@@ -48,8 +48,8 @@ def test_wheel_works_without_the_sources(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     command = str(python.with_name("headstart"))
-    tiny = ["data=digits", "data.train_size=100", "epochs=1", "batch_size=50", "threads=1", "augmentation=none"]
-    run(command, "-m", "experiments=quickstart", "budget=smoke", "n_trials=1", *tiny[2:], cwd=elsewhere)
+    tiny = ["data=digits", "data.train_size=100", "batch_size=50", "epochs=1", "threads=1", "augmentation=none"]
+    run(command, "-m", "experiments=quickstart", "budget=smoke", "n_trials=1", *tiny[3:], cwd=elsewhere)
     run(command, *tiny, cwd=elsewhere)
     assert (elsewhere / "outputs/quickstart/tables/trials.csv").exists()
     assert len(list((elsewhere / "outputs/runs").glob("*/result.json"))) == 1

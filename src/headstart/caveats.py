@@ -1,5 +1,6 @@
 """The sentences of a report: the verdicts, and what has to be said beside them."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def _behind(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
 def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
     """Arms that the seeds leave exactly as they are, to the last digit of the validation loss."""
     still = [arm["seeds"] >= 2 and _behind(arm, trials)["val_loss"].nunique() == 1 for _, arm in arms.iterrows()]
-    if same := _names(arms[still]):
+    if same := ", ".join(itertools.compress(arms["arm"], still)):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "
             "width there, and holds neither the choice of training images nor that of test images."

@@ -50,19 +50,20 @@ def run(
         try:
             return _train(cfg, choices, run_dir, reads_test, watcher)
         except torch.OutOfMemoryError as error:
-            _record_failure(run_dir, "out of memory")
+            _record_failure(cfg, choices, run_dir, "out of memory")
             raise UserError(f"out of GPU memory with batch_size={cfg.batch_size}; give a smaller one") from error
         except MemoryError as error:
-            _record_failure(run_dir, "out of memory")
+            _record_failure(cfg, choices, run_dir, "out of memory")
             raise UserError(f"out of memory ({error}); give a smaller image_size or data.train_size") from error
         except Exception as error:
-            _record_failure(run_dir, (str(error).strip() or type(error).__name__).splitlines()[-1])
+            _record_failure(cfg, choices, run_dir, (str(error).strip() or type(error).__name__).splitlines()[-1])
             raise
 
 
-def _record_failure(run_dir: Path, reason: str) -> None:
+def _record_failure(cfg: DictConfig, choices: dict[str, str], run_dir: Path, reason: str) -> None:
+    """Write a FAILED result that belongs to its arm in the tables, even where the run came to nothing."""
     path = run_dir / "run.json"
-    facts = records.read_json(path) if path.exists() else {}
+    facts = _planned(cfg, choices) | (records.read_json(path) if path.exists() else {})
     records.write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
 
 
@@ -222,17 +223,24 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
     """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
     data, used, threads = trainer.data, trainer.facts(), torch.get_num_threads()
     settled = dict(threads=threads, precision=used["precision"])
-    facts = dict(
-        **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
-        model=_name(cfg, choices["model"]), weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
-        data=data.name, train_size=len(data.train.labels), augmentation=choices["augmentation"],
-        optimizer=choices["optimizer"], schedule=choices["schedule"], lr=cfg.lr, batch_size=cfg.batch_size,
-        epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed, threads=threads,
-        torch_version=torch.__version__, headstart_version=__version__, git_commit=git_commit(),
+    facts = _planned(cfg, choices) | dict(
+        data=data.name, train_size=len(data.train.labels), threads=threads, torch_version=torch.__version__,
         config_hash=trainer.identity, data_sha256=data.sha256, command=config.command(cfg, choices, **settled),
         classes=list(data.classes), **used,
     )  # fmt: skip
-    return facts | {key: None for key in config.unused(cfg) if key in facts}
+    return facts | dict.fromkeys(config.unused(cfg) & facts.keys())
+
+
+def _planned(cfg: DictConfig, choices: dict[str, str]) -> dict[str, Any]:
+    """Return the columns that the configuration alone tells; None for keys without an effect on such a model."""
+    facts = dict(
+        **current.facts(), study=cfg.name, arm=cfg.arm or choices["model"], phase=cfg.phase,
+        model=_name(cfg, choices["model"]), weights=cfg.model.get("weights"), stem=cfg.model.get("stem"),
+        augmentation=choices["augmentation"], optimizer=choices["optimizer"], schedule=choices["schedule"], lr=cfg.lr,
+        batch_size=cfg.batch_size, epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed,
+        headstart_version=__version__, git_commit=git_commit(),
+    )  # fmt: skip
+    return facts | dict.fromkeys(config.unused(cfg) & facts.keys())
 
 
 def _name(cfg: DictConfig, choice: str) -> str:
