@@ -42,6 +42,7 @@ NEVER = {
     "pair_rows": {"torch", "hydra", "omegaconf"},
     "policies": {"hydra", "omegaconf", "headstart"},
     "published": {"hydra", "omegaconf"},
+    "places": {"torch", "hydra", "omegaconf"},
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
     "reported": {"torch", "hydra", "omegaconf"},

@@ -1,7 +1,9 @@
 """Features on disk: what is written is read back or refused, waits for nobody in vain, and never fills the disk."""
 
+import ctypes
 import itertools
 import logging
+import mmap
 import os
 import resource
 import shutil
@@ -11,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from headstart import cache, cache_command
+from headstart import cache, cache_command, places
 from headstart.cache import Cache, NotKept
 from headstart.errors import UserError
 from headstart.locks import acquire, close_locked
@@ -132,6 +134,35 @@ def test_an_error_while_features_are_computed_leaves_nothing_behind(kept):
     assert kept.open("a") is None
 
 
+def resident(path) -> float:
+    """Share of a file's pages that are in memory."""
+    library = ctypes.CDLL(None, use_errno=True)
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        pages = -(-len(mapped) // mmap.PAGESIZE)
+        marks = (ctypes.c_ubyte * pages)()
+        start = ctypes.c_char.from_buffer(mapped)
+        assert library.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(mapped)), marks) == 0
+        del start
+    return sum(mark & 1 for mark in marks) / pages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reads ahead on demand")
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_file_that_is_not_in_memory_is_read_in_one_go_if_it_fits(fits, kept, monkeypatch):
+    fill(kept, "a", large())
+    path = kept.folder / "a" / "features.npy"
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if resident(path) > 0.5:
+        pytest.skip("this file system keeps everything in memory")
+    entry = kept.open("a")
+    if not fits:
+        monkeypatch.setattr(cache, "_free_memory", lambda: SIZE)
+    entry.read_ahead()
+    assert (resident(path) == 1) == fits
+    assert (entry.array == 0).all()
+
+
 # ---- room
 
 SIZE = 4 * 10**6  # bytes of `large`; blocks and facts come on top
@@ -229,7 +260,7 @@ def test_features_being_written_count_and_leftovers_of_the_dead_do_not(tmp_path)
 def test_a_limit_that_is_no_size_is_refused(text, monkeypatch):
     monkeypatch.setenv("HEADSTART_CACHE_GB", text)
     with pytest.raises(UserError, match=rf"HEADSTART_CACHE_GB={text} .*e\.g\. 20"):
-        cache.limit()
+        places.limit()
 
 
 def test_where_features_lie(monkeypatch, tmp_path):
@@ -237,17 +268,17 @@ def test_where_features_lie(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for value, expected in (("~/x", tmp_path / "x"), ("", tmp_path / ".cache" / "headstart")):
         monkeypatch.setenv("HEADSTART_CACHE", value)
-        assert cache.root() == expected
+        assert places.root() == expected
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert str(cache.root()) == "/elsewhere/headstart"
-    assert cache.shown(tmp_path / "x" / "y") == "~/x/y"
+    assert str(places.root()) == "/elsewhere/headstart"
+    assert places.shown(tmp_path / "x" / "y") == "~/x/y"
     monkeypatch.setenv("HEADSTART_CACHE", "off")
     with pytest.raises(UserError, match="HEADSTART_CACHE_GB=0"):
-        cache.root()
+        places.root()
 
 
 def test_amounts_are_written_as_people_write_them():
-    written = [cache.amount(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
+    written = [places.amount(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
     assert written == ["4.1 GB", "26.4 MB", "310 kB", "123 GB"]
 
 
@@ -286,7 +317,7 @@ def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
     assert [line.endswith("in use") for line in lines[:3]] == [True, False, False]
     assert "used 40 days ago" in "".join(lines[2:4]) and "used just now" in lines[0]
     assert any(line.startswith("unreadable") for line in lines)
-    size = cache.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
+    size = places.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
     assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
     assert "1 data sets decoded for data=folder, 2 MB" in lines[-1] and "folder-*" in lines[-1]
     assert "1 entry more being written, 5 MB" in lines

@@ -21,7 +21,7 @@ from slow_backbone import noise, prepared, settings
 from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
-from headstart import augmentation, cache, console, data, features, job, mirrors, models, records
+from headstart import augmentation, cache, console, data, features, job, mirrors, models, places, records
 from headstart.backbone import Model
 from headstart.data import Split
 from headstart.errors import UserError
@@ -46,7 +46,7 @@ def said(caplog):
 @pytest.fixture
 def kept() -> cache.Cache:
     """The cache that this test's runs use."""
-    return cache.Cache(cache.root() / "features", cache.limit())
+    return cache.Cache(places.root() / "features", places.limit())
 
 
 def network(name: str, seed: int = 0, **options) -> Model:

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import logging
+import mmap
 import os
 import shutil
 import weakref
@@ -22,16 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import UserError
 from headstart.locks import acquire, close_locked, holding
+from headstart.places import GB, amount, shown
 from headstart.records import write_json
 from headstart.workspace import lock_of, scratch_of, workspace
 
 log = logging.getLogger(__name__)
 
-GB = 1e9
-DEFAULT_LIMIT = 20  # GB
 BLOCK = 2**24  # bytes read at a time for a checksum
+MADV_POPULATE_READ = 22  # of Linux since 5.14; Python names it from 3.14 on
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,17 @@ class Entry:
 
     array: np.ndarray  # read-only, memory-mapped
     facts: dict[str, Any]
+    path: Path
+
+    def read_ahead(self) -> None:
+        """Have the file read into memory in one go: ten times as fast as rows at random, and nothing when it is there.
+
+        Only where Linux can and half of the free memory is enough; otherwise rows are read when they are asked for.
+        """
+        with contextlib.suppress(OSError), open(self.path, "rb") as file:
+            if 2 * self.array.nbytes < _free_memory():
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    mapped.madvise(MADV_POPULATE_READ)
 
 
 @dataclass(frozen=True)
@@ -59,34 +70,6 @@ class NotKept(Exception):
 
 class _Damaged(Exception):
     """What is wrong with an entry."""
-
-
-def root() -> Path:
-    """$HEADSTART_CACHE, or headstart/ where caches lie, as data.cache of data=folder. Raises UserError for `off`."""
-    named = os.environ.get("HEADSTART_CACHE", "")
-    if named.lower() == "off":
-        raise UserError("HEADSTART_CACHE=off names no folder; to keep no features, give HEADSTART_CACHE_GB=0.")
-    if named:
-        return Path(named).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "headstart"
-
-
-def limit() -> int:
-    """Bytes that all features together may take, 0 for none: $HEADSTART_CACHE_GB. Raises UserError for no size."""
-    text = os.environ.get("HEADSTART_CACHE_GB") or str(DEFAULT_LIMIT)
-    try:
-        size = float(text)
-    except ValueError:
-        size = -1.0
-    if not 0 <= size < 1e9:
-        raise UserError(f"HEADSTART_CACHE_GB={text} is no size; give a number of GB from 0, e.g. {DEFAULT_LIMIT}.")
-    return int(size * GB)
-
-
-def shown(path: Path) -> str:
-    """A path with ~ for the home folder."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 class Cache:
@@ -180,7 +163,7 @@ class Cache:
             os.utime(folder / "facts.json")
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise _Damaged(str(error)) from error
-        return Entry(array, facts)
+        return Entry(array, facts, path)
 
     # ---- room
 
@@ -270,12 +253,6 @@ class Cache:
             return Listed(path.name, facts if isinstance(facts, dict) else {}, size, used, not had)
 
 
-def amount(size: float) -> str:
-    """`4.1 GB`, `26 MB`, `310 kB`."""
-    unit, name = next((u for u in ((1e9, "GB"), (1e6, "MB")) if size >= u[0]), (1e3, "kB"))
-    return f"{size / unit:.3g} {name}" if size < 100 * unit else f"{size / unit:,.0f} {name}"
-
-
 def describe(facts: dict[str, Any]) -> str:
     """What an entry holds, in one line."""
     if not {"model", "image_size", "precision", "images", "mirror"} <= facts.keys():
@@ -305,6 +282,15 @@ def size_of(folder: Path) -> int:
         for entry in os.scandir(folder):
             total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
+
+
+def _free_memory() -> int:
+    """Bytes that processes can have without others losing theirs; 0 where nobody tells."""
+    with contextlib.suppress(OSError), open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return 0
 
 
 def _sync(folder: Path) -> None:

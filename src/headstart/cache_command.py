@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from headstart import cache
+from headstart import cache, places
 from headstart.errors import UserError
 
 DAY = 86_400  # seconds
@@ -28,8 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        folder = cache.root()
-        kept = cache.Cache(folder / "features", cache.limit())
+        folder = places.root()
+        kept = cache.Cache(folder / "features", places.limit())
         if arguments.command == "clear":
             clear_features(kept, arguments.older_than)
         else:
@@ -48,20 +48,20 @@ def _days(text: str) -> float:
 def print_list(kept: cache.Cache, folder: Path) -> None:
     """Print a line per entry, their sum, and what else lies there."""
     entries = kept.entries()
-    rows = [(cache.describe(e.facts), cache.amount(e.size), _ago(e.used), "in use" if e.held else "") for e in entries]
+    rows = [(cache.describe(e.facts), places.amount(e.size), _ago(e.used), "in use" if e.held else "") for e in entries]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for what, size, used, held in rows:
         print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
-    total = cache.amount(sum(entry.size for entry in entries))
-    print(f"{_entries(len(rows))}, {total} of {kept.limit / cache.GB:g} GB at most, in {cache.shown(kept.folder)}")
+    total = places.amount(sum(entry.size for entry in entries))
+    print(f"{_entries(len(rows))}, {total} of {kept.limit / places.GB:g} GB at most, in {places.shown(kept.folder)}")
     unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
     if unfinished:
-        print(f"{_entries(len(unfinished))} more being written, {cache.amount(sum(unfinished))}")
+        print(f"{_entries(len(unfinished))} more being written, {places.amount(sum(unfinished))}")
     decoded = sorted(folder.glob("folder-*"))
     if decoded:
-        size = cache.amount(sum(cache.size_of(path) for path in decoded))
+        size = places.amount(sum(cache.size_of(path) for path in decoded))
         print(
-            f"{len(decoded)} data sets decoded for data=folder, {size}: {cache.shown(folder)}/folder-*, delete freely"
+            f"{len(decoded)} data sets decoded for data=folder, {size}: {places.shown(folder)}/folder-*, delete freely"
         )
 
 
@@ -74,7 +74,7 @@ def clear_features(kept: cache.Cache, days: float) -> None:
             removed, size, held = removed + gone, size + gone * entry.size, held + (not gone)
     kept.remove_leftovers()
     staying = f"; left {held} in use" if held else ""
-    print(f"removed {_entries(removed)}, {cache.amount(size)}, from {cache.shown(kept.folder)}{staying}")
+    print(f"removed {_entries(removed)}, {places.amount(size)}, from {places.shown(kept.folder)}{staying}")
 
 
 def _entries(number: int) -> str:

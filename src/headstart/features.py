@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart import cache, devices
+from headstart import cache, devices, places
 from headstart.augmentation import normalise
 from headstart.backbone import Model, backbone_digest, backbone_features, splits
 from headstart.data import Dataset, Split
@@ -54,6 +54,9 @@ class Table:
         self.tensors = {mirror: _mapped(entry.array, facts["dtype"]) for mirror, entry in entries.items()}
         if device.type == "cuda" and 2 * self.size < torch.cuda.mem_get_info(device)[0]:
             self.tensors = {mirror: _moved(tensor, device) for mirror, tensor in self.tensors.items()}
+        else:
+            for entry in entries.values():
+                entry.read_ahead()
 
     @property
     def size(self) -> int:
@@ -82,8 +85,8 @@ class Features:
 
     def __init__(self, model: Model, settings: "Settings", augment: Augmentation, progress: Progress):
         self.model, self.settings, self.augment, self.progress = model, settings, augment, progress
-        asked_for = model.freeze != "none" and cache.limit() > 0
-        self.cache = cache.Cache(cache.root() / "features", cache.limit()) if asked_for else None
+        asked_for = model.freeze != "none" and places.limit() > 0
+        self.cache = cache.Cache(places.root() / "features", places.limit()) if asked_for else None
         self.seconds = 0.0  # spent on computing features
         self.tables: WeakKeyDictionary[Split, dict[tuple[int, ...], Table | None]] = WeakKeyDictionary()
         self.used = False  # whether anything is kept for this run
@@ -145,13 +148,13 @@ class Features:
             log.info("features: %s are not kept: %s; the frozen backbone runs in every epoch", what, error)
             return None
         except OSError as error:
-            place = cache.shown(self.cache.folder)
+            place = places.shown(self.cache.folder)
             log.warning("features: %s cannot be used (%s); the frozen backbone runs in every epoch", place, error)
             return None
         table, self.used = Table(entries, self.settings.device), True
-        place = cache.shown(self.cache.folder)
+        place = places.shown(self.cache.folder)
         how = f", read from {place}" if seconds is None else f" in {place}, computed in {seconds:.3g} s"
-        log.info("features: %s, %s%s", what, cache.amount(table.size), how)
+        log.info("features: %s, %s%s", what, places.amount(table.size), how)
         return table
 
     def _entries(self, split: Split, mirrors: tuple[int, ...]) -> tuple[dict[int, cache.Entry], float | None]:
@@ -180,7 +183,7 @@ class Features:
         exact = self.settings.precision == "fp32" and self.settings.device.type == "cpu"
         if entry is None or _agrees(entry, sample, AGREEMENT if exact else COARSE_AGREEMENT):
             return entry
-        log.warning("features: %s holds others than this network computes", cache.shown(self.cache.folder / name))
+        log.warning("features: %s holds others than this network computes", places.shown(self.cache.folder / name))
         del entry  # which holds it
         self.cache.remove(name)
         return None
