@@ -242,7 +242,10 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
     record |= _speed(rows)
     cells, faults = {}, []
     for name, column in COLUMNS.items():
-        cells[name], fits = _cell(record.get(name), column.dtype)
+        cells[name] = value = record.get(name)
+        if value is None:
+            continue
+        cells[name], fits = _cell(value, column.dtype)
         if not fits:
             faults.append(f"unreadable {name}={as_text(record[name])[:40]}")
     params = record.get("params")
@@ -257,8 +260,11 @@ def _speed(rows: list[tuple[float | int | None, ...]]) -> dict[str, float | int 
     """Return epochs and training seconds to each threshold; None where it was never reached (censored)."""
     epoch, accuracy, seconds = (EPOCH_FIELDS.index(name) for name in ("epoch", "val_accuracy", "seconds_total"))
     speed: dict[str, float | int | None] = {}
-    for threshold in THRESHOLDS:
-        reached = next((row for row in rows if (row[accuracy] or 0) >= threshold), None)
+    place = 0
+    for threshold in THRESHOLDS:  # rising, so that one walk through the epochs finds them all
+        while place < len(rows) and not (rows[place][accuracy] or 0) >= threshold:
+            place += 1
+        reached = rows[place] if place < len(rows) else None
         speed[f"epochs_to_{threshold}"] = reached and reached[epoch]
         speed[f"seconds_to_{threshold}"] = reached and reached[seconds]
     return speed
@@ -285,7 +291,9 @@ def _cell(value: Any, dtype: str) -> tuple[Any, bool]:
 
 def _clean(text: str) -> str:
     """Replace what no CSV file in UTF-8 can hold: lone surrogates and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _params(params: Any) -> dict[str, str]:
