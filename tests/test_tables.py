@@ -22,12 +22,12 @@ from headstart.tables import (
     TABLES,
     THRESHOLDS,
     Column,
+    collate,
     dictionary_markdown,
     epochs,
     read_table,
     trials,
     write_table,
-    write_tables,
 )
 
 FACTS = dict(study="s", arm="cnn", phase="search", number=0, lr=0.1, seed=0, model="cnn")
@@ -71,7 +71,7 @@ def test_columns_keep_names_order_and_types_with_any_number_of_runs(tmp_path, ru
     for table, columns, frame in (("trials", COLUMNS, trials(tmp_path)), ("epochs", EPOCH_COLUMNS, epochs(tmp_path))):
         expected = {name: column.dtype for name, column in columns.items()}
         assert dtypes(frame) == expected and list(frame) == list(expected) and len(frame) == runs
-        write_tables(tmp_path)
+        collate(tmp_path).write(tmp_path / "tables")
         assert_frame_equal(read_table(tmp_path / "tables" / f"{table}.csv"), frame)
 
 
@@ -95,7 +95,7 @@ def test_a_value_of_every_column_reaches_the_table_with_all_its_digits(tmp_path)
     samples = {"Int64": 2**53 - 1, "Float64": 0.1 + 0.2, "string": "x", "boolean": True}
     given = {name: samples[column.dtype] for name, column in COLUMNS.items() if name not in computed}
     add_run(tmp_path, "a", **given)
-    path = write_tables(tmp_path)[0]
+    path = collate(tmp_path).write(tmp_path / "tables")[0]
     for frame in (trials(tmp_path), read_table(path)):
         assert {name: only(frame)[name] for name in given} == given
 
@@ -106,7 +106,7 @@ def test_a_value_of_every_column_reaches_the_table_with_all_its_digits(tmp_path)
 @pytest.mark.parametrize("text", AWKWARD)
 def test_awkward_texts_survive_the_round_trip_exactly(tmp_path, text):
     add_run(tmp_path, "a", arm=text, reason=text, state="FAILED", accuracies=[1.0], params={"model.name": text})
-    trials_path, epochs_path = write_tables(tmp_path)
+    trials_path, epochs_path = collate(tmp_path).write(tmp_path / "tables")
     for frame in (trials(tmp_path), read_table(trials_path)):
         assert (only(frame)["arm"], only(frame)["reason"]) == (text, text)
     assert only(read_table(epochs_path))["arm"] == text
@@ -119,7 +119,7 @@ def test_awkward_texts_survive_the_round_trip_exactly(tmp_path, text):
 def test_all_awkward_arms_together_stay_apart(tmp_path):
     for place, text in enumerate(AWKWARD):
         add_run(tmp_path, str(place), arm=text)
-    assert sorted(read_table(write_tables(tmp_path)[0])["arm"]) == sorted(AWKWARD)
+    assert sorted(read_table(collate(tmp_path).write(tmp_path / "tables")[0])["arm"]) == sorted(AWKWARD)
 
 
 def test_text_that_utf8_cannot_hold_is_replaced_not_fatal(tmp_path):
@@ -127,7 +127,7 @@ def test_text_that_utf8_cannot_hold_is_replaced_not_fatal(tmp_path):
     (tmp_path / "a/run.json").write_text('{"arm": "x\\ud800y\\u0000z", "params": {"k\\udfff": "\\udfff"}}')
     frame = trials(tmp_path)
     assert only(frame)["arm"] == "x?y\N{REPLACEMENT CHARACTER}z" and only(frame)["params_k?"] == "?"
-    assert_frame_equal(read_table(write_tables(tmp_path)[0]), frame)
+    assert_frame_equal(read_table(collate(tmp_path).write(tmp_path / "tables")[0]), frame)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_swept_values_get_columns_sorted_by_name_and_typed_by_content(tmp_path):
     assert list(frame)[len(COLUMNS) :] == added
     assert [dtypes(frame)[name] for name in added] == ["Int64", "Float64", "Float64", "boolean", "string"]
     assert frame["params_lr"].tolist() == [1e-05, 0.1, pd.NA]
-    assert_frame_equal(read_table(write_tables(tmp_path)[0]), frame)
+    assert_frame_equal(read_table(collate(tmp_path).write(tmp_path / "tables")[0]), frame)
 
 
 # ----------------------------------------------------------------------------------------------------------- thresholds
@@ -222,9 +222,9 @@ def test_epochs_are_the_long_form_in_the_order_of_trials(tmp_path):
 
 def test_a_moved_folder_gives_the_same_tables(tmp_path):
     add_run(tmp_path / "here", "cnn/search/000", accuracies=[50])
-    first = [path.read_bytes() for path in write_tables(tmp_path / "here")]
+    first = [path.read_bytes() for path in collate(tmp_path / "here").write(tmp_path / "here" / "tables")]
     (tmp_path / "here").rename(tmp_path / "there")
-    assert [path.read_bytes() for path in write_tables(tmp_path / "there")] == first
+    assert [path.read_bytes() for path in collate(tmp_path / "there").write(tmp_path / "there" / "tables")] == first
     assert b"cnn/search/000" in first[0] and os.fsencode(tmp_path) not in first[0]
 
 
@@ -235,8 +235,8 @@ def test_a_single_run_can_be_collated_by_itself(tmp_path):
 
 def test_collating_again_changes_no_byte_and_counts_no_table_as_run(tmp_path):
     add_run(tmp_path, "a", accuracies=[50])
-    first = [path.read_bytes() for path in write_tables(tmp_path)]
-    assert [path.read_bytes() for path in write_tables(tmp_path)] == first
+    first = [path.read_bytes() for path in collate(tmp_path).write(tmp_path / "tables")]
+    assert [path.read_bytes() for path in collate(tmp_path).write(tmp_path / "tables")] == first
     assert sorted(os.listdir(tmp_path / "tables")) == ["epochs.csv", "trials.csv"]
 
 
@@ -247,7 +247,7 @@ def test_a_running_run_has_a_row(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    for function in (trials, epochs, write_tables):
+    for function in (trials, epochs, collate):
         with pytest.raises(UserError, match="nowhere is not a folder"):
             function(tmp_path / "nowhere")
 
@@ -261,13 +261,27 @@ def test_300_damaged_runs_all_keep_their_rows(tmp_path):
         for name in ("run.json", "result.json", "epochs.csv"):
             if rng.random() < 0.6:
                 (folder / name).write_bytes(mutated((folder / name).read_bytes(), rng))
-    paths = write_tables(tmp_path)
+    paths = collate(tmp_path).write(tmp_path / "tables")
     for frame, path in zip((trials(tmp_path), epochs(tmp_path)), paths, strict=True):
         assert_frame_equal(read_table(path), frame)
     frame = read_table(paths[0])
     assert sorted(frame["run_dir"]) == [f"{number:03d}" for number in range(300)]
     assert set(frame["state"]) <= {"COMPLETE", "INTERRUPTED"} and (frame["state"] == "COMPLETE").sum() > 100
     assert frame.loc[frame["state"] != "COMPLETE", "reason"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("", ""), ("1.5", "nan"), ("1.5", "-inf"), ("\n2,", "\n0_2,"), ("\n", "\r\n"), ("\n2,", "\n,2,")]
+)
+def test_epochs_that_are_copied_are_those_that_would_be_written(tmp_path, old, new):
+    folder = add_run(tmp_path, 'a,"b"', arm='a,"b"')
+    for epoch in (1, 2, 3):
+        append_epoch(folder, epoch_row(epoch, lr=1e-7 / 3, train_loss=1.5))
+    file = folder / "epochs.csv"
+    file.write_bytes(file.read_bytes().replace(old.encode(), new.encode()) if old else file.read_bytes())
+    collated = collate(tmp_path)
+    copied, written = collated.write(tmp_path / "tables")[1], write_table(tmp_path / "epochs.csv", collated.epochs)
+    assert copied.read_bytes() == written.read_bytes() and len(collated.epochs) >= 2
 
 
 # --------------------------------------------------------------------------------------------------------- other tables
@@ -333,7 +347,7 @@ def test_a_study_of_a_thousand_runs_is_collated_in_seconds(tmp_path):
             (folder / name).write_bytes((run / name).read_bytes())
         (folder / "epochs.csv").write_text(text)
     begin = time.process_time()
-    paths = write_tables(tmp_path)
+    paths = collate(tmp_path).write(tmp_path / "tables")
     seconds = time.process_time() - begin
     assert [len(path.read_bytes().splitlines()) for path in paths] == [1002, 100_001]
     assert seconds < 8, f"{seconds:.1f} s; it takes about 1.2 s on one core"

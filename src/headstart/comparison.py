@@ -41,7 +41,7 @@ def compare(root: str | Path) -> Comparison:
     Raises:
         UserError: `root` is not a folder.
     """
-    return _compare(Path(root), *tables.collate(root))
+    return _compare(Path(root), tables.collate(root))
 
 
 def write_comparison(root: str | Path) -> list[Path]:
@@ -50,13 +50,17 @@ def write_comparison(root: str | Path) -> list[Path]:
     Raises:
         UserError: `root` is not a folder, cannot be written, or the disk is full.
     """
-    found = compare(root)
-    names = ("trials", "epochs", "arms", "pairs", "ledger")
-    return [tables.write_table(Path(root) / "tables" / f"{name}.csv", getattr(found, name)) for name in names]
+    collated, folder = tables.collate(root), Path(root) / "tables"
+    found = _compare(Path(root), collated)
+    names = ("arms", "pairs", "ledger")
+    return [
+        *collated.write(folder),
+        *(tables.write_table(folder / f"{name}.csv", getattr(found, name)) for name in names),
+    ]
 
 
-def _compare(root: Path, trials: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
-    parts = []
+def _compare(root: Path, collated: tables.Collated) -> Comparison:
+    trials, epochs, parts = collated.trials, collated.epochs, []
     for study, own in _parts(root, _with_facts(root, trials)):
         found = arms(own, epochs, study)
         judged, spent = pairs(found, own, study, root), ledger(own)

@@ -263,24 +263,34 @@ def read_epochs(run_dir: str | Path) -> list[dict[str, float | int | None]]:
 
 def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]:
     """Return what `read_epochs` does as tuples in the order of `EPOCH_FIELDS` (for speed)."""
+    return read_epoch_lines(run_dir)[0]
+
+
+def read_epoch_lines(run_dir: str | Path) -> tuple[list[tuple[float | int | None, ...]], list[str] | None]:
+    """Return `read_epoch_rows`, and the lines of the file that say the same; None unless they are finite numbers only.
+
+    Who copies a hundred thousand rows saves writing their numbers anew, which takes longer than to read them.
+    """
     path = Path(run_dir) / "epochs.csv"
     try:
-        text = _read_bytes(path, LARGEST_RECORD).decode("utf-8", "replace")
+        data = _read_bytes(path, LARGEST_RECORD)
     except FileNotFoundError:
-        return []
+        return [], None
     except (OSError, ValueError) as error:
         logger.warning("%s is left out: %s", path, error)
-        return []
+        return [], None
+    text = data.decode("utf-8", "replace")
     # What stands behind the last line end is torn: even a number that looks whole may lack its last digits.
     header, *lines = [line.removesuffix("\r") for line in text.split("\n")[:-1]] or [""]
     names = header.split(",")
     if "epoch" not in names or len(set(names)) != len(names):
         if header:
             logger.warning("%s is left out: its first line is not a header", path)
-        return []
+        return [], None
     places = None if tuple(names) == EPOCH_FIELDS else [names.index(f) if f in names else -1 for f in EPOCH_FIELDS]
     if places is None and (whole := _parse_whole(lines)) is not None:
-        return whole
+        is_plain = not data.removeprefix(_HEADER).translate(None, b"0123456789.,+-e\n")
+        return whole, lines if is_plain else None
     rows = {}
     for line in lines:
         row = _parse_epoch(line.split(","), len(names), places)
@@ -288,7 +298,7 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
             rows[row[0]] = row  # an epoch that was run again counts as it was the last time
     if damaged := sum(map(bool, lines)) - len(rows):
         logger.warning("%s: %d lines are damaged or double and left out", path, damaged)
-    return [rows[epoch] for epoch in sorted(rows)]
+    return [rows[epoch] for epoch in sorted(rows)], None
 
 
 def _parse_whole(lines: list[str]) -> list[tuple[float | int | None, ...]] | None:

@@ -4,8 +4,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from headstart.records import (
     LARGEST_RECORD,
     as_text,
     find_runs,
-    read_epoch_rows,
+    read_epoch_lines,
     read_run,
     write_atomically,
 )
@@ -183,7 +184,7 @@ def trials(root: str | Path) -> pd.DataFrame:
     Raises:
         UserError: `root` is not a folder.
     """
-    return _trials_frame(_collect(root))
+    return collate(root).trials
 
 
 def epochs(root: str | Path) -> pd.DataFrame:
@@ -192,27 +193,7 @@ def epochs(root: str | Path) -> pd.DataFrame:
     Raises:
         UserError: `root` is not a folder.
     """
-    return _epochs_frame(_collect(root))
-
-
-def collate(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return `trials` and `epochs` of `root`, read at the same moment, and once.
-
-    Raises:
-        UserError: `root` is not a folder.
-    """
-    runs = _collect(root)
-    return _trials_frame(runs), _epochs_frame(runs)
-
-
-def write_tables(root: str | Path) -> list[Path]:
-    """Collate the runs below `root` into `root/tables/trials.csv` and `epochs.csv`; return their paths.
-
-    Raises:
-        UserError: `root` is not a folder, cannot be written, or the disk is full.
-    """
-    frames = zip(("trials", "epochs"), collate(root), strict=True)
-    return [write_table(Path(root) / "tables" / f"{name}.csv", frame) for name, frame in frames]
+    return collate(root).epochs
 
 
 @dataclass
@@ -220,19 +201,65 @@ class _Run:
     cells: dict[str, Any]  # column name -> value of the column's type, or None
     params: dict[str, str]
     epochs: list[tuple[float | int | None, ...]]  # in the order of EPOCH_FIELDS
+    lines: list[str] | None  # of epochs.csv, where they can be copied
 
 
-def _collect(root: str | Path) -> list[_Run]:
+class Collated:
+    """The runs below a folder, all read at the same moment, and once."""
+
+    def __init__(self, runs: list[_Run]):
+        self._runs = runs
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """As the function `trials` returns it."""
+        return _trials_frame(self._runs)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """As the function `epochs` returns it."""
+        return _epochs_frame(self._runs)
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write trials.csv and epochs.csv as `write_table` would; return their paths.
+
+        Raises:
+            UserError: the folder cannot be written, or the disk is full.
+        """
+        lines = (line for run in self._runs for line in _epoch_lines(run))
+        return [
+            write_table(Path(folder) / "trials.csv", self.trials),
+            _write_lines(Path(folder) / "epochs.csv", EPOCH_COLUMNS, lines),
+        ]
+
+
+def collate(root: str | Path) -> Collated:
+    """Read the runs below `root`, whatever state they are in.
+
+    Raises:
+        UserError: `root` is not a folder.
+    """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder; give one that holds runs, such as outputs/quickstart.")
     runs = [_collect_run(root, run_dir) for run_dir in find_runs(root)]
-    return sorted(runs, key=lambda run: [(run.cells[c] is None, run.cells[c] or 0) for c in SORTED_BY])
+    return Collated(sorted(runs, key=lambda run: [(run.cells[c] is None, run.cells[c] or 0) for c in SORTED_BY]))
+
+
+def _epoch_lines(run: _Run) -> Iterator[str]:
+    """The run's lines of epochs.csv."""
+    lines = run.lines
+    if lines is None:  # `repr` is what `records` writes numbers with
+        lines = [",".join("" if v is None or v != v else repr(v) for v in row) for row in run.epochs]
+    about = (run.cells[name] for name in SORTED_BY)
+    cells = ("" if cell is None else _quoted(str(cell)) for cell in about)
+    prefix = ",".join(cells) + ","
+    return (prefix + line for line in lines)
 
 
 def _collect_run(root: Path, run_dir: Path) -> _Run:
     record = read_run(run_dir)
-    rows = read_epoch_rows(run_dir)
+    rows, lines = read_epoch_lines(run_dir)
     record["run_dir"] = run_dir.relative_to(root).as_posix()
     # A run that has not ended says in its epochs what it has cost so far.
     for name, field in (("epochs_run", "epoch"), ("seconds_train", "seconds_total")):
@@ -253,7 +280,7 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
         faults.append(f"unreadable params={as_text(params)[:40]}")
     if faults:
         cells["reason"] = "; ".join(filter(None, (cells["reason"], *map(_clean, faults))))
-    return _Run(cells, _params(params), rows)
+    return _Run(cells, _params(params), rows, lines)
 
 
 def _speed(rows: list[tuple[float | int | None, ...]]) -> dict[str, float | int | None]:
@@ -368,14 +395,17 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
+    columns = [_texts(table[name].array) for name in table.columns]
+    return _write_lines(Path(path), table.columns, map(",".join, zip(*columns, strict=True)))
+
+
+def _write_lines(path: Path, header: Iterable[str], lines: Iterable[str]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path.parent} cannot be made: {error.strerror}.") from error
-    columns = [_texts(table[name].array) for name in table.columns]
-    lines = [",".join(map(_quoted, table.columns)), *map(",".join, zip(*columns, strict=True))]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    text = "\n".join((",".join(map(_quoted, header)), *lines, ""))
+    write_atomically(path, text.encode())
     return path
 
 
