@@ -21,7 +21,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart import config, models
+from headstart import config, devices, models
 
 CLASSES = tuple("0123456789")
 EXAMPLES = {"timm": ["model.name=mobilenetv3_small_100"], "torchvision": ["model.name=mobilenet_v3_small"]}
@@ -49,7 +49,7 @@ def built(option: str) -> tuple[models.Model, int]:
     size = node.get("image_size") or 32
     torch.manual_seed(0)
     model = config.make(node, classes=10, class_names=CLASSES, image_size=size)
-    model.network.to(memory_format=torch.channels_last)
+    devices.place(model.network, torch.device("cpu"))
     models.set_trainable(model, 1)
     return model, size
 

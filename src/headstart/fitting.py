@@ -16,7 +16,7 @@ from headstart.augmentation import normalise
 from headstart.backbone import backbone_features, count_parameters
 from headstart.classical import Classical
 from headstart.data import Dataset, Split
-from headstart.devices import autocast, device_name
+from headstart.devices import autocast, device_name, place
 from headstart.errors import UserError
 from headstart.features import Features
 from headstart.training import Outcome, Settings, Watcher
@@ -50,7 +50,7 @@ class Trainer:
         self.features: Features | None = None
         self.seconds_features: float | None = None
         if (network := self.model.network) is not None:
-            network.network.to(self.settings.device, memory_format=torch.channels_last)
+            place(network.network, self.settings.device)
             self.features = Features(network, self.settings, lambda *_: None, self.watcher.features)
 
     def run(self) -> Outcome:

@@ -83,6 +83,7 @@ def _train(
 def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
+    devices.keep_memory()
     devices.settle_determinism(cfg.deterministic)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     torch.manual_seed(cfg.seed)

@@ -15,6 +15,7 @@ from headstart import weights as weight_files
 from headstart.backbone import Model, backbone_features, classify, count_parameters, splits
 from headstart.errors import UserError
 from headstart.freezing import check_freezing, parameter_groups, set_trainable
+from headstart.padding import trim
 from headstart.transfer import export_bytes, take
 from headstart.weights import Normalisation, Weights
 
@@ -255,6 +256,7 @@ def _finish(
     tags, fetch: names of the published weights, and what returns them. adapt: makes the tensors' names the network's.
     """
     check_freezing(freeze, unfreeze_epoch, backbone_lr_factor)
+    trim(network)
     model = Model(
         network, classifier, weights=weights, freeze=freeze, unfreeze_epoch=unfreeze_epoch,
         backbone_lr_factor=float(backbone_lr_factor), name=architecture,
