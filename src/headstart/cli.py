@@ -1,6 +1,7 @@
 """Entry point `headstart`: arguments in, exit code out. Nothing heavy at the top."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from headstart.errors import UserError
 def main() -> None:
     """`headstart`: one run, or with -m a sweep."""
     signal.signal(signal.SIGTERM, _stop)
+    gc.disable()  # until the libraries are imported: a million objects, none of them garbage
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
         if any(word.lstrip("+").startswith("resume=") for word in sys.argv[1:]):
@@ -39,6 +41,8 @@ def main() -> None:
         from headstart.arguments import explain
 
         sys.exit(_refuse(explain(error, sys.argv[1:])))
+    finally:
+        gc.enable()
 
 
 def _stop(*_: Any) -> None:
@@ -68,6 +72,7 @@ def job(cfg: DictConfig) -> float | None:
     from headstart import console, current
     from headstart.job import run
 
+    gc.enable()
     hydra_cfg = HydraConfig.get()
     single = hydra_cfg.mode == RunMode.RUN
     if not single and cfg.phase == "run":
