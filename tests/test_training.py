@@ -385,3 +385,46 @@ def test_our_step_is_the_optimizers_own(name):
             step(optimizer)
         results.append(weight.detach().clone())
     assert torch.equal(*results)
+
+
+# ------------------------------------------------------------------------------------------------------------- compiled
+
+
+def plain_network() -> Model:
+    """Batch norm, whose statistics compiling ahead must not touch, and no dropout, whose numbers it draws elsewhere."""
+    torch.manual_seed(0)
+    layers = OrderedDict(
+        convolution=nn.Conv2d(3, 4, 3, stride=4), norm=nn.BatchNorm2d(4), activation=nn.ReLU(), flatten=nn.Flatten(),
+        classifier=nn.Linear(256, 10),
+    )  # fmt: skip
+    return Model(nn.Sequential(layers), "classifier")
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_network_learns_the_same(pictures, tmp_path, monkeypatch, backend):
+    calls, compiling = [], torch.compile
+
+    def counted(network, mode, dynamic):
+        made = compiling(network, backend=backend, dynamic=dynamic)
+        return lambda images: calls.append(len(images)) or made(images)
+
+    monkeypatch.setattr(torch, "compile", counted)
+    found = {}
+    for compiled in (False, True):
+        run = trainer(pictures, tmp_path / str(compiled), "sgd", model=plain_network(), compile=compiled)
+        run.run()
+        found[compiled] = records.read_epochs(run.run_dir)
+    assert set(calls[:2]) == {32, 16}  # ahead of the clock, in either order
+    assert calls[2:] == 4 * [32, 32, 16]  # and never to evaluate
+    for plain, row in zip(found[False], found[True], strict=True):
+        for key in ("train_loss", "val_loss"):
+            assert row[key] == pytest.approx(plain[key], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_compiling_is_refused_with_the_way_out(tmp_path):
+    words = [sys.executable, "-c", "from headstart.cli import main; main()", "data=digits", "compile=on", "epochs=1"]
+    environment = os.environ | dict(CXX=str(tmp_path / "no-such-compiler"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "compile=on: torch cannot compile" in done.stderr and "Use compile=off." in done.stderr

@@ -21,6 +21,7 @@ from headstart.errors import UserError
 PHASES = ("run", "search", "confirm", "source")
 PRECISIONS = ("auto", "fp32", "bf16")
 KEEPS = ("best", "all", "none")
+COMPILES = ("auto", "off", "on")
 
 
 @dataclass
@@ -43,6 +44,9 @@ class Config:
     threads: int | None = None  # None: cores divided by jobs
     precision: str = "auto"
     deterministic: bool = False  # torch.use_deterministic_algorithms; matters on a GPU only
+    tf32: bool = True  # on a GPU, fp32 convolutions and matrix products with 10 bits of mantissa
+    cudnn_benchmark: bool = True  # on a GPU, each shape's fastest convolution is tried out; not with deterministic
+    compile: str = "auto"  # the network by torch.compile, on a GPU as CUDA graphs
     resume: str | None = None
     keep: str = "best"
     n_trials: int = MISSING  # per arm, from the budget group
@@ -74,7 +78,7 @@ EPOCHS_ONLY = frozenset({
     "lr", "epochs", "batch_size", "augmentation", "optimizer", "schedule",
     "label_smoothing", "clip_grad_norm", "patience",
 })  # fmt: skip
-TORCH_ONLY = frozenset({"precision", "deterministic"})
+TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark", "compile"})
 
 # Coarse: Hydra refuses everything else. Fine: `make` also checks the exact shape of each name and where it was defined.
 WHITELIST = (
@@ -154,7 +158,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"label_smoothing={cfg.label_smoothing} is outside 0 to 1 (1 excluded)")
     if cfg.clip_grad_norm is not None and not cfg.clip_grad_norm > 0:
         raise UserError(f"clip_grad_norm={cfg.clip_grad_norm} would stop all learning; give a number above 0 or null")
-    for key, valid in (("phase", PHASES), ("precision", PRECISIONS), ("keep", KEEPS)):
+    for key, valid in (("phase", PHASES), ("precision", PRECISIONS), ("keep", KEEPS), ("compile", COMPILES)):
         if cfg[key] not in valid:
             raise UserError(f"{key}={cfg[key]} is unknown; choose one of {', '.join(valid)}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", cfg.device):
@@ -328,7 +332,7 @@ Keys people change (key=value; `headstart --cfg job` shows them all)
   model.weights=null|imagenet|FILE            start from random or from pretrained weights
   model.freeze=none|backbone                  fine-tune everything or only the head
   patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2
-  device=auto threads=2 precision=auto|fp32|bf16
+  device=auto threads=2 precision=auto|fp32|bf16 compile=auto|off|on
   n_trials=12 confirm_seeds=5 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
   resume=outputs/runs/...                     go on with an interrupted run
 

@@ -4,6 +4,7 @@ import ctypes
 import inspect
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -76,10 +77,24 @@ def keep_memory() -> None:
             mallopt(option, 2**31 - 1)
 
 
-def settle_determinism(wanted: bool) -> None:
-    """Deterministic algorithms only, or not; told to torch only where it changes, for that imports its compiler."""
-    if torch.are_deterministic_algorithms_enabled() != wanted:
-        torch.use_deterministic_algorithms(wanted)
+def settle_arithmetic(deterministic: bool, tf32: bool, cudnn_benchmark: bool) -> None:
+    """How convolutions and matrix products are computed; the last two matter on a GPU only."""
+    # Told to torch only where it changes, for that imports its compiler.
+    if torch.are_deterministic_algorithms_enabled() != deterministic:
+        torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
+
+
+def resolve_compile(name: str) -> bool:
+    """`auto` does not compile: on a CPU it loses, and on a GPU nobody has measured it here."""
+    return name == "on"
+
+
+def compiled(network: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """`network` by torch.compile, on a GPU replayed as CUDA graphs; the first call of each shape compiles."""
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(network, mode=mode, dynamic=False)
 
 
 # ---- torch's optimizers import torch's compiler on first use, only to tell it what to leave alone: 2 s at every start

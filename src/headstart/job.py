@@ -84,7 +84,7 @@ def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Train
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
     devices.keep_memory()
-    devices.settle_determinism(cfg.deterministic)
+    devices.settle_arithmetic(cfg.deterministic, cfg.tf32, cfg.cudnn_benchmark)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     torch.manual_seed(cfg.seed)
     size = cfg.image_size or cfg.model.get("image_size") or data.train.images.shape[1]
@@ -139,7 +139,7 @@ def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) ->
         epochs=cfg.epochs, batch_size=cfg.batch_size, seed=cfg.seed, device=device,
         precision=devices.resolve_precision(cfg.precision, device), image_size=size, normalisation=expected.name,
         mean=tuple(expected.mean), std=tuple(expected.std), label_smoothing=cfg.label_smoothing,
-        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience,
+        clip_grad_norm=cfg.clip_grad_norm, patience=cfg.patience, compile=devices.resolve_compile(cfg.compile),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from headstart import current, records
 from headstart.augmentation import normalise
 from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data import Dataset, Split
-from headstart.devices import autocast, device_name, optimizer_step, place, spare_compiler
+from headstart.devices import autocast, compiled, device_name, optimizer_step, place, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features
 from headstart.freezing import is_frozen, parameter_groups, set_trainable
@@ -73,6 +73,7 @@ class Settings:
     label_smoothing: float = 0.0
     clip_grad_norm: float | None = None
     patience: int | None = None
+    compile: bool = False
 
 
 @dataclass
@@ -131,6 +132,8 @@ class Trainer:
     def __post_init__(self) -> None:
         device = self.settings.device
         self.network = place(self.model.network, device)
+        self.learner = compiled(self.network, device) if self.settings.compile else self.network
+        self.is_compiled = not self.settings.compile
         set_trainable(self.model, 1)
         self.kept = Features(self.model, self.settings, self.augment, self.watcher.features)
         self.frozen = False
@@ -191,6 +194,9 @@ class Trainer:
         self.network.train()
         if set_trainable(self.model, epoch):
             self._admit_parameters()
+            self.is_compiled = not settings.compile
+        if not self.is_compiled:
+            self._compile()
         order = torch.randperm(len(self.train.labels), generator=self._generator(epoch, 0)).to(device)
         augmentation_stream = self._generator(epoch, 1)
         totals = torch.zeros(2, device=device, dtype=torch.float64)  # sum of losses, number of hits
@@ -232,6 +238,25 @@ class Trainer:
             self.kept.release()
         self.frozen = frozen
 
+    def _compile(self) -> None:
+        """Compile for both sizes of a batch before the clock starts; weights, statistics and random numbers stay."""
+        batch, count = self.settings.batch_size, len(self.train.labels)
+        kept = {k: v.clone() for k, v in self.network.state_dict().items()}
+        try:
+            with torch.random.fork_rng(devices=[self.settings.device] if self.settings.device.type == "cuda" else []):
+                for size in {min(batch, count), count % batch} - {0, 1}:
+                    picked = torch.arange(size, device=self.settings.device)
+                    logits, _ = self._forward(picked, self.train.labels[picked], torch.Generator())
+                    logits.float().sum().backward()
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            why = str(error).strip().splitlines()[0]
+            raise UserError(f"compile=on: torch cannot compile this network here: {why}\nUse compile=off.") from error
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.load_state_dict(kept)
+        self.is_compiled = True
+
     def _step(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """One optimizer step on training images `picked`; returns (sum of losses, number of hits) on the device."""
         settings, labels = self.settings, self.train.labels[picked]
@@ -256,13 +281,13 @@ class Trainer:
         images, targets = self.augment(
             self.train.images[picked], labels, classes=len(self.data.classes), generator=generator
         )
-        return self._logits(images), targets
+        return self._logits(self.learner, images), targets
 
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+    def _logits(self, network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
         """The network's answer to images [n, H, W, 3] on the scale 0 .. 255."""
         settings = self.settings
         with self._autocast():
-            return self.network(normalise(images, settings.mean, settings.std, size=settings.image_size))
+            return network(normalise(images, settings.mean, settings.std, size=settings.image_size))
 
     def _autocast(self) -> Any:
         return autocast(self.settings.device, self.settings.precision)
@@ -291,7 +316,7 @@ class Trainer:
         size = EVALUATION_BATCH.get(device.type, 200)
         for start in range(0, len(split.labels), size):
             if table is None:
-                chunks.append(self._logits(split.images[start : start + size].to(device)))
+                chunks.append(self._logits(self.network, split.images[start : start + size].to(device)))
                 continue
             with self._autocast():
                 stop = min(start + size, len(split.labels))
