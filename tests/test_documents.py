@@ -35,3 +35,24 @@ def test_makefile_help_names_every_target(tmp_path):
     (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     described = re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE)
     assert sorted(phony.split()) == sorted(described)
+
+
+RESULTS = ROOT / "experiments" / "results"
+
+
+def test_published_tables_have_the_columns_that_are_written_now():
+    paths = sorted(RESULTS.rglob("*.csv"))
+    assert {path.stem for path in paths} >= {"trials", "arms", "pairs", "ledger"}
+    for path in paths:
+        columns = [name for name in tables.read_table(path) if not name.startswith("params_")]
+        assert columns == list(tables.TABLES[path.stem]), path
+
+
+def test_the_readme_leads_with_published_figures():
+    arms = tables.read_table(RESULTS / "pretraining_5000" / "arms.csv")
+    pairs = tables.read_table(RESULTS / "pretraining_5000" / "pairs.csv")
+    text = (ROOT / "README.md").read_text()
+    for arm in arms.to_dict("records"):
+        row = f"| {arm['arm']} | {arm['test_mean']:.2f} | {arm['test_ci_low']:.2f} to {arm['test_ci_high']:.2f} |"
+        assert row in text
+    assert any(verdict in " ".join(text.replace("\n> ", " ").split()) for verdict in pairs["verdict"])

@@ -1,0 +1,116 @@
+"""The whole machine on the small CNN: our one-thread workers, a trial each, against one tutorial loop on all cores.
+
+python benchmarks/whole_machine.py [--images 2560] [--epochs 3] [--rounds 5]
+
+Ours: as many processes as there are cores, with the defaults that `headstart jobs=<cores>` gives each. Theirs: the
+loop of PyTorch's CIFAR-10 tutorial as it ships, all cores, a DataLoader with 2 workers, fp32. Both train as many epochs
+in all, in turns; a round's time runs from the start of training to the last process's end, after an epoch to warm up.
+Also printed: memory of one worker and of all of them, shared pages counted once (PSS).
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader
+from training_loop import BATCH, Tutorial, network, our_trainer, pictures, processor, tutorial_epoch
+
+from headstart import devices
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def worker(side: str, images: int, epochs: int) -> None:
+    """Warm up, say so, and train when told to; the life of a child process."""
+    device = torch.device("cpu")
+    data = pictures(images)
+    with tempfile.TemporaryDirectory() as folder:
+        if side == "ours":
+            devices.settle_threads(1, jobs=1)
+            devices.keep_memory()
+            run = our_trainer("cnn", data, device, devices.resolve_precision("auto", device), Path(folder))
+            run.predict = lambda split: (torch.full((len(split.labels), 10), 0.1), 0.0)  # training steps alone
+            numbers = iter(range(1, epochs + 2))
+
+            def train() -> None:
+                run._one_epoch(next(numbers))
+        else:
+            model = network("cnn").network
+            optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+            loader = DataLoader(Tutorial(data.train), batch_size=BATCH, shuffle=True, num_workers=2)
+
+            def train() -> None:
+                tutorial_epoch(model, loader, optimizer, device)
+
+        train()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for _ in range(epochs):
+            train()
+        print("done", flush=True)
+
+
+def together(side: str, processes: int, images: int, epochs: int) -> tuple[float, float]:
+    """Seconds that so many processes take for `epochs` epochs each, and their memory in MB."""
+    command = [sys.executable, __file__, "--worker", side, "--images", str(images), "--epochs", str(epochs)]
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if side == "ours" else {})
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    children = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    for child in children:
+        if child.stdout.readline() != "ready\n":
+            sys.exit(f"a worker of {side} failed")
+    memory = sum(proportional_set_size(child.pid) for child in children)
+    begin = time.perf_counter()
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    for child in children:
+        child.stdout.readline()
+    taken = time.perf_counter() - begin
+    for child in children:
+        child.wait()
+    return taken, memory
+
+
+def proportional_set_size(pid: int) -> float:
+    """Megabytes of a process, a page that n processes share counted as 1 / n."""
+    return int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) / 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=2_560)
+    parser.add_argument("--epochs", type=int, default=3, help="of each of our workers")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", choices=("ours", "tutorial"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.images, options.epochs)
+        return
+    _, alone = together("ours", 1, options.images, 1)
+    rows = []
+    for number in range(1, options.rounds + 1):
+        ours, memory = together("ours", CORES, options.images, options.epochs)
+        theirs, _ = together("tutorial", 1, options.images, options.epochs * CORES)
+        rows.append(dict(round=number, seconds_ours=ours, seconds_tutorial=theirs, ratio=theirs / ours, pss_mb=memory))
+        print("round {round}: ours {seconds_ours:.2f} s, tutorial {seconds_tutorial:.2f} s".format(**rows[-1]))
+    table = pd.DataFrame(rows)
+    print(f"ours median {table.ratio.median():.2f} times as fast, best {table.ratio.max():.2f}; goal 3")
+    print(f"memory: one worker {alone:.0f} MB, {CORES} workers {table.pss_mb.median():.0f} MB")
+    print(f"{options.images} images, {CORES} cores, {processor()}, torch {torch.__version__}")
+    target = Path("outputs/benchmarks/whole_machine.csv")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.assign(cores=CORES, pss_mb_alone=alone, torch=torch.__version__).to_csv(target, index=False)
+    print(target)
+
+
+if __name__ == "__main__":
+    main()
