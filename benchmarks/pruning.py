@@ -45,16 +45,16 @@ def pruners(epochs: int) -> dict[str, BasePruner]:
 def curves(folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     """Learning rates and validation accuracies by epoch of the study's trials that ran to their end or diverged."""
     study = headstart.load(folder)
-    rows = study.trials[study.trials.state.isin(["COMPLETE", "CHANCE", "DIVERGED"])]
     epochs = study.epochs.groupby("run_dir").val_accuracy
-    found = [epochs.get_group(place).to_numpy(float) for place in rows.run_dir if place in epochs.groups]
-    return rows.lr.to_numpy(float), found
+    ended = study.trials.state.isin(["COMPLETE", "CHANCE", "DIVERGED"]) & study.trials.run_dir.isin(epochs.groups)
+    rows = study.trials[ended]
+    return rows.lr.to_numpy(float), [epochs.get_group(place).to_numpy(float) for place in rows.run_dir]
 
 
 def search(chosen: list[np.ndarray], first: int, epochs: int, pruner: BasePruner, seed: int) -> tuple[float, int]:
     """Best validation accuracy among the trials left, and the epochs trained; the `first` trials are never pruned."""
     sampler = optuna.samplers.RandomSampler(seed=seed)
-    study = optuna.create_study(direction="maximize", pruner=pruner, sampler=sampler)
+    study = optuna.create_study(study_name=str(seed), direction="maximize", pruner=pruner, sampler=sampler)
     spent, best = 0, 0.0
     for number, curve in enumerate(chosen):
         trial = study.ask()

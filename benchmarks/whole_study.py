@@ -2,8 +2,8 @@
 
 python benchmarks/whole_study.py [--rounds 3] [--trials 32] [--epochs 30] [--images 1000]
 
-Whole commands, in turns, each in a fresh folder: the small CNN on CIFAR-10 (HEADSTART_DATA), TPE, another seed of the
-search in each round. The stock sweeper trains every trial to its end, one after the other on all cores, with the same
+Whole commands, in turns, each in a fresh folder: the small CNN on CIFAR-10 (HEADSTART_DATA), TPE, another seed in
+each round. The stock sweeper trains every trial to its end, one after the other on all cores, with the same
 loop as ours. Printed: seconds, epochs trained and the best validation accuracy of both; writes
 outputs/benchmarks/whole_study.csv.
 """
@@ -56,7 +56,7 @@ def main() -> None:
     for number in range(1, options.rounds + 1):
         common = [
             "name=study", "model=cnn", f"n_trials={options.trials}", f"epochs={options.epochs}",
-            f"data.train_size={options.images}", f"data.validation_size={options.images}", f"hydra.sweeper.sampler.seed={number}",
+            f"data.train_size={options.images}", f"data.validation_size={options.images}", f"seed={number}",
         ]  # fmt: skip
         row: dict[str, float] = dict(round=number)
         for side in SIDES:

@@ -23,7 +23,7 @@ def outcome(layer, pictures):
 def test_the_function_and_its_gradients_are_those_of_the_plain_convolution(kernel, stride, padding):
     torch.manual_seed(0)
     tried = 0
-    for height, width in product((1, 2, 3, 5), (1, 4)):
+    for height, width in product((1, 2, 3, 5, 8), (1, 4, 8)):
         if min(height, width) + 2 * padding < kernel:
             continue
         layer = nn.Conv2d(2, 3, kernel, stride, padding, dtype=torch.float64)
@@ -33,7 +33,7 @@ def test_the_function_and_its_gradients_are_those_of_the_plain_convolution(kerne
         for found, wanted in zip(outcome(layer, pictures), expected, strict=True):
             torch.testing.assert_close(found, wanted)
         tried += 1
-    assert tried or kernel > 1
+    assert tried
 
 
 def test_only_the_taps_that_meet_a_pixel_are_multiplied(monkeypatch):

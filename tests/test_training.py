@@ -394,8 +394,8 @@ def plain_network() -> Model:
     """Batch norm, whose statistics compiling ahead must not touch, and no dropout, whose numbers it draws elsewhere."""
     torch.manual_seed(0)
     layers = OrderedDict(
-        convolution=nn.Conv2d(3, 4, 3, stride=4), norm=nn.BatchNorm2d(4), activation=nn.ReLU(), flatten=nn.Flatten(),
-        classifier=nn.Linear(256, 10),
+        convolution=nn.Conv2d(3, 4, 3, stride=4, bias=False), norm=nn.BatchNorm2d(4), activation=nn.ReLU(),
+        flatten=nn.Flatten(), classifier=nn.Linear(256, 10),
     )  # fmt: skip
     return Model(nn.Sequential(layers), "classifier")
 
@@ -428,3 +428,26 @@ def test_without_a_compiler_compiling_is_refused_with_the_way_out(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "compile=on: torch cannot compile" in done.stderr and "Use compile=off." in done.stderr
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_checkpoint_of_a_device_with_another_memory_format_goes_on_the_same(
+    pictures, tmp_path, monkeypatch, optimizer
+):
+    OPTIMIZERS["fused"] = partial(OPTIMIZERS[optimizer], fused=True)
+    whole = trainer(pictures, tmp_path / "whole", "fused", model=plain_network(), lr=0.01, epochs=3)
+    whole.run()
+    with monkeypatch.context() as as_on_a_gpu:
+        place = "headstart.training.place"
+        as_on_a_gpu.setattr(place, lambda network, device: network.to(device, memory_format=torch.channels_last))
+        begun = trainer(
+            pictures, tmp_path / "begun", "fused", model=plain_network(), lr=0.01, epochs=3, augment="none", cut=5
+        )
+        with contextlib.suppress(Cut):
+            begun.run()
+    assert begun.epoch == 1
+    resumed = trainer(pictures, tmp_path / "begun", "fused", model=plain_network(), lr=0.01, epochs=3)
+    resumed.run()
+    del OPTIMIZERS["fused"]
+    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

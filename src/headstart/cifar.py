@@ -54,7 +54,8 @@ LAYOUTS = {
 def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Read one part of `kind` (a key of `LAYOUTS`, a class of torchvision.datasets) below `root`.
 
-    Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. Every file's md5 is checked.
+    Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. Every file's md5 is checked,
+    before training those of the test images too.
     Raises UserError for files that are missing and cannot be fetched, or damaged.
     """
     found = _read(LAYOUTS[kind], Path(root), train)

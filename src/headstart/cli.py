@@ -122,6 +122,7 @@ class Check(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check a sweep, and make its folder: the study's database is opened before any job makes one."""
+        gc.enable()  # jobs may run in other processes
         self._check(config, multirun=True)
 
     def _check(self, cfg: DictConfig, multirun: bool) -> None:

@@ -76,9 +76,9 @@ DESCRIBING = {
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.
 EPOCHS_ONLY = frozenset({
     "lr", "epochs", "batch_size", "augmentation", "optimizer", "schedule",
-    "label_smoothing", "clip_grad_norm", "patience",
+    "label_smoothing", "clip_grad_norm", "patience", "compile",
 })  # fmt: skip
-TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark", "compile"})
+TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark"})
 
 # Coarse: Hydra refuses everything else. Fine: `make` also checks the exact shape of each name and where it was defined.
 WHITELIST = (

@@ -66,15 +66,15 @@ def settle_threads(threads: int | None, jobs: int) -> int:
 
 
 def keep_memory() -> None:
-    """Have this process keep the memory that it frees, up to 2 GiB, where the C library is glibc.
+    """Have this process keep the memory that it frees, up to 2 GiB at its end, where the C library is glibc.
 
     Told nothing, glibc gives tensors above 32 MiB back to the kernel as soon as they are freed, and the next step takes
     new pages for them, each zeroed first: an eighth of the time of ResNet-9 on one core.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if sys.platform == "linux" and mallopt is not None:
-        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            mallopt(option, 2**31 - 1)
+    # Older versions refuse more than 32 MiB; the second setting without the first would freeze a far lower threshold.
+    if sys.platform == "linux" and mallopt is not None and mallopt(M_MMAP_THRESHOLD, 2**31 - 1):
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def settle_arithmetic(deterministic: bool, tf32: bool, cudnn_benchmark: bool) -> None:
@@ -93,6 +93,7 @@ def resolve_compile(name: str) -> bool:
 
 def compiled(network: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     """`network` by torch.compile, on a GPU replayed as CUDA graphs; the first call of each shape compiles."""
+    torch.compiler.reset()  # of an earlier trial in this process: after eight shapes torch would no longer compile
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return torch.compile(network, mode=mode, dynamic=False)
 
@@ -106,6 +107,17 @@ def spare_compiler() -> None:
         method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
         if method is not None and not hasattr(method, "__dynamo_disable"):
             setattr(method, "__dynamo_disable", method)
+
+
+def align_state(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded state the memory format of its parameters, which another device's checkpoint may not have.
+
+    The fused optimizers of a CPU compute wrong numbers, silently, where the two differ.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 @torch.no_grad()

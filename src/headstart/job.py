@@ -107,7 +107,7 @@ def _(
     settings = _settings(cfg, data, size, model.network)
     return fitting.Trainer(
         model=model, data=data, settings=settings, split_seed=cfg.split_seed, threads=torch.get_num_threads(),
-        run_dir=run_dir, watcher=watcher, identity=config.config_hash(cfg, precision=settings.precision),
+        run_dir=run_dir, watcher=watcher, identity=_identity(cfg, settings),
     )  # fmt: skip
 
 
@@ -124,11 +124,15 @@ def _(
         parts["augmentation"](pictures, labels, classes=len(data.classes), generator=torch.Generator())
         return training.Trainer(
             model=model, data=data, settings=settings, run_dir=run_dir, watcher=watcher,
-            identity=config.config_hash(cfg, precision=settings.precision), lr=cfg.lr,
+            identity=_identity(cfg, settings), lr=cfg.lr,
             optimizer_factory=parts["optimizer"], schedule=parts["schedule"], augment=parts["augmentation"],
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+
+
+def _identity(cfg: DictConfig, settings: training.Settings) -> str:
+    return config.config_hash(cfg, precision=settings.precision, compile=settings.compile)
 
 
 def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) -> training.Settings:

@@ -267,7 +267,7 @@ def read_epoch_rows(run_dir: str | Path) -> list[tuple[float | int | None, ...]]
 
 
 def read_epoch_lines(run_dir: str | Path) -> tuple[list[tuple[float | int | None, ...]], list[str] | None]:
-    """Return `read_epoch_rows`, and the lines of the file that say the same; None unless they are finite numbers only.
+    """Return `read_epoch_rows`, and the file's lines where these are nothing but numbers that say the same, else None.
 
     Who copies a hundred thousand rows saves writing their numbers anew, which takes longer than to read them.
     """

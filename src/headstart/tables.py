@@ -221,7 +221,7 @@ class Collated:
         return _epochs_frame(self._runs)
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write trials.csv and epochs.csv as `write_table` would; return their paths.
+        """Write trials.csv and epochs.csv, to read back as `write_table` would have them; return their paths.
 
         Raises:
             UserError: the folder cannot be written, or the disk is full.

@@ -17,7 +17,7 @@ from headstart import current, records
 from headstart.augmentation import normalise
 from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data import Dataset, Split
-from headstart.devices import autocast, compiled, device_name, optimizer_step, place, spare_compiler
+from headstart.devices import align_state, autocast, compiled, device_name, optimizer_step, place, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features
 from headstart.freezing import is_frozen, parameter_groups, set_trainable
@@ -25,7 +25,7 @@ from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)
 
-# Pictures at a time. On a CPU larger activations come from fresh memory every time, which takes twice as long.
+# Pictures at a time; on a CPU the activations of more do not stay in its caches.
 EVALUATION_BATCH = {"cpu": 200, "cuda": 500}
 SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
 
@@ -133,7 +133,7 @@ class Trainer:
         device = self.settings.device
         self.network = place(self.model.network, device)
         self.learner = compiled(self.network, device) if self.settings.compile else self.network
-        self.is_compiled = not self.settings.compile
+        self.has_to_compile = self.settings.compile
         set_trainable(self.model, 1)
         self.kept = Features(self.model, self.settings, self.augment, self.watcher.features)
         self.frozen = False
@@ -194,8 +194,8 @@ class Trainer:
         self.network.train()
         if set_trainable(self.model, epoch):
             self._admit_parameters()
-            self.is_compiled = not settings.compile
-        if not self.is_compiled:
+            self.has_to_compile = settings.compile
+        if self.has_to_compile:
             self._compile()
         order = torch.randperm(len(self.train.labels), generator=self._generator(epoch, 0)).to(device)
         augmentation_stream = self._generator(epoch, 1)
@@ -240,14 +240,18 @@ class Trainer:
 
     def _compile(self) -> None:
         """Compile for both sizes of a batch before the clock starts; weights, statistics and random numbers stay."""
-        batch, count = self.settings.batch_size, len(self.train.labels)
+        device, count = self.settings.device, len(self.train.labels)
         kept = {k: v.clone() for k, v in self.network.state_dict().items()}
+        on_gpu = device.type == "cuda"  # where the first calls of a shape warm up and record its CUDA graph
+        sizes = {min(self.settings.batch_size, count - start) for start in self._starts()}
         try:
-            with torch.random.fork_rng(devices=[self.settings.device] if self.settings.device.type == "cuda" else []):
-                for size in {min(batch, count), count % batch} - {0, 1}:
-                    picked = torch.arange(size, device=self.settings.device)
-                    logits, _ = self._forward(picked, self.train.labels[picked], torch.Generator())
-                    logits.float().sum().backward()
+            with torch.random.fork_rng(devices=[device] if on_gpu else []):
+                for size in sizes:
+                    picked = torch.arange(size, device=device)
+                    for _ in range(3 if on_gpu else 1):
+                        self.optimizer.zero_grad(set_to_none=True)  # the last gradients lie in the graph's memory
+                        logits, _ = self._forward(picked, self.train.labels[picked], torch.Generator())
+                        logits.float().sum().backward()
         except Exception as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
@@ -255,7 +259,7 @@ class Trainer:
             raise UserError(f"compile=on: torch cannot compile this network here: {why}\nUse compile=off.") from error
         self.optimizer.zero_grad(set_to_none=True)
         self.network.load_state_dict(kept)
-        self.is_compiled = True
+        self.has_to_compile = False
 
     def _step(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """One optimizer step on training images `picked`; returns (sum of losses, number of hits) on the device."""
@@ -406,6 +410,7 @@ class Trainer:
             self._admit_parameters()
         self._load(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        align_state(self.optimizer)
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.settings.device)
