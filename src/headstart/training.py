@@ -25,8 +25,7 @@ from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)
 
-# Pictures at a time; on a CPU the activations of more do not stay in its caches.
-EVALUATION_BATCH = {"cpu": 200, "cuda": 500}
+EVALUATION_BATCH = 500
 SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
 
 
@@ -317,13 +316,12 @@ class Trainer:
         self.network.eval()
         table = self.kept.table(split) if self.frozen else None
         device, chunks = self.settings.device, []
-        size = EVALUATION_BATCH.get(device.type, 200)
-        for start in range(0, len(split.labels), size):
+        for start in range(0, len(split.labels), EVALUATION_BATCH):
             if table is None:
-                chunks.append(self._logits(self.network, split.images[start : start + size].to(device)))
+                chunks.append(self._logits(self.network, split.images[start : start + EVALUATION_BATCH].to(device)))
                 continue
             with self._autocast():
-                stop = min(start + size, len(split.labels))
+                stop = min(start + EVALUATION_BATCH, len(split.labels))
                 chunks.append(classify(self.model, table.rows(torch.arange(start, stop))))
         logits = torch.cat([chunk.float() for chunk in chunks])
         loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
