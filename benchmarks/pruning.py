@@ -29,10 +29,10 @@ SEARCHES = ((32, 30), (12, 10))  # trials, epochs
 
 def pruners(epochs: int) -> dict[str, BasePruner]:
     """What is compared; the second is the default of every budget in conf/budget."""
-    warm = max(2, math.ceil(epochs / 15))
+    warm = math.ceil(epochs / 9)
     halving = {
         f"halving, rungs from {rung}, factor {factor}": SuccessiveHalvingPruner(rung, factor)
-        for rung, factor in ((warm, 4), (warm, 3), (warm, 2), (1, 4), (1, 3), (math.ceil(epochs / 9), 3))
+        for rung, factor in ((warm, 3), (warm, 4), (2, 3), (2, 4), (1, 3), (1, 4))
     }
     return {
         "none": NopPruner(),

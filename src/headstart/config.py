@@ -343,7 +343,7 @@ Tab completion: eval "$$(headstart -sc install=bash)". Hydra's own flags: headst
 OmegaConf.register_resolver("config_root", lambda _="": str(experiments_folder().parent), replace=True)
 OmegaConf.register_resolver("study_name", _study_name, replace=True)
 OmegaConf.register_resolver("help_text", lambda _="": _help_text(), replace=True)
-OmegaConf.register_resolver("warmup_epochs", lambda epochs: max(2, math.ceil(epochs / 15)), replace=True)
+OmegaConf.register_resolver("warmup_epochs", lambda epochs: max(1, math.ceil(epochs / 9)), replace=True)
 OmegaConf.register_resolver("decade_count", lambda low, high: len(decades(low, high)), replace=True)
 OmegaConf.register_resolver(
     "decades", lambda low, high: "choice(" + ",".join(map(repr, decades(low, high))) + ")", replace=True
