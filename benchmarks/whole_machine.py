@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader
-from training_loop import BATCH, Tutorial, network, our_trainer, pictures, processor, tutorial_epoch
+from training_loop import BATCH, Tutorial, network, our_trainer, pictures, plain, processor, tutorial_epoch
 
 from headstart import devices
 
@@ -44,7 +44,7 @@ def worker(side: str, images: int, epochs: int) -> None:
                 run._one_epoch(next(numbers))
         else:
             torch.set_num_threads(CORES)
-            model = network("cnn").network
+            model = plain(network("cnn"))
             optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
             loader = DataLoader(Tutorial(data.train), batch_size=BATCH, shuffle=True, num_workers=2)
 
