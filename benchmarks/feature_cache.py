@@ -77,7 +77,8 @@ def one_round(options: argparse.Namespace, data: Dataset) -> dict[str, float]:
         ways = dict(recomputing="0", first="1000", second="1000")
         found = {way: trial(options, data, Path(cache), limit) for way, limit in ways.items()}
     losses = np.array([rows for _, rows in found.values()])
-    if not np.allclose(losses, losses[0], rtol=1e-5):
+    # Batches of another size may round the last bit of a bf16 feature otherwise.
+    if not np.allclose(losses, losses[0], rtol=1e-3):
         raise SystemExit(f"the three trials differ:\n{losses}")
     seconds = {f"seconds_{way}": taken for way, (taken, _) in found.items()}
     return seconds | dict(identical=bool((losses == losses[0]).all()))
@@ -104,7 +105,7 @@ def main() -> None:
         rounds.append(one_round(options, data))
         taken = rounds[-1]
         seconds = "recomputing {seconds_recomputing:.2f} s, first {seconds_first:.2f} s, second {seconds_second:.3f} s"
-        losses = "identical" if taken["identical"] else "within 1e-5"
+        losses = "identical" if taken["identical"] else "within 1e-3"
         print(f"round {number + 1}: {seconds.format(**taken)}; losses {losses}", flush=True)
     table = pd.DataFrame(rounds)
     for way in ("first", "second"):
