@@ -69,7 +69,7 @@ def keep_memory() -> None:
     """Have this process keep the memory that it frees, up to 2 GiB at its end, where the C library is glibc.
 
     Told nothing, glibc gives tensors above 32 MiB back to the kernel as soon as they are freed, and the next step takes
-    new pages for them, each zeroed first: an eighth of the time of ResNet-9 on one core, half of the small CNN's
+    new pages for them, each zeroed first: an eighth of the time of ResNet-9 on one core, a third of the small CNN's
     evaluation.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
