@@ -10,13 +10,12 @@ Real CIFAR-10 where HEADSTART_DATA is set, random pixels otherwise. Rows go to o
 
 import argparse
 import time
-from pathlib import Path
 
 import pandas as pd
 import torch
 import torchvision
 from torch.utils.data import DataLoader
-from training_loop import BATCH, MEAN, STD, Tutorial, pictures, processor
+from training_loop import BATCH, MEAN, STD, Tutorial, pictures, processor, save
 
 from headstart import augmentation, devices
 from headstart.data import Split
@@ -75,10 +74,7 @@ def main() -> None:
         f"{table.ratio.max():.1f}, worst {table.ratio.min():.1f}; goal {GOAL:g}\n"
         f"{processor()}, {options.threads} threads, torch {torch.__version__}, torchvision {torchvision.__version__}"
     )
-    target = Path("outputs/benchmarks/data_path.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.assign(processor=processor(), threads=options.threads, torch=torch.__version__).to_csv(target, index=False)
-    print(target)
+    save(table.assign(processor=processor(), threads=options.threads, torch=torch.__version__), "data_path")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from training_loop import save
 
 from headstart import __version__, augmentation, config, devices, mirrors, models, records
 from headstart.console import Lines
@@ -120,10 +121,7 @@ def main() -> None:
         device=devices.device_name(device), threads=threads, torch=torch.__version__, headstart=__version__,
     )  # fmt: skip
     print(", ".join(f"{key} {value}" for key, value in described.items()))
-    target = Path("outputs/benchmarks/feature_cache.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.assign(round=range(1, options.rounds + 1), **described).to_csv(target, index=False)
-    print(target)
+    save(table.assign(round=range(1, options.rounds + 1), **described), "feature_cache")
 
 
 if __name__ == "__main__":

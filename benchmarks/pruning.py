@@ -21,9 +21,9 @@ import pandas as pd
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 
 import headstart
+from headstart.config import decades
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 SEARCHES = ((32, 30), (12, 10))  # trials, epochs
 
 
@@ -75,7 +75,7 @@ def search(chosen: list[np.ndarray], first: int, epochs: int, pruner: BasePruner
 
 def replay(rates: np.ndarray, found: list[np.ndarray], trials: int, epochs: int, searches: int) -> pd.DataFrame:
     """One row per pruner."""
-    near = list(dict.fromkeys(int(np.abs(np.log(rates / point)).argmin()) for point in DECADES))
+    near = list(dict.fromkeys(int(np.abs(np.log(rates / point)).argmin()) for point in decades(1e-5, 1e-1)))
     rest = [index for index in range(len(found)) if index not in near]
     rows = []
     for name, pruner in pruners(epochs).items():

@@ -140,6 +140,20 @@ def rounds(name: str, variant: str, data: Dataset, count: int, device: torch.dev
     return table.assign(round=range(1, count + 1), **described)
 
 
+def save(table: pd.DataFrame, name: str) -> None:
+    """Write `table` to outputs/benchmarks/<name>.csv and print where it is."""
+    target = Path("outputs/benchmarks") / f"{name}.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target, index=False)
+    print(target)
+
+
+def train_only(run: Trainer) -> Trainer:
+    """A run whose epochs are training steps alone: validation answers at once, and nothing."""
+    run.predict = lambda split: (torch.full((len(split.labels), 10), 0.1), 0.0)
+    return run
+
+
 def processor() -> str:
     """The processor's name where Linux tells it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -173,10 +187,7 @@ def main() -> None:
         f"{first.data}, {first.images} images, {first.device}, {first.threads} threads, {first.processor}, "
         f"torch {first.torch}, torchvision {first.torchvision}, timm {first.timm}, Python {first.python}"
     )
-    target = Path("outputs/benchmarks/training_loop.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pd.concat(tables).to_csv(target, index=False)
-    print(target)
+    save(pd.concat(tables), "training_loop")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ python benchmarks/whole_machine.py [--images 10000] [--epochs 1] [--rounds 5]
 
 Ours: as many processes as there are cores, with the defaults that `headstart jobs=<cores>` gives each. Theirs: the
 loop of PyTorch's CIFAR-10 tutorial with the same network, batch size and optimizer, all cores, a DataLoader with 2
-workers, fp32. Both train as many epochs
-in all, in turns; a round's time runs from the start of training to the last process's end, after an epoch to warm up.
+workers, fp32. Both train as many epochs in all, in turns; a round's time runs from the start of training to the last
+process's end, after an epoch to warm up.
 Also printed: memory of one worker and of all of them, shared pages counted once (PSS).
 """
 
@@ -21,7 +21,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader
-from training_loop import BATCH, Tutorial, network, our_trainer, pictures, plain, processor, tutorial_epoch
+from training_loop import (
+    BATCH,
+    Tutorial,
+    network,
+    our_trainer,
+    pictures,
+    plain,
+    processor,
+    save,
+    train_only,
+    tutorial_epoch,
+)
 
 from headstart import devices
 
@@ -36,8 +47,8 @@ def worker(side: str, images: int, epochs: int) -> None:
         if side == "ours":
             devices.settle_threads(1, jobs=1)
             devices.keep_memory()
-            run = our_trainer("cnn", data, device, devices.resolve_precision("auto", device), Path(folder))
-            run.predict = lambda split: (torch.full((len(split.labels), 10), 0.1), 0.0)  # training steps alone
+            precision = devices.resolve_precision("auto", device)
+            run = train_only(our_trainer("cnn", data, device, precision, Path(folder)))
             numbers = iter(range(1, epochs + 2))
 
             def train() -> None:
@@ -107,10 +118,7 @@ def main() -> None:
     print(f"ours median {table.ratio.median():.2f} times as fast, best {table.ratio.max():.2f}; goal 3")
     print(f"memory: one worker {alone:.0f} MB, {CORES} workers {table.pss_mb.median():.0f} MB")
     print(f"{options.images} images, {CORES} cores, {processor()}, torch {torch.__version__}")
-    target = Path("outputs/benchmarks/whole_machine.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.assign(cores=CORES, pss_mb_alone=alone, torch=torch.__version__).to_csv(target, index=False)
-    print(target)
+    save(table.assign(cores=CORES, pss_mb_alone=alone, torch=torch.__version__), "whole_machine")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from training_loop import processor
+from training_loop import processor, save
 
 import headstart
 
@@ -75,10 +75,7 @@ def main() -> None:
     print(
         f"{options.trials} trials of {options.epochs} epochs, {CORES} cores, {processor()}, torch {torch.__version__}"
     )
-    target = Path("outputs/benchmarks/whole_study.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False)
-    print(target)
+    save(table, "whole_study")
 
 
 if __name__ == "__main__":

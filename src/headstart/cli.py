@@ -22,7 +22,6 @@ from headstart.errors import UserError
 def main() -> None:
     """`headstart`: one run, or with -m a sweep."""
     signal.signal(signal.SIGTERM, _stop)
-    gc.disable()  # until the libraries are imported: a million objects, none of them garbage
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
         if any(word.lstrip("+").startswith("resume=") for word in sys.argv[1:]):
@@ -41,8 +40,6 @@ def main() -> None:
         from headstart.arguments import explain
 
         sys.exit(_refuse(explain(error, sys.argv[1:])))
-    finally:
-        gc.enable()
 
 
 def _stop(*_: Any) -> None:
@@ -69,10 +66,12 @@ def _refuse(text: str) -> int:
 
 def job(cfg: DictConfig) -> float | None:
     """One job as Hydra calls it; returns the objective: best validation accuracy in percent."""
-    from headstart import console, current
-    from headstart.job import run
-
-    gc.enable()
+    gc.disable()  # importing torch makes a million objects, none of them garbage
+    try:
+        from headstart import console, current
+        from headstart.job import run
+    finally:
+        gc.enable()
     hydra_cfg = HydraConfig.get()
     single = hydra_cfg.mode == RunMode.RUN
     if not single and cfg.phase == "run":
@@ -122,7 +121,6 @@ class Check(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check a sweep, and make its folder: the study's database is opened before any job makes one."""
-        gc.enable()  # jobs may run in other processes
         self._check(config, multirun=True)
 
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
