@@ -30,7 +30,7 @@ def ours(split: Split) -> float:
     order = torch.randperm(len(split.labels), generator=stream)
     for start in range(0, len(order), BATCH):
         picked = order[start : start + BATCH]
-        images, _ = augmentation.crop_flip(split.images[picked], split.labels[picked], classes=10, generator=stream)
+        images, _ = augmentation.crop_flip(split.pictures(picked), split.labels[picked], classes=10, generator=stream)
         augmentation.normalise(images, MEAN, STD)
     return time.perf_counter() - begin
 

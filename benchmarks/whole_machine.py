@@ -6,7 +6,7 @@ Ours: as many processes as there are cores, with the defaults that `headstart jo
 loop of PyTorch's CIFAR-10 tutorial with the same network, batch size and optimizer, all cores, a DataLoader with 2
 workers, fp32. Both train as many epochs in all, in turns; a round's time runs from the start of training to the last
 process's end, after an epoch to warm up.
-Also printed: memory of one worker and of all of them, shared pages counted once (PSS).
+Also printed: memory of one `headstart` that trains and of one a core, pages that they share counted once (PSS).
 """
 
 import argparse
@@ -70,8 +70,8 @@ def worker(side: str, images: int, epochs: int) -> None:
         print("done", flush=True)
 
 
-def together(side: str, processes: int, images: int, epochs: int) -> tuple[float, float]:
-    """Seconds that so many processes take for `epochs` epochs each, and their memory in MB."""
+def together(side: str, processes: int, images: int, epochs: int) -> float:
+    """Seconds that so many processes take for `epochs` epochs each."""
     command = [sys.executable, __file__, "--worker", side, "--images", str(images), "--epochs", str(epochs)]
     environment = os.environ | ({"OMP_NUM_THREADS": "1"} if side == "ours" else {})
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
@@ -79,7 +79,6 @@ def together(side: str, processes: int, images: int, epochs: int) -> tuple[float
     for child in children:
         if child.stdout.readline() != "ready\n":
             sys.exit(f"a worker of {side} failed")
-    memory = sum(proportional_set_size(child.pid) for child in children)
     begin = time.perf_counter()
     for child in children:
         child.stdin.write("go\n")
@@ -88,7 +87,31 @@ def together(side: str, processes: int, images: int, epochs: int) -> tuple[float
     taken = time.perf_counter() - begin
     if any(child.wait() for child in children) or set(ends) != {"done\n"}:
         sys.exit(f"a worker of {side} failed")
-    return taken, memory
+    return taken
+
+
+def memory(processes: int, images: int) -> float:
+    """Megabytes of so many runs of the small CNN, each in its second epoch or later."""
+    data = [f"data.train_size={images}"] if os.environ.get("HEADSTART_DATA") else ["data=digits"]
+    command = [sys.executable, "-c", "from headstart.cli import main; main()", "model=cnn", "lr=1e-3", *data]
+    with tempfile.TemporaryDirectory() as folder:
+        tables = [Path(folder, str(number), "epochs.csv") for number in range(processes)]
+        runs = [
+            subprocess.Popen(
+                [*command, "epochs=1000", "threads=1", f"hydra.run.dir={table.parent}"],
+                stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+            for table in tables
+        ]  # fmt: skip
+        while not all(table.exists() and table.read_text().count("\n") > 1 for table in tables):
+            time.sleep(0.5)
+            if any(run.poll() is not None for run in runs):
+                sys.exit("a run whose memory was to be measured ended")
+        found = sum(proportional_set_size(run.pid) for run in runs)
+        for run in runs:
+            run.terminate()
+            run.wait()
+    return found
 
 
 def proportional_set_size(pid: int) -> float:
@@ -107,18 +130,18 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.images, options.epochs)
         return
-    _, alone = together("ours", 1, options.images, 1)
+    alone, all_cores = memory(1, options.images), memory(CORES, options.images)
     rows = []
     for number in range(1, options.rounds + 1):
-        ours, memory = together("ours", CORES, options.images, options.epochs)
-        theirs, _ = together("tutorial", 1, options.images, options.epochs * CORES)
-        rows.append(dict(round=number, seconds_ours=ours, seconds_tutorial=theirs, ratio=theirs / ours, pss_mb=memory))
+        ours = together("ours", CORES, options.images, options.epochs)
+        theirs = together("tutorial", 1, options.images, options.epochs * CORES)
+        rows.append(dict(round=number, seconds_ours=ours, seconds_tutorial=theirs, ratio=theirs / ours))
         print("round {round}: ours {seconds_ours:.2f} s, tutorial {seconds_tutorial:.2f} s".format(**rows[-1]))
     table = pd.DataFrame(rows)
     print(f"ours median {table.ratio.median():.2f} times as fast, best {table.ratio.max():.2f}; goal 3")
-    print(f"memory: one worker {alone:.0f} MB, {CORES} workers {table.pss_mb.median():.0f} MB")
+    print(f"memory: one worker {alone:.0f} MB, {CORES} workers {all_cores:.0f} MB, {all_cores / alone:.2f} times")
     print(f"{options.images} images, {CORES} cores, {processor()}, torch {torch.__version__}")
-    save(table.assign(cores=CORES, pss_mb_alone=alone, torch=torch.__version__), "whole_machine")
+    save(table.assign(cores=CORES, pss_mb_one=alone, pss_mb_all=all_cores, torch=torch.__version__), "whole_machine")
 
 
 if __name__ == "__main__":

@@ -319,7 +319,7 @@ def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
     assert any(line.startswith("unreadable") for line in lines)
     size = places.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
     assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
-    assert "1 data sets decoded for data=folder, 2 MB" in lines[-1] and "folder-*" in lines[-1]
+    assert lines[-2].startswith("decoded pictures beside them, 2 MB") and lines[-1].strip() == str(decoded)
     assert "1 entry more being written, 5 MB" in lines
     assert entry is not None
 

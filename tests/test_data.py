@@ -31,6 +31,12 @@ BATCHES = ROOT / "cifar-10-batches-py"
 needs_cifar10 = pytest.mark.skipif(not BATCHES.is_dir(), reason="needs CIFAR-10 in the folder named by HEADSTART_DATA")
 
 
+@pytest.fixture
+def own_cache():
+    """The cache that the test has for itself."""
+    return Path(os.environ["HEADSTART_CACHE"])
+
+
 def positions(split):
     return set(split.indices.tolist())
 
@@ -209,6 +215,45 @@ class TestCifar10:
 
     def test_is_read_once_per_process(self):
         assert data.cifar10(ROOT, train_size=500) is data.cifar10(str(ROOT), train_size=500)
+
+    def test_processes_share_the_pictures(self, own_cache):
+        code = f"""
+            import os
+            from headstart import data
+            pictures = data.cifar10({str(ROOT)!r}, train_size=500)
+            test = pictures.test()
+            mapped = {{line.split("/")[-2] for line in open("/proc/self/maps") if "images.npy" in line}}
+            print(pictures.sha256, len(test.labels), *sorted(mapped))
+        """
+        words = [sys.executable, "-c", textwrap.dedent(code)]
+        first, second = (subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(2))
+        entries = sorted(path.name for path in own_cache.glob("cifar10-*"))
+        assert [entry.split("-")[1] for entry in entries] == ["test", "train"]
+        expected = f"{data.cifar10(ROOT, train_size=500).sha256} 10000 {' '.join(entries)}\n"
+        assert first == second == expected
+
+    @pytest.mark.parametrize("why", ["unwritable", "HEADSTART_CACHE_GB=0"])
+    def test_where_nothing_can_be_kept_each_process_reads_its_own_and_says_so(
+        self, why, own_cache, tmp_path, monkeypatch, caplog
+    ):
+        (tmp_path / "file").write_text("")
+        caplog.set_level("INFO")
+        with monkeypatch.context() as patch:
+            if why == "unwritable":
+                patch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
+            else:
+                patch.setenv("HEADSTART_CACHE_GB", "0")
+            names, images, labels = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
+        assert ("file" if why == "unwritable" else why) in caplog.text and "its own copy" in caplog.text
+        assert not list(own_cache.iterdir())
+        shared = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
+        assert isinstance(shared[1], np.memmap) and not isinstance(images, np.memmap)
+        assert names == shared[0] and np.array_equal(images, shared[1]) and np.array_equal(labels, shared[2])
+
+    def test_what_a_process_writes_into_its_pictures_stays_its_own(self, own_cache):
+        first, second = (cifar.read("CIFAR10", str(ROOT), train=False, download=False)[1] for _ in range(2))
+        first[:] = 0
+        assert second.any()
 
     @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_file_is_named_and_left_as_it_is(self, damage, tmp_path):

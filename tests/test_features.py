@@ -124,7 +124,7 @@ def test_the_best_epoch_before_unfreezing_predicts_from_kept_features_and_a_late
         run = trainer(pictures, tmp_path / str(lr), model=model, lr=lr, augment=augmentation.horizontal_flip, epochs=6)
         assert (run.run().best_epoch < 2) == frozen
         assert run.frozen == frozen
-        split = Split(*(t.clone() for t in (pictures.val.images, pictures.val.labels, pictures.val.indices)))
+        split = pictures.val.choose(slice(None))
         probabilities, _ = run.predict(split)
         run.frozen = False
         assert torch.equal(run.predict(split)[0], probabilities)
@@ -249,7 +249,7 @@ def test_what_does_not_change_features_does_not_change_their_name():
         other.network.classifier.weight.add_(1)
     other.weights, other.name = "elsewhere.safetensors", "another"
     again = prepared(other, augment=augmentation.horizontal_flip, seed=3, batch_size=8, epochs=9)
-    copy = Split(split.images.clone(), split.labels + 1, split.indices)
+    copy = Split(split.source.clone(), split.labels + 1, split.indices)
     assert prepared(model)._name(split, 0) == again._name(copy, 0)
 
 

@@ -8,7 +8,7 @@ import torch
 from options import build
 
 from headstart.augmentation import none
-from headstart.data import Dataset, Split, cifar10
+from headstart.data import Dataset, cifar10
 from headstart.training import Settings, Trainer, constant
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
@@ -36,10 +36,7 @@ class Losses(list):
 def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, name, lr):
     torch.set_num_threads(1)
     data = cifar10(str(ROOT), train_size=30, download=False)
-    often = Split(
-        *(t.repeat(6, *[1] * (t.ndim - 1)) for t in (data.train.images, data.train.labels, data.train.indices))
-    )
-    few = Split(data.val.images[:50], data.val.labels[:50], data.val.indices[:50])
+    often, few = data.train.choose(torch.arange(30).repeat(6)), data.val.choose(slice(50))
     settings = Settings(
         epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", image_size=32,
         normalisation="data", mean=data.mean, std=data.std,

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from headstart import augmentation, records
-from headstart.data import Dataset, Split, digits
+from headstart import augmentation, records, training
+from headstart.data import Dataset, digits
 from headstart.errors import UserError
 from headstart.models import Model
 from headstart.training import Settings, Trainer, constant, cosine, onecycle
@@ -70,7 +70,7 @@ def cut_at(call: int, function):
 def pictures() -> Dataset:
     """80 digits to train on, a batch of 32 and a batch of 16 at the end of each epoch, 60 to validate on."""
     whole = digits(train_size=80)
-    val = Split(whole.val.images[:60], whole.val.labels[:60], whole.val.indices[:60])
+    val = whole.val.choose(slice(60))
     return Dataset(whole.name, whole.classes, whole.train, val, whole.sha256, whole.mean, whole.std, whole.load_test)
 
 
@@ -212,6 +212,19 @@ def test_a_run_cut_while_an_epoch_is_announced_ends_with_identical_bytes(picture
         with pytest.raises(Cut):
             run.run()
         assert whole(pictures, folder, augment="crop_flip") == expected
+
+
+def test_large_checkpoints_are_written_only_as_often_as_their_cost_allows(pictures, tmp_path, monkeypatch):
+    expected = whole(pictures, tmp_path / "whole")
+    monkeypatch.setattr(training, "CHEAP_CHECKPOINT", 0)
+    for share, reached in ((1e6, 3), (1e-6, 1)):  # of the time: as often as epochs end, and once in this test
+        monkeypatch.setattr(training, "CHECKPOINT_SHARE", share)
+        folder = tmp_path / str(reached)
+        with pytest.raises(Cut):
+            trainer(pictures, folder, cut=10).run()  # three epochs of three batches are done
+        run = trainer(pictures, folder)
+        assert fingerprint(run, run.run()) == expected
+        assert [row["epoch"] for row in run.watcher.rows] == list(range(reached, 5))
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(pictures, tmp_path, caplog):
@@ -358,8 +371,8 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
-        "import sys, test_training as t, headstart.job\nfrom pathlib import Path\n"
-        "split = t.Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
+        "import sys, test_training as t, headstart.job\nfrom pathlib import Path\nfrom headstart.data import Split\n"
+        "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
         "for name in t.OPTIMIZERS:\n    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"
         "heavy = ('torch._dynamo', 'sklearn', 'timm', 'torchvision')\n"

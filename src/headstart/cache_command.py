@@ -17,7 +17,7 @@ def main() -> None:
     """`headstart-cache` lists; `headstart-cache clear [--older-than DAYS]` removes what no process uses."""
     parser = argparse.ArgumentParser(
         prog="headstart-cache",
-        description="List the features of frozen backbones that runs keep and share, or remove them.",
+        description="List the features of frozen backbones and the pictures that runs share, or remove features.",
         epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most, "
         "new ones half of the disk's free space; 0 keeps none. What is removed is computed again when a run needs it.",
     )
@@ -57,12 +57,12 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
     unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
     if unfinished:
         print(f"{_entries(len(unfinished))} more being written, {places.amount(sum(unfinished))}")
-    decoded = sorted(folder.glob("folder-*"))
+    decoded = [path for source in ("folder", "cifar10", "cifar100") for path in folder.glob(f"{source}-*")]
     if decoded:
         size = places.amount(sum(cache.size_of(path) for path in decoded))
-        print(
-            f"{len(decoded)} data sets decoded for data=folder, {size}: {places.shown(folder)}/folder-*, delete freely"
-        )
+        print(f"decoded pictures beside them, {size}, delete freely when no run needs them:")
+        for path in sorted(decoded):
+            print(f"  {places.shown(path)}")
 
 
 def clear_features(kept: cache.Cache, days: float) -> None:

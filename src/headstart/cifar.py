@@ -1,6 +1,7 @@
 """CIFAR's files as torchvision lays them out: read, md5-checked, fetched when missing, never overwritten."""
 
 import hashlib
+import logging
 import os
 import pickle
 from dataclasses import dataclass
@@ -8,8 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart import mapped, places
 from headstart.errors import UserError
 from headstart.workspace import workspace
+
+log = logging.getLogger(__name__)
+
+Arrays = tuple[tuple[str, ...], np.ndarray, np.ndarray]  # class names, images, labels
+
+CACHE_VERSION = 1  # raise it when `_decoded` gives other arrays
 
 
 @dataclass(frozen=True)
@@ -51,43 +59,67 @@ LAYOUTS = {
 }
 
 
-def read(kind: str, root: str, *, train: bool, download: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def read(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
     """Read one part of `kind` (a key of `LAYOUTS`, a class of torchvision.datasets) below `root`.
 
     Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. Every file's md5 is checked,
-    before training those of the test images too.
+    before training those of the test images too. The images are memory-mapped from $HEADSTART_CACHE, where the first
+    process puts them, so that others need no memory for them.
     Raises UserError for files that are missing and cannot be fetched, or damaged.
     """
-    found = _read(LAYOUTS[kind], Path(root), train)
-    if found is None:
+    layout, folder = LAYOUTS[kind], Path(root) / LAYOUTS[kind].folder
+    files = (layout.meta, *(layout.train if train else ()), *layout.test)
+    if any(_published(folder, file) is None for file in files):
         from torchvision import datasets
 
         _fetch_missing(getattr(datasets, kind), Path(root), download)
-        found = _read(LAYOUTS[kind], Path(root), train)
-    if found is None:
-        raise UserError(f"the files of {kind} below {root} change while they are read; try again when they are there.")
-    return found
+    return _shared(kind, layout, folder, train) or _decoded(layout, folder, train)
 
 
-def _read(layout: Layout, root: Path, train: bool) -> tuple[tuple[str, ...], np.ndarray, np.ndarray] | None:
-    """Return what `read` does, or None when a file is not there or not what it has to be."""
-    parts = layout.train if train else layout.test
-    ahead = layout.test if train else ()  # a run should not find at its end that it has no test images
-    contents = {}
-    for name, md5 in (layout.meta, *parts, *ahead):
+def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | None:
+    """Return what `read` does, the pictures shared by all processes of this machine; None where that cannot be."""
+    files = layout.train if train else layout.test
+    content = hashlib.sha256(repr((CACHE_VERSION, layout.meta, files)).encode()).hexdigest()
+
+    def write(entry: Path) -> None:
+        names, images, labels = _decoded(layout, folder, train)
+        mapped.write_images(entry, [images], images.shape)
+        mapped.write_facts(entry, labels=labels, names=np.array(names))
+
+    why = "HEADSTART_CACHE_GB=0"
+    if places.limit() > 0:
         try:
-            content = (root / layout.folder / name).read_bytes()
-        except OSError:
-            return None
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            return None
-        if (name, md5) in (layout.meta, *parts):
-            contents[name] = pickle.loads(content, encoding="latin1")  # its md5 says that it is the published file
-    meta, *batches = contents.values()
+            kept = mapped.share(places.root(), f"{kind.lower()}-{'train' if train else 'test'}-{content[:16]}", write)
+            return tuple(kept.facts["names"].tolist()), kept.images, kept.facts["labels"]
+        except OSError as error:
+            why = str(error)
+    log.info("each process reads its own copy of %s's pictures, none is shared (%s)", kind, why)
+    return None
+
+
+def _decoded(layout: Layout, folder: Path, train: bool) -> Arrays:
+    meta, *batches = (_contents(folder, file) for file in (layout.meta, *(layout.train if train else layout.test)))
     pixels = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
     images = np.stack([pixels[:, channel] for channel in range(3)], axis=-1)  # three times as fast as to transpose
     labels = np.concatenate([batch[layout.labels] for batch in batches]).astype(np.int64)
     return tuple(meta[layout.names]), images, labels
+
+
+def _contents(folder: Path, file: tuple[str, str]) -> dict:
+    content = _published(folder, file)
+    if content is None:
+        raise UserError(f"{folder / file[0]} changes while it is read; try again when it is there.")
+    return pickle.loads(content, encoding="latin1")  # its md5 says that it is the published file
+
+
+def _published(folder: Path, file: tuple[str, str]) -> bytes | None:
+    """The content of a file, (name, md5), or None when it is not there or not what it has to be."""
+    name, md5 = file
+    try:
+        content = (folder / name).read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
 
 
 def _fetch_missing(source: type, root: Path, download: bool) -> None:

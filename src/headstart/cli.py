@@ -52,7 +52,7 @@ def _stop(*_: Any) -> None:
 
 def _say_how_to_resume() -> None:
     here = f"headstart resume={HydraConfig.get().runtime.output_dir}" if _in_single_run() else "the same command"
-    print(f"interrupted; run {here} to go on, a network from its last finished epoch", file=sys.stderr)
+    print(f"interrupted; run {here} to go on, a network from its last checkpoint", file=sys.stderr)
 
 
 def _in_single_run() -> bool:

@@ -5,7 +5,7 @@ Every source ends in `assemble`, which keeps the chosen classes, splits, takes t
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,30 @@ from headstart.splits import choose_classes, nested, shuffled, stratified
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Pictures of one part of a data set, on the CPU."""
+    """Some pictures of one part of a data set, in the source's order; copied only when they are asked for."""
 
-    images: torch.Tensor  # uint8 [N, H, W, 3], contiguous
+    source: torch.Tensor  # uint8 [M, H, W, 3], all pictures of that part, often mapped from a file that processes share
     labels: torch.Tensor  # int64 [N], 0 .. K - 1
-    indices: torch.Tensor  # int64 [N], position in the source's own order of that part, to find a picture again
+    indices: torch.Tensor  # int64 [N], position in `source`, to find a picture again
+
+    def pictures(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """A copy of the pictures at these rows of the N: uint8 [n, H, W, 3]."""
+        return self.source[self.indices[rows]]
+
+    @property
+    def images(self) -> torch.Tensor:
+        """A copy of all of them: uint8 [N, H, W, 3]."""
+        return self.pictures(slice(None))
+
+    def choose(self, rows: torch.Tensor | slice) -> "Split":
+        """Only these rows."""
+        return Split(self.source, self.labels[rows], self.indices[rows])
+
+    def to(self, device: torch.device) -> "Split":
+        """On a GPU a copy of these pictures alone, `indices` counted anew; on the CPU the same."""
+        if device.type == self.source.device.type:
+            return self
+        return Split(self.images.to(device), self.labels.to(device), torch.arange(len(self.labels), device=device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +80,10 @@ class Part:
         """Only the pictures at `positions` (of this choice), in the order given."""
         return Part(self.images, self.labels[positions], self.rows[positions])
 
-    def load(self) -> Split:
-        """Copy the chosen pictures into memory, in the source's order."""
+    def split(self) -> Split:
+        """The chosen pictures in the source's order."""
         order = np.argsort(self.rows, kind="stable")
-        images = np.ascontiguousarray(self.images[self.rows[order]])
-        return Split(torch.from_numpy(images), torch.from_numpy(self.labels[order]), torch.from_numpy(self.rows[order]))
+        return Split(*(torch.from_numpy(array) for array in (self.images, self.labels[order], self.rows[order])))
 
 
 def cifar10(
@@ -204,11 +222,11 @@ def assemble(
         val, rest = _relabel(val, keep), shuffled(train.labels, split_seed, keep)
     train = train.choose(rest)
     train = train.choose(nested(train.labels, train_size))
-    used, held = train.load(), val.load()
-    mean, std = _statistics(used.images)
+    used, held = train.split(), val.split()
+    mean, std = _statistics(used)
     chosen = tuple(names[position] for position in keep)
     fingerprint = _fingerprint(chosen, used, held)
-    return Dataset(name, chosen, used, held, fingerprint, mean, std, lambda: _relabel(load_test(), keep).load())
+    return Dataset(name, chosen, used, held, fingerprint, mean, std, lambda: _relabel(load_test(), keep).split())
 
 
 def _frozen(classes: Sequence[str | int] | None) -> tuple[str | int, ...] | None:
@@ -226,17 +244,17 @@ def _relabel(part: Part, keep: list[int]) -> Part:
     return Part(part.images, labels[kept], part.rows[kept])
 
 
-def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel in 0 .. 1, from exact whole-number sums."""
-    width = images.shape[2]
-    rows = images.numpy().reshape(-1, width * 3)  # sums down long columns are the ones that vectorise
+    _, height, width, _ = split.source.shape
     total, squares = np.zeros(width * 3, dtype=np.int64), np.zeros(width * 3, dtype=np.int64)
-    for begin in range(0, len(rows), 60_000):  # sums of more squares would not fit into 32 bits
-        block = rows[begin : begin + 60_000].astype(np.uint16)
+    for pictures in _blocks(split, 60_000 // height):  # sums of more squares would not fit into 32 bits
+        # Sums down long columns are the ones that vectorise.
+        block = pictures.reshape(-1, width * 3).astype(np.uint16)
         total += np.add.reduce(block, axis=0, dtype=np.uint32)
         squares += np.add.reduce(block * block, axis=0, dtype=np.uint32)
     total, squares = (sums.reshape(width, 3).sum(0) for sums in (total, squares))
-    n = images.numel() // 3
+    n = len(split.labels) * height * width
     mean = [value / n for value in total.tolist()]
     spread = [max(square / n - m * m, 0) ** 0.5 for square, m in zip(squares.tolist(), mean, strict=True)]
     # A channel without any contrast would be divided by zero; one grey level is the least that can be seen.
@@ -246,10 +264,19 @@ def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, .
 def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:
     digest = hashlib.sha256(repr(classes).encode())
     for split in splits:
-        for tensor in (split.images, split.labels, split.indices):
+        digest.update(repr((len(split.labels), *split.source.shape[1:])).encode())
+        for pictures in _blocks(split, 1000):
+            digest.update(pictures.data)
+        for tensor in (split.labels, split.indices):
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.numpy().data)
     return digest.hexdigest()
+
+
+def _blocks(split: Split, size: int) -> Iterator[np.ndarray]:
+    """The pictures in order, `size` at a time, uint8 [n, H, W, 3]."""
+    for start in range(0, len(split.labels), size):
+        yield split.pictures(slice(start, start + size)).numpy()
 
 
 @lru_cache(maxsize=2)  # read once per process, however many trials it runs

@@ -26,7 +26,7 @@ from headstart import cache, devices, places
 from headstart.augmentation import normalise
 from headstart.backbone import Model, backbone_digest, backbone_features, splits
 from headstart.data import Dataset, Split
-from headstart.mirrors import MIRRORS, Augmentation, drawn, mirrored, needed
+from headstart.mirrors import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
 
 if TYPE_CHECKING:
     from headstart.training import Settings
@@ -100,7 +100,7 @@ class Features:
             log.info("features: not kept (HEADSTART_CACHE_GB=0), so the frozen backbone runs in every epoch")
             return
         self.labels, self.classes = data.train.labels, len(data.classes)
-        mirrors = needed(self.augment, data.train.images, data.train.labels, self.classes)
+        mirrors = needed(self.augment, data.train.pictures(slice(REAL)), data.train.labels, self.classes)
         if mirrors is None:
             log.info(
                 "features: this augmentation does more than mirror pictures, so the frozen backbone runs in every "
@@ -162,12 +162,12 @@ class Features:
 
         Raises cache.NotKept, and OSError for a folder that cannot be written or a full disk.
         """
-        first = self._compute(torch.cat([mirrored(split.images[:2], mirror) for mirror in mirrors]))
+        first = self._compute(torch.cat([mirrored(split.pictures(slice(2)), mirror) for mirror in mirrors]))
         samples = dict(zip(mirrors, first.split(min(2, len(split.labels))), strict=True))
         names = {mirror: self._name(split, mirror) for mirror in mirrors}
         entries = {mirror: self._open(names[mirror], samples[mirror]) for mirror in mirrors}
         missing = [mirror for mirror, entry in entries.items() if entry is None]
-        if missing and not self._splits(split.images[:2]):
+        if missing and not self._splits(split.pictures(slice(2))):
             raise cache.NotKept(f"{self.model.name} computes more behind its classifier")
         before = self.seconds
         for number, mirror in enumerate(missing):
@@ -196,21 +196,21 @@ class Features:
             precision=self.settings.precision, mirror=MIRRORS[mirror], dtype=_name_of(sample.dtype),
             channels_last=channels_last,
         )  # fmt: skip
-        blocks = self._blocks(split.images, mirror, channels_last, number, missing)
+        blocks = self._blocks(split, mirror, channels_last, number, missing)
         self.cache.make(
             name, blocks, len(split.labels), facts, copies=missing - number,
             waiting=lambda: log.info("features: another process is computing them; waiting for it"),
         )  # fmt: skip
 
     def _blocks(
-        self, images: Tensor, mirror: int, channels_last: bool, number: int, missing: int
+        self, split: Split, mirror: int, channels_last: bool, number: int, missing: int
     ) -> Iterator[np.ndarray]:
         """Features of all pictures in order, batch by batch, as numpy has them; shows how far it is."""
-        count, begin = len(images), time.monotonic()
+        count, begin = len(split.labels), time.monotonic()
         looked = begin
         for start in range(0, count, BATCH):
             first = max(0, min(start, count - BATCH))  # the last batch is a full one too, and starts before
-            found = self._compute(mirrored(images[first : first + BATCH], mirror))[start - first :]
+            found = self._compute(mirrored(split.pictures(slice(first, first + BATCH)), mirror))[start - first :]
             yield _as_numpy(found, channels_last)
             now, done = time.monotonic(), min(count, start + BATCH)
             if now - looked > SECONDS_BETWEEN_LOOKS:
@@ -257,8 +257,10 @@ class Features:
 def _digest(split: Split) -> str:
     """Digest of a split's pictures, computed once per process."""
     if split not in _digests:
-        digest = hashlib.blake2b(repr(tuple(split.images.shape)).encode(), digest_size=16)
-        digest.update(split.images.contiguous().numpy().data)
+        shape = (len(split.labels), *split.source.shape[1:])
+        digest = hashlib.blake2b(repr(shape).encode(), digest_size=16)
+        for start in range(0, len(split.labels), BATCH):
+            digest.update(split.pictures(slice(start, start + BATCH)).numpy().data)
         _digests[split] = digest.hexdigest()
     return _digests[split]
 

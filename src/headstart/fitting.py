@@ -135,7 +135,7 @@ class Trainer:
         table, begin, chunks = self.features.table(split), time.monotonic(), []
         for start in range(0, len(split.labels), CHUNK):
             rows = torch.arange(start, min(start + CHUNK, len(split.labels)))
-            found = self._computed(split.images[rows]) if table is None else table.rows(rows)
+            found = self._computed(split.pictures(rows)) if table is None else table.rows(rows)
             chunks.append(found.flatten(1).float().cpu().numpy())
         if table is None:
             self.seconds_features = (self.seconds_features or 0.0) + time.monotonic() - begin
@@ -157,7 +157,7 @@ class Trainer:
         size = self.settings.image_size
         pixels = np.empty((len(split.labels), size * size * 3), dtype=np.float32)
         for start in range(0, len(pixels), CHUNK):
-            chunk = normalise(split.images[start : start + CHUNK], (0, 0, 0), (1 / 255,) * 3, size=size)
+            chunk = normalise(split.pictures(slice(start, start + CHUNK)), (0, 0, 0), (1 / 255,) * 3, size=size)
             pixels[start : start + CHUNK] = chunk.permute(0, 2, 3, 1).flatten(1).numpy()
         return np.divide(pixels, 255, out=pixels)
 

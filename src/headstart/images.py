@@ -1,11 +1,11 @@
-"""Image files decoded once to one size, and kept as a memory-mapped cache."""
+"""Image files decoded to one size, once for all processes."""
 
 import hashlib
 import logging
 import os
-import shutil
 import struct
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.workspace import workspace
+from headstart.mapped import share, write_facts, write_images
 
 log = logging.getLogger(__name__)
 
@@ -35,28 +35,19 @@ def load(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
 
     The key holds every file's path, size, time of modification and of change of its inode, so that a start costs a
     `stat` per file rather than reading all of them; a file altered in place gets another inode time even where its
-    modification time was put back. The cache itself is checked by sha256.
+    modification time was put back.
     Raises UserError for unreadable files, by name, and for a cache folder that cannot be written.
     """
     cache = cache.expanduser().absolute()
     if cache.resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
-    name = f"folder-{_key(root, paths, size)}"
-    kept = _open(cache / name)
-    if kept is not None:
-        return kept
     try:
-        with workspace(cache, name) as scratch:
-            kept = _open(cache / name)  # another process may have made it while this one waited
-            if kept is None:
-                _decode_all(root, paths, size, scratch)
-                shutil.rmtree(cache / name, ignore_errors=True)
-                os.rename(scratch, cache / name)
+        kept = share(cache, f"folder-{_key(root, paths, size)}", lambda folder: _decode_all(root, paths, size, folder))
     except OSError as error:
         raise UserError(
             f"data.cache={cache} cannot be written ({error.strerror or error}); give another folder: data.cache=FOLDER."
         ) from error
-    return kept or _open(cache / name)
+    return Decoded(kept.images, kept.facts["digests"], kept.facts["sizes"])
 
 
 def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
@@ -107,56 +98,30 @@ def _key(root: Path, paths: list[str], size: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _open(folder: Path) -> Decoded | None:
-    """The cache in `folder`, memory-mapped; None where there is none or it is damaged."""
-    try:
-        with open(folder / "facts.npz", "rb") as stored, np.load(stored, allow_pickle=False) as facts:
-            digests, sizes, expected = facts["digests"], facts["sizes"], facts["images_sha256"].tobytes()
-        with open(folder / "images.npy", "rb") as file:
-            intact = hashlib.file_digest(file, "sha256").digest() == expected
-        if intact:
-            return Decoded(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False), digests, sizes)
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # a damaged zip or npy raises almost anything; the pictures are decoded again
-        log.warning("%s", error)
-    log.warning("the cache %s is damaged; decoding the pictures again", folder)
-    return None
-
-
-def _decode_all(root: Path, paths: list[str], size: int, scratch: Path) -> None:
-    """Write images.npy and facts.npz into `scratch`. Raises UserError that names unreadable files."""
+def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
+    """Write the pictures and what was seen on decoding into `folder`. Raises UserError that names unreadable files."""
     log.info("decoding %d pictures in %s to %d x %d, once", len(paths), root, size, size)
     digests, sizes, unreadable = [], [], []
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
-    with open(scratch / "images.npy", "wb") as file, _pool() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow only warns of (a broken EXIF tag) is no reason to stop
-        np.lib.format.write_array_header_1_0(file, header)
+
+    def decoded() -> Iterator[np.ndarray]:
         for pixels, digest, extent in pool.map(lambda path: _try_decode(root, path, size), paths):
             if pixels is None:
                 unreadable.append(digest)
                 continue
-            file.write(np.ascontiguousarray(pixels).data)
             digests.append(np.frombuffer(digest, np.uint8))
             sizes.append(extent)
-        file.flush()
-        os.fsync(file.fileno())
+            yield pixels
+
+    with _pool() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow only warns of (a broken EXIF tag) is no reason to stop
+        write_images(folder, decoded(), (len(paths), size, size, 3))
     if unreadable:
         lines = [*unreadable[:10], *([f"... and {len(unreadable) - 10} more"] if len(unreadable) > 10 else [])]
         count = f"{len(unreadable)} of {len(paths)} images in {root}"
         raise UserError("\n".join([f"{count} cannot be read; repair or delete them:", *lines]))
-    _write_facts(paths, scratch, np.stack(digests), np.array(sizes, np.int32))
-
-
-def _write_facts(paths: list[str], scratch: Path, digests: np.ndarray, sizes: np.ndarray) -> None:
-    with open(scratch / "images.npy", "rb") as file:
-        whole = np.frombuffer(hashlib.file_digest(file, "sha256").digest(), np.uint8)
-    with open(scratch / "facts.npz", "wb") as file:
-        np.savez(file, digests=digests, sizes=sizes, images_sha256=whole)
-        file.flush()
-        os.fsync(file.fileno())
+    write_facts(folder, digests=np.stack(digests), sizes=np.array(sizes, np.int32))
     names = "".join(f"{path}\n" for path in paths)  # for people: which file is row 17
-    (scratch / "files.txt").write_text(names, encoding="utf-8", errors="backslashreplace")
+    (folder / "files.txt").write_text(names, encoding="utf-8", errors="backslashreplace")
 
 
 def _pool():

@@ -87,7 +87,7 @@ def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Train
     devices.settle_arithmetic(cfg.deterministic, cfg.tf32, cfg.cudnn_benchmark)
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     torch.manual_seed(cfg.seed)
-    size = cfg.image_size or cfg.model.get("image_size") or data.train.images.shape[1]
+    size = cfg.image_size or cfg.model.get("image_size") or data.train.source.shape[1]
     model = config.make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
     return _trainer(model, cfg, data, size, run_dir, watcher)
 
@@ -120,7 +120,7 @@ def _(
     parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
     try:
         parts["schedule"](0.5)
-        pictures, labels = data.train.images[:2], data.train.labels[:2]
+        pictures, labels = data.train.pictures(slice(2)), data.train.labels[:2]
         parts["augmentation"](pictures, labels, classes=len(data.classes), generator=torch.Generator())
         return training.Trainer(
             model=model, data=data, settings=settings, run_dir=run_dir, watcher=watcher,
@@ -210,7 +210,7 @@ def _predictions(trainer: Trainer, split: Split, part: str) -> dict[str, np.ndar
 def _thumbnails(test: Split, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Small copies of the test images that a report shows, so that it can be made again without the data."""
     shown = choose_thumbnails(test.labels.numpy(), probabilities, THUMBNAILS)
-    return dict(thumbnails=shrink(test.images[torch.from_numpy(shown)].numpy()), thumbnail_indices=shown)
+    return dict(thumbnails=shrink(test.pictures(torch.from_numpy(shown)).numpy()), thumbnail_indices=shown)
 
 
 def _keep_best(trainer: Trainer, architecture: str, predictions: dict[str, np.ndarray]) -> dict[str, str]:

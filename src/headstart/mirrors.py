@@ -49,10 +49,11 @@ def drawn(augment: Augmentation, labels: Tensor, classes: int, generator: torch.
 
 
 def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) -> tuple[int, ...] | None:
-    """The mirror images that the augmentation makes of pictures uint8 [N, H, W, 3], sorted; None if not only these.
+    """The mirror images that the augmentation makes of pictures with these labels, sorted; None if not only these.
 
-    Tried on many probe pictures, and held against what it makes of real ones, whose size, content or draws may matter
-    to it. Draws nothing from torch's global generator.
+    images: uint8 [n, H, W, 3], the first of the pictures; `REAL` are enough. Tried on many probe pictures, and held
+    against what it makes of real ones, whose size, content or draws may matter to it. Draws nothing from torch's
+    global generator.
     """
     with torch.random.fork_rng(devices=[]):
         try:
@@ -64,7 +65,7 @@ def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) 
         except (RuntimeError, ValueError, IndexError, UserError):
             return None  # needs larger pictures, so it does more than mirror them
         ours, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
-        images, labels = images[:REAL], labels[:REAL]
+        images, labels = images[:REAL], labels[: min(REAL, len(images))]
         foretold = drawn(augment, labels, classes, ours)
         real, _ = augment(images.clone(), labels.clone(), classes=classes, generator=theirs)
         if foretold is None or real.shape != images.shape or not torch.equal(ours.get_state(), theirs.get_state()):

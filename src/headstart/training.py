@@ -26,6 +26,8 @@ from headstart.transfer import export_bytes
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 500
+CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints,
+CHEAP_CHECKPOINT = 2**24  # bytes, unless they are so small: then each epoch ends with one
 SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
 
 
@@ -127,6 +129,7 @@ class Trainer:
     best: dict[str, Any] = field(default_factory=dict)  # epoch, val_accuracy, val_loss, network
     seconds: float = 0.0
     images: int = 0
+    next_checkpoint: float = 0.0  # on the clock of time.monotonic()
 
     def __post_init__(self) -> None:
         device = self.settings.device
@@ -138,9 +141,7 @@ class Trainer:
         self.frozen = False
         spare_compiler()
         self.optimizer = self.optimizer_factory(parameter_groups(self.model, self.lr))
-        self.train = Split(
-            *(t.to(device) for t in (self.data.train.images, self.data.train.labels, self.data.train.indices))
-        )
+        self.train, self.val = self.data.train.to(device), self.data.val.to(device)
         self.steps_per_epoch = len(list(self._starts()))
 
     def run(self) -> Outcome:
@@ -282,7 +283,7 @@ class Trainer:
             with self._autocast():
                 return classify(self.model, features), labels
         images, targets = self.augment(
-            self.train.images[picked], labels, classes=len(self.data.classes), generator=generator
+            self.train.pictures(picked), labels, classes=len(self.data.classes), generator=generator
         )
         return self._logits(self.learner, images), targets
 
@@ -315,16 +316,17 @@ class Trainer:
         """Return class probabilities float32 [N, K] on the CPU and the mean cross-entropy, in eval mode."""
         self.network.eval()
         table = self.kept.table(split) if self.frozen else None
-        device, chunks = self.settings.device, []
+        split = self.val if split is self.data.val else split.to(self.settings.device)
+        chunks = []
         for start in range(0, len(split.labels), EVALUATION_BATCH):
+            rows = slice(start, min(start + EVALUATION_BATCH, len(split.labels)))
             if table is None:
-                chunks.append(self._logits(self.network, split.images[start : start + EVALUATION_BATCH].to(device)))
+                chunks.append(self._logits(self.network, split.pictures(rows)))
                 continue
             with self._autocast():
-                stop = min(start + EVALUATION_BATCH, len(split.labels))
-                chunks.append(classify(self.model, table.rows(torch.arange(start, stop))))
+                chunks.append(classify(self.model, table.rows(torch.arange(rows.start, rows.stop))))
         logits = torch.cat([chunk.float() for chunk in chunks])
-        loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
+        loss = functional.cross_entropy(logits, split.labels)
         return logits.softmax(1).cpu(), float(loss)
 
     # ---- what a run records
@@ -366,14 +368,18 @@ class Trainer:
         self.network.load_state_dict(state, strict=not self._head_only)
 
     def _keep(self, row: dict[str, Any]) -> None:
-        """Record an epoch that ended: its row first, then the checkpoint that makes it count."""
+        """Record an epoch that ended: its row first, then, when one is due, the checkpoint that makes it count."""
         self.epoch = row["epoch"]
         if not self.best or row["val_accuracy"] > self.best["val_accuracy"]:
             state = {k: v.detach().clone() for k, v in self._learned().items()}
             self.best = dict(epoch=self.epoch, network=state, **{k: row[k] for k in ("val_accuracy", "val_loss")})
         records.append_epoch(self.run_dir, row)
-        if self.epoch < self.settings.epochs:
-            records.write_checkpoint(self.run_dir / "last.ckpt", self._checkpoint())
+        begin = time.monotonic()
+        if begin >= self.next_checkpoint and self.epoch < self.settings.epochs:
+            payload = self._checkpoint()
+            records.write_checkpoint(self.run_dir / "last.ckpt", payload)
+            end = time.monotonic()
+            self.next_checkpoint = end + (end - begin) / CHECKPOINT_SHARE if len(payload) > CHEAP_CHECKPOINT else end
 
     def _checkpoint(self) -> bytes:
         state = dict(
