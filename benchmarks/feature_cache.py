@@ -112,7 +112,11 @@ def main() -> None:
     for way in ("first", "second"):
         ratio = table.seconds_recomputing / table[f"seconds_{way}"]
         print(f"recomputing / {way}: median {ratio.median():.1f}, best {ratio.max():.1f}, worst {ratio.min():.1f}")
-    passes = len(mirrors.needed(AUGMENTATIONS[options.augmentation], data.train.images, data.train.labels, 10))
+    passes = len(
+        mirrors.needed(
+            AUGMENTATIONS[options.augmentation], data.train.pictures(slice(mirrors.REAL)), data.train.labels, 10
+        )
+    )
     device = devices.resolve_device(options.device)
     described = dict(
         network=options.network, head=options.head, pixels=options.pixels, images=options.images,

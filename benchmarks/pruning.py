@@ -7,8 +7,9 @@
 A search draws its trials from those of the study, the ones nearest to the factor-of-10 points first, as `arms` does,
 and shows the pruner their validation accuracies epoch by epoch. With learning rates drawn at random a trial does not
 depend on those before it, so that the replay is exact; and with a constant schedule the first 10 epochs of a trial are
-a trial of 10 epochs. Printed for each pruner: share of the epochs that it let train, and what the best validation
-accuracy that it left is below that of the same search unpruned (mean, and the worst of 20 searches).
+a trial of 10 epochs (with another one, train the study with epochs=10). Printed for each pruner: share of the epochs
+that it let train, and what the best validation accuracy that it left is below that of the same search unpruned (mean,
+and the worst of 20 searches).
 """
 
 import argparse
@@ -18,27 +19,26 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
 
 import headstart
-from headstart.config import decades
+from headstart.config import decades, first_pruned_epoch
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-SEARCHES = ((32, 30), (12, 10))  # trials, epochs
+SEARCHES = ((32, 30), (32, 10), (12, 10))  # trials, epochs
 
 
-def pruners(epochs: int) -> dict[str, BasePruner]:
-    """What is compared; the second is the default of every budget in conf/budget."""
-    warm = math.ceil(epochs / 9)
-    halving = {
-        f"halving, rungs from {rung}, factor {factor}": SuccessiveHalvingPruner(rung, factor)
-        for rung, factor in ((warm, 3), (warm, 4), (2, 3), (2, 4), (1, 3), (1, 4))
-    }
+def pruners(epochs: int, warmup: float) -> dict[str, BasePruner]:
+    """What is compared; warmup: of the schedule. The best 12.5 % is the default of every budget in conf/budget."""
+    first, ninth = first_pruned_epoch(epochs, warmup), math.ceil(epochs / 9)
     return {
         "none": NopPruner(),
-        **halving,
-        "median": MedianPruner(n_startup_trials=5, n_warmup_steps=warm),
-        "hyperband": HyperbandPruner(min_resource=warm, max_resource=epochs, reduction_factor=3),
+        **{f"best {q:g} % from epoch {first}": PercentilePruner(q, 5, first) for q in (12.5, 25, 35, 50)},
+        **{
+            f"halving from epoch {rung}, factor {factor}": SuccessiveHalvingPruner(rung, factor)
+            for rung, factor in ((ninth, 3), (first, 3), (first, 4), (1, 4))
+        },
+        "hyperband": HyperbandPruner(min_resource=ninth, max_resource=epochs, reduction_factor=3),
     }
 
 
@@ -73,12 +73,14 @@ def search(chosen: list[np.ndarray], first: int, epochs: int, pruner: BasePruner
     return best, spent
 
 
-def replay(rates: np.ndarray, found: list[np.ndarray], trials: int, epochs: int, searches: int) -> pd.DataFrame:
+def replay(
+    rates: np.ndarray, found: list[np.ndarray], trials: int, epochs: int, warmup: float, searches: int
+) -> pd.DataFrame:
     """One row per pruner."""
     near = list(dict.fromkeys(int(np.abs(np.log(rates / point)).argmin()) for point in decades(1e-5, 1e-1)))
     rest = [index for index in range(len(found)) if index not in near]
     rows = []
-    for name, pruner in pruners(epochs).items():
+    for name, pruner in pruners(epochs, warmup).items():
         results = []
         for seed in range(searches):
             drawn = np.random.default_rng(seed).permutation(rest)[: trials - len(near)]
@@ -105,14 +107,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--searches", type=int, default=200)
+    parser.add_argument("--warmup", type=float, default=0.0, help="schedule.warmup of the study (0)")
     options = parser.parse_args()
     rates, found = curves(options.folder)
     print(f"{len(found)} trials of {max(map(len, found))} epochs in {options.folder}, {options.searches} searches each")
     for trials, epochs in SEARCHES:
-        if len(found) < trials:
-            print(f"{trials} trials are needed for a search of {trials}")
+        if len(found) < trials or max(map(len, found)) < epochs:
+            print(f"\nno search of {trials} trials of {epochs} epochs: the study has fewer")
             continue
-        print("\n" + replay(rates, found, trials, epochs, options.searches).to_string(index=False, float_format="%.2f"))
+        print(
+            "\n"
+            + replay(rates, found, trials, epochs, options.warmup, options.searches).to_string(
+                index=False, float_format="%.2f"
+            )
+        )
 
 
 if __name__ == "__main__":

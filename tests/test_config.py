@@ -44,6 +44,15 @@ def test_all_budgets_share_one_pruner_so_that_a_budget_can_be_raised():
     assert all(p == pruners[0] for p in pruners)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "first"),
+    [(["epochs=10"], 2), (["epochs=30"], 2), (["epochs=90"], 6), (["epochs=10", "schedule=cosine"], 2),
+     (["epochs=10", "schedule=onecycle"], 5), (["epochs=30", "schedule=cosine", "schedule.warmup=0.1"], 5)],
+)  # fmt: skip
+def test_nothing_is_pruned_while_the_learning_rate_warms_up(overrides, first):
+    assert composed("budget=quick", *overrides).budget.pruner.n_warmup_steps == first
+
+
 def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
     assert composed("experiments=quickstart").epochs == 20 != composed().epochs
     assert composed("experiments=quickstart", "epochs=3").epochs == 3

@@ -250,10 +250,11 @@ class TestCifar10:
         assert isinstance(shared[1], np.memmap) and not isinstance(images, np.memmap)
         assert names == shared[0] and np.array_equal(images, shared[1]) and np.array_equal(labels, shared[2])
 
-    def test_what_a_process_writes_into_its_pictures_stays_its_own(self, own_cache):
-        first, second = (cifar.read("CIFAR10", str(ROOT), train=False, download=False)[1] for _ in range(2))
-        first[:] = 0
-        assert second.any()
+    def test_without_a_place_for_a_cache_the_data_is_read_all_the_same(self, monkeypatch, caplog):
+        caplog.set_level("INFO")
+        monkeypatch.setenv("HEADSTART_CACHE", "off")
+        _, images, _ = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
+        assert images.shape == (10_000, 32, 32, 3) and "its own copy" in caplog.text
 
     @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_file_is_named_and_left_as_it_is(self, damage, tmp_path):
@@ -727,6 +728,33 @@ class TestCache:
         (tmp_path / "cache" / f".{entry.name}.unfinished" / "images.npy").write_bytes(b"half")
         assert len(read().train.labels) == 16
         assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.endswith(".lock")] == [entry.name]
+
+    def test_what_cannot_be_read_now_is_not_taken_for_damaged(self, tmp_path, read, monkeypatch):
+        make_tree(tmp_path / "pictures", THREE)
+        read()
+        entry = self.entry(tmp_path)
+        before = (entry / "images.npy").stat().st_ino
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "load", lambda *a, **k: (_ for _ in ()).throw(OSError(12, "Cannot allocate memory")))
+            with pytest.raises(UserError, match="Cannot allocate memory"):
+                read()
+        assert (entry / "images.npy").stat().st_ino == before
+
+    def test_a_full_disk_ends_the_decoding(self, tmp_path, monkeypatch):
+        paths, decoded = [f"{number}.png" for number in range(200)], []
+        for path in paths:
+            draw_image(1).save(tmp_path / path)
+        monkeypatch.setattr(images, "decode", lambda path, size: decoded.append(path) or (np.zeros((4, 4, 3)), b"", 0))
+
+        def full(folder, blocks, shape):
+            next(blocks)
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(images, "write_images", full)
+        monkeypatch.setattr(images, "_pool", lambda: images.ThreadPoolExecutor(1))
+        with pytest.raises(UserError, match="No space left"):
+            images.load(tmp_path, paths, 4, tmp_path.parent / "elsewhere")
+        assert len(decoded) < 200
 
     def test_a_cache_that_cannot_be_written_is_named(self, tmp_path, read):
         make_tree(tmp_path / "pictures", THREE)

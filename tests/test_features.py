@@ -103,6 +103,15 @@ def test_the_backbone_runs_anew_from_the_epoch_in_which_it_learns(name, pictures
     assert result("computed") == result("read") == expected
 
 
+def test_compiling_what_kept_features_replace_is_said_to_do_nothing(pictures, tmp_path, monkeypatch, said):
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)
+    for number, (augment, idle) in enumerate(((augmentation.none, True), (augmentation.crop_flip, False))):
+        said.clear()
+        run = trainer(pictures, tmp_path / str(number), model=network("cnn"), augment=augment, compile=True, epochs=1)
+        run.run()
+        assert ("compile=on has nothing to do" in said.text) == idle
+
+
 def test_features_are_let_go_when_the_backbone_learns(pictures, tmp_path, kept):
     held = []
 

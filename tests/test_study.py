@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
@@ -313,11 +313,16 @@ def test_a_job_that_waited_in_a_queue_finds_that_its_run_was_given_away(tmp_path
 
 # ---- pruning
 
-HALVING = SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+PRUNERS = [
+    SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    PercentilePruner(12.5, n_startup_trials=5, n_warmup_steps=2),  # the default
+]
+by_pruner = pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: type(pruner).__name__)
 
 
-def test_first_points_are_never_pruned_and_bad_draws_are(tmp_path):
-    study = open_study(tmp_path, arms=["a"], n_trials=20, pruner=HALVING)
+@by_pruner
+def test_first_points_are_never_pruned_and_bad_draws_are(pruner, tmp_path):
+    study = open_study(tmp_path, arms=["a"], n_trials=20, pruner=pruner)
     work(study)
     states = [s for _, s, _, _ in table(study)["a"]]
     assert states[:5] == ["COMPLETE"] * 5
@@ -328,19 +333,20 @@ def test_first_points_are_never_pruned_and_bad_draws_are(tmp_path):
     assert pruned.value == pruned.intermediate_values[pruned.last_step]  # TPE learns from it
 
 
-def test_a_decision_to_prune_that_a_kill_cut_off_is_taken_again(tmp_path):
-    settings = dict(arms=["a"], n_trials=20, pruner=HALVING)
+@by_pruner
+def test_a_decision_to_prune_that_a_kill_cut_off_is_taken_again(pruner, tmp_path):
+    settings = dict(arms=["a"], n_trials=20, pruner=pruner)
     whole = open_study(tmp_path / "whole", **settings)
     work(whole)
     study = open_study(tmp_path / "cut", **settings)
     while (claim := study.claim()) is not None:
         # Killed after each report: successive halving has left its mark on the trial, the decision is lost.
         for epoch in range(1, EPOCHS + 1):
-            reporter = Reporter("s/a", study.url, claim.number, HALVING, reports=True)
+            reporter = Reporter("s/a", study.url, claim.number, pruner, reports=True)
             reporter.report(accuracy(claim.params, epoch), epoch)
             claim.release()
             claim = study.claim()
-            if Reporter("s/a", study.url, claim.number, HALVING, reports=True).report(
+            if Reporter("s/a", study.url, claim.number, pruner, reports=True).report(
                 accuracy(claim.params, epoch), epoch
             ):
                 break

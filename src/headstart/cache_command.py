@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="headstart-cache",
         description="List the features of frozen backbones and the pictures that runs share, or remove features.",
-        epilog="They lie in $HEADSTART_CACHE (or ~/.cache/headstart) and take HEADSTART_CACHE_GB (20) at most, "
+        epilog="All lies in $HEADSTART_CACHE (or ~/.cache/headstart). Features take HEADSTART_CACHE_GB (20) at most, "
         "new ones half of the disk's free space; 0 keeps none. What is removed is computed again when a run needs it.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -57,7 +57,10 @@ def print_list(kept: cache.Cache, folder: Path) -> None:
     unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
     if unfinished:
         print(f"{_entries(len(unfinished))} more being written, {places.amount(sum(unfinished))}")
-    decoded = [path for source in ("folder", "cifar10", "cifar100") for path in folder.glob(f"{source}-*")]
+    sources = ("folder", "cifar10", "cifar100")
+    decoded = [
+        path for name in sources for form in (f"{name}-*", f".{name}-*.unfinished") for path in folder.glob(form)
+    ]
     if decoded:
         size = places.amount(sum(cache.size_of(path) for path in decoded))
         print(f"decoded pictures beside them, {size}, delete freely when no run needs them:")

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def read(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
     """
     layout, folder = LAYOUTS[kind], Path(root) / LAYOUTS[kind].folder
     files = (layout.meta, *(layout.train if train else ()), *layout.test)
-    if any(_published(folder, file) is None for file in files):
+    if not all(_is_published(folder / name, md5) for name, md5 in files):
         from torchvision import datasets
 
         _fetch_missing(getattr(datasets, kind), Path(root), download)
@@ -89,7 +90,7 @@ def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | No
     why = "HEADSTART_CACHE_GB=0"
     if places.limit() > 0:
         try:
-            kept = mapped.share(places.root(), f"{kind.lower()}-{'train' if train else 'test'}-{content[:16]}", write)
+            kept = mapped.share(_cache(), f"{kind.lower()}-{'train' if train else 'test'}-{content[:16]}", write)
             return tuple(kept.facts["names"].tolist()), kept.images, kept.facts["labels"]
         except OSError as error:
             why = str(error)
@@ -98,28 +99,33 @@ def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | No
 
 
 def _decoded(layout: Layout, folder: Path, train: bool) -> Arrays:
-    meta, *batches = (_contents(folder, file) for file in (layout.meta, *(layout.train if train else layout.test)))
+    files = (layout.meta, *(layout.train if train else layout.test))
+    meta, *batches = (_contents(folder / name, md5) for name, md5 in files)
     pixels = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
     images = np.stack([pixels[:, channel] for channel in range(3)], axis=-1)  # three times as fast as to transpose
     labels = np.concatenate([batch[layout.labels] for batch in batches]).astype(np.int64)
     return tuple(meta[layout.names]), images, labels
 
 
-def _contents(folder: Path, file: tuple[str, str]) -> dict:
-    content = _published(folder, file)
-    if content is None:
-        raise UserError(f"{folder / file[0]} changes while it is read; try again when it is there.")
-    return pickle.loads(content, encoding="latin1")  # its md5 says that it is the published file
+def _contents(path: Path, md5: str) -> dict:
+    with suppress(OSError):
+        content = path.read_bytes()
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+            return pickle.loads(content, encoding="latin1")  # its md5 says that it is the published file
+    raise UserError(f"{path} changes while it is read; try again when it is there.")
 
 
-def _published(folder: Path, file: tuple[str, str]) -> bytes | None:
-    """The content of a file, (name, md5), or None when it is not there or not what it has to be."""
-    name, md5 = file
+def _is_published(path: Path, md5: str) -> bool:
+    with suppress(OSError), open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == md5
+    return False
+
+
+def _cache() -> Path:
     try:
-        content = (folder / name).read_bytes()
-    except OSError:
-        return None
-    return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
+        return places.root()
+    except (UserError, RuntimeError) as error:  # named nowhere, not even by a home folder
+        raise OSError(str(error)) from error
 
 
 def _fetch_missing(source: type, root: Path, download: bool) -> None:

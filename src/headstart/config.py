@@ -289,6 +289,11 @@ def decades(low: float, high: float) -> list[float]:
     return [float(f"1e{e}") for e in range(first, last - 1, -1)]
 
 
+def first_pruned_epoch(epochs: int, warmup: float) -> int:
+    """The first epoch after which a search trial may be pruned; warmup: share of the epochs in which the rate rises."""
+    return math.ceil(round(warmup * epochs, 6)) + max(2, math.ceil(epochs / 15))
+
+
 @lru_cache(maxsize=1)
 def _stamp() -> str:
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -343,7 +348,9 @@ Tab completion: eval "$$(headstart -sc install=bash)". Hydra's own flags: headst
 OmegaConf.register_resolver("config_root", lambda _="": str(experiments_folder().parent), replace=True)
 OmegaConf.register_resolver("study_name", _study_name, replace=True)
 OmegaConf.register_resolver("help_text", lambda _="": _help_text(), replace=True)
-OmegaConf.register_resolver("warmup_epochs", lambda epochs: max(1, math.ceil(epochs / 9)), replace=True)
+OmegaConf.register_resolver(
+    "first_pruned_epoch", lambda epochs, warmup: first_pruned_epoch(epochs, warmup), replace=True
+)
 OmegaConf.register_resolver("decade_count", lambda low, high: len(decades(low, high)), replace=True)
 OmegaConf.register_resolver(
     "decades", lambda low, high: "choice(" + ",".join(map(repr, decades(low, high))) + ")", replace=True

@@ -5,6 +5,7 @@ Every source ends in `assemble`, which keeps the chosen classes, splits, takes t
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,18 +22,22 @@ from headstart.splits import choose_classes, nested, shuffled, stratified
 class Split:
     """Some pictures of one part of a data set, in the source's order; copied only when they are asked for."""
 
-    source: torch.Tensor  # uint8 [M, H, W, 3], all pictures of that part, often mapped from a file that processes share
+    source: torch.Tensor  # uint8 [M, H, W, 3], all pictures of that part; never written to, often a file that is shared
     labels: torch.Tensor  # int64 [N], 0 .. K - 1
     indices: torch.Tensor  # int64 [N], position in `source`, to find a picture again
 
     def pictures(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """A copy of the pictures at these rows of the N: uint8 [n, H, W, 3]."""
-        return self.source[self.indices[rows]]
+        return self.source.index_select(0, self.indices[rows])  # eight times as fast as source[...]
 
     @property
     def images(self) -> torch.Tensor:
         """A copy of all of them: uint8 [N, H, W, 3]."""
         return self.pictures(slice(None))
+
+    def blocks(self, size: int) -> Iterator[torch.Tensor]:
+        """Copies of the pictures in order, `size` at a time: uint8 [n, H, W, 3]."""
+        return (self.pictures(slice(start, start + size)) for start in range(0, len(self.labels), size))
 
     def choose(self, rows: torch.Tensor | slice) -> "Split":
         """Only these rows."""
@@ -83,7 +88,9 @@ class Part:
     def split(self) -> Split:
         """The chosen pictures in the source's order."""
         order = np.argsort(self.rows, kind="stable")
-        return Split(*(torch.from_numpy(array) for array in (self.images, self.labels[order], self.rows[order])))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return Split(*map(torch.from_numpy, (self.images, self.labels[order], self.rows[order])))
 
 
 def cifar10(
@@ -137,7 +144,7 @@ def digits(
     small = torch.from_numpy(bunch.images).float()[:, None]
     large = torch.nn.functional.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False)
     grey = (large * (255 / 16)).round().to(torch.uint8).permute(0, 2, 3, 1)
-    everything = Part.whole(grey.expand(-1, -1, -1, 3).numpy(), bunch.target)
+    everything = Part.whole(grey.repeat(1, 1, 1, 3).numpy(), bunch.target)
     test, rest = stratified(everything.labels, 360, seed=0, what="test part")
     return assemble(
         "digits",
@@ -248,9 +255,9 @@ def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel in 0 .. 1, from exact whole-number sums."""
     _, height, width, _ = split.source.shape
     total, squares = np.zeros(width * 3, dtype=np.int64), np.zeros(width * 3, dtype=np.int64)
-    for pictures in _blocks(split, 60_000 // height):  # sums of more squares would not fit into 32 bits
+    for pictures in split.blocks(60_000 // height):  # sums of more squares would not fit into 32 bits
         # Sums down long columns are the ones that vectorise.
-        block = pictures.reshape(-1, width * 3).astype(np.uint16)
+        block = pictures.numpy().reshape(-1, width * 3).astype(np.uint16)
         total += np.add.reduce(block, axis=0, dtype=np.uint32)
         squares += np.add.reduce(block * block, axis=0, dtype=np.uint32)
     total, squares = (sums.reshape(width, 3).sum(0) for sums in (total, squares))
@@ -265,18 +272,12 @@ def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:
     digest = hashlib.sha256(repr(classes).encode())
     for split in splits:
         digest.update(repr((len(split.labels), *split.source.shape[1:])).encode())
-        for pictures in _blocks(split, 1000):
-            digest.update(pictures.data)
+        for pictures in split.blocks(1000):
+            digest.update(pictures.numpy().data)
         for tensor in (split.labels, split.indices):
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.numpy().data)
     return digest.hexdigest()
-
-
-def _blocks(split: Split, size: int) -> Iterator[np.ndarray]:
-    """The pictures in order, `size` at a time, uint8 [n, H, W, 3]."""
-    for start in range(0, len(split.labels), size):
-        yield split.pictures(slice(start, start + size)).numpy()
 
 
 @lru_cache(maxsize=2)  # read once per process, however many trials it runs

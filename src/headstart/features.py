@@ -259,8 +259,8 @@ def _digest(split: Split) -> str:
     if split not in _digests:
         shape = (len(split.labels), *split.source.shape[1:])
         digest = hashlib.blake2b(repr(shape).encode(), digest_size=16)
-        for start in range(0, len(split.labels), BATCH):
-            digest.update(split.pictures(slice(start, start + BATCH)).numpy().data)
+        for pictures in split.blocks(BATCH):
+            digest.update(pictures.numpy().data)
         _digests[split] = digest.hexdigest()
     return _digests[split]
 

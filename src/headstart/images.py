@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,9 +113,10 @@ def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
             sizes.append(extent)
             yield pixels
 
-    with _pool() as pool, warnings.catch_warnings():
+    # Closed, so that a full disk ends the decoding, too.
+    with _pool() as pool, closing(decoded()) as pictures, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow only warns of (a broken EXIF tag) is no reason to stop
-        write_images(folder, decoded(), (len(paths), size, size, 3))
+        write_images(folder, pictures, (len(paths), size, size, 3))
     if unreadable:
         lines = [*unreadable[:10], *([f"... and {len(unreadable) - 10} more"] if len(unreadable) > 10 else [])]
         count = f"{len(unreadable)} of {len(paths)} images in {root}"

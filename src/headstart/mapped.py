@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class Mapped:
     """Pictures and what was written beside them."""
 
-    images: np.ndarray  # uint8 [N, H, W, 3], memory-mapped; what is written into it stays in this process
+    images: np.ndarray  # uint8 [N, H, W, 3], memory-mapped, read-only
     facts: dict[str, np.ndarray]
 
 
@@ -27,7 +27,7 @@ def share(cache: Path, name: str, write: Callable[[Path], None]) -> Mapped:
     """The entry `cache/name`; made first by `write(folder)` where it is not there or damaged.
 
     `write` calls `write_images` and then `write_facts`. Processes that ask for the same entry wait for the one that
-    makes it. Raises OSError for a folder that cannot be written, and what `write` raises.
+    makes it. Raises OSError for a folder that cannot be read or written, and what `write` raises.
     """
     kept = _read(cache / name)
     if kept is not None:
@@ -74,9 +74,11 @@ def _read(folder: Path) -> Mapped | None:
         with open(folder / "images.npy", "rb") as file:
             intact = hashlib.file_digest(file, "sha256").digest() == expected
         if intact:
-            return Mapped(np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False), facts)
+            return Mapped(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False), facts)
     except FileNotFoundError:
         return None
+    except OSError:
+        raise  # says nothing about what the file holds
     except Exception as error:  # a damaged zip or npy raises almost anything; the pictures are decoded again
         log.warning("%s", error)
     log.warning("the cache %s is damaged; decoding the pictures again", folder)

@@ -65,7 +65,7 @@ def needed(augment: Augmentation, images: Tensor, labels: Tensor, classes: int) 
         except (RuntimeError, ValueError, IndexError, UserError):
             return None  # needs larger pictures, so it does more than mirror them
         ours, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
-        images, labels = images[:REAL], labels[: min(REAL, len(images))]
+        images, labels = images[:REAL], labels[: len(images[:REAL])]
         foretold = drawn(augment, labels, classes, ours)
         real, _ = augment(images.clone(), labels.clone(), classes=classes, generator=theirs)
         if foretold is None or real.shape != images.shape or not torch.equal(ours.get_state(), theirs.get_state()):

@@ -1,4 +1,4 @@
-"""Where features of frozen backbones are kept, how much they may take, and how a person reads paths and sizes."""
+"""Where decoded pictures and features are kept, how much these may take, and how a person reads paths and sizes."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ def root() -> Path:
     """$HEADSTART_CACHE, or headstart/ where caches lie, as data.cache of data=folder. Raises UserError for `off`."""
     named = os.environ.get("HEADSTART_CACHE", "")
     if named.lower() == "off":
-        raise UserError("HEADSTART_CACHE=off names no folder; to keep no features, give HEADSTART_CACHE_GB=0.")
+        raise UserError("HEADSTART_CACHE=off names no folder; to keep nothing, give HEADSTART_CACHE_GB=0.")
     if named:
         return Path(named).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "headstart"

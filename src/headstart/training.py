@@ -234,6 +234,8 @@ class Trainer:
         frozen = is_frozen(self.model, epoch)
         if frozen and not self.frozen:
             self.kept.prepare(self.data)
+            if self.settings.compile and self.kept.train is not None:
+                log.info("compile=on has nothing to do while training reads the kept features of a frozen backbone")
         if self.frozen and not frozen:
             self.kept.release()
         self.frozen = frozen
@@ -316,17 +318,17 @@ class Trainer:
         """Return class probabilities float32 [N, K] on the CPU and the mean cross-entropy, in eval mode."""
         self.network.eval()
         table = self.kept.table(split) if self.frozen else None
-        split = self.val if split is self.data.val else split.to(self.settings.device)
-        chunks = []
+        split = self.val if split is self.data.val else split
+        device, chunks = self.settings.device, []
         for start in range(0, len(split.labels), EVALUATION_BATCH):
             rows = slice(start, min(start + EVALUATION_BATCH, len(split.labels)))
             if table is None:
-                chunks.append(self._logits(self.network, split.pictures(rows)))
+                chunks.append(self._logits(self.network, split.pictures(rows).to(device)))
                 continue
             with self._autocast():
                 chunks.append(classify(self.model, table.rows(torch.arange(rows.start, rows.stop))))
         logits = torch.cat([chunk.float() for chunk in chunks])
-        loss = functional.cross_entropy(logits, split.labels)
+        loss = functional.cross_entropy(logits, split.labels.to(device))
         return logits.softmax(1).cpu(), float(loss)
 
     # ---- what a run records
@@ -375,11 +377,13 @@ class Trainer:
             self.best = dict(epoch=self.epoch, network=state, **{k: row[k] for k in ("val_accuracy", "val_loss")})
         records.append_epoch(self.run_dir, row)
         begin = time.monotonic()
-        if begin >= self.next_checkpoint and self.epoch < self.settings.epochs:
+        due = current.stop or begin >= self.next_checkpoint
+        if due and self.epoch < self.settings.epochs:
             payload = self._checkpoint()
             records.write_checkpoint(self.run_dir / "last.ckpt", payload)
-            end = time.monotonic()
-            self.next_checkpoint = end + (end - begin) / CHECKPOINT_SHARE if len(payload) > CHEAP_CHECKPOINT else end
+            if len(payload) > CHEAP_CHECKPOINT:
+                end = time.monotonic()
+                self.next_checkpoint = end + (end - begin) / CHECKPOINT_SHARE
 
     def _checkpoint(self) -> bytes:
         state = dict(
