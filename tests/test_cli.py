@@ -316,9 +316,9 @@ def test_a_stopped_process_goes_on_to_the_same_bytes(sent, code, typed, tmp_path
 
 @needs_unshare
 def test_a_full_disk_costs_nothing_that_was_finished(typed, tmp_path):
-    # A checkpoint has 18 MB: two fit, writing the third fails.
+    # A checkpoint has 18 MB: one fits, writing the second fails, some epochs later.
     done = isolated(
-        "mkdir disk; mount -t tmpfs -o size=46M none disk; h epochs=4 hydra.run.dir=disk/run 1>&2; echo code $?\n"
+        "mkdir disk; mount -t tmpfs -o size=28M none disk; h epochs=50 hydra.run.dir=disk/run 1>&2; echo code $?\n"
         "ls disk/run; mount -o remount,size=200M disk; H resume=disk/run 1>&2; echo code $?; cp -r disk/run full",
         tmp_path,
     )
@@ -326,7 +326,8 @@ def test_a_full_disk_costs_nothing_that_was_finished(typed, tmp_path):
     assert "last.ckpt.tmp" not in done.stdout
     assert "disk full" in done.stderr
     assert "Traceback" not in done.stderr
-    once(typed, tmp_path, "epochs=4")
+    assert len(re.findall("going on after epoch 1 ", done.stderr)) == 1
+    once(typed, tmp_path, "epochs=50")
     for name in SAME:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "full" / name).read_bytes()
 

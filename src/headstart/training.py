@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 500
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints,
-CHEAP_CHECKPOINT = 2**25  # bytes, unless they are so small: then each epoch ends with one
+CHEAP_CHECKPOINT = 2**20  # bytes, unless they are so small: then each epoch ends with one
 SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
 
 
