@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart import augmentation, records, training
+from headstart import augmentation, current, records, training
 from headstart.data import Dataset, digits
 from headstart.errors import UserError
 from headstart.models import Model
@@ -225,6 +225,23 @@ def test_large_checkpoints_are_written_only_as_often_as_their_cost_allows(pictur
         run = trainer(pictures, folder)
         assert fingerprint(run, run.run()) == expected
         assert [row["epoch"] for row in run.watcher.rows] == list(range(reached, 5))
+
+
+def test_a_process_told_to_stop_keeps_the_epoch_that_it_ends_with(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHEAP_CHECKPOINT", 0)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e-6)
+    batches = itertools.count(1)
+
+    def told_in_the_second_epoch(images, labels, *, classes, generator):
+        monkeypatch.setattr(current, "stop", next(batches) >= 4)
+        return images, labels
+
+    with pytest.raises(SystemExit):
+        trainer(pictures, tmp_path, augment=told_in_the_second_epoch).run()
+    monkeypatch.setattr(current, "stop", False)
+    run = trainer(pictures, tmp_path)
+    run.run()
+    assert [row["epoch"] for row in run.watcher.rows] == [2, 3, 4]
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(pictures, tmp_path, caplog):

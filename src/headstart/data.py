@@ -68,6 +68,13 @@ class Dataset:
         return self.load_test()
 
 
+def tensor_on(array: np.ndarray) -> torch.Tensor:
+    """A tensor in the memory of an array, which may be mapped read-only: not to be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """Some pictures of a part as its source has it, not copied yet."""
@@ -88,9 +95,7 @@ class Part:
     def split(self) -> Split:
         """The chosen pictures in the source's order."""
         order = np.argsort(self.rows, kind="stable")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return Split(*map(torch.from_numpy, (self.images, self.labels[order], self.rows[order])))
+        return Split(*map(tensor_on, (self.images, self.labels[order], self.rows[order])))
 
 
 def cifar10(

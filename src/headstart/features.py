@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from torch import Tensor
 from headstart import cache, devices, places
 from headstart.augmentation import normalise
 from headstart.backbone import Model, backbone_digest, backbone_features, splits
-from headstart.data import Dataset, Split
+from headstart.data import Dataset, Split, tensor_on
 from headstart.mirrors import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
 
 if TYPE_CHECKING:
@@ -289,10 +288,7 @@ def _as_numpy(found: Tensor, channels_last: bool) -> np.ndarray:
 
 def _mapped(array: np.ndarray, dtype: str) -> Tensor:
     """A tensor on a memory-mapped array, to be read only."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensor = torch.from_numpy(array)
-    return tensor.view(getattr(torch, dtype))
+    return tensor_on(array).view(getattr(torch, dtype))
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
