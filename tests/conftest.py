@@ -45,6 +45,12 @@ def logging_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what isn't about plots: drawing them takes seconds."""
+    monkeypatch.setattr("headstart.plots.draw_all", lambda *_: [])
+
+
+@pytest.fixture
 def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """`headstart(*words)` runs the command in tmp_path as a process of its own."""
 

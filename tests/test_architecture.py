@@ -46,6 +46,7 @@ NEVER = {
     "records": {"torch", "hydra", "omegaconf"},
     "report": {"torch", "hydra", "omegaconf"},
     "reported": {"torch", "hydra", "omegaconf"},
+    "searches": {"torch", "hydra", "omegaconf"},
     "splits": {"hydra", "omegaconf"},
     "statistics": {"torch", "hydra", "omegaconf"},
     "study": {"torch"},

@@ -14,10 +14,10 @@ from PIL import Image
 
 from headstart import pictures, plots, statistics, tables
 from headstart.arm_rows import arms as arms_of
+from headstart.arm_rows import without_number
 from headstart.drawing import short
 from headstart.errors import UserError
 from headstart.pair_rows import pairs as pairs_of
-from headstart.plots_arms import series_name
 from headstart.plots_search import random_draws
 from headstart.records import write_json
 from headstart.thumbnails import choose_thumbnails, shrink
@@ -345,11 +345,11 @@ def test_data_size_joins_the_arms_that_differ_in_the_size_alone(ax):
 
 @pytest.mark.parametrize(
     ("arm", "size", "series"),
-    [("random-train_size-500", 500, "random"), ("random_500", 500, "random"), ("500", 500, "all arms"),
+    [("random-train_size-500", 500, "random"), ("random_500", 500, "random"), ("500", 500, ""),
      ("resnet50-train_size-50", 50, "resnet50"), ("train_size-500-adam", 500, "adam"), ("vgg5000", 500, "vgg5000")],
 )  # fmt: skip
 def test_a_series_is_called_like_its_arms_without_the_size(arm, size, series):
-    assert series_name(arm, size) == series
+    assert without_number(arm, "train_size", size) == series
 
 
 # ---------------------------------------------------------------------------------------------------------- predictions

@@ -112,12 +112,6 @@ def read(root):
     return Page((root / "report.html").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def without_plots(monkeypatch):
-    """For what isn't about plots: drawing them takes seconds."""
-    monkeypatch.setattr(plots, "draw_all", lambda *_: [])
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished study with its report, plots included; beside it, in a file, what was said to be written."""

@@ -14,6 +14,7 @@ import toy
 from conftest import files_below
 from hydra.core.global_hydra import GlobalHydra
 
+import headstart
 from headstart import current, records
 from headstart.storage import open_storage
 
@@ -346,3 +347,13 @@ def test_keys_of_the_stock_sweeper_that_mean_nothing_here_are_refused_with_the_o
     code, text = sweep(word, "name=study")
     assert code == 1 and said in text
     assert not list(tmp_path.rglob("study.*"))
+
+
+def test_the_same_command_with_other_seeds_repeats_the_search(sweep):
+    words = ["model=cnn,resnet18", "n_trials=6", "confirm_seeds=1", "threads=1"]
+    for seed in (0, 10, 20):
+        assert sweep(*words, f"seed={seed}", f"name=again_{seed}")[0] == 0
+    study = headstart.load(*(f"outputs/again_{seed}" for seed in (0, 10, 20)))
+    found = study.searches.set_index("search")
+    assert found["repeats"].to_dict() == {"again/cnn": 3, "again/resnet18": 3}
+    assert found["best_lr_low"].lt(found["best_lr_high"]).any()  # other seeds are other searches

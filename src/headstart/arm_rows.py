@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,12 @@ def item(holder: Any, key: str, kind: type) -> Any:
     """`holder[key]` if it is there and of that kind, else an empty one: study.json may be of another version."""
     value = holder.get(key) if isinstance(holder, Mapping) else None
     return value if isinstance(value, kind) else kind()
+
+
+def without_number(name: str, key: str, number: int) -> str:
+    """A name without a number that it says, with or without its key: cnn-train_size-500 and cnn_500 are both cnn."""
+    shorter = re.sub(rf"(?<![A-Za-z0-9])({key}[-_.=]?)?{number}(?!\d)", "", name)
+    return re.sub(r"([-_.])[-_.]+", r"\1", shorter).strip("-_.")
 
 
 def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: Study | None) -> dict[str, Any]:

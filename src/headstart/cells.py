@@ -161,6 +161,58 @@ def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
     return {(row["study"], row["arm"]): _link(row["run_dir"]) for row in _records(found)}
 
 
+def searches(study: Study) -> Table | None:
+    """Searches that were repeated with other seeds; None where none was."""
+    if study.searches.empty:
+        return None
+    return _table(
+        "Searches repeated with other seeds",
+        _records(study.searches),
+        [
+            _plain("search", "Search"),
+            _plain("repeats", "Repeats", count),
+            _plain("trials", "Trials", count),
+            _plain("epochs_searched", "Epochs searched, mean", lambda value: number(value, 0)),
+            _plain("val_mean", "Validation, mean %", number),
+            _plain("val_lowest", "lowest", number),
+            _plain("test_mean", "Test, mean %", number),
+            ("95 % interval", True, lambda row: interval(row["test_ci_low"], row["test_ci_high"])),
+            _plain("test_lowest", "lowest", number),
+            ("Best learning rates", True, lambda row: _between(row["best_lr_low"], row["best_lr_high"])),
+        ],
+    )
+
+
+def _between(low: Any, high: Any) -> str:
+    return short(low) if _missing(low) or low == high else f"{short(low)} to {short(high)}"
+
+
+def search_pairs(study: Study) -> Table | None:
+    """Per pair of repeated searches: the differences with their intervals; None where there are none."""
+    if study.search_pairs.empty:
+        return None
+    return _table(
+        "Differences between repeated searches, paired by the studies' seeds",
+        _records(study.search_pairs),
+        [
+            ("Searches", False, lambda row: f"{text(row['search_a'])} − {text(row['search_b'])}"),
+            _plain("repeats", "Repeats", count),
+            _plain("val_difference", "Validation, points", number),
+            ("95 % interval", True, lambda row: interval(row["val_ci_low"], row["val_ci_high"])),
+            *_TEST_DIFFERENCE,
+        ],
+    )
+
+
+# What the tables of pairs share: their differences on the test split.
+_TEST_DIFFERENCE: list[Column] = [
+    _plain("difference", "Test, points", number),
+    ("Interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
+    ("Its level", True, lambda row: "–" if _missing(row["level"]) else f"{100 * row['level']:.4g} %"),
+    _plain("p_holm", "p, Holm", lambda p: "–" if _missing(p) else f"{p:.2g}"),
+]
+
+
 def reported(study: Study) -> Table | None:
     """Figures of others beside ours; None where the study has none."""
     if study.reported.empty:

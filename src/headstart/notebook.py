@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from headstart import comparison, tables
+from headstart.columns import frame_of
 from headstart.errors import UserError
 from headstart.records import find_runs, read_json
 from headstart.reported import reported
+from headstart.searches import SEARCH_COLUMNS, SEARCH_PAIR_COLUMNS, repeated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +45,8 @@ class Study:
     study: dict[str, Any] = field(default_factory=dict)  # study.json; empty for single runs and for several studies
     verdicts: list[str] = field(default_factory=list)  # a sentence per pair
     caveats: list[str] = field(default_factory=list)  # what has to be said beside them
+    searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_COLUMNS))  # repeated with other seeds
+    search_pairs: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_PAIR_COLUMNS))  # compared
 
     def __repr__(self) -> str:
         names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
@@ -157,7 +161,8 @@ def _study_json(root: Path) -> dict[str, Any]:
 def side_by_side(studies: list[Study]) -> Study:
     """Return several studies in one, `run_dir` relative to the first one's parent folder; arms stay in their study.
 
-    Studies of the same name are told apart by their folders.
+    Studies of the same name are told apart by their folders. Those that differ in nothing but `seed` are repeats of a
+    search: `searches` and `search_pairs` compare them with the luck of the search in the interval.
     """
     root = studies[0].root.absolute().parent
     names = _labels(studies)
@@ -166,14 +171,26 @@ def side_by_side(studies: list[Study]) -> Study:
     trials = frames["trials"]  # a value swept in one study only has no column in the others
     fixed = [name for name in trials if not name.startswith("params_")]
     frames["trials"] = trials[fixed + sorted(set(trials) - set(fixed))]
+    again = repeated([(m.study, m.arms, m.trials) for m in moved])
     verdicts = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.verdicts]
-    caveats = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.caveats]
-    return Study(root, **frames, verdicts=verdicts, caveats=caveats)
+    said: dict[str, list[str]] = {}
+    for m, name in zip(moved, names, strict=True):
+        for text in m.caveats:
+            said.setdefault(text, []).append(name)
+    caveats = [f"{_which(own, names)}: {text}" for text, own in said.items()]
+    return Study(
+        root, **frames, verdicts=[*comparison.verdicts(again.pairs), *verdicts], caveats=[*again.caveats, *caveats],
+        searches=again.searches, search_pairs=again.pairs,
+    )  # fmt: skip
 
 
 def _labels(studies: Iterable[Study]) -> list[str]:
     names = [", ".join(s.trials["study"].dropna().unique()) or s.root.name for s in studies]
     return names if len(set(names)) == len(names) else [str(s.root) for s in studies]
+
+
+def _which(own: list[str], names: list[str]) -> str:
+    return f"each of the {len(names)} studies" if len(own) == len(names) > 1 else ", ".join(own)
 
 
 def _moved(study: Study, root: Path, name: str) -> Study:

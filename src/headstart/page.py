@@ -67,7 +67,7 @@ def html(content: Content) -> str:
     study = content.study
     return _template("report.html.j2", escaped=True).render(
         content=content, study=study, arms=cells.arms(study), speed=cells.speed(study), pairs=cells.pairs(study),
-        reported=cells.reported(study),
+        reported=cells.reported(study), searches=cells.searches(study), search_pairs=cells.search_pairs(study),
         ledger=cells.ledger(study), settings=cells.settings(study), versions=cells.versions(study),
         trials=cells.trials(study),
     )  # fmt: skip
@@ -77,7 +77,8 @@ def markdown(content: Content) -> str:
     """Return the report in a few lines of Markdown, for a pull request."""
     study = content.study
     template = _template("report.md.j2", escaped=False)
-    return template.render(content=content, study=study, arms=cells.arms(study), reported=cells.reported(study))
+    tables = [found for found in (cells.arms(study), cells.searches(study), cells.reported(study)) if found]
+    return template.render(content=content, study=study, tables=tables)
 
 
 @cache

@@ -2,9 +2,8 @@
 
 import itertools
 import logging
-import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def pairs(
     """
     repeats = {name: chosen(rows)[1] for name, rows in by_arm(trials, study)}
     rows = [row for _, row in arms.iterrows()]
-    couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _comparable(a, b)]
+    couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _same_size(a, b)]
     scores = [_paired(repeats[a["arm"]], repeats[b["arm"]]) for a, b in couples]
     compared = statistics.compare_pairs([(s["a"], s["b"]) for s in scores])
     return frame_of(
@@ -43,7 +42,12 @@ def pairs(
     )
 
 
-def _comparable(a: pd.Series, b: pd.Series) -> bool:
+def same_images(a: pd.Series, b: pd.Series) -> bool:
+    """Whether both arms learn from and are tested on the same images, in the same split."""
+    return _same_size(a, b) and known(a["data_sha256"]) == known(b["data_sha256"])
+
+
+def _same_size(a: pd.Series, b: pd.Series) -> bool:
     """Whether both arms learn from as many images of the same data; what isn't known isn't the same."""
     return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("data", "train_size"))
 
@@ -70,8 +74,8 @@ def _pair_row(
     sampling = sampling_width(a, b)
     evidence = PairEvidence(
         a["arm"], b["arm"], compared.difference, compared.low, compared.high, compared.p_holm, compared.n,
-        int(a["trials"]), int(b["trials"]), *_epochs(a, b), _edge(a), _edge(b), pairs=family, p_mcnemar=mcnemar,
-        test_sampling=sampling,
+        int(a["trials"]), int(b["trials"]), *planned_epochs(a, b), edge_of(a), edge_of(b), pairs=family,
+        p_mcnemar=mcnemar, test_sampling=sampling, reasons=tuple(_reasons(a, b)),
     )  # fmt: skip
     sentence, winner, hint = _judge(a, b, evidence, study)
     return dict(
@@ -83,13 +87,14 @@ def _pair_row(
     )  # fmt: skip
 
 
-def _epochs(a: pd.Series, b: pd.Series) -> tuple[int | None, int | None]:
+def planned_epochs(a: pd.Series, b: pd.Series) -> tuple[int | None, int | None]:
     """Epochs per trial; a model without epochs has none that another could have more of."""
     planned = [known(arm["epochs"]) for arm in (a, b)]
     return (None, None) if None in planned else (int(planned[0]), int(planned[1]))
 
 
-def _edge(arm: pd.Series) -> Edge | None:
+def edge_of(arm: pd.Series) -> Edge | None:
+    """The bound that the arm's search ended at; None: at neither."""
     side = known(arm["edge_side"])
     return None if side is None else Edge(side, float(arm["edge_try_low"]), float(arm["edge_try_high"]))
 
@@ -150,35 +155,29 @@ def _right(path: Path) -> dict[int, bool] | None:
 
 
 def _judge(a: pd.Series, b: pd.Series, evidence: PairEvidence, study: Study | None) -> tuple[str, str, str]:
-    """Verdict sentence, winner ("" for none) and what to run next; what `verdict` can't see is added here."""
-    found, reasons = verdict(evidence), "; ".join(_reasons(a, b))
-    if not reasons:
-        return found.sentence, found.winner, "" if found.winner else _next(a, b, found.hint.split(), study)
-    sentence, refused = found.sentence, f"no winner between {evidence.arm_a} and {evidence.arm_b}"
-    if sentence.startswith(refused):
-        sentence += f"; {reasons}"
-    else:
-        interval = f", 95 % interval {evidence.low:.2f} to {evidence.high:.2f}" if math.isfinite(evidence.low) else ""
-        interval += f", corrected for {evidence.pairs} pairs" if interval and evidence.pairs > 1 else ""
-        sentence = f"{refused} (difference {evidence.difference:+.2f}{interval}, {evidence.seeds} seeds): {reasons}"
-    return sentence, "", _next(a, b, found.hint.split(), study)
+    """Verdict sentence, winner ("" for none) and what to run next."""
+    found = verdict(evidence)
+    return found.sentence, found.winner, "" if found.winner else _next(a, b, found.hint.split(), study)
 
 
 def _reasons(a: pd.Series, b: pd.Series) -> list[str]:
     if not (a["tuned"] and b["tuned"]):
         return ["single runs, no search under one budget"]
-    reasons = []
-    for arm in (a, b):
-        if known(arm["edge"]) is None:
-            reasons.append(f"the range searched for {arm['arm']} is not known")
-        if known(arm["best_number"]) is None:
-            reasons.append(f"{arm['arm']} has no trial that may be selected{_states(arm)}")
-        if arm["confirmations_lost"]:
-            lost = count(arm["confirmations_lost"], "confirmation")
-            reasons.append(f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean")
-    if known(a["data_sha256"]) != known(b["data_sha256"]):
+    reasons = [*reasons_against(a), *reasons_against(b)]
+    if not same_images(a, b):
         reasons.append("not the same images, classes or split (data_sha256)")
     return reasons
+
+
+def reasons_against(arm: pd.Series) -> Iterator[str]:
+    """Why a tuned arm may be in no verdict that names a winner."""
+    if known(arm["edge"]) is None:
+        yield f"the range searched for {arm['arm']} is not known"
+    if known(arm["best_number"]) is None:
+        yield f"{arm['arm']} has no trial that may be selected{_states(arm)}"
+    if arm["confirmations_lost"]:
+        lost = count(arm["confirmations_lost"], "confirmation")
+        yield f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean"
 
 
 def _states(arm: pd.Series) -> str:

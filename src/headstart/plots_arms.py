@@ -1,6 +1,5 @@
 """Plots of what the arms reached: learning curves, time to target, test accuracy, accuracy against data size."""
 
-import re
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from headstart.arm_rows import without_number
 from headstart.drawing import (
     GREY,
     INK,
@@ -292,7 +292,8 @@ def data_size(arms: pd.DataFrame, ax: "Axes", *, looks: Looks = None) -> "Axes |
     known = arms[arms["train_size"].notna() & arms["test_mean"].notna()]
     if known["train_size"].nunique() < 2:
         return None
-    known = known.assign(series=[series_name(a, s) for a, s in zip(known["arm"], known["train_size"], strict=True)])
+    sized = zip(known["arm"], known["train_size"], strict=True)
+    known = known.assign(series=[without_number(arm, "train_size", size) or "all arms" for arm, size in sized])
     names = list(known["series"].unique())
     looks = looks_for(names, looks)
     for i, name in enumerate(names):
@@ -319,9 +320,3 @@ def data_size(arms: pd.DataFrame, ax: "Axes", *, looks: Looks = None) -> "Axes |
     ax.set_ylabel("test accuracy (%)")
     legend(ax, [(sample(looks[name]), name) for name in names])
     return ax
-
-
-def series_name(arm: str, size: int) -> str:
-    """An arm's name without the training size in it: random-train_size-500 and random_500 are both `random`."""
-    name = re.sub(rf"(?<![A-Za-z0-9])(train_size[-_.]?)?{size}(?!\d)", "", arm)
-    return re.sub(r"([-_.])[-_.]+", r"\1", name).strip("-_.") or "all arms"

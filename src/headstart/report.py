@@ -71,9 +71,11 @@ def write_all(study: Study) -> list[Path]:
 
 
 def write_frames(study: Study) -> list[Path]:
-    """Write the study's five tables to tables/*.csv in its folder; return their paths."""
-    folder = study.root / "tables"
-    return [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in FRAMES]
+    """Write the study's tables to tables/*.csv in its folder; return their paths."""
+    folder, names = study.root / "tables", [*FRAMES]
+    if len(study.searches):
+        names += ["searches", "search_pairs"]
+    return [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in names]
 
 
 def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
@@ -126,15 +128,15 @@ def print_report(study: Study, written: list[Path]) -> None:
 
     from headstart import cells
 
-    shown = cells.arms(study)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
-        table.add_column(Text(heading), justify="right" if numeric else "left")
-    for row in shown.rows:
-        table.add_row(*(Text(cell.text) for cell in row))
     terminal = Console()
     terminal = terminal if terminal.is_terminal else Console(width=160)
-    terminal.print(table)
+    for shown in filter(None, (cells.arms(study), cells.searches(study))):
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
+            table.add_column(Text(heading), justify="right" if numeric else "left")
+        for row in shown.rows:
+            table.add_row(*(Text(cell.text) for cell in row))
+        terminal.print(table)
     for sentence in [*study.verdicts, *cells.reported_lines(study), *_said_in_the_terminal(study)]:
         print(sentence)
     print(written[0].parent, written[-1], sep="\n")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from headstart.statistics import Edge
 
@@ -17,7 +18,8 @@ class PairEvidence:
     `difference`, `low`, `high` (a - b, in points; NaN where there is none) and `p_holm` are as `compare_pairs` gives
     them for a family of `pairs`. `epochs_*` is None for an arm without epochs. `p_mcnemar`, of the confirmed models, is
     used only where every seed gave the same difference (deterministic arms). `test_sampling` (`sampling_half_width` at
-    the arms' accuracy) is mentioned where the difference is smaller.
+    the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else forbids to name a winner.
+    `repeats` says what each paired value comes from: a confirmation seed of one search, or a search of its own.
     """
 
     arm_a: str
@@ -37,6 +39,8 @@ class PairEvidence:
     pairs: int = 1
     p_mcnemar: float | None = None
     test_sampling: float | None = None
+    reasons: tuple[str, ...] = ()
+    repeats: Literal["seeds", "searches"] = "seeds"
 
     @property
     def budgets_equal(self) -> bool:
@@ -60,6 +64,7 @@ def verdict(evidence: PairEvidence) -> Verdict:
     interval excludes zero and p_holm < alpha. Otherwise: what is missing, or the largest difference not ruled out.
     """
     missing = _missing_budget(evidence) + _missing_range(evidence) + _missing_seeds(evidence)
+    missing += [(reason, "") for reason in evidence.reasons]
     if missing:
         reasons, hints = zip(*missing, strict=True)
         has_interval = math.isfinite(evidence.low) and evidence.seeds >= MINIMUM_SEEDS
@@ -83,14 +88,21 @@ def _ordered(evidence: PairEvidence) -> tuple[str, str]:
 
 
 def _more_seeds(evidence: PairEvidence) -> str:
-    return f"confirm_seeds={CLAIM_SEEDS}" if evidence.seeds < CLAIM_SEEDS else ""
+    return _seeds_wanted(evidence, CLAIM_SEEDS) if evidence.seeds < CLAIM_SEEDS else ""
+
+
+def _seeds_wanted(evidence: PairEvidence, number: int) -> str:
+    if evidence.repeats == "seeds":
+        return f"confirm_seeds={number}"
+    return f"{number - evidence.seeds} more studies with seed=OTHER name=OTHER"
 
 
 def _missing_budget(evidence: PairEvidence) -> list[tuple[str, str]]:
     missing = []
     if evidence.trials_a != evidence.trials_b:
         reason = f"budgets differ ({evidence.trials_a} against {evidence.trials_b} trials)"
-        missing.append((reason, f"n_trials={max(evidence.trials_a, evidence.trials_b)}"))
+        more = f"n_trials={max(evidence.trials_a, evidence.trials_b)}"
+        missing.append((reason, more if evidence.repeats == "seeds" else ""))
     if evidence.epochs_a != evidence.epochs_b:
         # Epochs are fixed in a study, so there is no override that would mend this one.
         missing.append((f"budgets differ ({evidence.epochs_a} against {evidence.epochs_b} epochs)", ""))
@@ -109,12 +121,13 @@ def _missing_range(evidence: PairEvidence) -> list[tuple[str, str]]:
 def _missing_seeds(evidence: PairEvidence) -> list[tuple[str, str]]:
     if evidence.seeds >= MINIMUM_SEEDS:
         return []
-    return [(f"too few seeds ({evidence.seeds}, at least {MINIMUM_SEEDS})", f"confirm_seeds={DEFAULT_SEEDS}")]
+    reason = f"too few {evidence.repeats} ({evidence.seeds}, at least {MINIMUM_SEEDS})"
+    return [(reason, _seeds_wanted(evidence, DEFAULT_SEEDS))]
 
 
 def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
     """Verdict on arms whose difference is the same at every seed: only the test images can tell them apart."""
-    same = f"every one of {evidence.seeds} seeds gave the same difference"
+    same = f"every one of {evidence.seeds} {evidence.repeats} gave the same difference"
     p = None if evidence.p_mcnemar is None else min(1.0, evidence.p_mcnemar * evidence.pairs)
     if p is not None and p < evidence.alpha and evidence.difference:
         winner, loser = _ordered(evidence)
@@ -140,4 +153,5 @@ def _interval(evidence: PairEvidence, signed: bool = False) -> str:
     sampling = evidence.test_sampling
     small_gap = sampling is not None and abs(evidence.difference) < sampling
     images = f", test-set sampling alone ±{sampling:.2f}" if small_gap else ""
-    return f"{level}, {evidence.seeds} seeds, luck of the search not included{images}"
+    luck = "not included" if evidence.repeats == "seeds" else "included"
+    return f"{level}, {evidence.seeds} {evidence.repeats}, luck of the search {luck}{images}"

@@ -1,0 +1,151 @@
+"""Studies that differ in the seed alone: repeats of one search, compared with its luck in the interval."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from test_report import Page, make_run, make_study
+
+import headstart as hs
+from headstart import tables
+from headstart.records import read_run, write_json
+from headstart.report import print_report, write_all
+from headstart.searches import SEARCH_COLUMNS
+
+RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
+
+
+def make_repeats(folder, *, random=RANDOM, pretrained=PRETRAINED, **study):
+    """Studies q_0, q_10, ... of the same two arms, equal but for the seed and what it led to."""
+    for i, (a, b) in enumerate(zip(random, pretrained, strict=True)):
+        settings = {arm: {"epochs": 3, "seed": 10 * i, "model.weights": arm} for arm in ("random", "pretrained")}
+        common = {"protocol": 1, "sampler": {"_target_": "TPESampler", "seed": 10 * i}}
+        facts = dict(seed=10 * i, arms=settings, common=common) | study
+        make_study(folder / f"q_{10 * i}", {"random": a, "pretrained": b}, seeds=1, name=f"q_{10 * i}", **facts)
+    return sorted(folder.glob("q_*"))
+
+
+@pytest.fixture
+def study(tmp_path):
+    return hs.load(*make_repeats(tmp_path))
+
+
+def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searches(study):
+    found = study.searches.set_index("search")
+    assert list(found.index) == ["q/random", "q/pretrained"]
+    row, scores = found.loc["q/random"], np.array(RANDOM) + 1  # make_study confirms a point above
+    assert (row["repeats"], row["trials"], row["epochs_searched"]) == (4, 5, 15)
+    assert (row["test_mean"], row["test_lowest"]) == (pytest.approx(scores.mean()), scores.min())
+    assert (row["val_mean"], row["val_lowest"]) == (pytest.approx(np.mean(RANDOM)), min(RANDOM))
+    interval = scipy.stats.t.interval(0.95, 3, scores.mean(), scipy.stats.sem(scores))
+    assert (row["test_ci_low"], row["test_ci_high"]) == pytest.approx(interval)
+    assert (row["best_lr_low"], row["best_lr_high"]) == (1e-3, 1e-3)
+
+
+def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_included(study):
+    (pair,) = study.search_pairs.to_dict("records")
+    a, b = np.array(RANDOM) + 1, np.array(PRETRAINED) + 2
+    expected = scipy.stats.ttest_rel(a, b)
+    low, high = expected.confidence_interval()
+    assert (pair["search_a"], pair["search_b"], pair["repeats"]) == ("q/random", "q/pretrained", 4)
+    assert (pair["difference"], pair["ci_low"], pair["ci_high"]) == pytest.approx(((a - b).mean(), low, high))
+    assert pair["p"] == pytest.approx(expected.pvalue) and pair["val_difference"] == pytest.approx((a - b).mean() + 1)
+    assert pair["winner"] == "q/pretrained" and study.verdicts[0] == pair["verdict"] + "."
+    assert f"{-high:.2f} to {-low:.2f}, 4 searches, luck of the search included" in pair["verdict"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_trials": 6}, {"confirm_seeds": 3}, {"common": {"protocol": 2}}, {"arms": {}},
+        {"arms": {"random": {"epochs": 4, "seed": 10}, "pretrained": {"epochs": 4, "seed": 10}}},
+    ],
+)  # fmt: skip
+def test_a_study_that_differs_in_more_than_the_seed_is_no_repeat(tmp_path, changed):
+    first, second = make_repeats(tmp_path, random=RANDOM[:2], pretrained=PRETRAINED[:2])
+    assert len(hs.load(first, second).searches) == 2
+    file = second / "study.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    study = hs.load(first, second)
+    assert study.searches.empty and study.search_pairs.empty and list(study.searches) == list(SEARCH_COLUMNS)
+
+
+def test_a_search_that_may_go_on_or_was_not_confirmed_is_not_counted(tmp_path):
+    folders = make_repeats(tmp_path)
+    (folders[0] / "random/search/004/result.json").unlink()
+    (folders[1] / "pretrained/confirm/002/seed-1/result.json").unlink()
+    assert hs.load(*folders).searches["repeats"].tolist() == [3, 3]
+    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    assert pair["repeats"] == 2 and "too few searches (2, at least 3)" in pair["verdict"]
+    assert pair["next"] == "3 more studies with seed=OTHER name=OTHER"
+
+
+def test_a_copy_is_no_repeat(tmp_path):
+    folders = make_repeats(tmp_path)
+    make_repeats(tmp_path / "copy", random=RANDOM[:1], pretrained=PRETRAINED[:1])
+    study = hs.load(*folders, tmp_path / "copy/q_0")
+    assert study.searches["repeats"].tolist() == [4, 4]
+    assert any("one search with one seed; the first is counted" in caveat for caveat in study.caveats)
+
+
+def test_studies_whose_confirmations_share_seeds_are_told_to_keep_their_distance(tmp_path, study):
+    assert not any("share confirmation seeds" in caveat for caveat in study.caveats)
+    near = make_repeats(tmp_path / "near", confirm_seeds=11)
+    said = [caveat for caveat in hs.load(*near).caveats if "share confirmation seeds" in caveat]
+    assert len(said) == 2 and "leave 11 or more between the studies' seeds" in said[0]
+
+
+def test_budgets_that_differ_are_said_instead_of_a_winner(tmp_path):
+    small = make_repeats(tmp_path / "small", n_trials=4)
+    for folder in small:
+        for result in folder.glob("*/search/004/*"):
+            result.unlink()
+    study = hs.load(*make_repeats(tmp_path), *small)
+    assert study.searches["trials"].tolist() == [5, 5, 4, 4] and study.searches["search"].is_unique
+    said = study.search_pairs["verdict"]
+    assert said.str.contains("budgets differ (5 against 4 trials)", regex=False).sum() == 4
+    assert said.str.contains("is better than").sum() == 2
+
+
+def change(folder, **values):
+    result = {key: value for key, value in read_run(folder).items() if not key.startswith("test_")}
+    write_json(folder / "result.json", result | values)
+
+
+def test_a_best_rate_at_the_edge_in_one_of_the_searches_leaves_no_winner(tmp_path):
+    folders = make_repeats(tmp_path)
+    for number in (0, 1):  # two of the best three in the same tenth of the range
+        change(folders[1] / f"random/search/00{number}", lr=0.1 - 0.01 * number, val_accuracy=63.9)
+    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "best learning rate of q/random at the high edge" in pair["verdict"]
+    assert pair["next"] == "search.extend_at_edge=true"
+
+
+def test_a_confirmation_that_diverged_in_one_of_the_searches_leaves_no_winner(tmp_path):
+    folders = make_repeats(tmp_path)
+    lost = dict(phase="confirm", seed=2, arm="random", study="q_0", number=2, lr=1e-3, state="DIVERGED")
+    make_run(folders[0], "random/confirm/002/seed-2", **lost)
+    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "1 confirmation of random DIVERGED" in pair["verdict"]
+
+
+def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
+    written = write_all(study)
+    print_report(study, written)
+    for name in ("searches", "search_pairs"):
+        (path,) = (path for path in written if path.stem == name)
+        pd.testing.assert_frame_equal(tables.read_table(path), getattr(study, name))
+    printed = capsys.readouterr().out
+    assert "q/pretrained" in printed and study.verdicts[0] in printed
+    page = "".join(Page((study.root / "report.html").read_text()).text)
+    assert "Searches repeated with other seeds" in page and "searches.csv" in page and "61.00" in page
+    assert "| q/random |" in (study.root / "report.md").read_text()
+
+
+def test_one_study_alone_says_nothing_of_repeats(tmp_path, without_plots):
+    study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
+    written = write_all(study)
+    assert not any("search" in path.stem for path in written)
+    assert "repeated with other seeds" not in (study.root / "report.html").read_text()
