@@ -421,9 +421,19 @@ def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, w
     ]  # fmt: skip
     found = read(tmp_path / "comparison")
     assert "one and two" in found.words() and "two: " in found.words()
+    assert found.words().count("each of the 2 studies: The test split was read") == 1  # what all say is said once
     links = [a["href"] for a in found.all("a") if a["href"].startswith(("./", "tables"))]
     assert all((tmp_path / "comparison" / unquote(link)).exists() for link in links)
     assert len([link for link in links if "two/" in link]) >= 8
+
+
+def test_studies_of_one_question_are_reported_under_it(tmp_path, without_plots):
+    for name, asked in (("one", "Which rate?"), ("two", "Which rate?"), ("three", "Which size?")):
+        make_study(tmp_path / name, name=name, trials=1, seeds=1, question=asked)
+    write_side_by_side([tmp_path / "one", tmp_path / "two"])
+    assert "<h1>Which rate?</h1>" in (tmp_path / "comparison/report.html").read_text()
+    write_side_by_side([tmp_path / "one", tmp_path / "three"])
+    assert "<h1>one and three</h1>" in (tmp_path / "comparison/report.html").read_text()
 
 
 def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path, without_plots):

@@ -42,7 +42,7 @@ class Study:
     arms: pd.DataFrame  # a row per arm
     pairs: pd.DataFrame  # a row per pair of arms that can be compared
     ledger: pd.DataFrame  # what every arm has cost, last the sum
-    study: dict[str, Any] = field(default_factory=dict)  # study.json; empty for single runs and for several studies
+    study: dict[str, Any] = field(default_factory=dict)  # study.json; of several studies the question that they share
     verdicts: list[str] = field(default_factory=list)  # a sentence per pair
     caveats: list[str] = field(default_factory=list)  # what has to be said beside them
     searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_COLUMNS))  # repeated with other seeds
@@ -178,10 +178,11 @@ def side_by_side(studies: list[Study]) -> Study:
         for text in m.caveats:
             said.setdefault(text, []).append(name)
     caveats = [f"{_which(own, names)}: {text}" for text, own in said.items()]
-    return Study(
-        root, **frames, verdicts=[*comparison.verdicts(again.pairs), *verdicts], caveats=[*again.caveats, *caveats],
-        searches=again.searches, search_pairs=again.pairs,
-    )  # fmt: skip
+    verdicts, caveats = [*comparison.verdicts(again.pairs), *verdicts], [*again.caveats, *caveats]
+    asked = {m.study.get("question") for m in moved}
+    common = {"question": asked.pop()} if len(asked) == 1 and all(asked) else {}
+    return Study(root, **frames, study=common, verdicts=verdicts, caveats=caveats, searches=again.searches,
+                 search_pairs=again.pairs)  # fmt: skip
 
 
 def _labels(studies: Iterable[Study]) -> list[str]:
