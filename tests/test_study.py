@@ -461,6 +461,18 @@ def test_trials_of_another_folders_study_are_not_taken_over(tmp_path):
         open_study(tmp_path, folder=tmp_path / "elsewhere")
 
 
+def test_runs_whose_storage_was_deleted_are_not_taken_for_those_of_a_new_one(tmp_path):
+    study = open_study(tmp_path, arms=["a"])
+    claim = study.claim()
+    finish(study, claim)
+    claim.release()
+    open_study(tmp_path, arms=["a", "b"])
+    open_storage.cache_clear()
+    (tmp_path / "study.log").unlink()
+    with pytest.raises(UserError, match=r"s/a holds runs that the storage .* knows nothing of(.|\n)*name=\.\.\."):
+        open_study(tmp_path, arms=["a", "b"])
+
+
 def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path):
     with pytest.raises(UserError, match=r"somebody:\*\*\*@") as error:
         open_storage("postgresql+psycopg://somebody:secret@127.0.0.1:1/none")

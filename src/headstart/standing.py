@@ -76,6 +76,7 @@ class Standing:
             sampler=optuna.samplers.RandomSampler(), pruner=self.pruner, load_if_exists=True,
         )  # fmt: skip
         self._refuse_a_stranger(study)
+        self._refuse_to_begin_again(study, arm.name)
         if not study.user_attrs.get("first_points_enqueued"):
             for point in arm.first_points:
                 self._enqueue(study, point)
@@ -97,6 +98,15 @@ class Standing:
                 f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
                 f"{self.folder};\nput its folder back, or start another by name=..."
             )
+
+    def _refuse_to_begin_again(self, study: optuna.Study, arm: str) -> None:
+        """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
+        if study.get_trials(deepcopy=False) or not any((self.folder / arm / "search").glob("*/result.json")):
+            return
+        raise UserError(
+            f"{self.folder / arm} holds runs that the storage {without_password(self.url)} knows nothing of: it was "
+            f"deleted, or is another one.\nPut it back, or move {self.folder} away, or start another study by name=..."
+        )
 
     def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:
         """Queue a first point, once: a kill may have come between queueing and noting it."""
