@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30  # on the features of a frozen backbone
 
 
+def clock(seconds: float) -> str:
+    """`00:08:48`; more than a day stays in hours: `31:00:00`."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
 class Lines:
     """Watcher that logs one plain line per epoch: for files, pipes and clusters."""
 
@@ -46,7 +52,7 @@ class Lines:
         now = time.monotonic()
         if now - self.said > SECONDS_BETWEEN_LINES and done < total:
             self.said = now
-            left = time.strftime("%H:%M:%S", time.gmtime((total - done) / images_per_second))
+            left = clock((total - done) / images_per_second)
             log.info(
                 "features: %s of %s images, %s images/s, %s left",
                 f"{done:,}",
@@ -61,7 +67,7 @@ class Lines:
         """Log the row with an estimate of the time left."""
         self.first = self.first or row["epoch"]
         each = (time.monotonic() - self.begin) / (row["epoch"] - self.first + 1)
-        left = time.strftime("%H:%M:%S", time.gmtime(each * (self.epochs - row["epoch"])))
+        left = clock(each * (self.epochs - row["epoch"]))
         log.info(
             "epoch %d/%d  loss %.4f  train %.2f %%  validation %.2f %%  %s images/s  %s left",
             row["epoch"], self.epochs, row["train_loss"], row["train_accuracy"], row["val_accuracy"],

@@ -2,13 +2,17 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from headstart.console import clock
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -26,7 +30,7 @@ class SweepStatus:
         self.console = Console(stderr=True)
         self.live: Live | None = None
         self.printed = self.began = time.monotonic()
-        self.seconds: list[float] = []
+        self.seconds: dict[tuple[str, str], list[float]] = {}  # what this process's runs took, by arm and kind
         self.started: dict[Path, float] = {}
 
     def plan(self, cfg: "DictConfig", epochs: set[int], question: str | None, notes: Sequence[str]) -> None:
@@ -72,7 +76,7 @@ class SweepStatus:
         """A run ended."""
         seconds = time.monotonic() - self.started.pop(claim.run_dir)
         if claim.kind != "source":  # runs once and unlike the others: no measure for what is left
-            self.seconds.append(seconds)
+            self.seconds.setdefault((claim.arm, claim.kind), []).append(seconds)
         self.show()
 
     def show(self) -> None:
@@ -99,14 +103,23 @@ class SweepStatus:
         shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
         return (
             f"{done}/{total} runs done, {pruned} pruned, {failed} failed, {max(0, total - done)} left"
-            f"{self._time_left(total - done)}; best: {shown or 'none yet'}"
+            f"{self._time_left()}; best: {shown or 'none yet'}"
         )
 
-    def _time_left(self, runs: int) -> str:
-        if not self.seconds or runs <= 0:
+    def _time_left(self) -> str:
+        """By what the arm's own runs took: a small arm says nothing of a large one, a pruned trial nothing of a run."""
+        if not self.seconds:
             return ""
-        each = sum(self.seconds) / len(self.seconds)
-        return ", about " + time.strftime("%H:%M:%S", time.gmtime(each * runs / self.jobs))
+        study, everything = self.study, [s for own in self.seconds.values() for s in own]
+        confirmed = Counter(arm for arm, *_, done in study.confirmations() if done)
+        left = 0.0
+        for arm in (a.name for a in study.arms):
+            search = self.seconds.get((arm, "search"), everything)
+            ended = sum(t.state.is_finished() for t in study.trials(arm))
+            left += fmean(search) * max(0, study.total() - ended)
+            whole = self.seconds.get((arm, "confirm"), [max(search)])
+            left += fmean(whole) * max(0, study.confirm_seeds - confirmed[arm])
+        return ", about " + clock(left / self.jobs) if left else ""
 
 
 def count(number: int, what: str) -> str:

@@ -1,0 +1,41 @@
+"""The status line of a sweep."""
+
+import pytest
+from test_study import finish, open_study
+
+from headstart import console, progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until a test moves it: `clock[0] += 5`."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_goes_by_what_each_arm_took_and_confirmations_by_its_whole_runs(tmp_path, clock):
+    study = open_study(tmp_path, arms=("small", "large"), n_trials=2, confirm_seeds=2)
+    status = progress.SweepStatus(study, jobs=2, quiet=False)
+    seconds = {("small", 0): 10, ("large", 0): 600, ("small", 1): 2, ("large", 1): 120}
+
+    def run():
+        claim = study.claim()
+        status.begin(claim)
+        clock[0] += seconds.get((claim.arm, claim.number), 60) if claim.kind == "search" else 30
+        finish(study, claim)
+        claim.release()
+        status.end(claim, "COMPLETE")
+        return status.line()
+
+    assert "about" not in status.line()
+    assert "about 00:00:35;" in run()  # 10 s for each of 7 runs, on two workers
+    run(), run()
+    assert "about 00:10:10;" in run()  # 2 x 10 s and 2 x 600 s, not their mean with the short trials
+    assert "about 00:10:15;" in run()  # small took 30 s: once more; large still 2 x 600 s
+    run(), run()
+    assert "about" not in run() and "8/8 runs done" in status.line()
+
+
+def test_more_than_a_day_stays_in_hours():
+    assert [console.clock(s) for s in (0, 528.9, 31 * 3600)] == ["00:00:00", "00:08:48", "31:00:00"]
