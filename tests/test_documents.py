@@ -57,3 +57,20 @@ def test_the_readme_leads_with_published_figures():
         row = f"| {arm['arm']} | {arm['test_mean']:.2f} | {arm['test_ci_low']:.2f} to {arm['test_ci_high']:.2f} |"
         assert row in text
     assert any(verdict in " ".join(text.replace("\n> ", " ").split()) for verdict in pairs["verdict"])
+
+
+def test_the_results_page_quotes_the_published_verdicts_and_means():
+    text = (RESULTS / "README.md").read_text()
+    sections = {part.split("\n")[0]: part for part in text.split("\n## ")[1:]}
+    folders = [path for path in RESULTS.iterdir() if path.is_dir()]
+    assert {path.name for path in folders} <= set(sections)
+    for folder in folders:
+        repeated = folder / "searches.csv"
+        section = sections[folder.name]
+        judged = tables.read_table(folder / ("search_pairs.csv" if repeated.exists() else "pairs.csv"))
+        lines = [line[1:].strip() if line.startswith(">") else "" for line in section.splitlines()]
+        quotes = "\n".join(lines).split("\n\n")
+        said = [" ".join(quote.split()).removesuffix(".") for quote in quotes if "% interval" in quote]
+        assert said and set(said) <= set(judged["verdict"]), folder.name
+        for mean in tables.read_table(repeated if repeated.exists() else folder / "arms.csv")["test_mean"]:
+            assert f"{mean:.2f}" in section, (folder.name, mean)
