@@ -396,6 +396,15 @@ def test_an_arm_at_the_edge_of_its_range_gets_no_winner(fair, space, hint):
     assert found == f"the same command with {hint}"
 
 
+def test_an_arm_whose_processes_all_died_before_they_said_anything_is_described(fair):
+    for folder in fair.glob("a/search/*"):
+        known = {k: v for k, v in read_run(folder).items() if k in ("study", "arm", "phase", "number", "params")}
+        for file in folder.iterdir():
+            file.unlink()
+        write_json(folder / "result.json", known | dict(state="FAILED", reason="its process died 3 times"))
+    assert row_of(compare(fair).arms, arm="a")["failed"] == 5
+
+
 def test_two_seeds_get_no_winner(fair):
     for folder in fair.glob("*/confirm/002/seed-[345]"):
         for file in folder.iterdir():

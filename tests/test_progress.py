@@ -1,5 +1,6 @@
 """The status line of a sweep."""
 
+import optuna
 import pytest
 from test_study import finish, open_study
 
@@ -39,3 +40,14 @@ def test_the_time_left_goes_by_what_each_arm_took_and_confirmations_by_its_whole
 
 def test_more_than_a_day_stays_in_hours():
     assert [console.clock(s) for s in (0, 528.9, 31 * 3600)] == ["00:00:00", "00:08:48", "31:00:00"]
+
+
+def test_a_status_line_asks_the_storage_once_an_arm(tmp_path, monkeypatch):
+    study = open_study(tmp_path, arms=("a", "b", "c"), confirm_seeds=5)
+    status = progress.SweepStatus(study, jobs=1, quiet=False)
+    asked, get_trials = [], optuna.Study.get_trials
+    monkeypatch.setattr(optuna.Study, "get_trials", lambda *a, **k: asked.append(a) or get_trials(*a, **k))
+    status.line()
+    assert len(asked) == 3
+    status.line()
+    assert len(asked) == 6  # and anew for the next

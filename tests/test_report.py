@@ -428,7 +428,7 @@ def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, w
 
 
 def test_studies_of_one_question_are_reported_under_it(tmp_path, without_plots):
-    for name, asked in (("one", "Which rate?"), ("two", "Which rate?"), ("three", "Which size?")):
+    for name, asked in (("one", "Which rate?"), ("two", "Which rate?"), ("three", ["Which size?"])):
         make_study(tmp_path / name, name=name, trials=1, seeds=1, question=asked)
     write_side_by_side([tmp_path / "one", tmp_path / "two"])
     assert "<h1>Which rate?</h1>" in (tmp_path / "comparison/report.html").read_text()

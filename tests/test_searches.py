@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from test_report import Page, make_run, make_study
+from test_report import Page, make_study
 
 import headstart as hs
 from headstart import tables
@@ -17,14 +17,19 @@ from headstart.searches import SEARCH_COLUMNS
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
 
 
-def make_repeats(folder, *, random=RANDOM, pretrained=PRETRAINED, **study):
+def make_repeats(folder, *, random=RANDOM, pretrained=PRETRAINED, seeds=1, **study):
     """Studies q_0, q_10, ... of the same two arms, equal but for the seed and what it led to."""
     for i, (a, b) in enumerate(zip(random, pretrained, strict=True)):
         settings = {arm: {"epochs": 3, "seed": 10 * i, "model.weights": arm} for arm in ("random", "pretrained")}
         common = {"protocol": 1, "sampler": {"_target_": "TPESampler", "seed": 10 * i}}
         facts = dict(seed=10 * i, arms=settings, common=common) | study
-        make_study(folder / f"q_{10 * i}", {"random": a, "pretrained": b}, seeds=1, name=f"q_{10 * i}", **facts)
+        make_study(folder / f"q_{10 * i}", {"random": a, "pretrained": b}, seeds=seeds, name=f"q_{10 * i}", **facts)
     return sorted(folder.glob("q_*"))
+
+
+def change(folder, **values):
+    result = {key: value for key, value in read_run(folder).items() if not key.startswith("test_")}
+    write_json(folder / "result.json", result | values)
 
 
 @pytest.fixture
@@ -72,14 +77,23 @@ def test_a_study_that_differs_in_more_than_the_seed_is_no_repeat(tmp_path, chang
     assert study.searches.empty and study.search_pairs.empty and list(study.searches) == list(SEARCH_COLUMNS)
 
 
-def test_a_search_that_may_go_on_or_was_not_confirmed_is_not_counted(tmp_path):
+def test_a_search_that_goes_on_is_not_counted_and_said_so(tmp_path):
     folders = make_repeats(tmp_path)
     (folders[0] / "random/search/004/result.json").unlink()
     (folders[1] / "pretrained/confirm/002/seed-1/result.json").unlink()
-    assert hs.load(*folders).searches["repeats"].tolist() == [3, 3]
-    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    study = hs.load(*folders)
+    assert study.searches["repeats"].tolist() == [3, 3] and study.searches["led_nowhere"].tolist() == [0, 0]
+    (pair,) = study.search_pairs.to_dict("records")
     assert pair["repeats"] == 2 and "too few searches (2, at least 3)" in pair["verdict"]
-    assert pair["next"] == "3 more studies with seed=OTHER name=OTHER"
+    assert pair["next"] == "repeat both with 3 more seeds, the same for both"
+    said = [caveat for caveat in study.caveats if "not counted as a repeat before it has ended" in caveat]
+    assert [caveat.partition(":")[0] for caveat in said] == ["q_0, random", "q_10, pretrained"]
+
+
+def test_a_search_whose_confirmations_failed_in_part_is_not_counted(tmp_path):
+    folders = make_repeats(tmp_path, seeds=3)
+    change(folders[2] / "random/confirm/002/seed-2", state="FAILED")
+    assert hs.load(*folders).searches["repeats"].tolist() == [3, 4]
 
 
 def test_a_copy_is_no_repeat(tmp_path):
@@ -87,14 +101,48 @@ def test_a_copy_is_no_repeat(tmp_path):
     make_repeats(tmp_path / "copy", random=RANDOM[:1], pretrained=PRETRAINED[:1])
     study = hs.load(*folders, tmp_path / "copy/q_0")
     assert study.searches["repeats"].tolist() == [4, 4]
-    assert any("one search with one seed; the first is counted" in caveat for caveat in study.caveats)
+    assert sum("have the same seed: the first is counted" in caveat for caveat in study.caveats) == 1
 
 
-def test_studies_whose_confirmations_share_seeds_are_told_to_keep_their_distance(tmp_path, study):
+def test_studies_that_name_no_seed_are_none_of_it(tmp_path):
+    folders = make_repeats(tmp_path)
+    for folder in folders:
+        study = json.loads((folder / "study.json").read_text())
+        del study["seed"]
+        (folder / "study.json").write_text(json.dumps(study))
+    study = hs.load(*folders)
+    assert study.searches.empty and not any("seed" in caveat for caveat in study.caveats if "The seeds" not in caveat)
+
+
+@pytest.mark.parametrize("name", ["data_sha256", "weights_sha256"])
+def test_equal_settings_that_met_other_files_are_no_repeats(tmp_path, name):
+    first, second = make_repeats(tmp_path, random=RANDOM[:2], pretrained=PRETRAINED[:2])
+    for folder, value in ((first, "a" * 64), (second, "b" * 64)):
+        for run in folder.glob("random/*/*/**/result.json"):
+            write_json(run, read_run(run.parent) | {name: value})
+    assert hs.load(first, second).searches["search"].tolist() == ["q/pretrained"]
+
+
+def test_studies_whose_confirmations_share_seeds_name_no_winner(tmp_path, study):
     assert not any("share confirmation seeds" in caveat for caveat in study.caveats)
-    near = make_repeats(tmp_path / "near", confirm_seeds=11)
-    said = [caveat for caveat in hs.load(*near).caveats if "share confirmation seeds" in caveat]
-    assert len(said) == 2 and "leave 11 or more between the studies' seeds" in said[0]
+    (pair,) = hs.load(*make_repeats(tmp_path / "near", seeds=11)).search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "q_10 and q_20 share confirmation seeds" in pair["verdict"]
+    assert "leave 11 or more between the studies' seeds" in pair["verdict"]
+
+
+def test_only_equal_seeds_are_paired(tmp_path):
+    folders = make_repeats(tmp_path)
+    for seed in (5, 15):
+        facts = dict(arms={"random": {"epochs": 3}}, seed=seed, name=f"grid_{seed}")
+        folders.append(make_study(tmp_path / f"grid_{seed}", {"random": 60.0}, seeds=1, **facts))
+    study = hs.load(*folders)
+    assert "q/random and grid have no seed in common, and only equal seeds are paired." in study.caveats
+
+
+def test_searches_of_other_rules_or_other_images_are_no_pair(tmp_path):
+    other = make_repeats(tmp_path / "other", common={"protocol": 2})
+    study = hs.load(*make_repeats(tmp_path), *other)
+    assert len(study.searches) == 4 and len(study.search_pairs) == 2
 
 
 def test_budgets_that_differ_are_said_instead_of_a_winner(tmp_path):
@@ -109,9 +157,11 @@ def test_budgets_that_differ_are_said_instead_of_a_winner(tmp_path):
     assert said.str.contains("is better than").sum() == 2
 
 
-def change(folder, **values):
-    result = {key: value for key, value in read_run(folder).items() if not key.startswith("test_")}
-    write_json(folder / "result.json", result | values)
+def test_a_budget_that_differs_in_any_of_the_studies_is_seen(tmp_path):
+    folders = make_repeats(tmp_path)
+    change(folders[2] / "random/search/004", state="FAILED")
+    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "budgets differ (4 against 5 trials)" in pair["verdict"]
 
 
 def test_a_best_rate_at_the_edge_in_one_of_the_searches_leaves_no_winner(tmp_path):
@@ -120,15 +170,28 @@ def test_a_best_rate_at_the_edge_in_one_of_the_searches_leaves_no_winner(tmp_pat
         change(folders[1] / f"random/search/00{number}", lr=0.1 - 0.01 * number, val_accuracy=63.9)
     (pair,) = hs.load(*folders).search_pairs.to_dict("records")
     assert pd.isna(pair["winner"]) and "best learning rate of q/random at the high edge" in pair["verdict"]
-    assert pair["next"] == "search.extend_at_edge=true"
 
 
-def test_a_confirmation_that_diverged_in_one_of_the_searches_leaves_no_winner(tmp_path):
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_confirmation_that_diverged_in_one_of_the_searches_leaves_no_winner(tmp_path, seed):
+    folders = make_repeats(tmp_path, seeds=2)
+    change(folders[0] / f"random/confirm/002/seed-{seed}", state="DIVERGED")
+    study = hs.load(*folders)
+    assert study.searches["led_nowhere"].tolist() == [1, 0] and study.searches["repeats"].tolist() == [3, 4]
+    (pair,) = study.search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "q_0: 1 confirmation of random DIVERGED" in pair["verdict"]
+
+
+def test_a_search_that_found_nothing_is_no_search_the_less(tmp_path):
     folders = make_repeats(tmp_path)
-    lost = dict(phase="confirm", seed=2, arm="random", study="q_0", number=2, lr=1e-3, state="DIVERGED")
-    make_run(folders[0], "random/confirm/002/seed-2", **lost)
-    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
-    assert pd.isna(pair["winner"]) and "1 confirmation of random DIVERGED" in pair["verdict"]
+    for run in folders[0].glob("random/search/*"):
+        change(run, state="DIVERGED", val_accuracy=None)
+    for file in folders[0].glob("random/confirm/*/*/*"):
+        file.unlink()
+    study = hs.load(*folders)
+    assert study.searches["led_nowhere"].tolist() == [1, 0]
+    (pair,) = study.search_pairs.to_dict("records")
+    assert pd.isna(pair["winner"]) and "q_0: random has no trial that may be selected (5 DIVERGED)" in pair["verdict"]
 
 
 def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):

@@ -177,7 +177,8 @@ def _tolerance(name: str, tried: pd.DataFrame, low: float, high: float, study: S
     """Tolerance from all trials where the search spreads them, else from the first points, which are never pruned."""
     listed = item(item(item(study, "arms", dict), name, dict), "first points", list)
     points = [low, high, *(p["lr"] for p in listed if isinstance(p, dict) and isinstance(p.get("lr"), int | float))]
-    first = tried[[bool(np.isclose(lr, points, rtol=1e-9, atol=0).any()) for lr in tried["lr"]]]
+    is_first = [bool(np.isclose(lr, points, rtol=1e-9, atol=0).any()) for lr in tried["lr"]]
+    first = tried[pd.Series(is_first, index=tried.index, dtype=bool)]  # of no trial, a list would select columns
     sets = [tried, first] if item(study, "sampler", str) in SPREAD else [first]
     for rows in sets:
         rows = rows[(rows["state"] != "COMPLETE") | rows["val_accuracy"].notna()]

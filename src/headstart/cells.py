@@ -171,6 +171,7 @@ def searches(study: Study) -> Table | None:
         [
             _plain("search", "Search"),
             _plain("repeats", "Repeats", count),
+            *([_plain("led_nowhere", "Led nowhere", count)] if study.searches["led_nowhere"].any() else []),
             _plain("trials", "Trials", count),
             _plain("epochs_searched", "Epochs searched, mean", lambda value: number(value, 0)),
             _plain("val_mean", "Validation, mean %", number),

@@ -179,8 +179,8 @@ def side_by_side(studies: list[Study]) -> Study:
             said.setdefault(text, []).append(name)
     caveats = [f"{_which(own, names)}: {text}" for text, own in said.items()]
     verdicts, caveats = [*comparison.verdicts(again.pairs), *verdicts], [*again.caveats, *caveats]
-    asked = {m.study.get("question") for m in moved}
-    common = {"question": asked.pop()} if len(asked) == 1 and all(asked) else {}
+    asked = [m.study.get("question") for m in moved]
+    common = {"question": asked[0]} if asked[0] and all(text == asked[0] for text in asked) else {}
     return Study(root, **frames, study=common, verdicts=verdicts, caveats=caveats, searches=again.searches,
                  search_pairs=again.pairs)  # fmt: skip
 

@@ -89,28 +89,30 @@ class SweepStatus:
     def counts(self) -> tuple[int, int]:
         """(runs that ended, runs in all), search trials and confirmations together."""
         study = self.study
-        ended = sum(t.state.is_finished() for a in study.arms for t in study.trials(a.name))
-        confirmed = sum(done for *_, done in study.confirmations())
-        return ended + confirmed, len(study.arms) * (study.total() + study.confirm_seeds)
+        with study.looking():
+            ended = sum(t.state.is_finished() for a in study.arms for t in study.trials(a.name))
+            confirmed = sum(done for *_, done in study.confirmations())
+            return ended + confirmed, len(study.arms) * (study.total() + study.confirm_seeds)
 
     def line(self) -> str:
         """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
         study = self.study
-        done, total = self.counts()
-        trials = [t for a in study.arms for t in study.trials(a.name)]
-        pruned, failed = (sum(t.state.name == s for t in trials) for s in ("PRUNED", "FAIL"))
-        best = [(a.name, study.best(a.name)) for a in study.arms]
-        shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
-        return (
-            f"{done}/{total} runs done, {pruned} pruned, {failed} failed, {max(0, total - done)} left"
-            f"{self._time_left()}; best: {shown or 'none yet'}"
-        )
+        with study.looking():
+            done, total = self.counts()
+            trials = [t for a in study.arms for t in study.trials(a.name)]
+            pruned, failed = (sum(t.state.name == s for t in trials) for s in ("PRUNED", "FAIL"))
+            best = [(a.name, study.best(a.name)) for a in study.arms]
+            shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
+            return (
+                f"{done}/{total} runs done, {pruned} pruned, {failed} failed, {max(0, total - done)} left"
+                f"{self._time_left()}; best: {shown or 'none yet'}"
+            )
 
     def _time_left(self) -> str:
         """By what the arm's own runs took: a small arm says nothing of a large one, a pruned trial nothing of a run."""
         if not self.seconds:
             return ""
-        study, everything = self.study, [s for own in self.seconds.values() for s in own]
+        study, everything = self.study, [s for own in list(self.seconds.values()) for s in own]  # other threads add
         confirmed = Counter(arm for arm, *_, done in study.confirmations() if done)
         left = 0.0
         for arm in (a.name for a in study.arms):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
 SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
 
 
@@ -74,7 +75,10 @@ def write_frames(study: Study) -> list[Path]:
     """Write the study's tables to tables/*.csv in its folder; return their paths."""
     folder, names = study.root / "tables", [*FRAMES]
     if len(study.searches):
-        names += ["searches", "search_pairs"]
+        names += REPEATS
+    else:  # of an earlier report on other studies
+        for name in REPEATS:
+            (folder / f"{name}.csv").unlink(missing_ok=True)
     return [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in names]
 
 

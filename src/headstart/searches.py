@@ -25,8 +25,14 @@ from headstart.verdict import PairEvidence, verdict
 SEARCH_COLUMNS: dict[str, Column] = {
     "search": Column("string", "", "what the repeats share of their studies' names; the arm where a study has several"),
     "arm": COLUMNS["arm"],
-    "repeats": Column("Int64", "count", "studies that differ in the seed alone: n of the statistics"),
-    "trials": Column("Int64", "count", "trials of each search"),
+    "repeats": Column("Int64", "count", "studies that differ in the seed alone and have a score: n of the statistics"),
+    "led_nowhere": Column(
+        "Int64",
+        "count",
+        "further repeats: no trial may be selected, or confirmations DIVERGED; the means are too high "
+        "without them, and no winner is named",
+    ),
+    "trials": Column("Int64", "count", "trials of each search; the fewest, where they differ"),
     "epochs_searched": Column("Float64", "epochs", "epochs that a search's trials trained, mean over repeats"),
     "best_lr_low": Column("Float64", "", "lowest of the learning rates that the searches found best"),
     "best_lr_high": Column("Float64", "", "highest of them"),
@@ -68,14 +74,81 @@ class Repeated(NamedTuple):
 
 @dataclass(frozen=True)
 class _Search:
-    """One arm of one study: a search that has ended, with the confirmations of what it found."""
+    """One arm of one study: its trials, and the confirmations of what they found."""
 
     study: str
+    facts: Study  # its study.json
     arm: pd.Series
     alone: bool  # the study has no other arm
-    seed: int
-    confirm_seeds: int
     epochs: int  # trained by its trials
+
+    @property
+    def seed(self) -> int:
+        """The study's, from which the seeds of its confirmations count on."""
+        return int(self.facts["seed"])
+
+    @property
+    def confirm_seeds(self) -> int:
+        """Confirmations that the study asked for."""
+        return item(self.facts, "confirm_seeds", int)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was set for the arm, by key."""
+        return item(item(self.facts, "arms", dict), self.arm["arm"], dict)
+
+    @property
+    def protocol(self) -> Any:
+        """Version of the rules that it was made by."""
+        return item(self.facts, "common", dict).get("protocol")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether trials and confirmations are all there; what failed may be tried again and counts as missing."""
+        arm = self.arm
+        if (known(arm["trials"]) or 0) + (known(arm["failed"]) or 0) < item(self.facts, "n_trials", int) or arm["open"]:
+            return False
+        return known(arm["best_number"]) is None or arm["seeds"] + arm["confirmations_lost"] >= self.confirm_seeds
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
+        return int(self.arm["seeds"]) >= max(1, self.confirm_seeds)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The repeats of one search, by the seed of their study."""
+
+    name: str
+    by_seed: Mapping[int, _Search]
+
+    @property
+    def searches(self) -> list[_Search]:
+        """By rising seed."""
+        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
+
+    @property
+    def arm(self) -> pd.Series:
+        """The arm of one of them, for what is the same in all."""
+        return self.searches[0].arm
+
+    @property
+    def edge(self) -> Edge | None:
+        """The first bound of a range that one of them ended at."""
+        return next(filter(None, (edge_of(search.arm) for search in self.searches)), None)
+
+    def reasons(self) -> Iterator[str]:
+        """Why these repeats may be in no verdict that names a winner."""
+        for search in self.searches:
+            for reason in reasons_against(search.arm):
+                yield f"{search.study}: {reason}"
+        for one, other in itertools.pairwise(self.searches):
+            if other.seed - one.seed < one.confirm_seeds:
+                yield (
+                    f"{one.study} and {other.study} share confirmation seeds, which makes the interval too narrow "
+                    f"(leave {one.confirm_seeds} or more between the studies' seeds)"
+                )
 
 
 def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Repeated:
@@ -84,119 +157,131 @@ def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Rep
     `studies`: of each what its study.json holds, its arms and its trials (`arm_rows.arms`, `tables.trials`). The tables
     are empty where nothing was repeated.
     """
-    groups: dict[str, dict[int, _Search]] = defaultdict(dict)
-    caveats = []
-    for settings, search in itertools.chain.from_iterable(itertools.starmap(_ended, studies)):
-        first = groups[settings].setdefault(search.seed, search)
-        if first is not search:
-            caveats.append(f"{search.study} and {first.study} are one search with one seed; the first is counted.")
-    named: dict[str, dict[int, _Search]] = {}
-    for group in groups.values():
-        if len(group) > 1:
-            named[_name(list(group.values()), taken=named)] = group
-            caveats += _shared_seeds(sorted(group.values(), key=lambda search: search.seed))
-    rows = [_search_row(name, list(group.values())) for name, group in named.items()]
-    return Repeated(frame_of(rows, SEARCH_COLUMNS), frame_of(_pair_rows(named), SEARCH_PAIR_COLUMNS), caveats)
+    groups, caveats = _groups(itertools.chain.from_iterable(itertools.starmap(_searches, studies)))
+    couples = [(a, b) for a, b in itertools.combinations(groups, 2) if _comparable(a, b)]
+    for a, b in couples:
+        if not a.by_seed.keys() & b.by_seed.keys():
+            caveats.append(f"{a.name} and {b.name} have no seed in common, and only equal seeds are paired.")
+    for group in groups:
+        caveats += [f"{group.name}: {reason}." for reason in group.reasons()]
+    return Repeated(
+        frame_of([_search_row(group) for group in groups], SEARCH_COLUMNS),
+        frame_of(_pair_rows(couples), SEARCH_PAIR_COLUMNS),
+        list(dict.fromkeys(caveats)) if groups else [],
+    )
 
 
-def _ended(study: Study, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[tuple[str, _Search]]:
-    """The study's searches that have ended and were confirmed, each with everything but the seed that was set for it.
-
-    Nothing is known of a study that names no seed or whose search may go on; its own report says so.
-    """
-    seed, confirm_seeds = (item(study, key, int) for key in ("seed", "confirm_seeds"))
+def _searches(study: Study, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[_Search]:
+    """The study's searches; none where it is not known what was set for them, and with which seed."""
+    if not isinstance(study.get("seed"), int):
+        return
     epochs = trials[trials["phase"] == "search"].groupby("arm")["epochs_run"].sum()
     for _, arm in arms.iterrows():
-        own = item(item(study, "arms", dict), arm["arm"], dict)
-        ended = arm["trials"] + arm["failed"] >= item(study, "n_trials", int)
-        if not own or not ended or pd.isna(arm["test_mean"]):
-            continue
-        common = item(study, "common", dict)
-        settings = [arm["arm"], own, common, study.get("n_trials"), confirm_seeds, known(arm["data_sha256"])]
-        key = json.dumps(_without_seeds(settings), sort_keys=True)
-        yield key, _Search(arm["study"], arm, len(arms) == 1, seed, confirm_seeds, int(epochs[arm["arm"]]))
+        search = _Search(arm["study"], study, arm, len(arms) == 1, int(epochs.get(arm["arm"], 0)))
+        if search.settings:
+            yield search
+
+
+def _groups(searches: Iterable[_Search]) -> tuple[list[_Group], list[str]]:
+    """The searches that were repeated, and what has to be said of those that are not counted."""
+    equal: dict[str, dict[int, _Search]] = defaultdict(dict)
+    caveats = []
+    for search in searches:
+        first = equal[_all_but_the_seed(search)].setdefault(search.seed, search) if search.has_ended else None
+        if first is None:
+            caveats.append(f"{search.study}, {search.arm['arm']}: not counted as a repeat before it has ended.")
+        elif first is not search:
+            caveats.append(f"{first.study} and {search.study} have the same seed: the first is counted.")
+    groups: dict[str, _Group] = {}
+    for by_seed in equal.values():
+        if len(by_seed) > 1 and _same_files(list(by_seed.values())):
+            name = _name(list(by_seed.values()), taken=groups)
+            groups[name] = _Group(name, by_seed)
+    return list(groups.values()), caveats
+
+
+def _all_but_the_seed(search: _Search) -> str:
+    """Everything that was set for a search; what is equal in two of them makes them repeats."""
+    budget = [search.facts.get("n_trials"), search.confirm_seeds]
+    return json.dumps(_without_seeds([search.arm["arm"], search.settings, search.facts.get("common"), budget]))
 
 
 def _without_seeds(settings: Any) -> Any:
     if isinstance(settings, dict):
-        return {key: _without_seeds(value) for key, value in settings.items() if key != "seed"}
+        return {key: _without_seeds(settings[key]) for key in sorted(settings) if key != "seed"}
     return [_without_seeds(value) for value in settings] if isinstance(settings, list) else settings
+
+
+def _same_files(group: list[_Search]) -> bool:
+    """Whether equal settings met equal images and weights; a source run's weights are part of the study's luck."""
+    columns = ["data_sha256"] + ["weights_sha256"] * (group[0].settings.get("model.weights") != "source")
+    return all(len({known(search.arm[name]) for search in group} - {None}) <= 1 for name in columns)
 
 
 def _name(group: list[_Search], taken: Container[str]) -> str:
     """What the studies' names share when their seeds are left out: lr_grid_1 and lr_grid_2 are lr_grid."""
     shared = {without_number(search.study, "seed", search.seed) for search in group}
-    for stem in ("".join(shared) if len(shared) == 1 else "", " and ".join(search.study for search in group)):
+    for stem in (shared.pop() if len(shared) == 1 else "", f"{group[0].study} and {len(group) - 1} more"):
         name = stem if group[0].alone else f"{stem}/{group[0].arm['arm']}"
         if stem and name not in taken:
             break
     return name
 
 
-def _shared_seeds(group: list[_Search]) -> Iterator[str]:
-    """Confirmations with the same seed in two searches are no two draws of luck."""
-    near = [b.study for a, b in itertools.pairwise(group) if b.seed - a.seed < a.confirm_seeds]
-    if near:
-        yield (
-            f"{', '.join([group[0].study, *near])} ({group[0].arm['arm']}) share confirmation seeds, so that their "
-            f"interval is too narrow; leave {group[0].confirm_seeds} or more between the studies' seeds."
-        )
+def _scores(searches: Iterable[_Search], column: str = "test_mean") -> list[float]:
+    return [float(search.arm[column]) for search in searches if known(search.arm[column]) is not None]
 
 
-def _search_row(name: str, group: list[_Search]) -> dict[str, Any]:
-    first = group[0].arm
-    lr, validation, test = (
-        [float(s.arm[column]) for s in group if not pd.isna(s.arm[column])]
-        for column in ("best_lr", "val_accuracy", "test_mean")
-    )
+def _search_row(group: _Group) -> dict[str, Any]:
+    scored = [search for search in group.searches if search.is_scored]
+    rates, validation, test = (_scores(scored, column) for column in ("best_lr", "val_accuracy", "test_mean"))
     summary = statistics.summarise(test)
     return dict(
-        search=name, arm=first["arm"], repeats=len(group), trials=first["trials"],
-        epochs_searched=statistics.summarise([s.epochs for s in group]).mean, best_lr_low=min(lr, default=None),
-        best_lr_high=max(lr, default=None), val_mean=statistics.summarise(validation).mean, val_lowest=min(validation),
+        search=group.name, arm=group.arm["arm"], repeats=len(scored), led_nowhere=len(group.by_seed) - len(scored),
+        trials=min(search.arm["trials"] for search in group.searches),
+        epochs_searched=statistics.summarise([search.epochs for search in group.searches]).mean,
+        best_lr_low=min(rates, default=None), best_lr_high=max(rates, default=None),
+        val_mean=statistics.summarise(validation).mean, val_lowest=min(validation, default=None),
         test_mean=summary.mean, test_std=summary.std, test_ci_low=summary.low, test_ci_high=summary.high,
-        test_lowest=min(test), data=first["data"], train_size=first["train_size"],
+        test_lowest=min(test, default=None), data=group.arm["data"], train_size=group.arm["train_size"],
     )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _pair_rows(groups: Mapping[str, Mapping[int, _Search]]) -> list[dict[str, Any]]:
-    """A row per pair of searches on the same images, corrected as one family."""
-    couples = []
-    for (name_a, a), (name_b, b) in itertools.combinations(groups.items(), 2):
-        shared = sorted(a.keys() & b.keys())
-        if shared and same_images(a[shared[0]].arm, b[shared[0]].arm):
-            couples.append(((name_a, [a[seed] for seed in shared]), (name_b, [b[seed] for seed in shared])))
-    compared = statistics.compare_pairs([(_scores(a), _scores(b)) for (_, a), (_, b) in couples])
-    return [_pair_row(*a, *b, test, len(couples)) for (a, b), test in zip(couples, compared, strict=True)]
+def _comparable(a: _Group, b: _Group) -> bool:
+    """Whether the searches were made by the same rules on the same images."""
+    return a.searches[0].protocol == b.searches[0].protocol and same_images(a.arm, b.arm)
 
 
-def _scores(group: Iterable[_Search], column: str = "test_mean") -> list[float]:
-    return [float(search.arm[column]) for search in group]
+def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]:
+    """A row per pair of searches, corrected as one family; of each, the scored searches of the seeds that both have."""
+    paired = []
+    for a, b in couples:
+        both = [(a.by_seed[seed], b.by_seed[seed]) for seed in sorted(a.by_seed.keys() & b.by_seed.keys())]
+        paired.append([(one, other) for one, other in both if one.is_scored and other.is_scored])
+    tests = statistics.compare_pairs([(_scores(a for a, _ in own), _scores(b for _, b in own)) for own in paired])
+    return [_pair_row(a, b, own, test, len(couples)) for (a, b), own, test in zip(couples, paired, tests, strict=True)]
 
 
 def _pair_row(
-    name_a: str, a: list[_Search], name_b: str, b: list[_Search], test: PairedDifference, family: int
+    a: _Group, b: _Group, paired: list[tuple[_Search, _Search]], test: PairedDifference, family: int
 ) -> dict[str, Any]:
-    first, second = a[0].arm, b[0].arm
+    budgets = [(int(one.arm["trials"]), int(other.arm["trials"])) for one, other in paired]
+    unequal = [budget for budget in budgets if budget[0] != budget[1]]
     evidence = PairEvidence(
-        name_a, name_b, test.difference, test.low, test.high, test.p_holm, test.n, int(first["trials"]),
-        int(second["trials"]), *planned_epochs(first, second), _edge(a), _edge(b), pairs=family,
-        test_sampling=sampling_width(first, second), repeats="searches",
-        reasons=tuple(reason for search in (*a, *b) for reason in reasons_against(search.arm)),
+        a.name, b.name, test.difference, test.low, test.high, test.p_holm, test.n, *(*unequal, *budgets, (0, 0))[0],
+        *planned_epochs(a.arm, b.arm), a.edge, b.edge, pairs=family, test_sampling=sampling_width(a.arm, b.arm),
+        reasons=(*a.reasons(), *b.reasons()), repeats="searches",
     )  # fmt: skip
     found = verdict(evidence)
-    validation = statistics.paired_difference(_scores(a, "val_accuracy"), _scores(b, "val_accuracy"))
+    validation = statistics.paired_difference(
+        *(_scores((pair[side] for pair in paired), "val_accuracy") for side in (0, 1))
+    )
     return dict(
-        search_a=name_a, search_b=name_b, repeats=test.n, val_difference=validation.difference,
+        search_a=a.name, search_b=b.name, repeats=test.n, val_difference=validation.difference,
         val_ci_low=validation.low, val_ci_high=validation.high, difference=test.difference, ci_low=test.low,
         ci_high=test.high, level=test.level, p=test.p, p_holm=test.p_holm, family=family, winner=found.winner or None,
         verdict=found.sentence, next=found.hint or None,
     )  # fmt: skip
-
-
-def _edge(group: Iterable[_Search]) -> Edge | None:
-    """The first edge that one of the searches ended at."""
-    return next(filter(None, (edge_of(search.arm) for search in group)), None)

@@ -50,7 +50,7 @@ class Standing:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        self._looked = threading.local()  # what a thread saw of the trials since it took the lock
+        self._looked = threading.local()  # what a thread saw of the trials since it began to look
         with self.locked():  # also the making of the storage's tables
             self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
@@ -58,12 +58,22 @@ class Standing:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
-        with nullcontext() if self.url == "sqlite://" else study_lock(self.folder):  # in memory: nobody else sees it
-            self._looked.trials, self._looked.widened = {}, {}
-            try:
-                yield
-            finally:
-                del self._looked.trials, self._looked.widened
+        lock = nullcontext() if self.url == "sqlite://" else study_lock(self.folder)  # in memory: nobody else sees it
+        with lock, self.looking():
+            self._looked.trials, self._looked.widened = {}, {}  # what was seen before the lock decides nothing
+            yield
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Read the trials once meanwhile, in this thread; otherwise every look asks the storage."""
+        if hasattr(self._looked, "trials"):
+            yield
+            return
+        self._looked.trials, self._looked.widened = {}, {}
+        try:
+            yield
+        finally:
+            del self._looked.trials, self._looked.widened
 
     def _changed(self, arm: str) -> None:
         """Read the arm's trials again at the next look."""
@@ -101,11 +111,14 @@ class Standing:
 
     def _refuse_to_begin_again(self, study: optuna.Study, arm: str) -> None:
         """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
-        if study.get_trials(deepcopy=False) or not any((self.folder / arm / "search").glob("*/result.json")):
+        if self.url == "sqlite://" or study.get_trials(deepcopy=False):  # in memory: a plan, which starts nothing
+            return
+        if not any((self.folder / arm / "search").glob("*/result.json")):
             return
         raise UserError(
             f"{self.folder / arm} holds runs that the storage {without_password(self.url)} knows nothing of: it was "
-            f"deleted, or is another one.\nPut it back, or move {self.folder} away, or start another study by name=..."
+            "deleted, is another one, or the folder was renamed.\n"
+            f"Put it back, or move {self.folder} away, or start another study by name=..."
         )
 
     def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:

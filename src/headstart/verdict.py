@@ -94,7 +94,7 @@ def _more_seeds(evidence: PairEvidence) -> str:
 def _seeds_wanted(evidence: PairEvidence, number: int) -> str:
     if evidence.repeats == "seeds":
         return f"confirm_seeds={number}"
-    return f"{number - evidence.seeds} more studies with seed=OTHER name=OTHER"
+    return f"repeat both with {number - evidence.seeds} more seeds, the same for both"
 
 
 def _missing_budget(evidence: PairEvidence) -> list[tuple[str, str]]:
@@ -114,7 +114,7 @@ def _missing_range(evidence: PairEvidence) -> list[tuple[str, str]]:
     for arm, flag in ((evidence.arm_a, evidence.edge_a), (evidence.arm_b, evidence.edge_b)):
         if flag is not None and flag.side:
             reason = f"best learning rate of {arm} at the {flag.side} edge (try {flag.low:g} to {flag.high:g})"
-            missing.append((reason, "search.extend_at_edge=true"))
+            missing.append((reason, "search.extend_at_edge=true" if evidence.repeats == "seeds" else ""))
     return missing
 
 
