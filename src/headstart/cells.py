@@ -200,18 +200,9 @@ def search_pairs(study: Study) -> Table | None:
             _plain("repeats", "Repeats", count),
             _plain("val_difference", "Validation, points", number),
             ("95 % interval", True, lambda row: interval(row["val_ci_low"], row["val_ci_high"])),
-            *_TEST_DIFFERENCE,
+            *_difference("Test, points"),
         ],
     )
-
-
-# What the tables of pairs share: their differences on the test split.
-_TEST_DIFFERENCE: list[Column] = [
-    _plain("difference", "Test, points", number),
-    ("Interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
-    ("Its level", True, lambda row: "–" if _missing(row["level"]) else f"{100 * row['level']:.4g} %"),
-    _plain("p_holm", "p, Holm", lambda p: "–" if _missing(p) else f"{p:.2g}"),
-]
 
 
 def reported(study: Study) -> Table | None:
@@ -282,14 +273,21 @@ def pairs(study: Study) -> Table:
             ("Arms", False, lambda row: f"{text(row['arm_a'])} − {text(row['arm_b'])}"),
             *_study_column(frame),
             _plain("seeds", "Seeds", count),
-            _plain("difference", "Difference, points", number),
-            ("Interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
-            ("Its level", True, lambda row: "–" if _missing(row["level"]) else f"{100 * row['level']:.4g} %"),
+            *_difference("Difference, points"),
             _plain("probability_of_improvement", "P(first > second)", number),
-            _plain("p_holm", "p, Holm", lambda p: "–" if _missing(p) else f"{p:.2g}"),
             ("Speed-up, epochs", True, _speedup),
         ],
     )
+
+
+def _difference(heading: str) -> list[Column]:
+    """The difference on the test images with its interval, that interval's level, and p."""
+    return [
+        _plain("difference", heading, number),
+        ("Interval", True, lambda row: interval(row["ci_low"], row["ci_high"])),
+        ("Its level", True, lambda row: "–" if _missing(row["level"]) else f"{100 * row['level']:.4g} %"),
+        _plain("p_holm", "p, Holm", lambda p: "–" if _missing(p) else f"{p:.2g}"),
+    ]
 
 
 def _speedup(row: Mapping[str, Any]) -> str:
