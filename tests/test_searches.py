@@ -1,5 +1,6 @@
 """Studies that differ in the seed alone: repeats of one search, compared with its luck in the interval."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -205,6 +206,8 @@ def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
     page = "".join(Page((study.root / "report.html").read_text()).text)
     assert "Searches repeated with other seeds" in page and "searches.csv" in page and "61.00" in page
     assert "| q/random |" in (study.root / "report.md").read_text()
+    write_all(dataclasses.replace(study, searches=study.searches[:0], search_pairs=study.search_pairs[:0]))
+    assert not path.exists()  # of an earlier report, on other studies
 
 
 def test_one_study_alone_says_nothing_of_repeats(tmp_path, without_plots):

@@ -73,13 +73,11 @@ def write_all(study: Study) -> list[Path]:
 
 def write_frames(study: Study) -> list[Path]:
     """Write the study's tables to tables/*.csv in its folder; return their paths."""
-    folder, names = study.root / "tables", [*FRAMES]
-    if len(study.searches):
-        names += REPEATS
-    else:  # of an earlier report on other studies
-        for name in REPEATS:
-            (folder / f"{name}.csv").unlink(missing_ok=True)
-    return [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in names]
+    folder, repeats = study.root / "tables", REPEATS if len(study.searches) else ()
+    written = [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in (*FRAMES, *repeats)]
+    for name in set(REPEATS) - set(repeats):  # of an earlier report on other studies
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+    return written
 
 
 def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
