@@ -175,7 +175,7 @@ def reasons_against(arm: pd.Series) -> Iterator[str]:
         yield f"the range searched for {arm['arm']} is not known"
     if known(arm["best_number"]) is None:
         yield f"{arm['arm']} has no trial that may be selected{_states(arm)}"
-    if arm["confirmations_lost"]:
+    if known(arm["confirmations_lost"]):
         lost = count(arm["confirmations_lost"], "confirmation")
         yield f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean"
 

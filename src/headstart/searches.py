@@ -105,15 +105,19 @@ class _Search:
     @property
     def has_ended(self) -> bool:
         """Whether trials and confirmations are all there; what failed may be tried again and counts as missing."""
-        arm = self.arm
-        if (known(arm["trials"]) or 0) + (known(arm["failed"]) or 0) < item(self.facts, "n_trials", int) or arm["open"]:
+        if self.count("trials") + self.count("failed") < item(self.facts, "n_trials", int) or self.count("open"):
             return False
-        return known(arm["best_number"]) is None or arm["seeds"] + arm["confirmations_lost"] >= self.confirm_seeds
+        ended = self.count("seeds") + self.count("confirmations_lost")
+        return known(self.arm["best_number"]) is None or ended >= self.confirm_seeds
 
     @property
     def is_scored(self) -> bool:
         """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
-        return int(self.arm["seeds"]) >= max(1, self.confirm_seeds)
+        return self.count("seeds") >= max(1, self.confirm_seeds)
+
+    def count(self, column: str) -> int:
+        """A count of arms.csv; 0 where it is missing, in a table edited by hand."""
+        return int(known(self.arm[column]) or 0)
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,7 @@ def _search_row(group: _Group) -> dict[str, Any]:
     summary = statistics.summarise(test)
     return dict(
         search=group.name, arm=group.arm["arm"], repeats=len(scored), led_nowhere=len(group.by_seed) - len(scored),
-        trials=min(search.arm["trials"] for search in group.searches),
+        trials=min(search.count("trials") for search in group.searches),
         epochs_searched=statistics.summarise([search.epochs for search in group.searches]).mean,
         best_lr_low=min(rates, default=None), best_lr_high=max(rates, default=None),
         val_mean=statistics.summarise(validation).mean, val_lowest=min(validation, default=None),
@@ -268,7 +272,7 @@ def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]
 def _pair_row(
     a: _Group, b: _Group, paired: list[tuple[_Search, _Search]], test: PairedDifference, family: int
 ) -> dict[str, Any]:
-    budgets = [(int(one.arm["trials"]), int(other.arm["trials"])) for one, other in paired]
+    budgets = [(one.count("trials"), other.count("trials")) for one, other in paired]
     unequal = [budget for budget in budgets if budget[0] != budget[1]]
     evidence = PairEvidence(
         a.name, b.name, test.difference, test.low, test.high, test.p_holm, test.n, *(*unequal, *budgets, (0, 0))[0],
