@@ -154,7 +154,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="headstart-report",
         description="Collate runs into DIR/tables/*.csv, DIR/plots/, DIR/report.html and DIR/report.md.",
-        epilog=f"Of several folders, the report is written to {SIDE_BY_SIDE}/ beside the first.",
+        epilog=f"Of several folders, the report is written to {SIDE_BY_SIDE}/ beside the first; studies that differ in "
+        "nothing but seed= and name= are compared as repeats of one search.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a study such as outputs/quickstart")
     parser.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
