@@ -88,39 +88,45 @@ class SweepStatus:
 
     def counts(self) -> tuple[int, int]:
         """(runs that ended, runs in all), search trials and confirmations together."""
+        with self.study.looking():
+            return self._ended().total(), self._total()
+
+    def _total(self) -> int:
+        return len(self.study.arms) * (self.study.total() + self.study.confirm_seeds)
+
+    def _ended(self) -> Counter[tuple[str, str]]:
+        """How many runs have ended, by arm and kind."""
         study = self.study
-        with study.looking():
-            ended = sum(t.state.is_finished() for a in study.arms for t in study.trials(a.name))
-            confirmed = sum(done for *_, done in study.confirmations())
-            return ended + confirmed, len(study.arms) * (study.total() + study.confirm_seeds)
+        ended = Counter((arm, "confirm") for arm, *_, done in study.confirmations() if done)
+        for arm in study.arms:
+            ended[arm.name, "search"] = sum(t.state.is_finished() for t in study.trials(arm.name))
+        return ended
 
     def line(self) -> str:
         """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
         study = self.study
         with study.looking():
-            done, total = self.counts()
+            ended, total = self._ended(), self._total()
             trials = [t for a in study.arms for t in study.trials(a.name)]
             pruned, failed = (sum(t.state.name == s for t in trials) for s in ("PRUNED", "FAIL"))
             best = [(a.name, study.best(a.name)) for a in study.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
-                f"{done}/{total} runs done, {pruned} pruned, {failed} failed, {max(0, total - done)} left"
-                f"{self._time_left()}; best: {shown or 'none yet'}"
+                f"{ended.total()}/{total} runs done, {pruned} pruned, {failed} failed, "
+                f"{max(0, total - ended.total())} left{self._time_left(ended)}; best: {shown or 'none yet'}"
             )
 
-    def _time_left(self) -> str:
+    def _time_left(self, ended: Counter[tuple[str, str]]) -> str:
         """By what the arm's own runs took: a small arm says nothing of a large one, a pruned trial nothing of a run."""
         if not self.seconds:
             return ""
         study, everything = self.study, [s for own in list(self.seconds.values()) for s in own]  # other threads add
-        confirmed = Counter(arm for arm, *_, done in study.confirmations() if done)
         left = 0.0
         for arm in (a.name for a in study.arms):
             search = self.seconds.get((arm, "search"), everything)
-            ended = sum(t.state.is_finished() for t in study.trials(arm))
-            left += fmean(search) * max(0, study.total() - ended)
+            left += fmean(search) * max(0, study.total() - ended[arm, "search"])
             whole = self.seconds.get((arm, "confirm"), [max(search)])
-            left += fmean(whole) * max(0, study.confirm_seeds - confirmed[arm])
+            left += fmean(whole) * max(0, study.confirm_seeds - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
 
 
