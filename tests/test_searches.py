@@ -121,7 +121,10 @@ def test_equal_settings_that_met_other_files_are_no_repeats(tmp_path, name):
     for folder, value in ((first, "a" * 64), (second, "b" * 64)):
         for run in folder.glob("random/*/*/**/result.json"):
             write_json(run, read_run(run.parent) | {name: value})
-    assert hs.load(first, second).searches["search"].tolist() == ["q/pretrained"]
+    study = hs.load(first, second)
+    assert study.searches["search"].tolist() == ["q/pretrained"]
+    (said,) = (caveat for caveat in study.caveats if "no repeats" in caveat)
+    assert said.startswith("q/random: ") and "images or weights differ" in said
 
 
 def test_studies_whose_confirmations_share_seeds_name_no_winner(tmp_path, study):

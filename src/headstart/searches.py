@@ -171,7 +171,7 @@ def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Rep
     return Repeated(
         frame_of([_search_row(group) for group in groups], SEARCH_COLUMNS),
         frame_of(_pair_rows(couples), SEARCH_PAIR_COLUMNS),
-        list(dict.fromkeys(caveats)) if groups else [],
+        list(dict.fromkeys(caveats)),
     )
 
 
@@ -188,19 +188,25 @@ def _searches(study: Study, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterato
 
 def _groups(searches: Iterable[_Search]) -> tuple[list[_Group], list[str]]:
     """The searches that were repeated, and what has to be said of those that are not counted."""
-    equal: dict[str, dict[int, _Search]] = defaultdict(dict)
-    caveats = []
+    equal: dict[str, list[_Search]] = defaultdict(list)
     for search in searches:
-        first = equal[_all_but_the_seed(search)].setdefault(search.seed, search) if search.has_ended else None
-        if first is None:
-            caveats.append(f"{search.study}, {search.arm['arm']}: not counted as a repeat before it has ended.")
-        elif first is not search:
-            caveats.append(f"{first.study} and {search.study} have the same seed: the first is counted.")
+        equal[_all_but_the_seed(search)].append(search)
     groups: dict[str, _Group] = {}
-    for by_seed in equal.values():
-        if len(by_seed) > 1 and _same_files(list(by_seed.values())):
-            name = _name(list(by_seed.values()), taken=groups)
+    caveats = []
+    for same in (same for same in equal.values() if len(same) > 1):
+        by_seed: dict[int, _Search] = {}
+        for search in same:
+            if not search.has_ended:
+                caveats.append(f"{search.study}, {search.arm['arm']}: not counted as a repeat before it has ended.")
+            elif (first := by_seed.setdefault(search.seed, search)) is not search:
+                caveats.append(f"{first.study} and {search.study} have the same seed: the first is counted.")
+        if len(by_seed) < 2:
+            continue
+        name = _name(list(by_seed.values()), taken=groups)
+        if _same_files(list(by_seed.values())):
             groups[name] = _Group(name, by_seed)
+        else:
+            caveats.append(f"{name}: no repeats, in spite of equal settings: their images or weights differ.")
     return list(groups.values()), caveats
 
 
