@@ -27,7 +27,7 @@ report: .venv/.installed ## collate a folder of runs into tables again: DIR=outp
 	@$(BIN)/headstart-report $(DIR)
 
 test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 bench: .venv/.installed ## the short benchmarks, each against a named peer, into outputs/benchmarks/
 	@$(BIN)/python benchmarks/data_path.py
