@@ -1,9 +1,13 @@
 """What the documents say is what the code does."""
 
 import re
+from typing import Any
 
+import matplotlib
+import numpy as np
 import pandas as pd
 from conftest import ROOT
+from matplotlib import pyplot
 
 from headstart import comparison, config, reported, searches, tables
 
@@ -53,7 +57,7 @@ def test_published_tables_have_the_columns_that_are_written_now():
 def test_the_readme_leads_with_published_figures():
     text = (ROOT / "README.md").read_text()
     quoted = " ".join(text.replace("\n> ", " ").split())
-    small, large = (RESULTS / f"pretraining_{size}" for size in (5000, 45000))
+    small, large = (RESULTS / f"pretraining_{size}" / "tables" for size in (5000, 45000))
     both = tables.read_table(small / "arms.csv").merge(tables.read_table(large / "arms.csv"), on="arm", how="outer")
     for row in both.to_dict("records"):
         cells = [row["arm"]]
@@ -71,12 +75,24 @@ def test_the_results_page_quotes_the_published_verdicts_and_means():
     folders = [path for path in RESULTS.iterdir() if path.is_dir()]
     assert {path.name for path in folders} <= set(sections)
     for folder in folders:
-        repeated = folder / "searches.csv"
+        repeated = folder / "tables" / "searches.csv"
         section = sections[folder.name]
-        judged = tables.read_table(folder / ("search_pairs.csv" if repeated.exists() else "pairs.csv"))
+        judged = tables.read_table(repeated.with_stem("search_pairs" if repeated.exists() else "pairs"))
         lines = [line[1:].strip() if line.startswith(">") else "" for line in section.splitlines()]
         quotes = "\n".join(lines).split("\n\n")
         said = [" ".join(quote.split()).removesuffix(".") for quote in quotes if "% interval" in quote]
         assert said and set(said) <= set(judged["verdict"]), folder.name
-        for mean in tables.read_table(repeated if repeated.exists() else folder / "arms.csv")["test_mean"]:
+        for mean in tables.read_table(repeated if repeated.exists() else repeated.with_stem("arms"))["test_mean"]:
             assert f"{mean:.2f}" in section, (folder.name, mean)
+
+
+def test_the_results_page_says_how_its_picture_of_two_studies_was_drawn(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (RESULTS / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("agg")
+    drawn: dict[str, Any] = {}
+    exec(code, drawn)
+    pyplot.close(drawn["ax"].figure)
+    here, published = (pyplot.imread(path) for path in ("data_size.png", RESULTS / "data_size" / "data_size.png"))
+    assert here.shape == published.shape and np.abs(here - published).mean() < 0.01  # fonts may differ a little

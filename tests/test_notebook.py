@@ -155,6 +155,8 @@ def test_plots_take_options_and_one_arm_where_it_needs_one(study):
         study.plot.confusion("x")
     with pytest.raises(UserError, match=r"differ in data\.train_size"):
         study.plot.data_size(Figure().subplots())
+    with pytest.raises(UserError, match="no arm 'x'"):
+        study.plot.data_size(lines={"both": ["random", "x"]})
 
 
 def test_without_axes_a_new_figure_is_made(study):

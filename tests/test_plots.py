@@ -343,6 +343,15 @@ def test_data_size_joins_the_arms_that_differ_in_the_size_alone(ax):
     assert plots.data_size(study("a", "b").arms, Figure().subplots()) is None
 
 
+def test_data_size_joins_the_arms_it_is_told_and_leaves_out_the_others(ax):
+    parts = [study(f"arm of {size}", "other", size=size) for size in (500, 50, 5)]
+    arms = pd.concat([p.arms for p in parts], ignore_index=True)
+    assert plots.data_size(arms, ax, lines={"both": ["arm of 50", "arm of 500"]}) is ax
+    assert legend_words(ax) == ["both"]
+    assert ax.lines[0].get_xdata() == pytest.approx([50, 500], rel=0.05)
+    assert plots.data_size(arms, Figure().subplots(), lines={"one": ["arm of 50"]}) is None
+
+
 @pytest.mark.parametrize(
     ("arm", "size", "series"),
     [("random-train_size-500", 500, "random"), ("random_500", 500, "random"), ("500", 500, ""),

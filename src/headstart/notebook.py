@@ -2,8 +2,9 @@
 
 import dataclasses
 import inspect
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -246,13 +247,16 @@ class Plots:
         options |= {"trials": self._study.trials, "measure": measure}
         return self._draw("time_to_target", ax, self._study.arms, **options)
 
-    def data_size(self, ax: "Axes | None" = None) -> "Axes":
-        """Test accuracy against the number of training images.
+    def data_size(self, ax: "Axes | None" = None, lines: Mapping[str, Collection[str]] | None = None) -> "Axes":
+        """Test accuracy against the number of training images; `lines` ({name: arms}) joins those of several studies.
 
         Raises:
-            UserError: all arms were trained on the same number of images.
+            UserError: all arms were trained on the same number of images, or there is no arm of that name.
         """
-        drawn = self._draw("data_size", ax, self._study.arms)
+        named = itertools.chain.from_iterable((lines or {}).values())
+        for arm in set(named) - set(self._study.arms["arm"]):
+            self._study._arm(arm)  # which says what there is
+        drawn = self._draw("data_size", ax, self._study.arms, lines=lines, looks=None)  # a line is no arm
         if drawn is None:
             raise UserError("data_size needs arms that differ in data.train_size.")
         return drawn
@@ -302,7 +306,8 @@ class Plots:
         if ax is None:
             from matplotlib import pyplot
 
-            ax = pyplot.subplots(layout="constrained")[1]
+            with plots.style():
+                ax = pyplot.subplots(layout="constrained")[1]
         return function(*data, ax=ax, **options)
 
     def _all_tested(self) -> dict[str, list[Path]]:

@@ -1,7 +1,7 @@
 """Plots of what the arms reached: learning curves, time to target, test accuracy, accuracy against data size."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,17 +283,24 @@ def _draw_arm(ax: "Axes", arm: pd.Series, y: int, seeds: np.ndarray, look: Look)
 
 
 @drawn
-def data_size(arms: pd.DataFrame, ax: "Axes", *, looks: Looks = None) -> "Axes | None":
+def data_size(
+    arms: pd.DataFrame, ax: "Axes", *, lines: Mapping[str, Collection[str]] | None = None, looks: Looks = None
+) -> "Axes | None":
     """Draw mean test accuracy (%) with its 95 % interval against the number of training images (log axis).
 
-    Arms that differ in nothing but the size are one line; their names without the size say which those are. Returns
+    Arms that differ in nothing but the size are one line; their names without the size say which those are. `lines`,
+    {name: its arms}, joins others, such as those of several studies, and leaves out what it does not name. Returns
     None, and draws nothing, where all arms have the same training images.
     """
     known = arms[arms["train_size"].notna() & arms["test_mean"].notna()]
+    sized = zip(known["arm"], known["train_size"], strict=True)
+    series = [without_number(arm, "train_size", size) or "all arms" for arm, size in sized]
+    if lines is not None:
+        line_of = {arm: name for name, own in lines.items() for arm in own}
+        series = [line_of.get(arm) for arm in known["arm"]]
+    known = known.assign(series=pd.array(series, dtype="string")).dropna(subset="series")
     if known["train_size"].nunique() < 2:
         return None
-    sized = zip(known["arm"], known["train_size"], strict=True)
-    known = known.assign(series=[without_number(arm, "train_size", size) or "all arms" for arm, size in sized])
     names = list(known["series"].unique())
     looks = looks_for(names, looks)
     for i, name in enumerate(names):
