@@ -95,4 +95,5 @@ def test_the_results_page_says_how_its_picture_of_two_studies_was_drawn(tmp_path
     exec(code, drawn)
     pyplot.close(drawn["ax"].figure)
     here, published = (pyplot.imread(path) for path in ("data_size.png", RESULTS / "data_size" / "data_size.png"))
-    assert here.shape == published.shape and np.abs(here - published).mean() < 0.01  # fonts may differ a little
+    other = np.abs(here - published).max(axis=2) > 0.1  # a point or a line moved is a thousand pixels
+    assert here.shape == published.shape and other.sum() < 100
