@@ -8,6 +8,8 @@ TORCH ?=
 BIN := .venv/bin
 # PyTorch's own index holds a small build without CUDA; the plain registry always works.
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
+# Containers often forbid Python to keep what it compiles; without this every start would compile 3,000 files again.
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep train report test bench lint dashboard clean
@@ -52,5 +54,5 @@ clean: ## remove the environment and caches, never outputs/
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==$(shell sed -n "s/^uv==//p" constraints.txt)' 2>/dev/null || \
 		{ echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) -c constraints.txt -e '.[dev,dashboard]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(BYTECODE) -c constraints.txt -e '.[dev,dashboard]'
 	@touch $@
