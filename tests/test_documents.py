@@ -63,7 +63,7 @@ def test_the_readme_leads_with_published_figures():
         cells = [row["arm"]]
         for k in "xy":
             mean, low, high = (row[f"test_{name}_{k}"] for name in ("mean", "ci_low", "ci_high"))
-            cells += ["—", "—"] if mean is pd.NA else [f"{mean:.2f}", f"{low:.2f} to {high:.2f}"]
+            cells += ["—", "—"] if pd.isna(mean) else [f"{mean:.2f}", f"{low:.2f} to {high:.2f}"]
         assert f"| {' | '.join(cells)} |" in text
     for folder in (small, large):
         assert any(verdict in quoted for verdict in tables.read_table(folder / "pairs.csv")["verdict"])
