@@ -293,9 +293,10 @@ def data_size(
     None, and draws nothing, where all arms have the same training images.
     """
     known = arms[arms["train_size"].notna() & arms["test_mean"].notna()]
-    sized = zip(known["arm"], known["train_size"], strict=True)
-    series = [without_number(arm, "train_size", size) or "all arms" for arm, size in sized]
-    if lines is not None:
+    if lines is None:
+        sized = zip(known["arm"], known["train_size"], strict=True)
+        series = [without_number(arm, "train_size", size) or "all arms" for arm, size in sized]
+    else:
         line_of = {arm: name for name, own in lines.items() for arm in own}
         series = [line_of.get(arm) for arm in known["arm"]]
     known = known.assign(series=pd.array(series, dtype="string")).dropna(subset="series")

@@ -202,8 +202,9 @@ def _groups(searches: Iterable[_Search]) -> tuple[list[_Group], list[str]]:
                 caveats.append(f"{first.study} and {search.study} have the same seed: the first is counted.")
         if len(by_seed) < 2:
             continue
-        name = _name(list(by_seed.values()), taken=groups)
-        if _same_files(list(by_seed.values())):
+        repeats = list(by_seed.values())
+        name = _name(repeats, taken=groups)
+        if _same_files(repeats):
             groups[name] = _Group(name, by_seed)
         else:
             caveats.append(f"{name}: no repeats, in spite of equal settings: their images or weights differ.")
