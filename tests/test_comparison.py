@@ -183,7 +183,14 @@ def test_tolerance_is_the_decades_within_a_point_of_the_best(tmp_path, space):
     assert compare(tmp_path).arms["lr_tolerance_decades"][0] == pytest.approx(1 / 4 + 1 / 14)
 
 
-def test_with_tpe_tolerance_comes_from_the_first_points_alone(tmp_path):
+def test_with_tpe_tolerance_is_measured_against_the_arms_best_wherever_that_lies(tmp_path):
+    describe_study(tmp_path, "a", sampler="tpe", arms={"a": {"first points": [{"lr": lr} for lr in LRS]}})
+    search(tmp_path, "a", [*VALS, 88.0], [*LRS, 10**-2.5])
+    # From 88, half a decade from either neighbour: down to 80 at 1e-2, to 84 at 1e-3.
+    assert compare(tmp_path).arms["lr_tolerance_decades"][0] == pytest.approx(0.5 / 8 + 0.5 / 4)
+
+
+def test_with_tpe_tolerance_comes_from_the_first_points_and_the_best_alone(tmp_path):
     lrs, vals = [*LRS, 1.5e-3, 9e-3], [*VALS, 83.9, 83.8]
     points = {"a": {"first points": [{"lr": lr} for lr in LRS]}}
     describe_study(tmp_path / "tpe", "a", sampler="tpe", arms=points)
@@ -411,6 +418,14 @@ def test_two_seeds_get_no_winner(fair):
             file.unlink()
     _, sentence, hint = refused(fair)
     assert "too few seeds (2, at least 3)" in sentence and hint == "the same command with confirm_seeds=5"
+
+
+def test_after_failed_confirmations_the_next_command_is_one_that_repeats_them(fair):
+    for folder in fair.glob("a/confirm/002/seed-[345]"):
+        result_of(folder, state="FAILED", test_accuracy=None, test_reads=0)
+    _, sentence, hint = refused(fair)
+    assert "too few seeds (2, at least 3)" in sentence
+    assert hint == "the same command with hydra.sweeper.retry_failed=true"
 
 
 def test_arms_on_other_amounts_of_data_are_no_pair(fair):

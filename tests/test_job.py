@@ -79,7 +79,7 @@ def test_the_best_weights_reproduce_the_stored_predictions(run):
     _, folder = run("epochs=3", "lr=0.003")
     with initialize_config_module("headstart.conf"):
         cfg = compose("config", [*TINY, f"model.weights={folder}/best.safetensors", "model.keep_classifier=true"])
-    trainer: Trainer = job._prepare(cfg, folder / "again", Lines(1))
+    trainer: Trainer = job.prepare(cfg, folder / "again", Lines(1))
     stored = np.load(folder / "predictions.npz")
     for part, split in (("val", trainer.data.val), ("test", trainer.data.test())):
         probabilities, _ = trainer.predict(split)
@@ -140,6 +140,24 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
         cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
         assert job.run(cfg, choices, folder, reads_test=True, watcher=Lines(2))["state"] == "COMPLETE"
     assert (folder / "result.failed-1.json").exists()
+
+
+def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after_it(run, readings, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "_keep_best", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run()
+    folder = next(iter(job.Path.cwd().glob("run-*")))
+    assert (records.read_run(folder)["state"], records.read_run(folder)["test_reads"]) == ("FAILED", 1)
+    with initialize_config_module("headstart.conf"):
+        full = compose("config", TINY, return_hydra_config=True)
+        cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+        result = job.run(cfg, choices, folder, reads_test=True, watcher=Lines(2))
+    assert (result["state"], result["test_reads"], len(readings)) == ("COMPLETE", 2, 2)
+
+
+def test_a_source_run_keeps_its_weights_whatever_the_others_keep(run):
+    assert (run("keep=none", "phase=source", reads_test=False)[1] / "best.safetensors").exists()
 
 
 def test_a_data_set_is_made_once_for_all_runs_of_a_process(run, monkeypatch):

@@ -14,8 +14,8 @@ from headstart import records
 from headstart.errors import UserError
 from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.standing import Arm
-from headstart.storage import open_storage
-from headstart.study import WAIT, Study
+from headstart.storage import open_storage, without_password
+from headstart.study import EXTENDING, WAIT, Study
 from headstart.trial import OWNER, Reporter, number_of, state_of
 
 LR = {"lr": FloatDistribution(1e-5, 1e-1, log=True)}
@@ -385,6 +385,31 @@ def test_a_best_at_the_edge_widens_the_range_and_every_arm_pays_the_same(tmp_pat
     assert len(work(open_study(tmp_path, **settings | dict(n_trials=9)))) == 2
 
 
+@pytest.mark.parametrize("arm", ["a", "b"])
+def test_a_kill_while_ranges_are_widened_changes_nothing(tmp_path, arm, monkeypatch):
+    low = {"lr": FloatDistribution(1e-2, 1e-1, log=True)}  # the best of both lies at the lower bound
+    settings = dict(arms=[Arm(a, [], low, [{"lr": 1e-2}]) for a in "ab"], n_trials=3, extend_at_edge=True)
+    undisturbed = open_study(tmp_path / "whole", **settings)
+    work(undisturbed)
+
+    study, queue = open_study(tmp_path / "cut", **settings), Study._enqueue
+
+    def killed(self, optuna_study, point):
+        queue(self, optuna_study, point)
+        if optuna_study.study_name == f"s/{arm}":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "_enqueue", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work(study)
+    again = open_study(tmp_path / "cut", **settings)
+    work(again)
+    assert table(again) == table(undisturbed)
+    assert len(table(again)["a"]) > 3
+    assert not (again.folder / EXTENDING).exists()
+
+
 def test_a_range_is_widened_twice_at_most(tmp_path):
     far = {"lr": FloatDistribution(1e-9, 1e-8, log=True)}
     study = open_study(tmp_path, arms=[Arm("a", [], far, [{"lr": 1e-8}])], n_trials=4, extend_at_edge=True)
@@ -421,6 +446,14 @@ def test_a_source_that_failed_stops_the_study_until_it_is_asked_to_try_again(tmp
     with pytest.raises(UserError, match="no disk"):
         study.claim()
     assert open_study(tmp_path, source=True, retry_failed=True).claim().kind == "source"
+
+
+def test_a_source_whose_weights_are_gone_stops_the_study(tmp_path):
+    study = open_study(tmp_path, n_trials=1, source=True)
+    work(study, limit=1)
+    (study.source_dir / "best.safetensors").unlink()
+    with pytest.raises(UserError, match="are gone"):
+        study.claim()
 
 
 # ---- what was fixed
@@ -471,6 +504,11 @@ def test_runs_whose_storage_was_deleted_are_not_taken_for_those_of_a_new_one(tmp
     (tmp_path / "study.log").unlink()
     with pytest.raises(UserError, match=r"s/a holds runs that the storage .* knows nothing of(.|\n)*name=\.\.\."):
         open_study(tmp_path, arms=["a", "b"])
+
+
+@pytest.mark.parametrize("key", ["password", "PASSWD"])
+def test_a_password_among_the_options_of_a_url_is_hidden_too(key):
+    assert without_password(f"postgresql+psycopg://h/db?user=me&{key}=hunter2&x=1").endswith(f"user=me&{key}=***&x=1")
 
 
 def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path):

@@ -26,7 +26,7 @@ def sweep(tmp_path, monkeypatch, capfd):
     """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, m: str = "-m", **environment: str) -> tuple[int, str]:
+    def run(*words: str, m: str = "-m", rehearses: bool = False, **environment: str) -> tuple[int, str]:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
             patch.setenv("OMP_NUM_THREADS", "1")
@@ -35,6 +35,8 @@ def sweep(tmp_path, monkeypatch, capfd):
                 patch.setenv(key, value)
             patch.setattr("headstart.cli.job", toy.job)
             patch.setattr("headstart.cli.signal.signal", lambda *_: None)
+            if not rehearses:
+                patch.setattr("headstart.rehearsal.rehearse", lambda cfgs: None)
             code = 0
             try:
                 toy.cli.main()
@@ -193,6 +195,18 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (['hydra.sweeper.arms={cnn: "model=cnn"}'], "arm cnn"),
         (["hydra.sweeper.storage=postgresql://me:secret@host/db"], "HEADSTART_STORAGE"),
         (["model=cnn,nonsense"], "nonsense"),
+        (["budget=smoke,quick"], "all arms of a study share budget"),
+        (["n_trials=2,3"], "all arms of a study share n_trials"),
+        (["lr=-1,1e-3"], "lr=-1 is not a learning rate"),
+        (["lr=0,001"], "lr=0 is not a learning rate"),
+        (["lr=abc,1e-3"], "lr=abc is not a learning rate"),
+        (["lr=tag(log, interval(0, 1e-1))"], "no range that can be searched"),
+        (["lr=interval(1e-2, 1e-4)"], "no range that can be searched"),
+        (["hydra.sweeper.first_points=half"], "expected decades or a list"),
+        (["hydra.sweeper.first_points=[1e-3]"], "expected decades or a list"),
+        (["search=decades", "lr_low=2e-3", "lr_high=8e-3"], "no power of 10"),
+        (["hydra.sweeper.arms={a: {overrides: [], params: {lr: 1e-3}}}", "lr=1e-2"], "arm a searches lr itself"),
+        (["hydra.sweeper.arms={a: {overrides: [], params: {lr: 1e-3}}}", "lr=1e-2,1e-4"], "arm a searches lr itself"),
         (["name=../x"], "cannot be a name"),
     ],
 )
@@ -203,6 +217,76 @@ def test_what_cannot_work_is_refused_before_anything_is_written(sweep, words, to
     assert "Traceback" not in text
     assert "secret" not in "".join(p.read_text(errors="replace") for p in Path(".").rglob("*") if p.is_file())
     assert not list(Path(".").rglob("search"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data.train_size=21"], "Give 20 or 30"),
+        (["batch_size=5000"], "larger than the 1150 training images"),
+        (["model=cnn,resnet18", "model.weights=nosuch.safetensors"], "arm cnn: "),
+        (["+hydra.sweeper.params={optimizer.weight_decai: '0.1,0.2'}"], "optimizer.weight_decai"),
+        (["experiments=quickstart", 'hydra.sweeper.source.overrides=["model=cn"]'], "source: model=cn is unknown"),
+        (["model=timm"], "model.name is not given"),
+    ],
+)
+def test_a_mistake_in_data_model_or_searched_keys_is_found_before_the_study_begins(sweep, words, told):
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, rehearses=True)
+    assert code == 1 and told in text and "Traceback" not in text, text
+    assert not list(Path(".").rglob("study.json"))
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", rehearses=True)
+    assert code == 0, text
+
+
+def test_an_arm_whose_runs_all_failed_is_no_success_though_first_points_are_left(sweep):
+    code, text = sweep("name=s", "n_trials=2", "confirm_seeds=0", TOY_FAILS="cnn:0:search,cnn:1:search")
+    assert code == 1
+    assert "an arm has no trial that ran" in text
+    code, text = sweep("name=s", "n_trials=2", "epochs=2")
+    assert code == 1 and "epochs: was 3, now 2" in text and "rm -r outputs/s" in text
+
+
+def test_a_refused_change_of_the_sampler_names_the_part_that_changed(sweep):
+    assert sweep("name=s", "n_trials=1", "confirm_seeds=0")[0] == 0
+    text = sweep("name=s", "n_trials=1", "confirm_seeds=0", "seed=7")[1]
+    assert "sampler: seed: was 0, now 7" in text
+    assert max(map(len, text.splitlines())) < 120
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgres://me:secret@host/db"])
+def test_a_study_whose_storage_cannot_be_opened_leaves_its_name_free(sweep, url):
+    words = ["name=s", "n_trials=1", "confirm_seeds=0"]
+    code, text = sweep(*words, HEADSTART_STORAGE=url)
+    assert code == 1 and "postgresql+psycopg://" in text and "secret" not in text
+    assert sweep(*words, "epochs=2")[0] == 0
+
+
+def test_without_study_json_nobody_guesses_what_its_runs_were_made_with(sweep):
+    words = ["name=s", "n_trials=1", "confirm_seeds=0"]
+    assert sweep(*words)[0] == 0
+    kept = Path("outputs/s/study.json").read_bytes()
+    Path("outputs/s/study.json").unlink()
+    code, text = sweep(*words, "epochs=2")
+    assert code == 1 and "study.json is missing" in text
+    assert not Path("outputs/s/study.json").exists()
+    Path("outputs/s/study.json").write_bytes(kept)
+    assert sweep(*words)[0] == 0
+    Path("outputs/s/study.json").write_text("{}")
+    assert "damaged" in sweep(*words)[1]
+
+
+def test_of_a_grid_the_smaller_one_repeats_and_cuts_nobodys_budget(sweep):
+    arms = 'hydra.sweeper.arms={tuned: ["model=cnn"], usual: ["model=cnn", "lr=1e-3"]}'
+    code, text = sweep("name=s", "search=decades", arms, "n_trials=9", "confirm_seeds=0", "lr_low=1e-4")
+    assert code == 0, text
+    assert counts("s") == {("tuned", "search"): 4, ("usual", "search"): 4}
+    assert "arm usual has only 1 different setting" in text
+
+
+def test_a_worker_that_died_is_named(sweep, monkeypatch):
+    monkeypatch.setattr("headstart.workers.PROGRAM", [sys.executable, "-c", "raise SystemExit(3)"])
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", "jobs=2")
+    assert code == 0 and "a worker ended with exit code 3; its log: outputs/s/worker-1.log" in text
 
 
 def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(sweep):
@@ -225,6 +309,24 @@ def test_a_dry_run_of_a_study_that_exists_counts_its_runs_and_changes_nothing(sw
     after = files_below(Path("outputs"))
     assert {f for f in after if after[f] != before.get(f)} <= {f"s/study.db{s}" for s in ("", "-shm", "-wal")}
     assert stored("s/cnn") == trials
+
+
+def test_a_dry_run_neither_queues_an_arms_points_nor_gives_back_failed_trials_nor_makes_a_database(sweep):
+    words = ["name=s", "n_trials=2", "confirm_seeds=0"]
+    assert sweep(*words, TOY_FAILS="cnn:0:search")[0] == 0
+    wide = "{overrides: ['model=cnn'], params: {lr: 'interval(1e-3, 1)'}, first_points: [{lr: 1.0}, {lr: 0.5}]}"
+    plan = [*words, f"hydra.sweeper.arms={{cnn: ['model=cnn'], b: {wide}}}", "hydra.sweeper.retry_failed=true"]
+    assert sweep(*plan, "dry_run=true")[0] == 0
+    assert [r["state"] for r in rows("s")].count("FAILED") == 1
+    assert not list(Path("outputs/s").rglob("result.failed*"))
+    narrow = "{overrides: ['model=cnn'], params: {lr: 'interval(1e-5, 1e-2)'}, first_points: [{lr: 1e-4}]}"
+    assert sweep(*words, f"hydra.sweeper.arms={{cnn: ['model=cnn'], b: {narrow}}}")[0] == 0
+    assert [float(r["lr"]) <= 1e-2 for r in rows("s") if r["arm"] == "b"] == [True, True]
+    for path in Path("outputs/s").glob("study.db*"):
+        path.unlink()
+    code, text = sweep(*words, "dry_run=true")
+    assert code == 1 and "Put it back" in text
+    assert not list(Path("outputs/s").glob("study.db*"))
 
 
 def test_failures_are_kept_and_too_many_in_a_row_stop_the_sweep(sweep):

@@ -174,11 +174,14 @@ def _bounds(distribution: Any) -> tuple[float, float] | None:
 
 
 def _tolerance(name: str, tried: pd.DataFrame, low: float, high: float, study: Study | None) -> float:
-    """Tolerance from all trials where the search spreads them, else from the first points, which are never pruned."""
+    """Tolerance from all trials where the search spreads them, else from the first points, which are never pruned, and
+    the best trial, which the others are measured against."""
     listed = item(item(item(study, "arms", dict), name, dict), "first points", list)
     points = [low, high, *(p["lr"] for p in listed if isinstance(p, dict) and isinstance(p.get("lr"), int | float))]
     is_first = [bool(np.isclose(lr, points, rtol=1e-9, atol=0).any()) for lr in tried["lr"]]
-    first = tried[pd.Series(is_first, index=tried.index, dtype=bool)]  # of no trial, a list would select columns
+    complete = tried["val_accuracy"].where(tried["state"] == "COMPLETE")
+    is_best = complete.eq(complete.max()).fillna(False).astype(bool)
+    first = tried[pd.Series(is_first, index=tried.index, dtype=bool) | is_best]
     sets = [tried, first] if item(study, "sampler", str) in SPREAD else [first]
     for rows in sets:
         rows = rows[(rows["state"] != "COMPLETE") | rows["val_accuracy"].notna()]

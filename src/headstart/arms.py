@@ -14,7 +14,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headstart.arguments import key_of
-from headstart.config import decades
+from headstart.config import DESCRIBING, decades
 from headstart.errors import UserError
 from headstart.records import valid_name
 from headstart.standing import Arm
@@ -40,7 +40,7 @@ def sort_arguments(arguments: list[str], params: dict[str, Any], searched: Colle
     """Sort the sweep's arguments; params: the configured search space, key to Hydra sweep syntax.
 
     A list for a key in params, or `searched` by the model that all arms share, narrows the search; any other list is an
-    axis of arms; ranges and intervals are searched. Raises UserError for lists of seeds.
+    axis of arms; ranges and intervals are searched. Raises UserError for lists of seeds and of what arms share.
     """
     typed = Typed(space=space_of(params))
     for override in _parsed(arguments, "the sweep"):
@@ -52,6 +52,8 @@ def sort_arguments(arguments: list[str], params: dict[str, Any], searched: Colle
             raise UserError(
                 f"{override.input_line}: seeds are not searched over; confirm_seeds=5 repeats the best setting"
             )
+        elif key in DESCRIBING or key.startswith("budget."):
+            raise UserError(f"{override.input_line}: all arms of a study share {key}; give one value")
         elif isinstance(override.value(), ChoiceSweep) and key not in params and key not in searched:
             typed.axes.append(override)
         else:
@@ -69,13 +71,18 @@ def _parsed(overrides: list[str], where: str) -> list[Override]:
 
 def space_of(params: dict[str, Any]) -> dict[str, BaseDistribution]:
     """Optuna distributions of a mapping from key to Hydra's sweep syntax; a plain value is a space of one."""
+    if "choice()" in params.values():
+        raise UserError("no power of 10 lies between lr_low and lr_high; widen them, or take another search=")
     overrides = _parsed([f"{k}={v}" for k, v in params.items()], "params")
     return {o.get_key_element(): distribution_of(o) for o in overrides}
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """The Optuna distribution of a sweep override, numbers in choices as numbers."""
-    found = create_optuna_distribution_from_override(override)
+    """The Optuna distribution of a sweep override, numbers in choices as numbers. Raises UserError for bad bounds."""
+    try:
+        found = create_optuna_distribution_from_override(override)
+    except ValueError as error:
+        raise UserError(f"{override.input_line} is no range that can be searched: {error}") from None
     if not isinstance(found, BaseDistribution):
         return CategoricalDistribution([_number(found)])
     if isinstance(found, CategoricalDistribution):
@@ -105,6 +112,13 @@ def build_arms(configured: Any, typed: Typed, first_points: Any, fallback: str) 
     arms = [_configured_arm(str(name), value, typed, first_points) for name, value in (configured or {}).items()]
     if not arms:
         arms = [Arm(fallback if not typed.axes else "", [], typed.space, points(first_points, typed.space))]
+    given = {key_of(o): o for o in [*typed.fixed, *(o.input_line for o in typed.axes)]}
+    given |= {key: f"{key}=..." for key in typed.swept}
+    for arm in arms:
+        if arm.own_params and (both := sorted(arm.space.keys() & given)):
+            raise UserError(
+                f"{given[both[0]]}: arm {arm.name} searches {both[0]} itself; leave it out, or out of the arm's params"
+            )
     arms = [_crossed(arm, cells) for arm in arms for cells in itertools.product(*map(_cells, typed.axes))]
     for arm in arms:
         valid_name(arm.name)
@@ -164,6 +178,8 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
         if isinstance(rate, FloatDistribution):
             return [{"lr": v} for v in decades(rate.low, rate.high)]
         return []
+    if not all(isinstance(p, dict) for p in _as_list(first_points)):
+        raise UserError(f"first_points={first_points}: expected decades or a list of points, such as [{{lr: 1e-3}}]")
     listed = [
         {k: float(v) if isinstance(v, int) and not _is_int(space.get(k)) else v for k, v in p.items()}
         for p in first_points or []
@@ -175,6 +191,25 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
                 f"first point {point}: {wrong[0]} is not in the search space ({', '.join(space) or 'empty'})"
             )
     return listed
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def example(arm: Arm) -> dict[str, Any]:
+    """One point of the arm's space: its first one where there is one."""
+    first = {k: d.choices[0] if isinstance(d, CategoricalDistribution) else d.low for k, d in arm.space.items()}
+    return first | (arm.first_points[0] if arm.first_points else {})
+
+
+def check_rates(arm: Arm) -> None:
+    """Refuse a search over what is no learning rate. Raises UserError."""
+    if (rate := arm.space.get("lr")) is None:
+        return
+    for value in rate.choices if isinstance(rate, CategoricalDistribution) else (rate.low, rate.high):
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise UserError(f"arm {arm.name}: lr={value} is not a learning rate; give numbers above 0, such as 1e-3")
 
 
 def searched_by_model(search: Any) -> tuple[dict[str, BaseDistribution], list[dict[str, Any]]]:

@@ -54,8 +54,9 @@ ARM_COLUMNS: dict[str, Column] = {
     "edge_try_low": Column("Float64", "", "lower bound to try next; empty: not flagged"),
     "edge_try_high": Column("Float64", "", "upper bound to try next; empty: not flagged"),
     "lr_tolerance_decades": Column(
-        "Float64", "decades", "learning rates within 1 point of the arm's best val_accuracy, from trials spread over "
-        "the range (with TPE: the first points); empty: pruned trials or gaps above a decade"
+        "Float64", "decades", "learning rates within 1 point of the arm's best val_accuracy, interpolated between "
+        "trials spread over the range (with TPE: the first points and the best); empty: pruned trials or gaps above a "
+        "decade"
     ),
     "val_accuracy": Column("Float64", "percent", "validation accuracy of the best trial"),
     "confirmations": Column("Int64", "count", "confirmation runs of the best trial, any state (single runs: repeats)"),

@@ -32,8 +32,15 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
     """Compare with the study that is already in the folder, key by key; nothing is written. Raises UserError."""
     path = folder / "study.json"
     if not path.exists():
+        if next(folder.glob("*/search/*/result.json"), None):
+            raise UserError(
+                f"{path} is missing, so nobody can tell what the runs there were made with.\n"
+                "Put it back, or start another study by name=..."
+            )
         return
     before = records.read_json(path)
+    if not all(isinstance(before.get(k), dict) for k in ("common", "arms")):
+        raise UserError(f"{path} is damaged: it lacks common or arms. Put it back, or start another study by name=...")
     now = json.loads(json.dumps(fingerprint))
     changes = _changed(before["common"], now["common"])
     for arm, keys in now["arms"].items():
@@ -42,12 +49,20 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
                 changes.append(change)
     if changes:
         shown = "\n".join(f"  {c}" for c in changes[:12])
+        ended = (records.read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
+        lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
         raise UserError(
-            f"{folder} holds a study with other settings:\n{shown}\nset them as they were, or start another by name=..."
+            f"{folder} holds a study with other settings:\n{shown}\n"
+            f"set them as they were, or start another by name=...{lost}"
         )
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    missing = "(not there)"
-    keys = [k for k in [*before, *(k for k in now if k not in before)] if before.get(k, missing) != now.get(k, missing)]
-    return [f"{k}: was {before.get(k, missing)}, now {now.get(k, missing)}" for k in keys]
+def _changed(before: dict[str, Any], now: dict[str, Any], within: str = "") -> list[str]:
+    missing, found = "(not there)", []
+    for key in dict.fromkeys([*before, *now]):
+        was, is_now = before.get(key, missing), now.get(key, missing)
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            found += _changed(was, is_now, f"{within}{key}: ")
+        elif was != is_now:
+            found.append(f"{within}{key}: was {was}, now {is_now}")
+    return found

@@ -70,8 +70,8 @@ def _record_failure(cfg: DictConfig, choices: dict[str, str], run_dir: Path, rea
 def _train(
     cfg: DictConfig, choices: dict[str, str], run_dir: Path, reads_test: bool, watcher: training.Watcher
 ) -> dict[str, Any]:
-    trainer = _prepare(cfg, run_dir, watcher)
-    facts = describe(cfg, choices, trainer)
+    trainer = prepare(cfg, run_dir, watcher)
+    facts = describe(cfg, choices, trainer) | dict(test_reads=records.read_run(run_dir).get("test_reads") or 0)
     records.write_json(run_dir / "run.json", facts)
     if without := config.without_effect(cfg, choices):
         log.info("without effect on model=%s, which is fitted in one go: %s", choices["model"], ", ".join(without))
@@ -80,7 +80,7 @@ def _train(
     return _conclude(cfg, facts, trainer, trainer.run(), reads_test)
 
 
-def _prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
+def prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
     devices.keep_memory()
@@ -170,7 +170,7 @@ def _conclude(
     result = facts | _counts(trainer) | outcome.columns | dict(
         state=outcome.state, reason=outcome.reason, epochs_run=outcome.epochs_run, best_epoch=outcome.best_epoch,
         val_accuracy=outcome.val_accuracy, val_loss=outcome.val_loss, seconds_train=seconds,
-        images_per_second=seen / seconds if seen is not None and seconds else None, test_reads=0,
+        images_per_second=seen / seconds if seen is not None and seconds else None,
     )  # fmt: skip
     if outcome.val_accuracy is not None:
         predictions = _predictions(trainer, data.val, "val")
@@ -179,13 +179,17 @@ def _conclude(
         ):
             result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
         if reads_test and outcome.state == "COMPLETE":
+            facts["test_reads"] += 1  # on disk before it is read: a reading counts whatever happens next
+            records.write_json(run_dir / "run.json", facts)
             test = data.test()
             predictions |= _predictions(trainer, test, "test")
             predictions |= _thumbnails(test, predictions["test_probabilities"])
             scores = evaluation.metrics(predictions["test_labels"], predictions["test_probabilities"], data.classes)
             named = {f"test_{k}": scores[k] for k in ("accuracy", "precision_macro", "recall_macro", "f1_macro")}
-            result.update(named, test_reads=1, per_class=scores["per_class"], confusion=scores["confusion"])
-        if cfg.keep != "none":
+            result.update(
+                named, test_reads=facts["test_reads"], per_class=scores["per_class"], confusion=scores["confusion"]
+            )
+        if cfg.keep != "none" or cfg.phase == "source":
             result.update(_keep_best(trainer, facts["model"], predictions))
     result.update(trainer.costs())
     records.write_json(run_dir / "result.json", result)

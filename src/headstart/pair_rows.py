@@ -194,7 +194,7 @@ def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> 
     wanted: list[str] = []
     for hint in hints:
         key = hint.partition("=")[0]
-        if key == "n_trials" and fewer["failed"]:
+        if (key == "n_trials" and fewer["failed"]) or (key == "confirm_seeds" and any(map(_without_test, (a, b)))):
             wanted.append("hydra.sweeper.retry_failed=true")
         elif key == "search.extend_at_edge":
             wanted += [override for arm in (a, b) for override in _wider(arm, study)]
@@ -205,6 +205,11 @@ def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> 
     if words or a["open"] or b["open"] or unknown:
         return "the same command" + (", all arms in it," if unknown else "") + (f" with {words}" if words else " again")
     return ""
+
+
+def _without_test(arm: pd.Series) -> bool:
+    """Whether confirmations that were begun gave no test accuracy and were not lost to divergence: they failed."""
+    return arm["confirmations"] > arm["confirmations_lost"] + arm["seeds"]
 
 
 def _wider(arm: pd.Series, study: Study | None) -> list[str]:

@@ -14,10 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
 from headstart.errors import UserError
-from headstart.storage import open_storage, study_lock, without_password
+from headstart.storage import is_there, open_storage, study_lock, without_password
 from headstart.trial import number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+IN_MEMORY = "sqlite://"
 
 
 @dataclass
@@ -51,6 +54,9 @@ class Standing:
 
     def __post_init__(self) -> None:
         self._looked = threading.local()  # what a thread saw of the trials since it began to look
+        if not is_there(self.url):  # before opening makes it
+            for arm in self.arms:
+                refuse_unknown_runs(self.folder, arm.name, self.url)
         with self.locked():  # also the making of the storage's tables
             self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
@@ -58,7 +64,7 @@ class Standing:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
-        lock = nullcontext() if self.url == "sqlite://" else study_lock(self.folder)  # in memory: nobody else sees it
+        lock = nullcontext() if self.url == IN_MEMORY else study_lock(self.folder)  # in memory: nobody else sees it
         with lock, self.looking():
             self._looked.trials, self._looked.widened = {}, {}  # what was seen before the lock decides nothing
             yield
@@ -86,7 +92,8 @@ class Standing:
             sampler=optuna.samplers.RandomSampler(), pruner=self.pruner, load_if_exists=True,
         )  # fmt: skip
         self._refuse_a_stranger(study)
-        self._refuse_to_begin_again(study, arm.name)
+        if self.url != IN_MEMORY and not study.get_trials(deepcopy=False):
+            refuse_unknown_runs(self.folder, arm.name, self.url)
         if not study.user_attrs.get("first_points_enqueued"):
             for point in arm.first_points:
                 self._enqueue(study, point)
@@ -95,7 +102,7 @@ class Standing:
 
     def _refuse_a_stranger(self, study: optuna.Study) -> None:
         """Studies in one database meet by name alone: the trials of another folder's study are none of ours."""
-        if self.url == "sqlite://":
+        if self.url == IN_MEMORY:
             return
         path = self.folder / ".study"
         if not path.exists():
@@ -108,18 +115,6 @@ class Standing:
                 f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
                 f"{self.folder};\nput its folder back, or start another by name=..."
             )
-
-    def _refuse_to_begin_again(self, study: optuna.Study, arm: str) -> None:
-        """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
-        if self.url == "sqlite://" or study.get_trials(deepcopy=False):  # in memory: a plan, which starts nothing
-            return
-        if not any((self.folder / arm / "search").glob("*/result.json")):
-            return
-        raise UserError(
-            f"{self.folder / arm} holds runs that the storage {without_password(self.url)} knows nothing of: it was "
-            "deleted, is another one, or the folder was renamed.\n"
-            f"Put it back, or move {self.folder} away, or start another study by name=..."
-        )
 
     def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:
         """Queue a first point, once: a kill may have come between queueing and noting it."""
@@ -174,3 +169,26 @@ class Standing:
     def confirmation_seeds(self) -> list[int]:
         """Paired over arms; none of them is the search's own seed, whose luck the search has already picked."""
         return [self.seed + 1 + i for i in range(self.confirm_seeds)]
+
+
+def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:
+    """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
+    if any((folder / arm / "search").glob("*/result.json")):
+        raise UserError(
+            f"{folder / arm} holds runs that the storage {without_password(url)} knows nothing of: it was "
+            "deleted, is another one, or the folder was renamed.\n"
+            f"Put it back, or move {folder} away, or start another study by name=..."
+        )
+
+
+def copy_of(url: str, folder: Path, name: str, arms: list[str]) -> str:
+    """URL of a storage in memory that holds what the study holds now: what a plan does to it stays there."""
+    copy = open_storage(IN_MEMORY)
+    begun = (folder / "study.json").exists() and is_there(url)
+    known = set(optuna.get_all_study_names(open_storage(url))) if begun else set()
+    for arm in arms:
+        if f"{name}/{arm}" in known:
+            optuna.copy_study(from_study_name=f"{name}/{arm}", from_storage=open_storage(url), to_storage=copy)
+        else:
+            refuse_unknown_runs(folder, arm, url)
+    return IN_MEMORY

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -39,11 +40,22 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         return optuna.storages.get_storage(storage)
     except (SQLAlchemyError, ImportError, OSError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise UserError(f"the study's storage {without_password(url)} can't be opened: {cause}") from None
+        raise UserError(
+            f"the study's storage {without_password(url)} can't be opened: {cause}\n"
+            "Expected sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or another URL "
+            "of SQLAlchemy's"
+        ) from None
+
+
+def is_there(url: str) -> bool:
+    """Whether the file of a storage that is one exists; True for a server and for a storage in memory."""
+    scheme, _, path = url.partition(":///")
+    return scheme not in ("sqlite", "journal") or Path(path).exists()
 
 
 def without_password(url: str) -> str:
     """The URL with the password replaced by ***."""
+    url = re.sub(r"(?i)([?&](?:password|passwd)=)[^&]*", r"\1***", url)
     head, at, tail = url.rpartition("@")
     scheme, colons, login = head.partition("://")
     return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if at and ":" in login else url

@@ -16,13 +16,14 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
-from headstart.errors import UserError
+from headstart.errors import UserError, summary
 from headstart.sampling import sampler_for, seed_of, without_experimental_warnings
 from headstart.standing import Standing
-from headstart.trial import OWNER, has_ended, last_line, number_of, record_failure, state_of, tell
+from headstart.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
 EXTENSIONS = 2  # how often the edge rule may widen an arm's range
+EXTENDING = ".extending.json"  # what it decided for all arms, until it is done
 
 
 @dataclass
@@ -66,11 +67,14 @@ class Study(Standing):
                 return claimed
             for arm in self.arms:
                 self._give_back_dead(arm.name)
+            self._extend(self._begun_extensions())
             claimed = self._claim_search()
             if claimed is None and self.extend_at_edge:
                 if self._searching():
                     return WAIT  # what is running may move the best, and confirmations read the test split
-                if self._extend():
+                if wider := self._wider():
+                    records.write_json(self.folder / EXTENDING, dict(extensions=wider))
+                    self._extend(wider)
                     claimed = self._claim_search()
             claimed = claimed or self._claim_confirmation()
             if claimed is None:
@@ -83,6 +87,8 @@ class Study(Standing):
     def _claim_source(self) -> Claim | str | None:
         result = records.read_run(self.source_dir) if (self.source_dir / "result.json").exists() else {}
         if result.get("state") == "COMPLETE":
+            if not (self.source_dir / "best.safetensors").exists():
+                raise UserError(f"the weights of the source run {self.source_dir} are gone; remove that folder")
             return None
         if result:
             raise UserError(
@@ -199,17 +205,18 @@ class Study(Standing):
         """The trial of that number, as stored now."""
         return next(t for t in self.trials(arm) if number_of(t) == number)
 
-    def settle(self, claim: Claim, error: BaseException | None = None) -> str:
+    def settle(self, claim: Claim, error: BaseException | None = None, counts: bool = True) -> str:
         """After a job returned or died under a living sweeper: its state; one that left no result is handed out again.
 
-        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED.
+        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED; counts: whether this loss is
+        one of them, that of a job which another one's death ended is not.
         """
         with self.locked():
             if not self._has_told(claim):
-                self._lost[claim.run_dir] += 1
+                self._lost[claim.run_dir] += counts
                 if self._lost[claim.run_dir] >= TIMES_LOST:
                     reason = f"its process died {TIMES_LOST} times (out of memory?)" + (
-                        f": {last_line(error)}" if error else ""
+                        f": {summary(error)}" if error else ""
                     )
                     facts = dict(study=self.name, arm=claim.arm, phase=claim.kind, number=claim.number, seed=claim.seed)
                     record_failure(claim.run_dir, reason, facts | dict(params=claim.params))
@@ -242,15 +249,16 @@ class Study(Standing):
 
     # ---- the edge rule
 
-    def _extend(self) -> bool:
-        """Widen by a decade the range of arms whose best learning rate lies at its edge; all get the extra trials."""
+    def _wider(self) -> list[dict[str, Any]]:
+        """Ranges a decade wider, for arms whose best learning rate lies at the edge; all arms get the extra trials."""
         from headstart.statistics import edge
 
-        widened = False
+        wider = []
         for arm in self.arms:
-            done = self._widened(arm.name)
             distribution = self.space(arm).get("lr")
-            if len(done) >= EXTENSIONS or not isinstance(distribution, FloatDistribution) or not distribution.log:
+            if not isinstance(distribution, FloatDistribution) or not distribution.log:
+                continue
+            if len(self._widened(arm.name)) >= EXTENSIONS:
                 continue
             points = [
                 (t.params["lr"], t.value)
@@ -265,9 +273,22 @@ class Study(Standing):
                 continue
             extra = math.ceil(self.n_trials / math.log10(high / low))
             low, high = (low / 10, high) if flag.side == "low" else (low, high * 10)
-            self._enqueue(self.studies[arm.name], {"lr": low if flag.side == "low" else high})
-            new = dict(arm=arm.name, side=flag.side, low=low, high=high, extra=extra)
-            self.studies[arm.name].set_user_attr("extensions", [*done, new])
-            self._changed(arm.name)
-            widened = True
-        return widened
+            wider.append(dict(arm=arm.name, side=flag.side, low=low, high=high, extra=extra))
+        return wider
+
+    def _begun_extensions(self) -> list[dict[str, Any]]:
+        """What was decided for all arms at once and, after a kill, not done for all of them."""
+        path = self.folder / EXTENDING
+        return records.read_json(path)["extensions"] if path.exists() else []
+
+    def _extend(self, wider: list[dict[str, Any]]) -> None:
+        """Queue each new bound and record the range; done twice it changes nothing."""
+        for new in wider:
+            study = optuna.load_study(study_name=f"{self.name}/{new['arm']}", storage=self.storage)
+            done = study.user_attrs.get("extensions", [])
+            if new not in done:
+                self._enqueue(study, {"lr": new["low"] if new["side"] == "low" else new["high"]})
+                study.set_user_attr("extensions", [*done, new])
+                self._changed(new["arm"])
+        if wider:
+            (self.folder / EXTENDING).unlink()

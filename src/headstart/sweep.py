@@ -7,11 +7,14 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException, MissingConfigException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,9 +22,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from headstart import config as schema
-from headstart import current
+from headstart import current, records, rehearsal
+from headstart.arguments import explain
 from headstart.arms import (
     build_arms,
+    check_rates,
+    example,
     grid,
     linear_learning_rate,
     replace_overrides,
@@ -30,10 +36,10 @@ from headstart.arms import (
     sort_arguments,
     with_models_search,
 )
-from headstart.errors import UserError
+from headstart.errors import UserError, summary
 from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count
-from headstart.standing import Arm
+from headstart.standing import Arm, copy_of
 from headstart.storage import study_lock, without_password
 from headstart.study import WAIT, Claim, Study
 from headstart.task import StudyTask, make_pruner
@@ -41,6 +47,7 @@ from headstart.trial import number_of
 from headstart.workers import WORKER, end_with, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
+DONE = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")  # states of a run that had data and a model
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 
 
@@ -66,7 +73,7 @@ class Sweep:
         choices = config.hydra.runtime.choices
         configured = OmegaConf.to_container(OmegaConf.create(settings["arms"])) if settings["arms"] else None
         arms = build_arms(configured, self.typed, _plain(settings["first_points"]), str(choices["model"]))
-        self.composed = {arm.name: self._compose(replace_overrides(self.typed.fixed, arm.overrides)) for arm in arms}
+        self.composed = {arm.name: self._compose(f"arm {arm.name}", arm.overrides) for arm in arms}
         self.arms = [self._with_models_search(arm) for arm in arms]
         self.is_grid = str((settings["sampler"] or {}).get("_target_", "")).endswith(".GridSampler")
         self._shape_search()
@@ -115,18 +122,24 @@ class Sweep:
         for arm in self.arms:
             if self.is_grid:
                 arm.first_points = grid(arm.space, arm.first_points)
+            check_rates(arm)
             if warning := linear_learning_rate(arm.space):
                 print(f"warning: {warning}", file=sys.stderr)
         self.n_trials = self.settings["n_trials"]
         if self.is_grid:
-            self.n_trials = min(self.n_trials, *(len(a.first_points) for a in self.arms))
+            self.n_trials = min(self.n_trials, max(len(a.first_points) for a in self.arms))  # smaller grids repeat
         if not any(arm.space for arm in self.arms):
             self.n_trials = 1  # nothing to search: one trial per arm
 
     # ---- composition and fingerprint
 
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        return self.context.config_loader.load_sweep_config(self.config, overrides)
+    def _compose(self, whose: str, overrides: list[str]) -> DictConfig:
+        words = replace_overrides(self.typed.fixed, overrides)
+        try:
+            return self.context.config_loader.load_sweep_config(self.config, words)
+        except CompactHydraException as error:
+            told = explain(error, words) if isinstance(error, MissingConfigException) else summary(error)
+            raise UserError(f"{whose}: {told}") from None
 
     def _fingerprint(self) -> dict[str, Any]:
         """What an existing study must agree with; composing every arm also finds its mistakes before anything runs."""
@@ -156,12 +169,18 @@ class Sweep:
 
     def run(self) -> None:
         """Show the plan, run what is missing, report."""
-        if self.config.dry_run:
-            refuse_changes(self.folder, self.fingerprint)
-        else:
+        refuse_changes(self.folder, self.fingerprint)
+        if not self.config.dry_run:
+            self._rehearse()
             with study_lock(self.folder):
+                begins = not (self.folder / "study.json").exists()
                 check_fingerprint(self.folder, self.fingerprint | self._remembered())
-        self.study = self._open_study()
+        try:
+            self.study = self._open_study()
+        except UserError:
+            if not self.config.dry_run and begins:  # it has not begun, and must not stand in the way of one that can
+                (self.folder / "study.json").unlink(missing_ok=True)
+            raise
         jobs = max(self.config.jobs, self.settings["n_jobs"])
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
         self.status.plan(self.config, self._epochs(), self._question(), self._plan_notes())
@@ -180,7 +199,27 @@ class Sweep:
             from headstart import console
 
             console.print_study(self.folder)
+            for index, worker in enumerate(workers, start=1):
+                if worker.returncode:
+                    log = self.folder / f"worker-{index}.log"
+                    print(f"a worker ended with exit code {worker.returncode}; its log: {log}", file=sys.stderr)
             self._say_what_failed()
+
+    def _rehearse(self) -> None:
+        """Make data and model of what has no run yet, before anything is recorded; not where jobs run elsewhere."""
+        if self.parent or self.config.hydra.runtime.choices["hydra/launcher"] != "basic":
+            return
+        cfgs = {}
+        if source := _plain(self.settings["source"]):
+            cfgs["source"] = self._compose("source", source["overrides"])
+        for arm in self.arms:
+            point = [f"{k}={schema.override_value(v)}" for k, v in example(arm).items()]
+            cfg = self._compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
+            if "model.weights=source" not in arm.overrides:
+                cfgs[f"arm {arm.name}"] = cfg
+        folders = {f"arm {a.name}": self.folder / a.name / "search" / "000" for a in self.arms}
+        folders["source"] = self.folder / "source"
+        rehearsal.rehearse({k: c for k, c in cfgs.items() if records.read_run(folders[k])["state"] not in DONE})
 
     def _say_what_failed(self) -> None:
         """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""
@@ -194,7 +233,8 @@ class Sweep:
                     f"{failed[-1].user_attrs.get('reason')} ({log})",
                     file=sys.stderr,
                 )
-        if any(all(t.state == TrialState.FAIL for t in self.study.trials(a.name)) for a in self.arms):
+        tried = [[t for t in self.study.trials(a.name) if t.state != TrialState.WAITING] for a in self.arms]
+        if any(all(t.state == TrialState.FAIL for t in trials) for trials in tried):
             raise UserError("an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true")
 
     def _remembered(self) -> dict[str, Any]:
@@ -247,14 +287,14 @@ class Sweep:
 
     def _open_study(self) -> Study:
         url = self.config.hydra.sweeper.storage  # resolved here: an unnamed study has its name by now
-        if self.config.dry_run and not (self.folder / "study.json").exists():
-            url = "sqlite://"  # in memory: a plan leaves nothing behind
+        if self.config.dry_run:  # a plan leaves nothing behind
+            url = copy_of(url, self.folder, self.name, [a.name for a in self.arms])
         return Study(
             name=self.name, folder=self.folder, url=url, arms=self.arms, n_trials=self.n_trials,
             confirm_seeds=self.settings["confirm_seeds"], seed=self.config.seed, make_sampler=self._make_sampler,
             pruner=make_pruner(_plain(self.settings["pruner"])), source=bool(self.settings["source"]),
             keep=self.config.keep, extend_at_edge=self.settings["extend_at_edge"],
-            retry_failed=self.settings["retry_failed"] and not self.parent,
+            retry_failed=self.settings["retry_failed"] and not self.parent and not self.config.dry_run,
         )  # fmt: skip
 
     def _make_sampler(self, seed: int) -> BaseSampler:
@@ -271,6 +311,8 @@ class Sweep:
             config=self.config, hydra_context=self.context, task_function=StudyTask(self.task, self.study.owner)
         )
         self.failures, self.failed = 0, None
+        self.turns: Turns = Turns()
+        self.died: set[Path] = set()  # run folders whose job ended with its process
         if self.settings["n_jobs"] == 1:
             return self._one_after_another()
         threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(self.settings["n_jobs"])]
@@ -303,13 +345,18 @@ class Sweep:
 
     def _run(self, claim: Claim) -> None:
         self.status.begin(claim)
+        alone = claim.run_dir in self.died
+        with self.turns.alone() if alone else self.turns.together():
+            try:
+                returned = self.launcher.launch([self._overrides(claim)], initial_job_idx=claim.number or 0)[0]
+                error = returned._return_value if returned.status == JobStatus.FAILED else None
+            except Exception as died:  # a launcher's worker was killed: the study decides what becomes of the trial
+                returned, error = JobReturn(), died
+                self.died.add(claim.run_dir)
         try:
-            returned = self.launcher.launch([self._overrides(claim)], initial_job_idx=claim.number or 0)[0]
-            error = returned._return_value if returned.status == JobStatus.FAILED else None
-        except Exception as died:  # a worker of the launcher was killed: the study decides what becomes of the trial
-            returned, error = JobReturn(), died
-        try:
-            state = self.study.settle(claim, error)
+            # A killed worker may take the others of its pool with it: whose fault it was shows only who runs alone.
+            guilty = alone or self.settings["n_jobs"] == 1
+            state = self.study.settle(claim, error, counts=guilty)
         finally:
             claim.release()
         self.status.end(claim, state)
@@ -323,10 +370,11 @@ class Sweep:
         if isinstance(error, UserError) and claim.kind == "source":
             raise error
         if self.failures >= self.settings["max_consecutive_failures"]:
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"{self.failures} runs in a row failed, the last one with: {reason}\nits log: {claim.run_dir / 'log'}\n"
-                "mend the cause, then run the same command with hydra.sweeper.retry_failed=true"
+                f"{self.failures} runs in a row failed, the last one with: {summary(error)}\n"
+                f"its log: {claim.run_dir / 'log'}\n"
+                "mend the cause, then run the same command with hydra.sweeper.retry_failed=true; other settings are "
+                "another study, with another name="
             )
 
     def _overrides(self, claim: Claim) -> list[str]:
@@ -351,6 +399,40 @@ class Sweep:
 
     def _arm(self, name: str) -> Arm:
         return next(a for a in self.arms if a.name == name)
+
+
+class Turns:
+    """Runs that go together, and runs that go alone: those wait for all that are under way, and all others for them."""
+
+    def __init__(self) -> None:
+        self._changed, self._together, self._alone = threading.Condition(), 0, False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run beside others."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Run while no other does; nobody else begins once this one waits."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._changed.wait_for(lambda: not self._together)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
 
 
 PROTOCOL_VERSION = 1  # raise it when a change to the rules makes old and new trials incomparable

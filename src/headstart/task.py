@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import current, records
-from headstart.errors import UserError
+from headstart.errors import UserError, summary
 from headstart.storage import study_lock
-from headstart.trial import OWNER, Reporter, last_line, record_failure
+from headstart.trial import OWNER, Reporter, record_failure
 
 
 class StudyTask:
@@ -37,7 +37,7 @@ class StudyTask:
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
                 facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed)
-                record_failure(run_dir, last_line(error), facts | current.facts())
+                record_failure(run_dir, summary(error), facts | current.facts())
                 raise
             finally:
                 current.trial = None
@@ -52,7 +52,7 @@ class StudyTask:
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, last_line(error), current.facts())
+            record_failure(run_dir, summary(error), current.facts())
             reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart import records
+from headstart.errors import summary
 from headstart.storage import open_storage
 
 log = logging.getLogger(__name__)
@@ -80,11 +81,6 @@ def finish(
         log.debug("trial %d was told already", trial.number)
 
 
-def last_line(error: BaseException) -> str:
-    """The last line of an exception's text, or its type's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
-
-
 class Reporter:
     """A trial as its job sees it: reports per epoch, and tells the study how it ended."""
 
@@ -127,7 +123,7 @@ class Reporter:
     def tell_failed(self, error: Exception) -> None:
         """Tell the study that the trial raised."""
         if self.reports:
-            finish(self.study._storage, self._now(), TrialState.FAIL, None, last_line(error))
+            finish(self.study._storage, self._now(), TrialState.FAIL, None, summary(error))
 
     def _now(self) -> FrozenTrial:
         return self.study._storage.get_trial(self.frozen._trial_id)

@@ -1,0 +1,30 @@
+"""Before a study begins: data, model and optimizer of every arm are made once, so that a mistake costs no trial."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from headstart.errors import UserError
+
+
+def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
+    """Make what each configuration describes, on the CPU; nothing is trained or written. cfgs: by whose they are.
+
+    Raises UserError for what a run would be refused for, naming whose it is where there are several.
+    """
+    if not cfgs:
+        return
+    from headstart import config, console, job  # torch: not before something has to be made
+
+    for whose, cfg in cfgs.items():
+        cfg = config.without_hydra(cfg)
+        # The processes of a sweep divide the GPUs among themselves later on; this one must not have taken one by then.
+        cfg.device, cfg.precision, cfg.compile = "cpu", "fp32", "off"
+        try:
+            if missing := sorted(OmegaConf.missing_keys(cfg)):
+                raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
+            config.check(cfg)
+            job.prepare(cfg, Path(), console.Lines(cfg.epochs))
+        except UserError as error:
+            raise UserError(f"{whose}: {error}" if len(cfgs) > 1 else str(error)) from None
