@@ -546,6 +546,13 @@ class TestFolder:
         assert ours.classes == ("emu", "cat")
         assert counts(ours.train) == [5, 5] and counts(ours.test()) == [3, 3]
 
+    @pytest.mark.parametrize("key", ["validation_size", "test_size"])
+    @pytest.mark.parametrize("size", [0, 0.0, False])
+    def test_a_part_of_no_pictures_is_refused(self, tmp_path, read, key, size):
+        make_tree(tmp_path / "pictures", {"cat": 10, "dog": 10})
+        with pytest.raises(UserError, match=rf"data\.{key}={size} cannot be taken"):
+            read(**{key: size})
+
     def test_a_size_for_a_part_that_is_given_is_refused(self, tmp_path, read):
         make_tree(tmp_path / "pictures", THREE)
         for key in ("validation_size", "test_size"):
