@@ -133,9 +133,10 @@ def load(path: str | Path, *more: str | Path) -> Study:
     neither needed in tables/ nor written. Where only tables/*.csv is left of a study, these are read.
 
     Raises:
-        UserError: a path is not a folder.
+        UserError: a path is not a folder, or two of them hold the same runs.
     """
     if more:
+        _refuse_doubled([Path(one) for one in (path, *more)])
         return side_by_side([load(one) for one in (path, *more)])
     root = Path(path)
     found = comparison.compare(root)
@@ -144,6 +145,13 @@ def load(path: str | Path, *more: str | Path) -> Study:
         frames = {name: _left(root, name, frame) for name, frame in frames.items()}
     verdicts = found.verdicts or comparison.verdicts(frames["pairs"])
     return Study(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)
+
+
+def _refuse_doubled(paths: list[Path]) -> None:
+    for one, other in itertools.permutations(paths, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            where = "the same folder as" if one.resolve() == other.resolve() else "inside"
+            raise UserError(f"{one} is {where} {other}, so its runs would count twice; give each study once.")
 
 
 def _left(root: Path, name: str, otherwise: pd.DataFrame) -> pd.DataFrame:
