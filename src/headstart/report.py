@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headstart import comparison, tables
 from headstart.errors import UserError
-from headstart.notebook import FRAMES, Study, load
+from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.records import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
 SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
 
 
