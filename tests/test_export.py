@@ -237,6 +237,6 @@ def test_show_takes_foreign_files_and_obeys_nothing_in_them(tmp_path):
 def test_show_refuses_what_is_no_weights(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         export.describe(tmp_path / "none.safetensors")
-    (tmp_path / "x.safetensors").write_bytes(b"garbage")
+    (tmp_path / "x.safetensors").write_bytes(b"gar\0bage")
     with pytest.raises(UserError, match="damaged"):
         export.describe(tmp_path / "x.safetensors")
