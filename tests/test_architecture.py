@@ -113,6 +113,7 @@ def test_help_comes_without_importing_anything_heavy(entry):
 
 
 def test_collating_tables_needs_no_torch(tmp_path):
+    (tmp_path / "study.json").write_text("{}")
     script = (
         "import sys\nfrom headstart.report import main\n"
         "sys.argv = ['headstart-report', '.']\nmain()\nprint('torch' in sys.modules, 'hydra' in sys.modules)"

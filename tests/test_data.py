@@ -153,16 +153,20 @@ class TestSplit:
         [
             ({"train_size": 15}, "train_size=15 is no multiple of 10.*Give 10 or 20"),
             ({"train_size": 5000}, r"train_size=5000 is more than \d+.*Give \d+, or null"),
-            ({"train_size": 0}, "train_size=0.*Give 10 or 20"),
-            ({"train_size": -10}, "train_size=-10.*Give 10 or 20"),
-            ({"train_size": 50.0}, "train_size=50.0"),
+            ({"train_size": 0}, "train_size=0 is not positive.*Give 10 or 20"),
+            ({"train_size": -10}, "train_size=-10 is not positive.*Give 10 or 20"),
+            ({"train_size": "all"}, "train_size=all: give a whole number, a multiple of 10, or null"),
+            ({"train_size": float("nan")}, "train_size=nan: give a whole"),
+            ({"train_size": [100]}, r"train_size=\[100\]: give a whole"),
+            ({"train_size": True}, "train_size=True: give a whole"),
+            ({"train_size": 50.0}, "train_size=50.0: give a whole"),
             ({"validation_size": 0}, "validation_size=0 cannot.*1 to 1436"),
             ({"validation_size": 1437}, "validation_size=1437 cannot"),
             ({"validation_size": 9}, "validation_size=9 does not fit.*Give 10 to 14"),
             ({"validation_size": 1430}, "validation_size=1430 does not fit.*Give 10 to 14"),
             ({"validation_size": 1.5}, "validation_size=1.5"),
             ({"validation_size": True}, "validation_size=True"),
-            ({"classes": ["0", "zero"]}, "no class 'zero'.*0, 1, 2"),
+            ({"classes": ["0", "zero"]}, "no class 'zero'; give positions 0 to 9 or: 0, 1, 2"),
             ({"classes": [0, 10]}, "no class 10"),
             ({"classes": [0, -1]}, "no class -1"),
             ({"classes": [3]}, "two or more"),
@@ -187,7 +191,7 @@ class TestSplit:
                 assert len(data.digits(validation_size=int(low)).val.labels) == int(low)
 
     def test_unknown_class_gets_a_guess(self):
-        with pytest.raises(UserError, match="did you mean cat"):
+        with pytest.raises(UserError, match=r"; did you mean cat\? Give positions 0 to 1 or"):
             data.choose_classes(("cat", "dog"), ("catt", "dog"))
 
     def test_a_name_wins_over_a_position(self):
@@ -545,6 +549,13 @@ class TestFolder:
         ours = read(classes=["emu", "cat"], train_size=10, validation_size=0.5, test_size=0.1)
         assert ours.classes == ("emu", "cat")
         assert counts(ours.train) == [5, 5] and counts(ours.test()) == [3, 3]
+
+    @pytest.mark.parametrize("key", ["validation_size", "test_size"])
+    @pytest.mark.parametrize("size", [0, 0.0, False])
+    def test_a_part_of_no_pictures_is_refused(self, tmp_path, read, key, size):
+        make_tree(tmp_path / "pictures", {"cat": 10, "dog": 10})
+        with pytest.raises(UserError, match=rf"data\.{key}={size} cannot be taken"):
+            read(**{key: size})
 
     def test_a_size_for_a_part_that_is_given_is_refused(self, tmp_path, read):
         make_tree(tmp_path / "pictures", THREE)

@@ -198,6 +198,8 @@ def test_places_where_nothing_can_be_written_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.safetensors").mkdir()
     refused(tmp_path / "run", "file cannot be made", to=tmp_path / "file" / "x.safetensors")
+    system = Path("/proc/x.safetensors")  # where no file can be made, root's neither
+    refused(tmp_path / "run", f"{system} cannot be written (", "give another path behind --to", to=system)
     refused(tmp_path / "run", "is a folder", to=tmp_path / "folder.safetensors")
     refused(tmp_path / "run", "give x.safetensors", to=Path("x.pth"))
 
@@ -237,6 +239,6 @@ def test_show_takes_foreign_files_and_obeys_nothing_in_them(tmp_path):
 def test_show_refuses_what_is_no_weights(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         export.describe(tmp_path / "none.safetensors")
-    (tmp_path / "x.safetensors").write_bytes(b"garbage")
+    (tmp_path / "x.safetensors").write_bytes(b"gar\0bage")
     with pytest.raises(UserError, match="damaged"):
         export.describe(tmp_path / "x.safetensors")

@@ -18,7 +18,7 @@ import headstart as hs
 from headstart import tables
 from headstart.errors import UserError
 from headstart.notebook import FRAMES
-from headstart.report import write_frames
+from headstart.report import report, write_frames
 
 
 def script(text):
@@ -105,6 +105,20 @@ def test_several_studies_load_side_by_side(tmp_path):
     assert [text.partition(":")[0] for text in study.verdict().splitlines()] == ["one", "two"]
     with pytest.raises(UserError, match="several studies"):
         study.best("random")
+
+
+def test_a_study_that_is_given_twice_is_refused(tmp_path, monkeypatch):
+    make_study(tmp_path / "one", trials=1, seeds=0)
+    (tmp_path / "link").symlink_to("one")
+    monkeypatch.chdir(tmp_path)
+    for other in ("one", "one/", "link", str(tmp_path / "one")):
+        with pytest.raises(UserError, match=f"one is the same folder as {other.rstrip('/')}, so its runs would count"):
+            hs.load("one", other)
+    with pytest.raises(UserError, match=r"one is inside \., so its runs"):
+        hs.load(".", "one")
+    with pytest.raises(UserError, match="so its runs would count twice"):
+        report([tmp_path / "one", tmp_path / "link"])
+    assert not (tmp_path / "comparison").exists()
 
 
 # -------------------------------------------------------------------------------------------------------------- answers

@@ -173,6 +173,15 @@ def test_bounds_that_differ_are_drawn_for_each_arm_and_reach_to_trials_of_an_ext
     assert [line.get_xdata()[0] for line in lines(ax, "bound")] == [1e-6, 1.0, 1e-5, 1e-1]
 
 
+def test_a_search_over_one_rate_alone_is_drawn(ax):
+    one = {"cnn": {"lr": {"choices": [1e-3]}}}
+    frames = study("cnn", spaces=one)
+    frames.trials["lr"] = frames.trials["lr"].where(frames.trials["lr"].isna(), 1e-3)
+    plots.learning_rate(frames.trials, ax, one)
+    assert {line.get_xdata()[0] for line in lines(ax, "bound")} == {1e-3}
+    plots.budget(frames.trials, ax, study=frames.study)
+
+
 def test_history_draws_every_trial_and_only_complete_ones_raise_the_best(ax):
     frames = study("cnn", vals=(None, 70.0, 90.0, 99.0, 10.0, 85.0))  # the pruned trial was ahead
     plots.history(frames.trials, ax)

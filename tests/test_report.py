@@ -18,7 +18,7 @@ from headstart import cells, page, plots, tables
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, load
 from headstart.records import append_epoch, write_json
-from headstart.report import main, question, write_report, write_side_by_side
+from headstart.report import main, question, report, write_report, write_side_by_side
 
 FACTS = dict(
     study="tiny", model="cnn", freeze="none", data="digits", train_size=50, image_size=32, augmentation="none",
@@ -340,10 +340,39 @@ def test_half_written_missing_and_foreign_files_leave_rows_with_reasons_and_a_pa
     assert "Plots are missing" not in words
 
 
-def test_an_empty_folder_gives_an_empty_report(tmp_path):
-    write_report(tmp_path)
+def test_a_study_that_has_only_begun_gives_an_empty_report(tmp_path):
+    write_report(make_study(tmp_path, trials=0, seeds=0))
     words = read(tmp_path).words()
     assert "There are no two arms to compare." in words and "none yet" in words
+
+
+@pytest.mark.parametrize("options", [[], ["--tables"]])
+def test_a_folder_without_runs_such_as_a_data_set_is_refused_and_left_as_it_is(tmp_path, monkeypatch, capsys, options):
+    study, pictures = make_study(tmp_path / "tiny", trials=1, seeds=0), tmp_path / "pictures"
+    (pictures / "cat").mkdir(parents=True)
+    (pictures / "cat/1.png").write_bytes(b"")
+    for folders in ([pictures], [pictures, study], [study, pictures]):
+        monkeypatch.setattr(sys, "argv", ["headstart-report", *map(str, folders), *options])
+        with pytest.raises(SystemExit, match="1"):
+            main()
+        said = f"headstart-report: {pictures} holds no runs; give a study's folder such as outputs/NAME.\n"
+        assert capsys.readouterr().err == said
+    for write in (lambda: write_report(pictures), lambda: write_side_by_side([study, pictures])):
+        with pytest.raises(UserError, match="holds no runs"):
+            write()
+    assert sorted(pictures.rglob("*")) == [pictures / "cat", pictures / "cat/1.png"]
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_published_tables_are_not_overwritten_by_empty_ones(tmp_path, without_plots):
+    write_report(make_study(tmp_path / "tiny", trials=1, seeds=0))
+    (tmp_path / "left").mkdir()
+    (tmp_path / "tiny/tables").rename(tmp_path / "left/tables")
+    before = (tmp_path / "left/tables/trials.csv").read_bytes()
+    with pytest.raises(UserError, match="holds no runs"):
+        report([tmp_path / "left"], tables_only=True)
+    write_report(tmp_path / "left")
+    assert (tmp_path / "left/tables/trials.csv").read_bytes() == before
 
 
 def test_a_fault_in_the_plots_costs_the_plots_and_not_the_page(tmp_path, monkeypatch, caplog):

@@ -213,6 +213,14 @@ def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
     assert not path.exists()  # of an earlier report, on other studies
 
 
+def test_where_only_the_tables_are_left_the_repeats_are_read_from_them(study, tmp_path, without_plots):
+    write_all(dataclasses.replace(study, root=tmp_path / "left"))
+    left = hs.load(tmp_path / "left")
+    for name in ("searches", "search_pairs"):
+        pd.testing.assert_frame_equal(getattr(left, name), getattr(study, name))
+    assert left.verdicts[0] == study.verdicts[0] and "luck of the search included" in left.verdict()
+
+
 def test_one_study_alone_says_nothing_of_repeats(tmp_path, without_plots):
     study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
     written = write_all(study)

@@ -163,6 +163,13 @@ def test_onecycle_is_that_of_torch_up_to_its_counting_of_steps():
     assert (onecycle(0.0), onecycle(0.3), onecycle(1.0)) == pytest.approx((0.04, 1.0, 4e-6))
 
 
+@pytest.mark.parametrize("schedule", [cosine, onecycle])
+@pytest.mark.parametrize("warmup", [1, 2, -1, math.nan, math.inf, "0.1", None])
+def test_a_warmup_that_is_no_share_is_refused(schedule, warmup):
+    with pytest.raises(UserError, match=f"schedule.warmup={warmup} is no share of the training; give 0 or more, below"):
+        schedule(0.5, warmup=warmup)
+
+
 def test_every_step_has_the_learning_rate_of_its_schedule(pictures, tmp_path):
     run = trainer(pictures, tmp_path, schedule="cosine", lr=0.1)
     run.run()

@@ -114,6 +114,10 @@ def test_a_file_without_any_classifier_is_fine(tmp_path, trained):
     assert cnn(file=path).normalisation is None
 
 
+def lightning(state: dict, prefix: str) -> dict:
+    return {"state_dict": {f"{prefix}{k}": v for k, v in state.items()}, "pytorch-lightning_version": "2.6", "epoch": 3}
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
 @pytest.mark.parametrize(
     "wrap",
@@ -124,8 +128,10 @@ def test_a_file_without_any_classifier_is_fine(tmp_path, trained):
         lambda s: OrderedDict((f"module.{k}", v) for k, v in s.items()),
         lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()},
         lambda s: {k: torch.nn.Parameter(v) for k, v in s.items()},
+        lambda s: lightning(s, "model."),
+        lambda s: lightning(s, "net._orig_mod."),
     ],
-    ids=["plain", "state_dict", "nested twice", "DataParallel", "compiled", "parameters"],
+    ids=["plain", "state_dict", "nested twice", "DataParallel", "compiled", "parameters", "Lightning", "and compiled"],
 )
 def test_torch_files_are_taken_however_they_are_wrapped(tmp_path, trained, suffix, wrap):
     path = tmp_path / f"x{suffix}"
@@ -238,8 +244,18 @@ def test_an_empty_file_and_garbage_are_refused(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"")
     refused(path, "empty")
-    path.write_bytes(b"<html>404 not found</html>" * 9)
+    path.write_bytes(bytes(range(256)))
     refused(path, "damaged")
+
+
+@pytest.mark.parametrize("suffix", weights.SUFFIXES)
+def test_text_in_the_place_of_weights_is_called_so(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n")
+    refused(path, str(path), "is a Git LFS pointer, not the weights; git lfs pull fetches them")
+    for text in ("<html>\n\t404 nicht möglich</html>\r\n" * 9, "?"):
+        path.write_text(text)
+        refused(path, str(path), "is text, not weights")
 
 
 @pytest.mark.parametrize("kept", [0.001, 0.5, 0.999])
@@ -263,6 +279,25 @@ def test_a_file_of_another_network_is_refused_by_names(tmp_path):
         path, "does not fit cnn", "8 missing (convolution1.weight, convolution1.bias, convolution2.weight, ...)",
         "4 unexpected (", "Only the classifier (classifier) may differ",
     )  # fmt: skip
+
+
+def test_a_prefix_that_was_left_out_is_reported(tmp_path, trained):
+    path = tmp_path / "x.pth"
+    torch.save(lightning(trained.network.state_dict(), "model."), path)
+    assert f"weights: {path}: left out 'model.', which all names began with" in cnn(file=path).report
+
+
+def test_a_networks_own_names_are_left_alone(tmp_path):
+    """One that keeps all its layers in a single attribute begins all of its names with it."""
+    path = tmp_path / "x.pth"
+    torch.save({"net.net.0.weight": torch.zeros(1), "net.net.0.bias": torch.zeros(1)}, path)
+    assert list(weights.from_file(path).tensors) == ["net.net.0.weight", "net.net.0.bias"]
+
+
+def test_a_checkpoint_with_the_tensors_under_another_key_is_refused_with_the_way_out(tmp_path, trained):
+    path = tmp_path / "x.pth"
+    torch.save({"epoch": 3, "optimizer": {}, "net": trained.network.state_dict()}, path)
+    refused(path, "not plain tensors: epoch, optimizer, net; save network.state_dict() alone")
 
 
 def test_tensors_of_another_shape_are_named(file):

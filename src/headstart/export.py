@@ -34,7 +34,7 @@ def main() -> None:
             print(*describe(arguments.file), sep="\n")
         else:
             print(*export(arguments.run_dir, arguments.to, force=arguments.force), sep="\n")
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"headstart-weights: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -87,7 +87,10 @@ def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> lis
     content = (run_dir / "best.safetensors").read_bytes()
     known = None if alone else _timm_config(run_dir, trained, content)
     _make_folder(file.parent)
-    records.write_atomically(file, content)
+    try:
+        records.write_atomically(file, content)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}); give another path behind --to") from error
     lines = [f"{file}\n  headstart: model.weights={file}"]
     if known:
         records.write_atomically(config, known)

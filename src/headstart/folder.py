@@ -52,7 +52,8 @@ def read(
     _log_facts(tree, decoded)
     parts, digests = _parts(tree, decoded)
     if "test" not in parts:
-        held, rest = stratified(parts["train"].labels, test_size or 0.2, _TEST_SEED, what="data.test_size")
+        share = 0.2 if test_size is None else test_size
+        held, rest = stratified(parts["train"].labels, share, _TEST_SEED, what="data.test_size")
         parts["test"], parts["train"] = parts["train"].choose(held), parts["train"].choose(rest)
         digests["test"] = digests["train"]
     _refuse_duplicates(tree, parts, digests, allow_duplicates)

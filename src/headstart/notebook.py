@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headstart.classifier import Classifier
 
 FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
+REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
 
 
 class Best(NamedTuple):
@@ -133,22 +134,27 @@ def load(path: str | Path, *more: str | Path) -> Study:
     neither needed in tables/ nor written. Where only tables/*.csv is left of a study, these are read.
 
     Raises:
-        UserError: a path is not a folder.
+        UserError: a path is not a folder, or two of them hold the same runs.
     """
     if more:
+        _refuse_doubled([Path(one) for one in (path, *more)])
         return side_by_side([load(one) for one in (path, *more)])
     root = Path(path)
     found = comparison.compare(root)
-    frames = {name: getattr(found, name) for name in FRAMES}
+    frames, verdicts = {name: getattr(found, name) for name in FRAMES}, found.verdicts
     if found.trials.empty and (root / "tables" / "trials.csv").is_file() and not find_runs(root):
-        frames = {name: _left(root, name, frame) for name, frame in frames.items()}
-    verdicts = found.verdicts or comparison.verdicts(frames["pairs"])
+        paths = {name: root / "tables" / f"{name}.csv" for name in (*FRAMES, *REPEATS)}
+        frames |= {name: tables.read_table(path) for name, path in paths.items() if path.is_file()}
+        compared = [frames[name] for name in ("search_pairs", "pairs") if name in frames]
+        verdicts = [text for pairs in compared for text in comparison.verdicts(pairs)]
     return Study(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)
 
 
-def _left(root: Path, name: str, otherwise: pd.DataFrame) -> pd.DataFrame:
-    path = root / "tables" / f"{name}.csv"
-    return tables.read_table(path) if path.is_file() else otherwise
+def _refuse_doubled(paths: list[Path]) -> None:
+    for one, other in itertools.permutations(paths, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            where = "the same folder as" if one.resolve() == other.resolve() else "inside"
+            raise UserError(f"{one} is {where} {other}, so its runs would count twice; give each study once.")
 
 
 def _study_json(root: Path) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def _bounds(spaces: Mapping[str, Any] | None, name: str, own: pd.DataFrame) -> t
         return None
     ends = lr.get("choices") or [lr.get("low"), lr.get("high")]
     ends = [e for e in ends if isinstance(e, int | float) and e > 0]
-    return (min(*ends, *own["lr"]), max(*ends, *own["lr"])) if ends else None
+    reached = [*ends, *own["lr"]]
+    return (min(reached), max(reached)) if ends else None
 
 
 def _draw_bounds(

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from headstart import comparison, tables
 from headstart.errors import UserError
-from headstart.notebook import FRAMES, Study, load
-from headstart.records import valid_name, write_atomically
+from headstart.notebook import FRAMES, REPEATS, Study, load
+from headstart.records import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
     from headstart.page import Figure
 
 logger = logging.getLogger(__name__)
 
-REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
 SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
 
 
@@ -29,8 +28,9 @@ def write_report(root: str | Path) -> list[Path]:
     Can be called at any time, also while the study runs. The last path is that of the page.
 
     Raises:
-        UserError: `root` is not a folder, cannot be written, or the disk is full.
+        UserError: `root` is not a folder, holds no runs, cannot be written, or the disk is full.
     """
+    _refuse_without_runs(Path(root))
     return write_all(load(root))
 
 
@@ -38,9 +38,21 @@ def write_side_by_side(roots: list[Path]) -> list[Path]:
     """Write the report of several studies side by side into the folder `comparison` beside the first; return its paths.
 
     Raises:
-        UserError: one of them is not a folder, or the report cannot be written.
+        UserError: one of them is not a folder or holds no runs, or the report cannot be written.
     """
+    for root in roots:
+        _refuse_without_runs(root)
     return write_all(_beside(roots))
+
+
+def _refuse_without_runs(root: Path, tables_too: bool = True) -> None:
+    """Refuse a folder with nothing of ours in it, which may be a data set: plots/ would become one of its classes.
+
+    tables_too: published tables do as well.
+    """
+    known = (root / "study.json").exists() or (tables_too and (root / "tables" / "trials.csv").exists())
+    if root.is_dir() and not known and not find_runs(root):
+        raise UserError(f"{root} holds no runs; give a study's folder such as outputs/NAME.")
 
 
 def _beside(roots: list[Path]) -> Study:
@@ -169,6 +181,8 @@ def main() -> None:
 
 def report(folders: list[Path], tables_only: bool = False) -> None:
     """Write the report of the folders and print what it says. Raises UserError."""
+    for folder in folders:
+        _refuse_without_runs(folder, tables_too=not tables_only)  # which would be overwritten by empty ones
     if tables_only:
         gc.disable()  # a hundred thousand rows, all of them kept: looking for garbage is a tenth of the time
         written = comparison.write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))

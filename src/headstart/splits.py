@@ -78,7 +78,7 @@ def nested(labels: np.ndarray, train_size: int | None) -> np.ndarray:
     """Rows of the first train_size / K pictures of each class, so that smaller subsets lie within larger ones.
 
     labels: int64 [N], 0 .. K - 1, in shuffled order within a class. None: all rows. Raises UserError for sizes that
-    are no multiple of K or too large.
+    are no positive multiple of K or too large.
     """
     if train_size is None:
         return np.arange(len(labels))
@@ -87,9 +87,12 @@ def nested(labels: np.ndarray, train_size: int | None) -> np.ndarray:
     largest = min(len(rows) for rows in by_class) * k
     if type(train_size) is int and 0 < train_size <= largest and train_size % k == 0:
         return np.concatenate([rows[: train_size // k] for rows in by_class])
-    below = min(max(int(train_size) // k * k, k), largest)
+    if type(train_size) is not int:
+        raise UserError(f"data.train_size={train_size}: give a whole number, a multiple of {k}, or null.")
+    below = min(max(train_size // k * k, k), largest)
     near = " or ".join(str(size) for size in sorted({below, min(below + k, largest)}))
-    why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else f"no multiple of {k} (classes)"
+    why = "not positive" if train_size < 1 else f"no multiple of {k} (classes)"
+    why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else why
     raise UserError(
         f"data.train_size={train_size} is {why}; it takes as many pictures of each class.\n"
         f"Give {near}, or null for all {len(labels)} training pictures."
@@ -102,11 +105,9 @@ def _position(names: tuple[str, ...], item: str | int) -> int:
     if isinstance(item, int) and 0 <= item < len(names):
         return item
     close = difflib.get_close_matches(str(item), names, n=1)
-    guess = f"did you mean {close[0]}? " if close else ""
+    hint = f"did you mean {close[0]}? Give" if close else "give"
     shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-    raise UserError(
-        f"data.classes: there is no class {item!r}; {guess}Give positions 0 to {len(names) - 1} or: {shown}."
-    )
+    raise UserError(f"data.classes: there is no class {item!r}; {hint} positions 0 to {len(names) - 1} or: {shown}.")
 
 
 def _count(size: int | float, total: int, what: str) -> int:

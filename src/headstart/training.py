@@ -42,6 +42,7 @@ def constant(progress: float) -> float:
 
 def cosine(progress: float, warmup: float = 0.0) -> float:
     """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017), after a linear rise over the first `warmup` share."""
+    _check_share(warmup)
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
@@ -49,10 +50,16 @@ def cosine(progress: float, warmup: float = 0.0) -> float:
 
 def onecycle(progress: float, warmup: float = 0.3, start: float = 0.04, end: float = 4e-6) -> float:
     """Cosine up from `start` to 1 over the `warmup` share, cosine down to `end` (Smith 2018), as torch's OneCycleLR."""
+    _check_share(warmup)
     low, high, share = (
         (start, 1.0, progress / warmup) if progress < warmup else (end, 1.0, (1 - progress) / (1 - warmup))
     )
     return high + (low - high) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _check_share(warmup: float) -> None:
+    if not (isinstance(warmup, int | float) and 0 <= warmup < 1):
+        raise UserError(f"schedule.warmup={warmup} is no share of the training; give 0 or more, below 1, e.g. 0.1.")
 
 
 # ---- settings and outcome

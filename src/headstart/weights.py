@@ -20,6 +20,7 @@ from headstart.errors import UserError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
+CONTROL = {*range(32), 127} - set(b"\t\n\f\r")  # bytes that every binary file begins with one of, and no text has
 SHOWN = 3  # names in an error before "..."
 
 
@@ -79,12 +80,12 @@ def from_file(path: Path) -> Weights:
     sha256 = hashlib.sha256(content).hexdigest()
     _check_record(path, sha256)
     if path.suffix != ".safetensors":
-        return Weights(str(path), _tensors(_unpickled(content, path), path), sha256)
+        return _named(_unpickled(content, path), path, sha256)
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # it raises several kinds, KeyError among them, for damaged headers
         raise UserError(f"{given(path)} is damaged or not a safetensors file: {first_line(error)}") from error
-    return Weights(str(path), _tensors(tensors, path), sha256, **_described(read_metadata(content), path))
+    return _named(tensors, path, sha256, **_described(read_metadata(content), path))
 
 
 def _content(path: Path) -> bytes:
@@ -100,6 +101,10 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{given(path)} cannot be read: {error.strerror}") from error
     if not content:
         raise UserError(f"{given(path)} is empty (0 bytes); copy or train it again")
+    if content.startswith(b"version https://git-lfs"):
+        raise UserError(f"{given(path)} is a Git LFS pointer, not the weights; git lfs pull fetches them")
+    if CONTROL.isdisjoint(content[:256]):
+        raise UserError(f"{given(path)} is text, not weights, such as the page of a failed download; fetch it again")
     return content
 
 
@@ -143,8 +148,22 @@ def _unpickled(content: bytes, path: Path) -> Any:
         raise UserError(f"{given(path)} is damaged or not a torch file: {first_line(error)}") from error
 
 
+def _named(content: Any, path: Path, sha256: str, **described: Any) -> Weights:
+    """The tensors in what a file held, their names without the prefixes that wrappers of networks add."""
+    tensors, stripped = _tensors(content, path), ""
+    prefixes = ["module.", "_orig_mod."]  # of DataParallel and torch.compile
+    if "pytorch-lightning_version" in content:  # before them the attribute that a LightningModule has its network in
+        prefixes.insert(0, next(iter(tensors)).partition(".")[0] + ".")
+    for prefix in prefixes:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+            stripped += prefix
+    notes = [f"weights: {path}: left out {stripped!r}, which all names began with"] if stripped else []
+    return Weights(str(path), tensors, sha256, notes=notes, **described)
+
+
 def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Find the tensors in what a file held: unwrap containers, strip the prefixes that wrappers of networks add."""
+    """Find the tensors in what a file held, whatever containers they are in."""
     for _ in NESTED:
         inner = [content[key] for key in NESTED if isinstance(content, dict) and isinstance(content.get(key), dict)]
         content = inner[0] if inner else content
@@ -152,10 +171,10 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{given(path)} holds no named tensors; save network.state_dict()")
     strange = [str(name) for name, value in content.items() if not (isinstance(name, str) and _is_plain(value))]
     if strange:
-        raise UserError(f"{given(path)} holds things that are not plain tensors: {first_few(strange)}")
-    for prefix in ("module.", "_orig_mod."):  # of DataParallel and torch.compile
-        if all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): value for name, value in content.items()}
+        raise UserError(
+            f"{given(path)} holds things that are not plain tensors: {first_few(strange)}; "
+            "save network.state_dict() alone"
+        )
     return content
 
 
