@@ -456,6 +456,15 @@ def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, w
     assert len([link for link in links if "two/" in link]) >= 8
 
 
+def test_seen_from_within_a_study_the_common_report_still_lies_beside_it(tmp_path, without_plots, monkeypatch):
+    for name in ("one", "two"):
+        make_study(tmp_path / name, name=name, trials=1, seeds=1)
+    monkeypatch.chdir(tmp_path / "one")
+    assert write_side_by_side([Path("."), Path("../two")])[-1] == Path("../comparison/report.html")
+    frame = tables.read_table("../comparison/tables/trials.csv")
+    assert all((tmp_path / "comparison" / place).is_dir() for place in frame["run_dir"])
+
+
 def test_studies_of_one_question_are_reported_under_it(tmp_path, without_plots):
     for name, asked in (("one", "Which rate?"), ("two", "Which rate?"), ("three", ["Which size?"])):
         make_study(tmp_path / name, name=name, trials=1, seeds=1, question=asked)

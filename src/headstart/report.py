@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import importlib.resources
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def _beside(roots: list[Path]) -> Study:
     for name, frame in frames.items():
         if "run_dir" in frame:
             frames[name] = frame.assign(run_dir=("../" + frame["run_dir"]).astype("string"))
-    return dataclasses.replace(study, root=roots[0].parent / SIDE_BY_SIDE, **frames)
+    return dataclasses.replace(study, root=Path(os.path.normpath(roots[0] / ".." / SIDE_BY_SIDE)), **frames)
 
 
 def write_all(study: Study) -> list[Path]:
