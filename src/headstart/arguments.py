@@ -22,6 +22,22 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+# ---- before Hydra reads it
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse, of the command line, what Hydra stumbles over or takes without a word. Raises UserError."""
+    for word in words:
+        if key_of(word) in config.groups():
+            _check_option(key_of(word), word.partition("=")[2])
+
+
+def _check_option(group: str, value: str) -> None:
+    for option in [value] if value.startswith(("[", "{")) else value.split(","):
+        if re.fullmatch(r"null|.*\.yaml|[\[{].*", option):
+            raise UserError(_unknown_option(f"{group}/{option}", config.options(group)))
+
+
 # ---- what is typed in the wrong place
 
 
@@ -136,7 +152,7 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
 
 def _unknown_option(wanted: str, options: Sequence[str]) -> str:
     group, _, name = wanted.rpartition("/")
-    return f"{group}={name} is unknown. {_choose(name, options)}"
+    return f"{group}={name} is unknown. {_choose(name.removesuffix('.yaml'), options)}"
 
 
 def _unknown_key(key: str, words: Sequence[str]) -> str:

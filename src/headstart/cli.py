@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import config
+from headstart import arguments, config
 from headstart.errors import UserError
 
 
@@ -24,10 +24,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
-        if any(word.lstrip("+").startswith("resume=") for word in sys.argv[1:]):
-            from headstart.arguments import resuming
-
-            sys.argv[1:] = resuming(sys.argv[1:])
+        arguments.check_words(sys.argv[1:])
+        sys.argv[1:] = arguments.resuming(sys.argv[1:])
         hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=config.WHITELIST)(
             job
         )()
@@ -37,9 +35,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(_refuse(str(error)))
     except CompactHydraException as error:
-        from headstart.arguments import explain
-
-        sys.exit(_refuse(explain(error, sys.argv[1:])))
+        sys.exit(_refuse(arguments.explain(error, sys.argv[1:])))
 
 
 def _stop(*_: Any) -> None:
@@ -124,8 +120,6 @@ class Check(Callback):
         self._check(config, multirun=True)
 
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
-        from headstart import arguments
-
         try:
             arguments.check(cfg, multirun)
             config.check(cfg)

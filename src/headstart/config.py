@@ -314,10 +314,13 @@ def options(group: str) -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
+def groups() -> list[str]:
+    """The config groups, in the order of conf/config.yaml."""
+    return [group for group in _default_choices() if "/" not in group]
+
+
 def _help_text() -> str:
-    rows = "\n".join(
-        f"  {g:<13} {', '.join(options(g))}" for g in _default_choices() if "/" not in g and "override" not in g
-    )
+    rows = "\n".join(f"  {g:<13} {', '.join(options(g))}" for g in groups())
     return HELP.replace("{rows}", rows)
 
 
