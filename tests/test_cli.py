@@ -78,6 +78,8 @@ MISTAKES = [
     (["model=cnn.yaml"], r"cnn\.yaml is unknown\. Did you mean cnn\?"),
     (["model={name:cnn}"], r"model=\{name:cnn\} is unknown\.[^?]*cnn, "),
     (["model=[cnn,fan]"], r"model=\[cnn,fan\] is unknown\."),
+    (["-m", "model=cnn", "model=resnet18"], r"model is given twice.*model=cnn,resnet18"),
+    (["-m", "lr=1e-3", "lr=1e-2"], r"lr is given twice"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),

@@ -15,6 +15,7 @@ from headstart import config, records
 from headstart.errors import UserError
 
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
+MULTIRUN = {"-m", "--multirun"}
 
 
 def key_of(override: str) -> str:
@@ -30,6 +31,16 @@ def check_words(words: Sequence[str]) -> None:
     for word in words:
         if key_of(word) in config.groups():
             _check_option(key_of(word), word.partition("=")[2])
+    if MULTIRUN & set(words):
+        _check_twice(words)
+
+
+def _check_twice(words: Sequence[str]) -> None:
+    """Who gives a sweep two models, or learning rates, wants both; Hydra would take the last without a word."""
+    for key in (*config.groups(), "lr"):
+        given = [w.partition("=")[2] for w in words if key_of(w) == key]
+        if len(given) > 1:
+            raise UserError(f"{key} is given twice; write {key}={','.join(given)} to try both, or leave one out")
 
 
 def _check_option(group: str, value: str) -> None:
@@ -92,7 +103,7 @@ def resuming(words: Sequence[str]) -> list[str]:
     """
     given = [w for w in words if key_of(w) == "resume"]
     rest = [w for w in words if key_of(w) != "resume"]
-    if not given or {"-m", "--multirun"} & set(rest):
+    if not given or MULTIRUN & set(rest):
         return list(words)
     folder = Path(given[-1].partition("=")[2].strip("\"'"))
     _check_resumable(folder)
