@@ -29,6 +29,9 @@ def key_of(override: str) -> str:
 def check_words(words: Sequence[str]) -> None:
     """Refuse, of the command line, what Hydra stumbles over or takes without a word. Raises UserError."""
     for word in words:
+        key = key_of(word.lstrip("-"))
+        if word.startswith("-") and key.partition(".")[0] in (*config.Config.__dataclass_fields__, "experiments"):
+            raise UserError(f"{word} is not understood; write {key}=... without dashes")
         if key_of(word) in config.groups():
             _check_option(key_of(word), word.partition("=")[2])
     if MULTIRUN & set(words):
@@ -150,6 +153,8 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         return _unknown_option(str(error.missing_cfg_file), error.options)
     if isinstance(error, OverrideParseException):
+        if error.override in config.options("experiments"):
+            return f"{error.override!r} is a study; start it by headstart -m experiments={error.override}"
         return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
         return f"{found[1]} is several values; add -m to sweep over them: headstart -m {' '.join(words)}"
