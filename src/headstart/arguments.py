@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import config, records
 from headstart.errors import UserError
 
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "pretrained": "model.weights=imagenet",
+    "momentum": "optimizer=sgd optimizer.momentum",
+}  # keys by the names that other programs give them
 MULTIRUN = {"-m", "--multirun"}
 
 
@@ -175,17 +180,26 @@ def _unknown_key(key: str, words: Sequence[str]) -> str:
     """Name the keys that there are beside an unknown one; `a.b` is looked for among those of `a`."""
     parent, _, name = key.rpartition(".")
     try:
-        cfg = _composed(w for w in words if not f"{key_of(w)}.".startswith(f"{key}."))
-    except ConfigCompositionException:  # something else is wrong, too
+        # Groups alone say which keys there are, and of several arms the first will do.
+        cfg = _composed(w.partition(",")[0] for w in words if key_of(w) in config.groups())
+    except HydraException:  # something else is wrong, too
         return f"{key}=... is unknown; headstart --cfg job shows the keys"
     node = OmegaConf.select(cfg, parent) if parent else cfg
     if not isinstance(node, DictConfig):
         return _unknown_key(parent, words) if parent else f"{key}=... is unknown"
     keys = [str(k) for k in node if not str(k).startswith("_")]
-    return f"{key}=... is unknown. {_choose(name, keys, f'{parent}.' if parent else '')}"
+    if not parent:
+        return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
+    return f"{key}=... is unknown. {_choose(name, keys, f'{parent}.')}"
 
 
-def _choose(name: str, valid: Sequence[str], prefix: str = "") -> str:
-    close = get_close_matches(name, valid, n=1)
-    guess = f"Did you mean {prefix}{close[0]}? " if close else ""
+def _elsewhere(name: str, cfg: DictConfig) -> str | None:
+    """The key that is called so in just one group, or in other programs."""
+    parts = [g for g in config.groups() if isinstance(node := OmegaConf.select(cfg, g), DictConfig) and name in node]
+    return f"{parts[0]}.{name}" if len(parts) == 1 else ELSEWHERE.get(name)
+
+
+def _choose(name: str, valid: Sequence[str], prefix: str = "", meant: str | None = None) -> str:
+    close = [prefix + v for v in get_close_matches(name, valid, n=1)]
+    guess = f"Did you mean {meant or close[0]}? " if meant or close else ""
     return f"{guess}Choose from {', '.join(prefix + v for v in sorted(valid))}"
