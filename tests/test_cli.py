@@ -92,6 +92,8 @@ MISTAKES = [
     (["pretrained=true"], r"Did you mean model\.weights=imagenet\?"),
     (["momentum=0.5"], r"Did you mean optimizer=sgd optimizer\.momentum\?"),
     (["optimizer=sgd", "momentum=0.5"], r"Did you mean optimizer\.momentum\?"),
+    (["+epoch=3"], r"epoch=.*Did you mean epochs\?"),
+    (["++epoch=3"], r"epoch=.*Did you mean epochs\?"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),

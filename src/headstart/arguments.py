@@ -3,11 +3,13 @@
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,6 +65,8 @@ def _check_option(group: str, value: str) -> None:
 def check(cfg: DictConfig, multirun: bool) -> None:
     """Refuse what was typed but can't mean what the user wants; cfg: as Hydra composed it. Raises UserError."""
     typed = {key_of(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
+    if unknown := [str(k) for k in cfg if k != "hydra" and k not in config.Config.__dataclass_fields__]:
+        raise UserError(_unknown_key(unknown[0], sys.argv[1:]))  # by a plus, which adds what nothing reads
     for kind in ("name", "arm"):
         if cfg[kind] is not None:
             records.valid_name(cfg[kind])
@@ -145,7 +149,8 @@ def _phase(folder: Path, before: dict[str, Any]) -> list[str]:
 
 
 def _composed(words: Iterable[str]) -> DictConfig:
-    with initialize_config_module("headstart.conf"):
+    running = GlobalHydra.instance().is_initialized()
+    with nullcontext() if running else initialize_config_module("headstart.conf"):
         return compose("config", [w for w in words if not w.startswith("-")])
 
 
