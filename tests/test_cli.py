@@ -94,6 +94,7 @@ MISTAKES = [
     (["optimizer=sgd", "momentum=0.5"], r"Did you mean optimizer\.momentum\?"),
     (["+epoch=3"], r"epoch=.*Did you mean epochs\?"),
     (["++epoch=3"], r"epoch=.*Did you mean epochs\?"),
+    (["model=resnet50"], r"any network of timm.*model=timm model\.name="),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),

@@ -178,7 +178,8 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
 
 def _unknown_option(wanted: str, options: Sequence[str]) -> str:
     group, _, name = wanted.rpartition("/")
-    return f"{group}={name} is unknown. {_choose(name.removesuffix('.yaml'), options)}"
+    more = ", or any network of timm by model=timm model.name=..." if group == "model" else ""
+    return f"{group}={name} is unknown. {_choose(name.removesuffix('.yaml'), options)}{more}"
 
 
 def _unknown_key(key: str, words: Sequence[str]) -> str:
