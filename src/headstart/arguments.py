@@ -196,7 +196,19 @@ def _unknown_key(key: str, words: Sequence[str]) -> str:
     keys = [str(k) for k in node if not str(k).startswith("_")]
     if not parent:
         return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
-    return f"{key}=... is unknown. {_choose(name, keys, f'{parent}.')}"
+    return _unknown_setting(key, node, [k for k in keys if f"{parent}.{k}" != "optimizer.lr"])  # which is set by lr
+
+
+def _unknown_setting(key: str, node: DictConfig, keys: Sequence[str]) -> str:
+    """What to type for a key that is not among the `keys` of its node; a library's class takes more than these."""
+    parent, _, name = key.rpartition(".")
+    target = OmegaConf.select(node, "estimator._target_") or OmegaConf.select(node, "_target_") or "headstart."
+    more = "" if target.startswith("headstart.") else f"; +{key}=... sets another argument of {target}"
+    if not keys and parent in config.groups():
+        others = ", ".join(config.options(parent))
+        return f"{key}=...: this {parent} has no such setting; choose another by {parent}={others}"
+    choose = f". {_choose(name, keys, f'{parent}.')}" if keys else ""
+    return f"{key}=... is unknown{choose}{more}"
 
 
 def _elsewhere(name: str, cfg: DictConfig) -> str | None:
