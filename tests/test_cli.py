@@ -253,6 +253,14 @@ def test_a_folder_that_cannot_be_made_is_named(typed, tmp_path):
     assert (tmp_path / "outputs").read_text() == "a file in the way"
 
 
+@pytest.mark.parametrize("words", [["hydra.run.dir=outputs/mine"], ["-m", "name=mine"]], ids=str)
+def test_a_file_where_the_folder_should_be_is_named(words, typed, tmp_path):
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/mine").write_text("years of work")
+    refused(*typed(*TINY, *words), r"outputs/mine is a file")
+    assert files_below(tmp_path) == {"outputs/mine": b"years of work"}
+
+
 @needs_unshare
 def test_a_disk_that_cannot_be_written_is_named(tmp_path):
     done = isolated("mkdir disk; mount -t tmpfs -o ro none disk; cd disk; h", tmp_path)

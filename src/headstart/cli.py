@@ -129,6 +129,8 @@ class Check(Callback):
                 raise UserError(
                     f"{folder} holds a run already; go on with it by resume={folder} or name another folder"
                 )
+            if folder.is_file():
+                raise UserError(f"{folder} is a file; name a folder by {'name' if multirun else 'hydra.run.dir'}=...")
             if not (multirun and cfg.dry_run):
                 own = multirun and cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna"  # its database goes there
                 _make_folder(folder if own else folder.parent)
