@@ -101,6 +101,10 @@ MISTAKES = [
     (["seed=99999999999999999999"], r"seed=9+ is too large; give .*4294967290"),
     (["-m", "split_seed=4294967296"], r"split_seed=4294967296 is too large"),
     (["threads=100000"], r"threads=100000 is too large; .*1024"),
+    (["~lr"], r"lr.*headstart --cfg job"),
+    (["lr=${epochss}"], r"epochss.*headstart --cfg job"),
+    (["+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
+    (["-m", "+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),
@@ -160,6 +164,10 @@ def test_a_mistake_is_explained_and_leaves_nothing(words, expected, typed, tmp_p
     given = [t for t in tiny(*words) if not (t == "data.train_size=100" and "data=folder" in words)]
     refused(*typed(*given), expected)
     assert [p.name for p in tmp_path.rglob("*")] == ["pictures"]
+
+
+def test_values_may_name_what_hydra_knows_of_the_job(typed):
+    refused(*typed(*TINY, "data=folder", "+data.root=${hydra:runtime.cwd}/none", "data.train_size=null"), r"/none")
 
 
 def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(headstart, tmp_path):

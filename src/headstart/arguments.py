@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from headstart import config, records
 from headstart.errors import UserError
@@ -174,6 +175,12 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         return f"{found[1]}: {str(error.__cause__).splitlines()[0]}; headstart --cfg job shows values that work"
     kept = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(kept[:3])
+
+
+def explain_value(error: OmegaConfBaseException) -> str:
+    """What is wrong with a value that OmegaConf could not read, and where to see the ones that work."""
+    where = f"{error.full_key}: " if error.full_key else ""  # not in all of OmegaConf's walks
+    return f"{where}{str(error).splitlines()[0]}; headstart --cfg job shows values that work"
 
 
 def _unknown_option(wanted: str, options: Sequence[str]) -> str:

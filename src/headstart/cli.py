@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from headstart import arguments, config
 from headstart.errors import UserError
@@ -34,6 +36,8 @@ def main() -> None:
         sys.exit(130)
     except UserError as error:
         sys.exit(_refuse(str(error)))
+    except InterpolationResolutionError as error:
+        sys.exit(_refuse(arguments.explain_value(error)))
     except CompactHydraException as error:
         sys.exit(_refuse(arguments.explain(error, sys.argv[1:])))
 
@@ -52,7 +56,8 @@ def _say_how_to_resume() -> None:
 
 
 def _in_single_run() -> bool:
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
+    begun = HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir")
+    return begun and HydraConfig.get().mode == RunMode.RUN
 
 
 def _refuse(text: str) -> int:
@@ -79,12 +84,14 @@ def job(cfg: DictConfig) -> float | None:
         reads_test = confirming or (single and cfg.phase == "run")
         try:
             result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
-        except UserError as error:
+        except (UserError, InterpolationResolutionError) as error:
             if not single:
                 raise  # to the sweeper
             if cfg.resume is None:
                 _remove_if_not_begun(run_dir)
-            raise SystemExit(_refuse(str(error))) from None
+            if isinstance(error, UserError):
+                raise SystemExit(_refuse(str(error))) from None
+            raise  # to `main`
         except KeyboardInterrupt:
             if not single:
                 raise
@@ -120,6 +127,7 @@ class Check(Callback):
         self._check(config, multirun=True)
 
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
+        HydraConfig.instance().set_config(deepcopy(cfg))  # so that ${hydra:...} has a value as early as here
         try:
             arguments.check(cfg, multirun)
             config.check(cfg)
@@ -136,6 +144,10 @@ class Check(Callback):
                 _make_folder(folder if own else folder.parent)
         except UserError as error:
             raise SystemExit(_refuse(str(error))) from None
+        except OmegaConfBaseException as error:  # Hydra would warn of it and go on
+            raise SystemExit(_refuse(arguments.explain_value(error))) from None
+        finally:
+            HydraConfig.instance().cfg = None
 
 
 def _check_device(cfg: DictConfig) -> None:
