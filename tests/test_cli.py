@@ -309,6 +309,20 @@ def test_resume_refuses_what_has_ended_and_what_would_change_the_run(typed, tmp_
     assert not (tmp_path / "outputs").exists()
 
 
+def test_resume_refuses_what_is_no_run_of_headstart(typed, tmp_path):
+    def folder(name: str, **files: str) -> str:
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        for kind in ("config", "overrides", "hydra"):
+            (tmp_path / name / ".hydra" / f"{kind}.yaml").write_text(files.get(kind, "{}"))
+        return f"resume={name}"
+
+    refused(*typed(folder("broken", config="a: [")), r"config\.yaml")
+    refused(*typed(folder("foreign", config="db: {driver: mysql}", overrides="[db=mysql]")), r"no run of headstart")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/study.json").write_text('{"command": "headstart -m experiments=quickstart"}')
+    refused(*typed("resume=study"), r"study.* again: headstart -m experiments=quickstart$")
+
+
 def test_weights_with_a_flipped_bit_are_refused(typed, tmp_path):
     weights = once(typed, tmp_path) / "best.safetensors"
     content = bytearray(weights.read_bytes())

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from headstart import config, records
 from headstart.errors import UserError
@@ -120,8 +121,9 @@ def resuming(words: Sequence[str]) -> list[str]:
         return list(words)
     folder = Path(given[-1].partition("=")[2].strip("\"'"))
     _check_resumable(folder)
-    before = OmegaConf.to_container(OmegaConf.load(folder / ".hydra/config.yaml"))
-    saved = OmegaConf.to_container(OmegaConf.load(folder / ".hydra/overrides.yaml"))
+    before, saved = _saved(folder, "config"), _saved(folder, "overrides")
+    if "phase" not in before:
+        raise UserError(f"resume={folder} is no run of headstart, but another program's; give a folder of outputs/")
     overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
     now = OmegaConf.to_container(_composed(overrides))
     changed = [c for k in now if k not in config.DESCRIBING for c in config._differences(before.get(k), now[k], k)]
@@ -131,7 +133,18 @@ def resuming(words: Sequence[str]) -> list[str]:
     return [*overrides, *_phase(folder, before), f"resume={target}", f"hydra.run.dir={target}"]
 
 
+def _saved(folder: Path, name: str) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(folder / f".hydra/{name}.yaml"))
+    except (OSError, ValueError, YAMLError) as error:
+        what = str(error).partition("\n")[0]
+        raise UserError(f"{folder}/.hydra/{name}.yaml can't be read ({what}); start the run anew") from None
+
+
 def _check_resumable(folder: Path) -> None:
+    if (folder / "study.json").exists():
+        command = records.read_json(folder / "study.json").get("command")
+        raise UserError(f"resume={folder} is a study, which goes on when its command is given again: {command}")
     if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
         raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
     state = records.read_run(folder)["state"]
@@ -145,7 +158,7 @@ def _phase(folder: Path, before: dict[str, Any]) -> list[str]:
     """A run that a sweep began may not read the test split, nor may a study's confirmation be ended outside of it."""
     if before["phase"] in ("confirm", "source"):
         raise UserError(f"resume={folder}: this run belongs to a study and goes on when its command is given again")
-    swept = OmegaConf.load(folder / ".hydra/hydra.yaml").hydra.mode == "MULTIRUN"
+    swept = _saved(folder, "hydra")["hydra"]["mode"] == "MULTIRUN"
     return ["phase=search"] if swept or before["phase"] == "search" else []
 
 
