@@ -105,6 +105,7 @@ MISTAKES = [
     (["lr=${epochss}"], r"epochss.*headstart --cfg job"),
     (["+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
     (["-m", "+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
+    (["image_size=100000"], r"out of memory \(can't allocate"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),
