@@ -106,6 +106,8 @@ MISTAKES = [
     (["+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
     (["-m", "+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
     (["image_size=100000"], r"out of memory \(can't allocate"),
+    (["augmentation=crop_flip", "augmentation.padding=big"], r"augmentation\.padding=big"),
+    (["optimizer.weight_decay=abc"], r"optimizer\.weight_decay=abc"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),

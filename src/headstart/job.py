@@ -141,7 +141,9 @@ def _(
             optimizer_factory=parts["optimizer"], schedule=parts["schedule"], augment=parts["augmentation"],
         )  # fmt: skip
     except (TypeError, ValueError) as error:
-        raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+        text = [f"{part}.{k}={v}" for part in parts for k, v in cfg[part].items() if isinstance(v, str) and k[0] != "_"]
+        what = ", ".join(text) or "optimizer, schedule or augmentation"  # their settings are numbers
+        raise UserError(f"{what} is refused ({error}); headstart --cfg job shows values that work") from error
 
 
 def _identity(cfg: DictConfig, settings: training.Settings) -> str:
