@@ -19,6 +19,7 @@ from conftest import TINY, files_below
 from PIL import Image
 
 from headstart import cli, data
+from headstart.arguments import key_of
 
 
 @pytest.fixture
@@ -43,6 +44,12 @@ def typed(tmp_path, monkeypatch, capfd):
     torch.set_num_threads(threads)
 
 
+def tiny(*words: str) -> list[str]:
+    """Those of TINY that the words leave open, then the words."""
+    keys = {key_of(w) for w in words}
+    return [*(t for t in TINY if key_of(t) not in keys), *words]
+
+
 def refused(code: int, text: str, words: str) -> None:
     """Assert a refusal in one to three lines that holds `words` (a regular expression)."""
     assert code == 1, text
@@ -63,6 +70,44 @@ MISTAKES = [
     (["model.weigths=null"], r"model\.weigths.*model\.weights\?.*model\.freeze"),
     (["model.freeze.deeper=1"], r"model\.freeze"),
     (["modle.freeze=none"], r"modle.*Did you mean model\?"),
+    (["augmentation=null"], r"augmentation=null is unknown\. Choose from crop_flip"),
+    (["-m", "model=cnn,null"], r"model=null is unknown\..*cnn, "),
+    (["-m", "search=null"], r"search=null is unknown\. Choose from decades"),
+    (["-m", "experiments=null"], r"experiments=null is unknown\."),
+    (["-m", "experiments=quickstart.yaml"], r"quickstart\.yaml is unknown\. Did you mean quickstart\?"),
+    (["model=cnn.yaml"], r"cnn\.yaml is unknown\. Did you mean cnn\?"),
+    (["model={name:cnn}"], r"model=\{name:cnn\} is unknown\.[^?]*cnn, "),
+    (["model=[cnn,fan]"], r"model=\[cnn,fan\] is unknown\."),
+    (["-m", "model=cnn", "model=resnet18"], r"model is given twice.*model=cnn,resnet18"),
+    (["-m", "lr=1e-3", "lr=1e-2"], r"lr is given twice"),
+    (["--lr", "1e-3"], r"--lr .*lr=\.\.\."),
+    (["--model.weights=imagenet"], r"--model\.weights=imagenet .*model\.weights=\.\.\."),
+    (["quickstart"], r"headstart -m experiments=quickstart"),
+    (["experiment=quickstart"], r"Did you mean experiments\?.*data, .*experiments, "),
+    (["train_size=500"], r"Did you mean data\.train_size\?"),
+    (["-m", "model=cnn,fan", "train_size=500"], r"Did you mean data\.train_size\?"),
+    (["train_size=500", "learning_rate=1"], r"Did you mean data\.train_size\?"),
+    (["freeze=backbone"], r"Did you mean model\.freeze\?"),
+    (["learning_rate=1e-3"], r"Did you mean lr\?"),
+    (["pretrained=true"], r"Did you mean model\.weights=imagenet\?"),
+    (["momentum=0.5"], r"Did you mean optimizer=sgd optimizer\.momentum\?"),
+    (["optimizer=sgd", "momentum=0.5"], r"Did you mean optimizer\.momentum\?"),
+    (["+epoch=3"], r"epoch=.*Did you mean epochs\?"),
+    (["++epoch=3"], r"epoch=.*Did you mean epochs\?"),
+    (["model=resnet50"], r"any network of timm.*model=timm model\.name="),
+    (["schedule.warmup=0.1"], r"no such setting; choose another by schedule=constant, cosine, onecycle"),
+    (["model=logistic_regression", "model.estimator.C=-1"], r"\+model\.estimator\.C=[^?]*LogisticRegression"),
+    (["optimizer.betas=0.9"], r"fused, optimizer\.weight_decay.*\+optimizer\.betas=.*torch\.optim\.Adam"),
+    (["seed=99999999999999999999"], r"seed=9+ is too large; give .*4294967290"),
+    (["-m", "split_seed=4294967296"], r"split_seed=4294967296 is too large"),
+    (["threads=100000"], r"threads=100000 is too large; .*1024"),
+    (["~lr"], r"lr.*headstart --cfg job"),
+    (["lr=${epochss}"], r"epochss.*headstart --cfg job"),
+    (["+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
+    (["-m", "+data.root=${oc.env:NOPE}"], r"'NOPE' not found"),
+    (["image_size=100000"], r"out of memory \(can't allocate"),
+    (["augmentation=crop_flip", "augmentation.padding=big"], r"augmentation\.padding=big"),
+    (["optimizer.weight_decay=abc"], r"optimizer\.weight_decay=abc"),
     (["lr=abc"], r"lr=abc.*Float"),
     (["lr=-1"], r"lr=-1.*above 0"),
     (["lr=0"], r"lr=0.*above 0"),
@@ -119,9 +164,13 @@ NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is present
 ], ids=str)  # fmt: skip
 def test_a_mistake_is_explained_and_leaves_nothing(words, expected, typed, tmp_path):
     (tmp_path / "pictures").mkdir()
-    base = [t for t in TINY if not (t.startswith("data") and "data=folder" in words)]
-    refused(*typed(*base, *words), expected)
+    given = [t for t in tiny(*words) if not (t == "data.train_size=100" and "data=folder" in words)]
+    refused(*typed(*given), expected)
     assert [p.name for p in tmp_path.rglob("*")] == ["pictures"]
+
+
+def test_values_may_name_what_hydra_knows_of_the_job(typed):
+    refused(*typed(*TINY, "data=folder", "+data.root=${hydra:runtime.cwd}/none", "data.train_size=null"), r"/none")
 
 
 def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(headstart, tmp_path):
@@ -215,6 +264,14 @@ def test_a_folder_that_cannot_be_made_is_named(typed, tmp_path):
     assert (tmp_path / "outputs").read_text() == "a file in the way"
 
 
+@pytest.mark.parametrize("words", [["hydra.run.dir=outputs/mine"], ["-m", "name=mine"]], ids=str)
+def test_a_file_where_the_folder_should_be_is_named(words, typed, tmp_path):
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/mine").write_text("years of work")
+    refused(*typed(*TINY, *words), r"outputs/mine is a file")
+    assert files_below(tmp_path) == {"outputs/mine": b"years of work"}
+
+
 @needs_unshare
 def test_a_disk_that_cannot_be_written_is_named(tmp_path):
     done = isolated("mkdir disk; mount -t tmpfs -o ro none disk; cd disk; h", tmp_path)
@@ -253,6 +310,20 @@ def test_resume_refuses_what_has_ended_and_what_would_change_the_run(typed, tmp_
     assert typed(f"resume={run}", "keep=all")[0] == 0
     assert (run / "result.json").exists()
     assert not (tmp_path / "outputs").exists()
+
+
+def test_resume_refuses_what_is_no_run_of_headstart(typed, tmp_path):
+    def folder(name: str, **files: str) -> str:
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        for kind in ("config", "overrides", "hydra"):
+            (tmp_path / name / ".hydra" / f"{kind}.yaml").write_text(files.get(kind, "{}"))
+        return f"resume={name}"
+
+    refused(*typed(folder("broken", config="a: [")), r"config\.yaml")
+    refused(*typed(folder("foreign", config="db: {driver: mysql}", overrides="[db=mysql]")), r"no run of headstart")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/study.json").write_text('{"command": "headstart -m experiments=quickstart"}')
+    refused(*typed("resume=study"), r"study.* again: headstart -m experiments=quickstart$")
 
 
 def test_weights_with_a_flipped_bit_are_refused(typed, tmp_path):
@@ -349,7 +420,7 @@ def test_only_single_runs_and_confirmations_read_the_test_split(words, expected,
     counted, read = [], data.Dataset.test
     monkeypatch.setattr(data.Dataset, "test", lambda self: counted.append(1) or read(self))
     name = [f"name=seeds-{expected}"] if words[0] == "-m" else []
-    code, text = typed(*TINY, "epochs=1", *words, *name)
+    code, text = typed(*tiny("epochs=1", *words, *name))
     assert code == 0, text
     assert len(counted) == expected
     results = [json.loads(p.read_text()) for p in (tmp_path / "outputs").rglob("result.json")]

@@ -61,6 +61,11 @@ def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
     )
 
 
+def test_seeds_end_where_the_last_confirmation_still_has_one():
+    config.check(composed("seed=4294967290", "confirm_seeds=5"))
+    config.check(composed("seed=4294967295", "confirm_seeds=5", "phase=confirm"))
+
+
 def test_decades_are_the_powers_of_ten_inside_the_range():
     assert config.decades(1e-5, 1e-1) == [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
     assert config.decades(2e-4, 0.5) == [1e-1, 1e-2, 1e-3]
@@ -109,7 +114,9 @@ def test_override_values_read_back_as_they_were(value):
         (["device=tpu"], "device=tpu"), (["lr_low=1"], "lr_low"), (["patience=0"], "patience=0"),
         (["model.freeze=backbone_then_none", "model.unfreeze_epoch=11"], "unfreeze_epoch=11"),
         (["label_smoothing=1"], "label_smoothing"), (["clip_grad_norm=0"], "clip_grad_norm"),
-        (["threads=0"], "threads=0"),
+        (["threads=0"], "threads=0"), (["threads=1025"], "threads=1025.* to 1024"),
+        (["seed=4294967291"], "seed=4294967291.* to 4294967290"),
+        (["split_seed=4294967296"], "split_seed=.* 4294967295"),
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused_by_name(overrides, words):

@@ -127,6 +127,20 @@ def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):
     assert found == ["FAILED", "study", "large", "run", "cnn", 500, 0]
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(UserError("the mistake\nthe advice"), "the mistake"), (OSError("context\nthe cause"), "the cause")],
+)
+def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monkeypatch):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(job.training.Trainer, "run", fail)
+    with pytest.raises(type(error)):
+        run()
+    assert records.read_run(next(iter(job.Path.cwd().glob("run-*"))))["reason"] == reason
+
+
 def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(job.training.Trainer, "run", lambda self: 1 / 0)

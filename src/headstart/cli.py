@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from headstart import config
+from headstart import arguments, config
 from headstart.errors import UserError
 
 
@@ -24,10 +26,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
-        if any(word.lstrip("+").startswith("resume=") for word in sys.argv[1:]):
-            from headstart.arguments import resuming
-
-            sys.argv[1:] = resuming(sys.argv[1:])
+        arguments.check_words(sys.argv[1:])
+        sys.argv[1:] = arguments.resuming(sys.argv[1:])
         hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=config.WHITELIST)(
             job
         )()
@@ -36,10 +36,10 @@ def main() -> None:
         sys.exit(130)
     except UserError as error:
         sys.exit(_refuse(str(error)))
+    except InterpolationResolutionError as error:
+        sys.exit(_refuse(arguments.explain_value(error)))
     except CompactHydraException as error:
-        from headstart.arguments import explain
-
-        sys.exit(_refuse(explain(error, sys.argv[1:])))
+        sys.exit(_refuse(arguments.explain(error, sys.argv[1:])))
 
 
 def _stop(*_: Any) -> None:
@@ -56,7 +56,8 @@ def _say_how_to_resume() -> None:
 
 
 def _in_single_run() -> bool:
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
+    begun = HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir")
+    return begun and HydraConfig.get().mode == RunMode.RUN
 
 
 def _refuse(text: str) -> int:
@@ -83,12 +84,14 @@ def job(cfg: DictConfig) -> float | None:
         reads_test = confirming or (single and cfg.phase == "run")
         try:
             result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
-        except UserError as error:
+        except (UserError, InterpolationResolutionError) as error:
             if not single:
                 raise  # to the sweeper
             if cfg.resume is None:
                 _remove_if_not_begun(run_dir)
-            raise SystemExit(_refuse(str(error))) from None
+            if isinstance(error, UserError):
+                raise SystemExit(_refuse(str(error))) from None
+            raise  # to `main`
         except KeyboardInterrupt:
             if not single:
                 raise
@@ -124,8 +127,7 @@ class Check(Callback):
         self._check(config, multirun=True)
 
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
-        from headstart import arguments
-
+        HydraConfig.instance().set_config(deepcopy(cfg))  # so that ${hydra:...} has a value as early as here
         try:
             arguments.check(cfg, multirun)
             config.check(cfg)
@@ -135,11 +137,17 @@ class Check(Callback):
                 raise UserError(
                     f"{folder} holds a run already; go on with it by resume={folder} or name another folder"
                 )
+            if folder.is_file():
+                raise UserError(f"{folder} is a file; name a folder by {'name' if multirun else 'hydra.run.dir'}=...")
             if not (multirun and cfg.dry_run):
                 own = multirun and cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna"  # its database goes there
                 _make_folder(folder if own else folder.parent)
         except UserError as error:
             raise SystemExit(_refuse(str(error))) from None
+        except OmegaConfBaseException as error:  # Hydra would warn of it and go on
+            raise SystemExit(_refuse(arguments.explain_value(error))) from None
+        finally:
+            HydraConfig.instance().cfg = None
 
 
 def _check_device(cfg: DictConfig) -> None:

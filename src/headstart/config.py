@@ -148,9 +148,13 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"lr_low={cfg.lr_low} is not below lr_high={cfg.lr_high}; the search needs a range")
     least = dict(epochs=1, batch_size=1, n_trials=1, jobs=1, seed=0, split_seed=0, confirm_seeds=0)
     optional = dict(threads=1, patience=1, image_size=8)
+    last = 2**32 - 1  # of NumPy's seeds; a study's confirmations take those after its own
+    most = dict(seed=last - (0 if cfg.phase == "confirm" else cfg.confirm_seeds), split_seed=last, threads=1024)
     for key, low in (least | {k: v for k, v in optional.items() if cfg[k] is not None}).items():
         if cfg[key] < low:
             raise UserError(f"{key}={cfg[key]} is too small; give a whole number from {low}")
+        if cfg[key] > most.get(key, cfg[key]):
+            raise UserError(f"{key}={cfg[key]} is too large; give a whole number from {low} to {most[key]}")
     unfreeze = cfg.model.get("unfreeze_epoch")
     if unfreeze is not None and unfreeze > cfg.epochs:
         raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); unfreeze earlier")
@@ -314,10 +318,13 @@ def options(group: str) -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
+def groups() -> list[str]:
+    """The config groups, in the order of conf/config.yaml."""
+    return [group for group in _default_choices() if "/" not in group]
+
+
 def _help_text() -> str:
-    rows = "\n".join(
-        f"  {g:<13} {', '.join(options(g))}" for g in _default_choices() if "/" not in g and "override" not in g
-    )
+    rows = "\n".join(f"  {g:<13} {', '.join(options(g))}" for g in groups())
     return HELP.replace("{rows}", rows)
 
 

@@ -49,15 +49,28 @@ def run(
     with records.lock_run(run_dir):
         try:
             return _train(cfg, choices, run_dir, reads_test, watcher)
-        except torch.OutOfMemoryError as error:
-            _record_failure(cfg, choices, run_dir, "out of memory")
-            raise UserError(f"out of GPU memory with batch_size={cfg.batch_size}; give a smaller one") from error
-        except MemoryError as error:
-            _record_failure(cfg, choices, run_dir, "out of memory")
-            raise UserError(f"out of memory ({error}); give a smaller image_size or data.train_size") from error
         except Exception as error:
-            _record_failure(cfg, choices, run_dir, (str(error).strip() or type(error).__name__).splitlines()[-1])
+            out_of_memory = _out_of_memory(error, cfg.batch_size)
+            _record_failure(cfg, choices, run_dir, "out of memory" if out_of_memory else _reason(error))
+            if out_of_memory:
+                raise UserError(out_of_memory) from error
             raise
+
+
+def _out_of_memory(error: Exception, batch_size: int) -> str | None:
+    """What to tell of an error that means it, on a GPU or here; None for any other."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"out of GPU memory with batch_size={batch_size}; give a smaller one"
+    _, of_torch, text = str(error).partition("\n")[0].rpartition("DefaultCPUAllocator: ")  # a plain RuntimeError
+    if isinstance(error, MemoryError) or of_torch:
+        return f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """The line of an error that says what is wrong: our first, before the advice; others' last, after the context."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return lines[0 if isinstance(error, UserError) else -1]
 
 
 def _record_failure(cfg: DictConfig, choices: dict[str, str], run_dir: Path, reason: str) -> None:
@@ -128,7 +141,9 @@ def _(
             optimizer_factory=parts["optimizer"], schedule=parts["schedule"], augment=parts["augmentation"],
         )  # fmt: skip
     except (TypeError, ValueError) as error:
-        raise UserError(f"optimizer, schedule or augmentation refused its configuration: {error}") from error
+        text = [f"{part}.{k}={v}" for part in parts for k, v in cfg[part].items() if isinstance(v, str) and k[0] != "_"]
+        what = ", ".join(text) or "optimizer, schedule or augmentation"  # their settings are numbers
+        raise UserError(f"{what} is refused ({error}); headstart --cfg job shows values that work") from error
 
 
 def _identity(cfg: DictConfig, settings: training.Settings) -> str:
