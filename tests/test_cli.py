@@ -18,7 +18,7 @@ import torch
 from conftest import TINY, files_below
 from PIL import Image
 
-from headstart import cli, data
+from headstart import cli, data, locks
 from headstart.arguments import key_of
 
 
@@ -310,6 +310,17 @@ def test_resume_refuses_what_has_ended_and_what_would_change_the_run(typed, tmp_
     assert typed(f"resume={run}", "keep=all")[0] == 0
     assert (run / "result.json").exists()
     assert not (tmp_path / "outputs").exists()
+
+
+def test_two_processes_never_do_the_same_run(typed, tmp_path):
+    run = once(typed, tmp_path)
+    (run / "result.json").unlink()
+    before = {name: (run / name).read_bytes() for name in SAME}
+    with locks.holding(run / ".running"):  # as by one that got there first, while this one was starting
+        refused(*typed(f"resume={run}"), r"going on in another process")
+    assert all((run / name).read_bytes() == content for name, content in before.items())
+    assert not (run / "result.json").exists()
+    assert typed(f"resume={run}")[0] == 0
 
 
 def test_resume_refuses_what_is_no_run_of_headstart(typed, tmp_path):

@@ -129,7 +129,10 @@ def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(UserError("the mistake\nthe advice"), "the mistake"), (OSError("context\nthe cause"), "the cause")],
+    [
+        (UserError("the mistake\nthe advice"), "the mistake"),
+        (OSError("the context:\nthe cause"), "the context: the cause"),
+    ],
 )
 def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monkeypatch):
     def fail(self):

@@ -11,7 +11,7 @@ from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from headstart import records
-from headstart.errors import UserError
+from headstart.errors import UserError, summary
 from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.standing import Arm
 from headstart.storage import open_storage, without_password
@@ -118,6 +118,12 @@ def test_a_raised_total_runs_the_difference_and_gives_what_one_go_gives(tmp_path
     once = open_study(tmp_path / "one", n_trials=15, make_sampler=sampler)
     work(once)
     assert table(raised) == table(once)
+
+
+@pytest.mark.parametrize("sampler", [random_sampler, qmc_sampler, tpe_sampler])
+def test_a_large_seed_is_a_seed(tmp_path, sampler):
+    study = open_study(tmp_path, make_sampler=sampler, points=[], n_trials=2, seed=2**32 - 10)
+    assert len({params["lr"] for _, _, params, _ in (work(study), table(study))[1]["a"]}) == 2
 
 
 @pytest.mark.parametrize("sampler", [random_sampler, qmc_sampler])
@@ -504,6 +510,19 @@ def test_runs_whose_storage_was_deleted_are_not_taken_for_those_of_a_new_one(tmp
     (tmp_path / "study.log").unlink()
     with pytest.raises(UserError, match=r"s/a holds runs that the storage .* knows nothing of(.|\n)*name=\.\.\."):
         open_study(tmp_path, arms=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("the mistake\nthe way out"), "the mistake"),
+        (RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"), "CUDA error: out of memory"),
+        (RuntimeError("Error(s) in loading ResNet:\n\tMissing key(s)"), "Error(s) in loading ResNet: Missing key(s)"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_an_error_in_one_line_says_what_is_wrong(error, line):
+    assert summary(error) == line
 
 
 @pytest.mark.parametrize("key", ["password", "PASSWD"])

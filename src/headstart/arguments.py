@@ -24,6 +24,7 @@ ELSEWHERE = {
     "pretrained": "model.weights=imagenet",
     "momentum": "optimizer=sgd optimizer.momentum",
 }  # keys by the names that other programs give them
+RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "tables": "tables"}  # no study's name
 MULTIRUN = {"-m", "--multirun"}
 
 
@@ -43,6 +44,8 @@ def check_words(words: Sequence[str]) -> None:
             raise UserError(f"{word} is not understood; write {key}=... without dashes")
         if key_of(word) in config.groups():
             _check_option(key_of(word), word.partition("=")[2])
+        if key in ("experiments", "search", "budget") and "," in word:
+            raise UserError(f"{word}: the arms of a study share {key}; start one study each, with different name=")
     if MULTIRUN & set(words):
         _check_twice(words)
 
@@ -77,17 +80,19 @@ def check(cfg: DictConfig, multirun: bool) -> None:
     if typed.get("phase", "phase=run").partition("=")[2] not in ("run", "search"):
         raise UserError(f"{typed['phase']}: confirmation and source runs are started by a study, never by hand")
     if multirun:
-        _check_sweep(typed)
+        _check_sweep(cfg, typed)
     else:
         _check_single(cfg, typed)
         if missing := sorted(OmegaConf.missing_keys(config.without_hydra(cfg))):
             raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
 
 
-def _check_sweep(typed: dict[str, str]) -> None:
+def _check_sweep(cfg: DictConfig, typed: dict[str, str]) -> None:
     for key in ("seed", "split_seed"):
         if any(c in typed.get(key, "") for c in ",("):
             raise UserError(f"{typed[key]}: seeds are not searched over; confirm_seeds=5 repeats the best setting")
+    if cfg.name in RESERVED:
+        raise UserError(f"name={cfg.name}: that folder of outputs/ is for {RESERVED[cfg.name]}; give another name")
     if "resume" in typed:
         raise UserError(f"{typed['resume']} goes on with a single run; a sweep goes on when its command is given again")
 

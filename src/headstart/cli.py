@@ -69,7 +69,7 @@ def job(cfg: DictConfig) -> float | None:
     """One job as Hydra calls it; returns the objective: best validation accuracy in percent."""
     gc.disable()  # importing torch makes a million objects, none of them garbage
     try:
-        from headstart import console, current
+        from headstart import console, current, locks
         from headstart.job import run
     finally:
         gc.enable()
@@ -80,7 +80,11 @@ def job(cfg: DictConfig) -> float | None:
     confirming = cfg.phase == "confirm" and current.trial is not None  # launched by a study, not typed
     run_dir = Path(hydra_cfg.runtime.output_dir)
     title = hydra_cfg.runtime.choices["model"] + ("" if "lr" in config.unused(cfg) else f" lr={cfg.lr:g}")
-    with console.watcher(cfg.epochs, title, bar=single) as watcher:
+    # Locked where `resume=` was typed twice within the seconds that a start takes: each would train and read the test.
+    alone = locks.holding(run_dir / ".running", wait=False) if single else contextlib.nullcontext(True)
+    with alone as is_alone, console.watcher(cfg.epochs, title, bar=single) as watcher:
+        if not is_alone:
+            raise SystemExit(_refuse(f"{run_dir}: this run is going on in another process"))
         reads_test = confirming or (single and cfg.phase == "run")
         try:
             result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
@@ -108,7 +112,7 @@ def _remove_if_not_begun(run_dir: Path) -> None:
         return
     for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
         (run_dir / ".hydra" / name).unlink(missing_ok=True)
-    for name in ("result.json", ".lock", "log"):
+    for name in ("result.json", ".lock", ".running", "log"):
         (run_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty: there was more before
         for folder in (run_dir / ".hydra", run_dir, *run_dir.parents[:2]):

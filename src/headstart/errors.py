@@ -9,5 +9,7 @@ class UserError(Exception):
 
 
 def summary(error: BaseException | None) -> str:
-    """The first line of an exception's text, which says what is wrong (advice follows it), or its type's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What is wrong in one line: the first one of an exception's text (advice follows it), with the next where it ends
+    in a colon, or its type's name."""
+    lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from headstart import __version__, config, current, devices, evaluation, fitting, records, training
 from headstart.classical import Classical
 from headstart.data import Dataset, Split
-from headstart.errors import UserError
+from headstart.errors import UserError, summary
 from headstart.models import Model, Normalisation
 from headstart.thumbnails import choose_thumbnails, shrink
 
@@ -51,7 +51,7 @@ def run(
             return _train(cfg, choices, run_dir, reads_test, watcher)
         except Exception as error:
             out_of_memory = _out_of_memory(error, cfg.batch_size)
-            _record_failure(cfg, choices, run_dir, "out of memory" if out_of_memory else _reason(error))
+            _record_failure(cfg, choices, run_dir, "out of memory" if out_of_memory else summary(error))
             if out_of_memory:
                 raise UserError(out_of_memory) from error
             raise
@@ -65,12 +65,6 @@ def _out_of_memory(error: Exception, batch_size: int) -> str | None:
     if isinstance(error, MemoryError) or of_torch:
         return f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size"
     return None
-
-
-def _reason(error: Exception) -> str:
-    """The line of an error that says what is wrong: our first, before the advice; others' last, after the context."""
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    return lines[0 if isinstance(error, UserError) else -1]
 
 
 def _record_failure(cfg: DictConfig, choices: dict[str, str], run_dir: Path, reason: str) -> None:

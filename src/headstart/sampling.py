@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 def seed_of(seed: int, number: int) -> int:
     """Seed of one trial's sampler: a sampler seeded by the study alone would repeat its first draws after a resume."""
-    return seed * 100_003 + number
+    return (seed * 100_003 + number) % 2**32  # NumPy takes no more
 
 
 @contextmanager
