@@ -547,7 +547,7 @@ def test_what_has_to_be_said_beside_a_verdict_is_said(fair):
     assert not said(found, "unfinished") and not said(found, "earlier choice") and not said(found, "weights of")
 
 
-def test_the_sampling_error_of_cifar10s_test_split_is_the_protocols(fair):
+def test_the_sampling_error_of_cifar10s_test_split_is_a_percentage_point(fair):
     frame = compare(fair).arms.assign(test_images=10000, test_mean=95.0)
     judged = pairs(frame, tables.trials(fair), read_json(fair / "study.json"))
     assert judged["test_sampling"][0] == pytest.approx(0.43, abs=0.005)
@@ -568,7 +568,7 @@ def test_weights_from_a_file_are_not_called_imagenets(fair):
 
 def test_a_reading_of_the_test_split_by_a_search_trial_is_reported(fair):
     result_of(fair / "a/search/001", test_reads=1)
-    assert said(compare(fair), "by the protocol they never do")
+    assert said(compare(fair), "which they never should")
 
 
 # --------------------------------------------------------------------------------------------------------------- tables

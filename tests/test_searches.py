@@ -11,6 +11,7 @@ from test_report import Page, make_study
 
 import headstart as hs
 from headstart import tables
+from headstart.plots import draw_all
 from headstart.records import read_run, write_json
 from headstart.report import print_report, write_all
 from headstart.searches import SEARCH_COLUMNS
@@ -48,6 +49,14 @@ def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searche
     interval = scipy.stats.t.interval(0.95, 3, scores.mean(), scipy.stats.sem(scores))
     assert (row["test_ci_low"], row["test_ci_high"]) == pytest.approx(interval)
     assert (row["best_lr_low"], row["best_lr_high"]) == (1e-3, 1e-3)
+
+
+def test_in_the_picture_of_learning_rates_repeats_look_alike(study):
+    (picture,) = [p for p in draw_all(study.root, study) if p.name == "learning_rate"]
+    axis = picture.figure.axes[0]
+    assert [text.get_text() for text in axis.get_legend().get_texts()][:2] == ["q/random", "q/pretrained"]
+    dots = [line for line in axis.lines if line.get_label() == "_COMPLETE"]
+    assert [len(line.get_xdata()) for line in dots] == [20, 20]  # of four studies each
 
 
 def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_included(study):

@@ -49,6 +49,7 @@ class _Material:
     pairs: pd.DataFrame
     study: Mapping[str, Any]
     looks: dict[str, Look]
+    searches: dict[str, str]  # of arms whose searches were repeated: what the repeats are called together
     chance: float | None
     results: dict[str, list[dict[str, Any]]]
     predictions: dict[str, list[pictures.Predictions]]
@@ -76,15 +77,30 @@ def _gather(root: Path, frames: Any) -> _Material:
         )
         named = {c: pair_rows["study"].fillna("?") + "/" + pair_rows[c] for c in ("arm_a", "arm_b")}
         pair_rows, study = pair_rows.assign(**named), {}
-    looks = palette([*arm_rows["arm"].dropna(), *arm_order(trials)])
+    searches = _repeated(getattr(frames, "searches", None), arm_rows)
+    looks = palette(dict.fromkeys(searches.get(arm, arm) for arm in [*arm_rows["arm"].dropna(), *arm_order(trials)]))
+    looks |= {arm: looks[search] for arm, search in searches.items()}
     shown = {row["arm"]: repeats(trials, row) for _, row in arm_rows.iterrows()}
     folders = {arm: [root / d for d in own.loc[own["test_accuracy"].notna(), "run_dir"]] for arm, own in shown.items()}
     halfway = arm_rows["halfway_accuracy"].dropna().unique()
     return _Material(
-        trials, epochs, arm_rows, pair_rows, study, looks, 2 * float(halfway[0]) - 100 if len(halfway) == 1 else None,
+        trials, epochs, arm_rows, pair_rows, study, looks, searches,
+        2 * float(halfway[0]) - 100 if len(halfway) == 1 else None,
         {arm: [r for d in own if (r := _result(d / "result.json"))] for arm, own in folders.items()},
         {arm: _same_split([read_predictions(d / "predictions.npz") for d in own]) for arm, own in folders.items()},
     )  # fmt: skip
+
+
+def _repeated(searches: pd.DataFrame | None, arm_rows: pd.DataFrame) -> dict[str, str]:
+    """Arms named STUDY/ARM to the search that they repeat: called by what its studies share, or that and the arm."""
+    found = {}
+    for arm in arm_rows["arm"].dropna() if searches is not None else ():
+        study, _, own = arm.rpartition("/")
+        parts = [name.partition("/") for name in searches["search"]]
+        names = [stem + slash + of for stem, slash, of in parts if study.startswith(stem) and of in ("", own)]
+        if names:
+            found[arm] = max(names, key=len)
+    return found
 
 
 def _result(path: Path) -> dict[str, Any] | None:
@@ -122,7 +138,7 @@ def _percent(value: Any) -> str:
 
 def _crowd(material: _Material) -> float:
     """Inches that the legend of many arms needs beyond a plot's usual height."""
-    return max(0.0, 0.28 * (len(material.looks) - 7))
+    return max(0.0, 0.28 * (len(material.arms) - 7))
 
 
 def _arms(m: _Material) -> Iterator[Picture]:
@@ -173,13 +189,14 @@ def _learning_rate(m: _Material) -> Iterator[Picture]:
     rows = m.trials[m.trials["phase"].isin(["search", "run"])]
     if not rows["lr"].gt(0).any():
         return
-    figure, ax = _figure(4.2 + _crowd(m))
-    learning_rate(m.trials, ax, m.study.get("spaces") or {}, looks=m.looks, chance=m.chance)
+    together = m.trials.assign(arm=m.trials["arm"].replace(m.searches))
+    figure, ax = _figure(4.2 if m.searches else 4.2 + _crowd(m))
+    learning_rate(together, ax, m.study.get("spaces") or {}, looks=m.looks, chance=m.chance)
     best = [f"{r['arm']} {r['best_lr']:.3g}" for _, r in m.arms.iterrows() if r["best_lr"] is not pd.NA]
     caption = (
         "Each marker is a trial. Rings: learning rates that a hand search by factors of 10 would have tried. "
         "A best rate beside a bound means that the range was too narrow."
-    )
+    ) + (" Repeats of a search are drawn alike." if m.searches else "")
     yield _picture(
         "learning_rate",
         figure,

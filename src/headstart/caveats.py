@@ -98,7 +98,7 @@ def _test_split(arms: pd.DataFrame, ledger: pd.DataFrame, trials: pd.DataFrame) 
             "these readings are in trials.csv and the ledger, not in arms.csv and pairs.csv."
         )
     if reads.get("search", 0) or reads.get("source", 0):
-        yield "Search or source runs have read the test split: by the protocol they never do; look at trials.csv."
+        yield "Search or source runs have read the test split, which they never should; look at trials.csv."
     if width := sampling_width(*(row for _, row in arms.iterrows())):
         images = "/".join(f"{n:,}" for n in sorted(arms["test_images"].dropna().unique()))
         yield f"Test-set sampling alone moves an accuracy by up to ±{width:.2f} points (95 %, {images} test images)."

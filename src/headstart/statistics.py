@@ -1,4 +1,4 @@
-"""The protocol's statistics as pure functions on numbers: intervals, tests, budgets, edges, times to a target.
+"""The statistics of a comparison as pure functions on numbers: intervals, tests, budgets, edges, times to a target.
 
 Accuracies and their differences are in percent and percentage points (0..100), probabilities in 0..1. Every function
 takes lists or arrays and refuses NaN and infinity with a ValueError: a missing value is the caller's to drop or name.

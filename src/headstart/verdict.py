@@ -7,7 +7,7 @@ from typing import Literal
 from headstart.statistics import Edge
 
 MINIMUM_SEEDS = 3  # below, a verdict says "too few seeds": with 2 the t quantile is 12.7 standard errors
-CLAIM_SEEDS = 10  # what the protocol asks of a claim
+CLAIM_SEEDS = 10  # for a claim beyond the study itself
 DEFAULT_SEEDS = 5
 
 
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def verdict(evidence: PairEvidence) -> Verdict:
-    """The one sentence that the evidence on a pair of arms allows (protocol, rule 12).
+    """The one sentence that the evidence on a pair of arms allows.
 
     A winner is named only where budgets are equal, neither arm has an edge flag, there are at least 3 paired seeds, the
     interval excludes zero and p_holm < alpha. Otherwise: what is missing, or the largest difference not ruled out.
