@@ -202,6 +202,17 @@ def test_with_tpe_tolerance_comes_from_the_first_points_and_the_best_alone(tmp_p
     assert found[0] == pytest.approx(1 / 4 + 1 / 14) and found[1] > 0.9
 
 
+def test_a_pair_says_how_often_one_arm_untuned_beats_the_other_tuned(tmp_path):
+    points = {"first points": [{"lr": lr} for lr in LRS]}
+    describe_study(tmp_path, "a", "b", "c", sampler="tpe", arms={"a": points, "b": points})
+    search(tmp_path, "a", [*VALS, 85.0], [*LRS, 3e-3])  # the sixth was found, and is the best
+    search(tmp_path, "b", [None, 60.0, 75.0, 40.0, 20.0])
+    search(tmp_path, "c", [None, 60.0, 90.0, 40.0, 20.0], data_sha256="2" * 64)
+    frame = compare(tmp_path).pairs.set_index(["arm_a", "arm_b"])
+    assert frame.loc[("a", "b"), ["untuned_a", "untuned_b"]].tolist() == [40.0, 0.0]  # 80 and 84 of five
+    assert frame.loc[("a", "c"), ["untuned_a", "untuned_b"]].isna().all()  # other images, and c's points are not known
+
+
 def test_tolerance_is_unknown_where_trials_were_pruned_at_its_points_or_two_values_are_searched(tmp_path):
     describe_study(tmp_path / "pruned", "a", sampler="qmc")
     states = ["DIVERGED", "COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]

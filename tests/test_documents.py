@@ -86,6 +86,22 @@ def test_the_results_page_quotes_the_published_verdicts_and_means():
             assert f"{mean:.2f}" in section, (folder.name, mean)
 
 
+def test_the_results_pages_table_of_untuned_rates_is_that_of_the_trials():
+    text = (RESULTS / "README.md").read_text()
+    table = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \| ([\d.*]+ .*) \|$", text, re.MULTILINE)
+    studies = [("data_size", "random_500", "pretrained_500"), ("data_size", "random_5000", "pretrained_5000"),
+               ("pretraining_45000", "resnet18_random", "resnet18_cifar100_weights")]  # fmt: skip
+    for (folder, random, pretrained), (images, best, cells) in zip(studies, table, strict=True):
+        arms = tables.read_table(RESULTS / folder / "tables/arms.csv").set_index("arm")
+        trials = tables.read_table(RESULTS / folder / "tables/trials.csv")
+        first = trials[(trials["arm"] == pretrained) & (trials["phase"] == "search") & (trials["number"] < 5)]
+        first = first.sort_values("lr")
+        highest = arms.loc[random, "val_accuracy"]
+        assert (images, best) == (f"{arms.loc[random, 'train_size']:,}", f"{highest:.2f}")
+        assert first["lr"].tolist() == [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+        assert cells.split(" | ") == [f"**{v:.2f}**" if v > highest else f"{v:.2f}" for v in first["val_accuracy"]]
+
+
 def test_the_results_page_says_how_its_picture_of_two_studies_was_drawn(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", (RESULTS / "README.md").read_text(), re.DOTALL)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")

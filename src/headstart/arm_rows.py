@@ -176,12 +176,10 @@ def _bounds(distribution: Any) -> tuple[float, float] | None:
 def _tolerance(name: str, tried: pd.DataFrame, low: float, high: float, study: Study | None) -> float:
     """Tolerance from all trials where the search spreads them, else from the first points, which are never pruned, and
     the best trial, which the others are measured against."""
-    listed = item(item(item(study, "arms", dict), name, dict), "first points", list)
-    points = [low, high, *(p["lr"] for p in listed if isinstance(p, dict) and isinstance(p.get("lr"), int | float))]
-    is_first = [bool(np.isclose(lr, points, rtol=1e-9, atol=0).any()) for lr in tried["lr"]]
+    is_first = _at(tried, [low, high, *_first_rates(name, study)])
     complete = tried["val_accuracy"].where(tried["state"] == "COMPLETE")
     is_best = complete.eq(complete.max()).fillna(False).astype(bool)
-    first = tried[pd.Series(is_first, index=tried.index, dtype=bool) | is_best]
+    first = tried[is_first | is_best]
     sets = [tried, first] if item(study, "sampler", str) in SPREAD else [first]
     for rows in sets:
         rows = rows[(rows["state"] != "COMPLETE") | rows["val_accuracy"].notna()]
@@ -191,6 +189,24 @@ def _tolerance(name: str, tried: pd.DataFrame, low: float, high: float, study: S
         if not math.isnan(decades):
             return decades
     return math.nan
+
+
+def first_trials(name: str, rows: pd.DataFrame, study: Study | None) -> pd.DataFrame:
+    """The ended trials at the learning rates that are tried whatever the search finds; empty where none are known."""
+    search = rows[(rows["phase"] == "search") & rows["state"].isin(OUTCOMES)]
+    return search[_at(search, _first_rates(name, study))]
+
+
+def _first_rates(name: str, study: Study | None) -> list[float]:
+    listed = item(item(item(study, "arms", dict), name, dict), "first points", list)
+    return [p["lr"] for p in listed if isinstance(p, dict) and isinstance(p.get("lr"), int | float)]
+
+
+def _at(rows: pd.DataFrame, rates: list[float]) -> pd.Series:
+    near = [
+        bool(np.isclose(lr, rates, rtol=1e-9, atol=0).any()) for lr in rows["lr"].to_numpy(float, na_value=math.nan)
+    ]
+    return pd.Series(near, index=rows.index, dtype=bool)  # of no trial, a list would select columns
 
 
 # ---- convergence speed

@@ -276,8 +276,17 @@ def pairs(study: Study) -> Table:
             *_difference("Difference, points"),
             _plain("probability_of_improvement", "P(first > second)", number),
             ("Speed-up, epochs", True, _speedup),
+            (
+                "Untuned above the other's best",
+                True,
+                lambda row: " / ".join(map(_share, (row["untuned_a"], row["untuned_b"]))),
+            ),
         ],
     )
+
+
+def _share(percent: Any) -> str:
+    return "–" if _missing(percent) else f"{percent:.0f} %"
 
 
 def _difference(heading: str) -> list[Column]:

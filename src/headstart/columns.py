@@ -100,6 +100,13 @@ PAIR_COLUMNS: dict[str, Column] = {
     "speedup_threshold": Column(
         "Float64", "percent", "highest stated val_accuracy that the median run of both reaches; empty: none"
     ),
+    "untuned_a": Column(
+        "Float64",
+        "percent",
+        "trials of a at its first points, which are tried whatever the search finds, that had more "
+        "val_accuracy than b's best: learning rates at which a need not be tuned to beat b; empty: none are known",
+    ),
+    "untuned_b": Column("Float64", "percent", "the same of b's against a's best"),
     "test_sampling": Column("Float64", "points", "± that the choice of test images alone gives an accuracy (95 %)"),
     "winner": Column("string", "", "arm that the verdict names; empty: none"),
     "verdict": Column("string", "", "the one sentence that the evidence allows"),

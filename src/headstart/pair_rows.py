@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.arm_rows import Study, by_arm, chosen, first, is_tested, item
+from headstart.arm_rows import Study, by_arm, chosen, first, first_trials, is_tested, item
 from headstart.columns import PAIR_COLUMNS, frame_of, known
 from headstart.statistics import Edge, PairedDifference
 from headstart.tables import THRESHOLDS
@@ -29,6 +29,7 @@ def pairs(
     needed only where every seed gave the same difference, for McNemar's test on the predictions.
     """
     repeats = {name: chosen(rows)[1] for name, rows in by_arm(trials, study)}
+    untuned = {name: first_trials(name, rows, study) for name, rows in by_arm(trials, study)}
     rows = [row for _, row in arms.iterrows()]
     couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _same_size(a, b)]
     scores = [_paired(repeats[a["arm"]], repeats[b["arm"]]) for a, b in couples]
@@ -36,6 +37,7 @@ def pairs(
     return frame_of(
         [
             _pair_row(a, b, repeats, s, c, len(couples), study, root)
+            | dict(untuned_a=_untuned(a, b, untuned), untuned_b=_untuned(b, a, untuned))
             for (a, b), s, c in zip(couples, scores, compared, strict=True)
         ],
         PAIR_COLUMNS,
@@ -124,6 +126,14 @@ def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
             row["speedup_seconds"] = float(seconds[1]) / float(seconds[0])
         return row
     return {}
+
+
+def _untuned(a: pd.Series, b: pd.Series, untuned: Mapping[str, pd.DataFrame]) -> float | None:
+    """Percent of a's first trials that had more validation accuracy than b's whole search: what tuning a is spared."""
+    rows, best = untuned[a["arm"]], known(b["val_accuracy"])
+    if rows.empty or best is None or not same_images(a, b):
+        return None
+    return 100 * float((rows["state"].eq("COMPLETE") & rows["val_accuracy"].gt(best).fillna(False)).mean())
 
 
 def _same_machine(a: pd.Series, b: pd.Series) -> bool:
