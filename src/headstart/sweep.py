@@ -388,7 +388,7 @@ class Sweep:
         middle = (
             _plain(self.settings["source"])["overrides"] if claim.kind == "source" else self._arm(claim.arm).overrides
         )
-        source = schema.override_value(str((self.study.source_dir / "best.safetensors").absolute()))
+        source = schema.override_value(str(self.study.source_dir / "best.safetensors"))
         middle = [f"model.weights={source}" if o == "model.weights=source" else o for o in middle]
         return replace_overrides(replace_overrides(self.typed.fixed, middle), own)
 
