@@ -1,7 +1,7 @@
 """`headstart` with a made-up network, for tests of sweeps: the real configuration and study, epochs that cost nothing.
 
 Accuracy depends on learning rate, model, epoch and seed alone. Environment: TOY_SECONDS, time per epoch; TOY_FAILS,
-`arm:number:phase` of the runs that raise, separated by commas.
+`arm:number:phase` of the runs that raise, TOY_DIES of those that end their process, separated by commas.
 """
 
 import math
@@ -41,6 +41,9 @@ def job(cfg: DictConfig) -> float:
     records.write_json(run_dir / "run.json", facts)
     if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_FAILS", ""):
         raise RuntimeError("the toy broke")
+    if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_DIES", ""):
+        time.sleep(0.5)  # so that others are at work
+        os._exit(9)
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
         if len(records.read_epochs(run_dir)) < epoch:

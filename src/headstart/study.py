@@ -205,15 +205,14 @@ class Study(Standing):
         """The trial of that number, as stored now."""
         return next(t for t in self.trials(arm) if number_of(t) == number)
 
-    def settle(self, claim: Claim, error: BaseException | None = None, counts: bool = True) -> str:
+    def settle(self, claim: Claim, error: BaseException | None = None) -> str:
         """After a job returned or died under a living sweeper: its state; one that left no result is handed out again.
 
-        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED; counts: whether this loss is
-        one of them, that of a job which another one's death ended is not.
+        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED.
         """
         with self.locked():
             if not self._has_told(claim):
-                self._lost[claim.run_dir] += counts
+                self._lost[claim.run_dir] += 1
                 if self._lost[claim.run_dir] >= TIMES_LOST:
                     reason = f"its process died {TIMES_LOST} times (out of memory?)" + (
                         f": {summary(error)}" if error else ""

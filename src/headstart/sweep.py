@@ -7,8 +7,6 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +42,10 @@ from headstart.storage import study_lock, without_password
 from headstart.study import WAIT, Claim, Study
 from headstart.task import StudyTask, make_pruner
 from headstart.trial import number_of
+from headstart.turns import Turns
 from headstart.workers import WORKER, end_with, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
-DONE = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")  # states of a run that had data and a model
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 
 
@@ -210,16 +208,19 @@ class Sweep:
         if self.parent or self.config.hydra.runtime.choices["hydra/launcher"] != "basic":
             return
         cfgs = {}
-        if source := _plain(self.settings["source"]):
+        if (source := _plain(self.settings["source"])) and not self._has_run(self.folder / "source"):
             cfgs["source"] = self._compose("source", source["overrides"])
         for arm in self.arms:
+            if self._has_run(self.folder / arm.name / "search" / "000"):
+                continue
             point = [f"{k}={schema.override_value(v)}" for k, v in example(arm).items()]
             cfg = self._compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
-            if "model.weights=source" not in arm.overrides:
+            if "model.weights=source" not in arm.overrides:  # which are not there yet
                 cfgs[f"arm {arm.name}"] = cfg
-        folders = {f"arm {a.name}": self.folder / a.name / "search" / "000" for a in self.arms}
-        folders["source"] = self.folder / "source"
-        rehearsal.rehearse({k: c for k, c in cfgs.items() if records.read_run(folders[k])["state"] not in DONE})
+        rehearsal.rehearse(cfgs)
+
+    def _has_run(self, run_dir: Path) -> bool:
+        return records.read_run(run_dir)["state"] in ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")
 
     def _say_what_failed(self) -> None:
         """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""
@@ -311,7 +312,7 @@ class Sweep:
             config=self.config, hydra_context=self.context, task_function=StudyTask(self.task, self.study.owner)
         )
         self.failures, self.failed = 0, None
-        self.turns: Turns = Turns()
+        self.turns = Turns()
         self.died: set[Path] = set()  # run folders whose job ended with its process
         if self.settings["n_jobs"] == 1:
             return self._one_after_another()
@@ -345,8 +346,8 @@ class Sweep:
 
     def _run(self, claim: Claim) -> None:
         self.status.begin(claim)
-        alone = claim.run_dir in self.died
-        with self.turns.alone() if alone else self.turns.together():
+        # A worker that dies may take the others of its pool with it; whose fault it was shows only who runs alone.
+        with self.turns.alone() if claim.run_dir in self.died else self.turns.together():
             try:
                 returned = self.launcher.launch([self._overrides(claim)], initial_job_idx=claim.number or 0)[0]
                 error = returned._return_value if returned.status == JobStatus.FAILED else None
@@ -354,9 +355,7 @@ class Sweep:
                 returned, error = JobReturn(), died
                 self.died.add(claim.run_dir)
         try:
-            # A killed worker may take the others of its pool with it: whose fault it was shows only who runs alone.
-            guilty = alone or self.settings["n_jobs"] == 1
-            state = self.study.settle(claim, error, counts=guilty)
+            state = self.study.settle(claim, error)
         finally:
             claim.release()
         self.status.end(claim, state)
@@ -399,40 +398,6 @@ class Sweep:
 
     def _arm(self, name: str) -> Arm:
         return next(a for a in self.arms if a.name == name)
-
-
-class Turns:
-    """Runs that go together, and runs that go alone: those wait for all that are under way, and all others for them."""
-
-    def __init__(self) -> None:
-        self._changed, self._together, self._alone = threading.Condition(), 0, False
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Run beside others."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._together += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._together -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Run while no other does; nobody else begins once this one waits."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
-            self._changed.wait_for(lambda: not self._together)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()
 
 
 PROTOCOL_VERSION = 1  # raise it when a change to the rules makes old and new trials incomparable
