@@ -73,7 +73,7 @@ def estimator_of(name: str, *overrides: str):
 
 
 def trained(*overrides: str, folder: Path) -> fitting.Trainer:
-    trainer = job._prepare(composed(*overrides)[0], folder, Lines(1))
+    trainer = job.prepare(composed(*overrides)[0], folder, Lines(1))
     trainer.run()
     return trainer
 
@@ -461,10 +461,12 @@ def test_a_grid_takes_the_first_points_of_an_estimators_range_and_every_point_of
     words = ["search=decades", "n_trials=9", "confirm_seeds=0", "name=s"]
     code, text = typed("-m", *TINY, *words, f"hydra.sweeper.arms={arms}")
     assert code == 0, text
-    assert "the grid has 4 points: that many trials an arm, not 9" in text
-    assert searched("linear", "model.alpha") == [1e5, 1e4, 1e3, 1e2]
-    assert searched("tree", "model.min_samples_leaf") == [1, 1, 5, 5]
-    assert [r["params_+model.criterion"] for r in rows() if r["arm"] == "tree"] == ["gini", "entropy"] * 2
+    assert "the grid has 5 points: that many trials an arm, not 9" in text
+    assert "arm tree has only 4 different settings to try: some of its trials repeat" in text
+    assert searched("linear", "model.alpha") == [1e5, 1e4, 1e3, 1e2, 1e1]
+    assert searched("tree", "model.min_samples_leaf")[:4] == [1, 1, 5, 5]
+    criteria = [r["params_+model.criterion"] for r in rows() if r["arm"] == "tree"]
+    assert len(criteria) == 5 and criteria[:4] == ["gini", "entropy"] * 2
 
 
 def test_a_list_of_values_narrows_the_models_own_search_instead_of_making_arms(typed):
