@@ -181,6 +181,11 @@ class TestSplit:
         with pytest.raises(UserError, match=f"(?s){message}"):
             data.digits(**choice)
 
+    def test_a_list_as_a_size_is_refused_before_any_file_is_looked_for(self, tmp_path):
+        for choice in ({"train_size": [100]}, {"validation_size": [100]}):
+            with pytest.raises(UserError, match="is a list; give one number"):
+                data.cifar10(tmp_path, **choice)
+
     def test_sizes_named_in_a_refusal_work(self):
         for size in (10, 1436):
             try:

@@ -113,7 +113,7 @@ def cifar10(
     overwritten. classes, train_size, validation_size, split_seed: see `assemble`. download: fetch what is missing.
     Raises UserError for files that are missing or damaged and for choices that the data cannot meet.
     """
-    return _cifar("CIFAR10", str(root), _frozen(classes), train_size, validation_size, split_seed, download)
+    return _cifar("CIFAR10", str(root), _frozen(classes), *_single(train_size, validation_size), split_seed, download)
 
 
 def cifar100(
@@ -126,7 +126,7 @@ def cifar100(
     download: bool = True,
 ) -> Dataset:
     """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
-    return _cifar("CIFAR100", str(root), _frozen(classes), train_size, validation_size, split_seed, download)
+    return _cifar("CIFAR100", str(root), _frozen(classes), *_single(train_size, validation_size), split_seed, download)
 
 
 def digits(
@@ -245,6 +245,13 @@ def _frozen(classes: Sequence[str | int] | None) -> tuple[str | int, ...] | None
     if isinstance(classes, str | int):
         raise UserError(f"data.classes={classes!r} is no list; type e.g. 'data.classes=[cat,dog]' or [0,1].")
     return None if classes is None else tuple(classes)
+
+
+def _single(*sizes: float | None) -> tuple[float | None, ...]:
+    for size in sizes:
+        if isinstance(size, list):  # which no cache can look up
+            raise UserError(f"{size} is a list; give one number as data.train_size or data.validation_size")
+    return sizes
 
 
 def _relabel(part: Part, keep: list[int]) -> Part:
