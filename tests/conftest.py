@@ -68,7 +68,7 @@ def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """`run(*overrides)` does one run in a new folder; returns (result, folder)."""
+    """`run(*overrides)` does one run in a new folder, or the one given; returns (result, folder)."""
     import torch
     from hydra import compose, initialize_config_module
 
@@ -78,12 +78,13 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     threads, folders = torch.get_num_threads(), iter(range(100))
 
-    def once(*overrides: str, reads_test: bool = True):
+    def once(*overrides: str, reads_test: bool = True, folder: Path | None = None):
         with initialize_config_module("headstart.conf"):
             full = compose("config", [*TINY, *overrides], return_hydra_config=True)
             cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
-            folder = tmp_path / f"run-{next(folders)}"
-            folder.mkdir()
+            if folder is None:
+                folder = tmp_path / f"run-{next(folders)}"
+                folder.mkdir()
             result = job.run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
         assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
         return result, folder

@@ -152,10 +152,7 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     folder = next(iter(job.Path.cwd().glob("run-*")))
     failed = records.read_run(folder)
     assert (failed["state"], failed["reason"], failed["lr"]) == ("FAILED", "division by zero", 1e-3)
-    with initialize_config_module("headstart.conf"):
-        full = compose("config", TINY, return_hydra_config=True)
-        cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
-        assert job.run(cfg, choices, folder, reads_test=True, watcher=Lines(2))["state"] == "COMPLETE"
+    assert run(folder=folder)[0]["state"] == "COMPLETE"
     assert (folder / "result.failed-1.json").exists()
 
 
@@ -166,10 +163,7 @@ def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after
             run()
     folder = next(iter(job.Path.cwd().glob("run-*")))
     assert (records.read_run(folder)["state"], records.read_run(folder)["test_reads"]) == ("FAILED", 1)
-    with initialize_config_module("headstart.conf"):
-        full = compose("config", TINY, return_hydra_config=True)
-        cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
-        result = job.run(cfg, choices, folder, reads_test=True, watcher=Lines(2))
+    result, _ = run(folder=folder)
     assert (result["state"], result["test_reads"], len(readings)) == ("COMPLETE", 2, 2)
 
 

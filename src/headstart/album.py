@@ -93,10 +93,11 @@ def _gather(root: Path, frames: Any) -> _Material:
 
 def _repeated(searches: pd.DataFrame | None, arm_rows: pd.DataFrame) -> dict[str, str]:
     """Arms named STUDY/ARM to the search that they repeat: called by what its studies share, or that and the arm."""
-    found = {}
-    for arm in arm_rows["arm"].dropna() if searches is not None else ():
+    if searches is None:
+        return {}
+    parts, found = [name.partition("/") for name in searches["search"]], {}
+    for arm in arm_rows["arm"].dropna():
         study, _, own = arm.rpartition("/")
-        parts = [name.partition("/") for name in searches["search"]]
         names = [stem + slash + of for stem, slash, of in parts if study.startswith(stem) and of in ("", own)]
         if names:
             found[arm] = max(names, key=len)

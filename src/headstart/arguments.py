@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from headstart import config, records
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
 ELSEWHERE = {
@@ -83,8 +83,7 @@ def check(cfg: DictConfig, multirun: bool) -> None:
         _check_sweep(cfg, typed)
     else:
         _check_single(cfg, typed)
-        if missing := sorted(OmegaConf.missing_keys(config.without_hydra(cfg))):
-            raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
+        config.check_complete(config.without_hydra(cfg))
 
 
 def _check_sweep(cfg: DictConfig, typed: dict[str, str]) -> None:
@@ -142,8 +141,9 @@ def _saved(folder: Path, name: str) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(folder / f".hydra/{name}.yaml"))
     except (OSError, ValueError, YAMLError) as error:
-        what = str(error).partition("\n")[0]
-        raise UserError(f"{folder}/.hydra/{name}.yaml can't be read ({what}); start the run anew") from None
+        raise UserError(
+            f"{folder}/.hydra/{name}.yaml can't be read ({first_line(error)}); start the run anew"
+        ) from None
 
 
 def _check_resumable(folder: Path) -> None:
@@ -155,7 +155,7 @@ def _check_resumable(folder: Path) -> None:
     state = records.read_run(folder)["state"]
     if state == "RUNNING":
         raise UserError(f"resume={folder}: this run is still going, in another process")
-    if state in records.FINISHED and state != "FAILED":
+    if state in records.OUTCOMES:
         raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
 
 
@@ -198,7 +198,7 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
 def explain_value(error: OmegaConfBaseException) -> str:
     """What is wrong with a value that OmegaConf could not read, and where to see the ones that work."""
     where = f"{error.full_key}: " if error.full_key else ""  # not in all of OmegaConf's walks
-    return f"{where}{str(error).splitlines()[0]}; headstart --cfg job shows values that work"
+    return f"{where}{first_line(error)}; headstart --cfg job shows values that work"
 
 
 def _unknown_option(wanted: str, options: Sequence[str]) -> str:

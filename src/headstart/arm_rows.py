@@ -12,9 +12,9 @@ import pandas as pd
 
 from headstart import statistics
 from headstart.columns import ARM_COLUMNS, SCORES, frame_of
+from headstart.records import OUTCOMES
 from headstart.tables import THRESHOLDS
 
-OUTCOMES = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")  # a trial that ended so has used its share of the budget
 OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good
 MEASURES = {"epochs": "epoch", "steps": "steps", "images": "images", "seconds": "seconds_total"}
@@ -203,10 +203,8 @@ def _first_rates(name: str, study: Study | None) -> list[float]:
 
 
 def _at(rows: pd.DataFrame, rates: list[float]) -> pd.Series:
-    near = [
-        bool(np.isclose(lr, rates, rtol=1e-9, atol=0).any()) for lr in rows["lr"].to_numpy(float, na_value=math.nan)
-    ]
-    return pd.Series(near, index=rows.index, dtype=bool)  # of no trial, a list would select columns
+    lr = rows["lr"].to_numpy(dtype=float, na_value=math.nan)
+    return pd.Series(np.isclose(lr[:, None], rates, rtol=1e-9, atol=0).any(axis=1), index=rows.index, dtype=bool)
 
 
 # ---- convergence speed

@@ -178,7 +178,7 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
         if isinstance(rate, FloatDistribution):
             return [{"lr": v} for v in decades(rate.low, rate.high)]
         return []
-    if not all(isinstance(p, dict) for p in _as_list(first_points)):
+    if not isinstance(first_points or [], list) or not all(isinstance(p, dict) for p in first_points or []):
         raise UserError(f"first_points={first_points}: expected decades or a list of points, such as [{{lr: 1e-3}}]")
     listed = [
         {k: float(v) if isinstance(v, int) and not _is_int(space.get(k)) else v for k, v in p.items()}
@@ -191,10 +191,6 @@ def points(first_points: Any, space: dict[str, BaseDistribution]) -> list[dict[s
                 f"first point {point}: {wrong[0]} is not in the search space ({', '.join(space) or 'empty'})"
             )
     return listed
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def example(arm: Arm) -> dict[str, Any]:

@@ -169,6 +169,12 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"device={cfg.device} is unknown; choose auto, cpu, cuda, cuda:0, cuda:1, ... or mps")
 
 
+def check_complete(cfg: DictConfig) -> None:
+    """Refuse a job's configuration in which a value is still to be given. Raises UserError."""
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
+
+
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """The job's own part of a configuration that Hydra composed."""
     return OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])

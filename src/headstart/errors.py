@@ -8,8 +8,16 @@ class UserError(Exception):
     """
 
 
+def first_line(error: BaseException | None) -> str:
+    """The first line of an exception's text, or its type's name."""
+    return _lines(error)[0]
+
+
 def summary(error: BaseException | None) -> str:
-    """What is wrong in one line: the first one of an exception's text (advice follows it), with the next where it ends
-    in a colon, or its type's name."""
-    lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+    """What is wrong in one line: the first (advice follows it), with the next where it ends in a colon."""
+    lines = _lines(error)
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def _lines(error: BaseException | None) -> list[str]:
+    return [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]

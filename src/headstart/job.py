@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from headstart import __version__, config, current, devices, evaluation, fitting, records, training
 from headstart.classical import Classical
 from headstart.data import Dataset, Split
-from headstart.errors import UserError, summary
+from headstart.errors import UserError, first_line, summary
 from headstart.models import Model, Normalisation
 from headstart.thumbnails import choose_thumbnails, shrink
 
@@ -43,7 +43,7 @@ def run(
     """
     config.check(cfg)
     ended = records.read_run(run_dir)
-    if ended["state"] in records.FINISHED and ended["state"] != "FAILED":
+    if ended["state"] in records.OUTCOMES:
         return ended
     records.set_aside(run_dir / "result.json")
     with records.lock_run(run_dir):
@@ -61,7 +61,7 @@ def _out_of_memory(error: Exception, batch_size: int) -> str | None:
     """What to tell of an error that means it, on a GPU or here; None for any other."""
     if isinstance(error, torch.OutOfMemoryError):
         return f"out of GPU memory with batch_size={batch_size}; give a smaller one"
-    _, of_torch, text = str(error).partition("\n")[0].rpartition("DefaultCPUAllocator: ")  # a plain RuntimeError
+    _, of_torch, text = first_line(error).rpartition("DefaultCPUAllocator: ")  # a plain RuntimeError
     if isinstance(error, MemoryError) or of_torch:
         return f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size"
     return None

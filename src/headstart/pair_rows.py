@@ -28,8 +28,9 @@ def pairs(
     `arms`: as `arms` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are below;
     needed only where every seed gave the same difference, for McNemar's test on the predictions.
     """
-    repeats = {name: chosen(rows)[1] for name, rows in by_arm(trials, study)}
-    untuned = {name: first_trials(name, rows, study) for name, rows in by_arm(trials, study)}
+    own = dict(by_arm(trials, study))
+    repeats = {name: chosen(rows)[1] for name, rows in own.items()}
+    untuned = {name: first_trials(name, rows, study) for name, rows in own.items()}
     rows = [row for _, row in arms.iterrows()]
     couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _same_size(a, b)]
     scores = [_paired(repeats[a["arm"]], repeats[b["arm"]]) for a, b in couples]
@@ -218,7 +219,7 @@ def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> 
 
 
 def _without_test(arm: pd.Series) -> bool:
-    """Whether confirmations that were begun gave no test accuracy and were not lost to divergence: they failed."""
+    """Whether confirmations that were begun lack a test accuracy, and not for divergence: they failed, or go on."""
     return arm["confirmations"] > arm["confirmations_lost"] + arm["seeds"]
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 from headstart import statistics
 from headstart.drawing import GREY, INK, Look, arm_order, drawn, integers, legend, log_axis, looks_for, numbers, sample
 from headstart.drawing import say as say_in
+from headstart.records import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENDED = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")
 # How a state is drawn, and named in the legend; DIVERGED has no accuracy to be drawn at.
 FILLS = {"COMPLETE": "full", "CHANCE": "bottom", "PRUNED": "none"}
 NAMES = {
@@ -29,7 +29,7 @@ Looks = Mapping[str, Look] | None
 def _search(trials: pd.DataFrame) -> pd.DataFrame:
     """The search trials that ended, in the order they were numbered; without any, the single runs."""
     for phase in ("search", "run"):
-        rows = trials[(trials["phase"] == phase) & trials["state"].isin(ENDED)]
+        rows = trials[(trials["phase"] == phase) & trials["state"].isin(OUTCOMES)]
         if len(rows):
             return rows.sort_values("number", kind="stable")
     return trials.iloc[:0]
@@ -167,7 +167,7 @@ def history(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = None, chance: fl
 
     Only COMPLETE trials can be the best. The horizontal axis counts trials from 1. Returns `ax`.
     """
-    rows = trials[(trials["phase"] == "search") & trials["state"].isin(ENDED)].sort_values("number", kind="stable")
+    rows = trials[(trials["phase"] == "search") & trials["state"].isin(OUTCOMES)].sort_values("number", kind="stable")
     ax.set_title("Search history: every trial, and the best so far")
     if rows.empty:
         return say_in(ax, "No search trial has ended yet.")
@@ -211,7 +211,7 @@ def budget(
     The expected best after n trials (`statistics.expected_best`) where the study, as its study.json says, drew all of
     an arm's trials at random and pruned none; otherwise the best so far, and called so.
     """
-    rows = trials[(trials["phase"] == "search") & trials["state"].isin(ENDED)].sort_values("number", kind="stable")
+    rows = trials[(trials["phase"] == "search") & trials["state"].isin(OUTCOMES)].sort_values("number", kind="stable")
     ax.set_title("Best validation accuracy against trials spent")
     if rows.empty:
         return say_in(ax, "No search trial has ended yet.")

@@ -19,7 +19,7 @@ from torch import nn
 
 from headstart import records
 from headstart.errors import UserError
-from headstart.weights import Normalisation, Weights, first_line, to_bytes
+from headstart.weights import Normalisation, Weights, shortened, to_bytes
 
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
 
@@ -39,7 +39,7 @@ def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Modul
             return build()
     except Exception as error:  # of the hub, the network, the disk, or the library
         raise UserError(
-            f"{name}: its pretrained weights cannot be fetched ({first_line(error)}).\n"
+            f"{name}: its pretrained weights cannot be fetched ({shortened(error)}).\n"
             "Give a local file, model.weights=PATH, or start from random weights, model.weights=null."
         ) from error
     finally:

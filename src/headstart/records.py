@@ -35,7 +35,8 @@ EPOCH_FIELDS = (
     "seconds_total",
 )
 INTEGER_FIELDS = 3  # the first three count something
-FINISHED = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED", "FAILED")  # what result.json may say; see design of the states
+OUTCOMES = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")  # of training; such a trial has used its share of the budget
+FINISHED = (*OUTCOMES, "FAILED")  # what result.json may say
 RUN_MARKERS = frozenset({".hydra", "run.json", "result.json", "epochs.csv"})
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 LARGEST_COUNT = 2**53  # exact as a float too

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headstart.errors import UserError
 
@@ -22,8 +22,7 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
         # The processes of a sweep divide the GPUs among themselves later on; this one must not have taken one by then.
         cfg.device, cfg.precision, cfg.compile = "cpu", "fp32", "off"
         try:
-            if missing := sorted(OmegaConf.missing_keys(cfg)):
-                raise UserError(f"{missing[0]} is not given; add {missing[0]}=..., as its file in conf/ explains")
+            config.check_complete(cfg)
             config.check(cfg)
             job.prepare(cfg, Path(), console.Lines(cfg.epochs))
         except UserError as error:

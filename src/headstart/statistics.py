@@ -340,7 +340,8 @@ def learning_rate_tolerance(
 
     NaN where the points don't cover the range: a gap above `max_gap` decades (+ 0.05) between neighbours or to a bound,
     fewer than 3 points, none COMPLETE, or a trial PRUNED (its value is unknown; leaving it out would count its place as
-    within). Other states are left out. Give only trials spread over the range (grid, random, QMC), not TPE's.
+    within). Other states are left out. Give only trials spread over the range (grid, random, QMC); of
+    TPE's the best one at most.
     """
     states, values = np.asarray(states, dtype=str), np.asarray(accuracy, dtype=float)
     positions, log_low, log_high = _log_range(lr, low, high)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException, MissingConfigException
+from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -136,8 +136,7 @@ class Sweep:
         try:
             return self.context.config_loader.load_sweep_config(self.config, words)
         except CompactHydraException as error:
-            told = explain(error, words) if isinstance(error, MissingConfigException) else summary(error)
-            raise UserError(f"{whose}: {told}") from None
+            raise UserError(f"{whose}: {explain(error, words)}") from None
 
     def _fingerprint(self) -> dict[str, Any]:
         """What an existing study must agree with; composing every arm also finds its mistakes before anything runs."""
@@ -220,7 +219,7 @@ class Sweep:
         rehearsal.rehearse(cfgs)
 
     def _has_run(self, run_dir: Path) -> bool:
-        return records.read_run(run_dir)["state"] in ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")
+        return records.read_run(run_dir)["state"] in records.OUTCOMES
 
     def _say_what_failed(self) -> None:
         """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from headstart import records
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
@@ -84,7 +84,7 @@ def from_file(path: Path) -> Weights:
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # it raises several kinds, KeyError among them, for damaged headers
-        raise UserError(f"{given(path)} is damaged or not a safetensors file: {first_line(error)}") from error
+        raise UserError(f"{given(path)} is damaged or not a safetensors file: {shortened(error)}") from error
     return _named(tensors, path, sha256, **_described(read_metadata(content), path))
 
 
@@ -113,9 +113,9 @@ def given(path: Path) -> str:
     return f"model.weights={str(path)!r}"
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception says, cut to one line for a message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def shortened(error: BaseException) -> str:
+    """What another library's exception begins with."""
+    return first_line(error)[:200]
 
 
 def _check_record(path: Path, sha256: str) -> None:
@@ -145,7 +145,7 @@ def _unpickled(content: bytes, path: Path) -> Any:
             "Save the tensors alone, torch.save(network.state_dict(), ...), or give a .safetensors file."
         ) from error
     except Exception as error:  # a damaged file makes torch raise nearly any kind
-        raise UserError(f"{given(path)} is damaged or not a torch file: {first_line(error)}") from error
+        raise UserError(f"{given(path)} is damaged or not a torch file: {shortened(error)}") from error
 
 
 def _named(content: Any, path: Path, sha256: str, **described: Any) -> Weights:
@@ -233,7 +233,7 @@ def _described(found: dict[str, str], path: Path) -> dict[str, Any]:
         classes = tuple(str(name) for name in json.loads(found["classes"])) if "classes" in found else None
         size = int(found["image_size"]) if "image_size" in found else None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{given(path)} has metadata that make no sense: {first_line(error)}") from error
+        raise UserError(f"{given(path)} has metadata that make no sense: {shortened(error)}") from error
     normalisation = None if mean is None else Normalisation("file", mean, std)
     return dict(normalisation=normalisation, classes=classes, image_size=size)
 
