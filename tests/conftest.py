@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results"  # published tables
 TINY = ["data=digits", "data.train_size=100", "epochs=2", "batch_size=32", "threads=1", "augmentation=none"]
 
 

@@ -16,8 +16,9 @@ from test_records import epoch_row
 from headstart import tables
 from headstart.arm_rows import arms
 from headstart.caveats import caveats, verdicts
-from headstart.columns import ARM_COLUMNS, LEDGER_COLUMNS, PAIR_COLUMNS
+from headstart.columns import ARMS, LEDGER, PAIRS, TABLES, dictionary_markdown
 from headstart.comparison import compare, ledger, write_comparison
+from headstart.csv_tables import read_table
 from headstart.pair_rows import pairs
 from headstart.records import append_epoch, lock_run, read_json, read_run, write_json
 
@@ -29,7 +30,7 @@ FACTS = dict(
     study="s", model="cnn", data="digits", train_size=50, lr=1e-3, epochs=4, seed=0, data_sha256="d", device="cpu",
     threads=1, parameters=10, classes=list("abcde"),
 )  # fmt: skip
-TABLE_COLUMNS = {"arms": ARM_COLUMNS, "pairs": PAIR_COLUMNS, "ledger": LEDGER_COLUMNS}
+TABLE_COLUMNS = {"arms": ARMS, "pairs": PAIRS, "ledger": LEDGER}
 
 
 def run(root, place, *, curve=(20.0, 60.0, 71.0, 84.0), pace=1.0, state="COMPLETE", **values):
@@ -528,7 +529,7 @@ def test_the_ledger_counts_every_run_and_ends_with_the_sum(fair):
         found = compare(fair).ledger
     row = row_of(found, arm="a")
     assert list(found["arm"]) == ["a", "b", "source", "all"]
-    assert row[list(LEDGER_COLUMNS)[2:15]].tolist() == [9, 4, 1, 1, 1, 1, 1, 0, 1, 5, 0, 5, 0]
+    assert row[list(LEDGER)[2:15]].tolist() == [9, 4, 1, 1, 1, 1, 1, 0, 1, 5, 0, 5, 0]
     assert (row["epochs"], row["images"], row["seconds"]) == (
         41,
         5 * 640 + 9 * 2560,
@@ -597,7 +598,7 @@ def test_without_runs_every_table_has_its_columns_and_types(tmp_path):
         assert found.verdicts == found.caveats == []
         paths = write_comparison(tmp_path)
         assert [path.name for path in paths] == [f"{name}.csv" for name in ("trials", "epochs", *TABLE_COLUMNS)]
-        assert_frame_equal(tables.read_table(paths[2]), found.arms)
+        assert_frame_equal(read_table(paths[2]), found.arms)
 
 
 @pytest.mark.parametrize("runs", ["none", "trials", "all"])
@@ -612,7 +613,7 @@ def test_types_are_the_same_at_every_stage_and_read_back(tmp_path, runs):
     for path, name in zip(paths[2:], TABLE_COLUMNS, strict=True):
         frame = getattr(found, name)
         assert {n: str(t) for n, t in frame.dtypes.items()} == {n: c.dtype for n, c in TABLE_COLUMNS[name].items()}
-        assert_frame_equal(tables.read_table(path), frame)
+        assert_frame_equal(read_table(path), frame)
     if runs == "all":
         assert found.arms["arm"].tolist() == ["NA", "null"] and found.pairs["winner"].tolist() == ["NA"]
         assert found.ledger["arm"].tolist() == ["NA", "null", "all"]
@@ -626,7 +627,7 @@ def test_writing_again_changes_no_byte_and_follows_the_runs_on_disk(fair):
 
 def test_the_functions_take_what_the_tables_hold(fair):
     paths, study = write_comparison(fair), read_json(fair / "study.json")
-    trials, epochs = map(tables.read_table, paths[:2])
+    trials, epochs = map(read_table, paths[:2])
     found = arms(trials, epochs, study)
     judged, spent = pairs(found, trials, study), ledger(trials)
     assert found["halfway_accuracy"].isna().all() and found["test_mean"].tolist() == [90.2, 92.0]
@@ -635,9 +636,9 @@ def test_the_functions_take_what_the_tables_hold(fair):
 
 
 def test_the_dictionary_explains_the_tables():
-    text = tables.dictionary_markdown()
+    text = dictionary_markdown()
     for name, columns in TABLE_COLUMNS.items():
-        assert f"## {name}.csv" in text and tables.TABLES[name] is columns
+        assert f"## {name}.csv" in text and TABLES[name] is columns
         assert all(column.meaning for column in columns.values())
 
 
@@ -645,10 +646,10 @@ def test_every_column_that_the_design_promises_is_there():
     promised = """arm trials pruned diverged failed best_lr lr_low lr_high edge lr_tolerance_decades val_accuracy seeds
     test_mean test_std test_ci_low test_ci_high test_precision_macro test_recall_macro test_f1_macro epochs_to_70
     epochs_to_70_censored seconds_to_95 seconds_to_95_censored parameters"""
-    assert set(promised.split()) <= set(ARM_COLUMNS)
+    assert set(promised.split()) <= set(ARMS)
     promised = """arm_a arm_b seeds difference ci_low ci_high probability_of_improvement p_holm speedup_epochs
     speedup_seconds verdict"""
-    assert set(promised.split()) <= set(PAIR_COLUMNS)
+    assert set(promised.split()) <= set(PAIRS)
 
 
 def test_torch_hydra_and_optuna_are_not_imported():

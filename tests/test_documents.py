@@ -6,16 +6,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from conftest import ROOT
+from conftest import RESULTS, ROOT
 from matplotlib import pyplot
 
-from headstart import comparison, config, reported, searches, tables
+from headstart import config
+from headstart.columns import TABLES, dictionary_markdown
+from headstart.csv_tables import read_table
 
 
 def test_outputs_readme_holds_the_data_dictionary():
-    named = {"trials", "epochs", "arms", "pairs", "ledger", "reported", "searches", "search_pairs"}
-    assert set(tables.TABLES) >= named, (comparison, reported, searches)  # which add their own
-    assert tables.dictionary_markdown().strip() in (ROOT / "outputs" / "README.md").read_text()
+    assert dictionary_markdown().strip() in (ROOT / "outputs" / "README.md").read_text()
 
 
 def test_readme_is_short_and_names_only_options_that_exist():
@@ -43,22 +43,19 @@ def test_makefile_help_names_every_target(tmp_path):
     assert sorted(phony.split()) == sorted(described)
 
 
-RESULTS = ROOT / "experiments" / "results"
-
-
 def test_published_tables_have_the_columns_that_are_written_now():
     paths = sorted(RESULTS.rglob("*.csv"))
     assert {path.stem for path in paths} >= {"trials", "arms", "pairs", "ledger", "searches", "search_pairs"}
     for path in paths:
-        columns = [name for name in tables.read_table(path) if not name.startswith("params_")]
-        assert columns == list(tables.TABLES[path.stem]), path
+        found = [name for name in read_table(path) if not name.startswith("params_")]
+        assert found == list(TABLES[path.stem]), path
 
 
 def test_the_readme_leads_with_published_figures():
     text = (ROOT / "README.md").read_text()
     quoted = " ".join(text.replace("\n> ", " ").split())
     small, large = (RESULTS / f"pretraining_{size}" / "tables" for size in (5000, 45000))
-    both = tables.read_table(small / "arms.csv").merge(tables.read_table(large / "arms.csv"), on="arm", how="outer")
+    both = read_table(small / "arms.csv").merge(read_table(large / "arms.csv"), on="arm", how="outer")
     for row in both.to_dict("records"):
         cells = [row["arm"]]
         for k in "xy":
@@ -66,7 +63,7 @@ def test_the_readme_leads_with_published_figures():
             cells += ["—", "—"] if pd.isna(mean) else [f"{mean:.2f}", f"{low:.2f} to {high:.2f}"]
         assert f"| {' | '.join(cells)} |" in text
     for folder in (small, large):
-        assert any(verdict in quoted for verdict in tables.read_table(folder / "pairs.csv")["verdict"])
+        assert any(verdict in quoted for verdict in read_table(folder / "pairs.csv")["verdict"])
 
 
 def test_the_results_page_quotes_the_published_verdicts_and_means():
@@ -77,12 +74,12 @@ def test_the_results_page_quotes_the_published_verdicts_and_means():
     for folder in folders:
         repeated = folder / "tables" / "searches.csv"
         section = sections[folder.name]
-        judged = tables.read_table(repeated.with_stem("search_pairs" if repeated.exists() else "pairs"))
+        judged = read_table(repeated.with_stem("search_pairs" if repeated.exists() else "pairs"))
         lines = [line[1:].strip() if line.startswith(">") else "" for line in section.splitlines()]
         quotes = "\n".join(lines).split("\n\n")
         said = [" ".join(quote.split()).removesuffix(".") for quote in quotes if "% interval" in quote]
         assert said and set(said) <= set(judged["verdict"]), folder.name
-        for mean in tables.read_table(repeated if repeated.exists() else repeated.with_stem("arms"))["test_mean"]:
+        for mean in read_table(repeated if repeated.exists() else repeated.with_stem("arms"))["test_mean"]:
             assert f"{mean:.2f}" in section, (folder.name, mean)
 
 
@@ -92,8 +89,8 @@ def test_the_results_pages_table_of_untuned_rates_is_that_of_the_trials():
     studies = [("data_size", "random_500", "pretrained_500"), ("data_size", "random_5000", "pretrained_5000"),
                ("pretraining_45000", "resnet18_random", "resnet18_cifar100_weights")]  # fmt: skip
     for (folder, random, pretrained), (images, best, cells) in zip(studies, table, strict=True):
-        arms = tables.read_table(RESULTS / folder / "tables/arms.csv").set_index("arm")
-        trials = tables.read_table(RESULTS / folder / "tables/trials.csv")
+        arms = read_table(RESULTS / folder / "tables/arms.csv").set_index("arm")
+        trials = read_table(RESULTS / folder / "tables/trials.csv")
         first = trials[(trials["arm"] == pretrained) & (trials["phase"] == "search") & (trials["number"] < 5)]
         first = first.sort_values("lr")
         highest = arms.loc[random, "val_accuracy"]

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from test_report import make_run, make_study
 
 import headstart as hs
-from headstart import tables
+from headstart.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES
 from headstart.report import report, write_frames
@@ -52,7 +52,7 @@ def test_an_unknown_name_is_still_an_attribute_error():
 def test_frames_are_the_csv_files_with_their_types(tmp_path):
     study = hs.load(make_study(tmp_path / "tiny", trials=2, seeds=3))
     for path, name in zip(write_frames(study), FRAMES, strict=True):
-        assert_frame_equal(tables.read_table(path), getattr(study, name))
+        assert_frame_equal(read_table(path), getattr(study, name))
     assert len(study.trials) == 10 and len(study.arms) == 2 and len(study.pairs) == 1 and len(study.epochs) == 30
     assert study.study["name"] == "tiny" and repr(study) == f"<tiny: 2 arms, 10 runs in {tmp_path / 'tiny'}>"
 

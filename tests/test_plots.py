@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart import pictures, plots, statistics, tables
+from headstart import columns, pictures, plots, statistics
 from headstart.arm_rows import arms as arms_of
 from headstart.arm_rows import without_number
 from headstart.drawing import short
@@ -63,14 +63,14 @@ def study(*arms, seeds=5, curve=(50.0, 75.0, 95.0), vals=VALS, states=STATES, si
                 for e, p in enumerate(points, 1)
             ]
         trials += rows
-    trials, epochs = frame(trials, tables.COLUMNS), frame(epochs, tables.EPOCH_COLUMNS)
+    trials, epochs = frame(trials, columns.TRIALS), frame(epochs, columns.EPOCHS)
     about = dict(arm_order=list(arms), spaces={a: SPACE for a in arms}, sampler="tpe", unpruned=False) | changed
     found = arms_of(trials, epochs, about)
     return SimpleNamespace(trials=trials, epochs=epochs, arms=found, pairs=pairs_of(found, trials, about), study=about)
 
 
 def nothing():
-    trials, epochs = frame([], tables.COLUMNS), frame([], tables.EPOCH_COLUMNS)
+    trials, epochs = frame([], columns.TRIALS), frame([], columns.EPOCHS)
     found = arms_of(trials, epochs)
     return SimpleNamespace(trials=trials, epochs=epochs, arms=found, pairs=pairs_of(found, trials), study={})
 

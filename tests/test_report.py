@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from test_records import epoch_row
 
-from headstart import cells, page, plots, tables
+from headstart import cells, page, plots
+from headstart.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, load
 from headstart.records import append_epoch, write_json
@@ -305,7 +306,7 @@ def test_awkward_arm_names_go_through_tables_plots_and_page(tmp_path):
         assert " ".join(name.split()) in found.words()
     links = [a["href"] for a in found.all("a") if a["href"].startswith("./")]
     assert len(links) >= len(names) and all((tmp_path / unquote(link)).is_dir() for link in links)
-    assert set(tables.read_table(tmp_path / "tables/arms.csv")["arm"]) == set(names)
+    assert set(read_table(tmp_path / "tables/arms.csv")["arm"]) == set(names)
 
 
 @pytest.mark.parametrize(
@@ -444,7 +445,7 @@ def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, w
     make_study(tmp_path / "two", name="two", trials=2, seeds=2)
     written = write_side_by_side([tmp_path / "one", tmp_path / "two"])
     assert written[-1] == tmp_path / "comparison/report.html"
-    frame = tables.read_table(tmp_path / "comparison/tables/arms.csv")
+    frame = read_table(tmp_path / "comparison/tables/arms.csv")
     assert list(zip(frame["study"], frame["arm"], strict=True)) == [
         ("one", "random"), ("one", "pretrained"), ("two", "random"), ("two", "pretrained"),
     ]  # fmt: skip
@@ -461,7 +462,7 @@ def test_seen_from_within_a_study_the_common_report_still_lies_beside_it(tmp_pat
         make_study(tmp_path / name, name=name, trials=1, seeds=1)
     monkeypatch.chdir(tmp_path / "one")
     assert write_side_by_side([Path("."), Path("../two")])[-1] == Path("../comparison/report.html")
-    frame = tables.read_table("../comparison/tables/trials.csv")
+    frame = read_table("../comparison/tables/trials.csv")
     assert all((tmp_path / "comparison" / place).is_dir() for place in frame["run_dir"])
 
 
@@ -478,7 +479,7 @@ def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path, without_p
     for place in ("one", "copy"):
         make_study(tmp_path / place, trials=1, seeds=1)
     write_side_by_side([tmp_path / "one", tmp_path / "copy"])
-    frame = tables.read_table(tmp_path / "comparison/tables/arms.csv")
+    frame = read_table(tmp_path / "comparison/tables/arms.csv")
     assert frame["study"].unique().tolist() == [str(tmp_path / "one"), str(tmp_path / "copy")]
 
 

@@ -5,10 +5,11 @@ import pytest
 from test_report import Page, make_study
 
 import headstart as hs
-from headstart import tables
+from headstart.columns import REPORTED, TABLES
+from headstart.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.report import print_report, write_all
-from headstart.reported import METRICS, REPORTED_COLUMNS, check, reported
+from headstart.reported import METRICS, check, reported
 
 FIGURES = [
     {"arm": "random", "value": 83.0, "source": "write-up <A>", "note": "one run, chosen on the test split"},
@@ -35,14 +36,14 @@ def test_a_figure_stands_beside_the_same_column_of_arms_csv(study):
 
 
 def test_every_metric_is_a_column_of_arms_csv():
-    assert set(METRICS) <= set(tables.TABLES["arms"])
+    assert set(METRICS) <= set(TABLES["arms"])
 
 
 def test_the_report_writes_shows_and_prints_it(study, capsys):
     written = write_all(study)
     print_report(study, written)
     (table,) = (path for path in written if path.name == "reported.csv")
-    pd.testing.assert_frame_equal(tables.read_table(table), study.reported)
+    pd.testing.assert_frame_equal(read_table(table), study.reported)
     said = "random, test accuracy: 83.00 reported by write-up <A>, "
     assert said in capsys.readouterr().out
     page = "".join(Page((study.root / "report.html").read_text()).text)
@@ -53,7 +54,7 @@ def test_the_report_writes_shows_and_prints_it(study, capsys):
 def test_a_study_without_figures_says_nothing_of_them(tmp_path):
     study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
     written = write_all(study)
-    assert list(study.reported.columns) == list(REPORTED_COLUMNS) and study.reported.empty
+    assert list(study.reported.columns) == list(REPORTED) and study.reported.empty
     assert not any(path.name == "reported.csv" for path in written)
     assert "reported" not in (study.root / "report.html").read_text().lower()
 

@@ -10,11 +10,11 @@ import scipy.stats
 from test_report import Page, make_study
 
 import headstart as hs
-from headstart import tables
+from headstart.columns import SEARCHES
+from headstart.csv_tables import read_table
 from headstart.plots import draw_all
 from headstart.records import read_run, write_json
 from headstart.report import print_report, write_all
-from headstart.searches import SEARCH_COLUMNS
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
 
@@ -84,7 +84,7 @@ def test_a_study_that_differs_in_more_than_the_seed_is_no_repeat(tmp_path, chang
     file = second / "study.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
     study = hs.load(first, second)
-    assert study.searches.empty and study.search_pairs.empty and list(study.searches) == list(SEARCH_COLUMNS)
+    assert study.searches.empty and study.search_pairs.empty and list(study.searches) == list(SEARCHES)
 
 
 def test_a_search_that_goes_on_is_not_counted_and_said_so(tmp_path):
@@ -212,7 +212,7 @@ def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
     print_report(study, written)
     for name in ("searches", "search_pairs"):
         (path,) = (path for path in written if path.stem == name)
-        pd.testing.assert_frame_equal(tables.read_table(path), getattr(study, name))
+        pd.testing.assert_frame_equal(read_table(path), getattr(study, name))
     printed = capsys.readouterr().out
     assert "q/pretrained" in printed and study.verdicts[0] in printed
     page = "".join(Page((study.root / "report.html").read_text()).text)

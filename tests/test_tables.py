@@ -11,24 +11,15 @@ import time
 
 import pandas as pd
 import pytest
+from conftest import RESULTS
 from pandas.testing import assert_frame_equal
 from test_records import epoch_row, mutated
 
+from headstart.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown
+from headstart.csv_tables import read_table, write_table
 from headstart.errors import UserError
 from headstart.records import EPOCH_FIELDS, append_epoch, lock_run, write_json
-from headstart.tables import (
-    COLUMNS,
-    EPOCH_COLUMNS,
-    TABLES,
-    THRESHOLDS,
-    Column,
-    collate,
-    dictionary_markdown,
-    epochs,
-    read_table,
-    trials,
-    write_table,
-)
+from headstart.tables import collate, epochs, trials
 
 FACTS = dict(study="s", arm="cnn", phase="search", number=0, lr=0.1, seed=0, model="cnn")
 RESULT = dict(state="COMPLETE", reason="", val_accuracy=71.5, epochs_run=3, seconds_train=30.0)
@@ -68,7 +59,7 @@ def only(frame):
 def test_columns_keep_names_order_and_types_with_any_number_of_runs(tmp_path, runs):
     for number in range(runs):
         add_run(tmp_path, f"cnn/search/{number:03d}", number=number, accuracies=[50])
-    for table, columns, frame in (("trials", COLUMNS, trials(tmp_path)), ("epochs", EPOCH_COLUMNS, epochs(tmp_path))):
+    for table, columns, frame in (("trials", TRIALS, trials(tmp_path)), ("epochs", EPOCHS, epochs(tmp_path))):
         expected = {name: column.dtype for name, column in columns.items()}
         assert dtypes(frame) == expected and list(frame) == list(expected) and len(frame) == runs
         collate(tmp_path).write(tmp_path / "tables")
@@ -83,17 +74,17 @@ def test_every_column_that_the_design_promises_is_there():
     parameters parameters_trainable parameters_with_statistics weights_sha256 normalisation test_reads device threads
     precision torch_version git_commit config_hash command run_dir"""
     promised = text.split()
-    assert [name for name in COLUMNS if name in promised] == promised
-    assert set(EPOCH_COLUMNS) == {"study", "arm", "phase", "number", "seed", "run_dir", *EPOCH_FIELDS}
+    assert [name for name in TRIALS if name in promised] == promised
+    assert set(EPOCHS) == {"study", "arm", "phase", "number", "seed", "run_dir", *EPOCH_FIELDS}
     for columns in TABLES.values():
         assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in columns)
         assert {column.dtype for column in columns.values()} <= {"Int64", "Float64", "string", "boolean"}
 
 
 def test_a_value_of_every_column_reaches_the_table_with_all_its_digits(tmp_path):
-    computed = {"state", "reason", "run_dir", "steps", "images", *(n for n in COLUMNS if "_to_" in n)}
+    computed = {"state", "reason", "run_dir", "steps", "images", *(n for n in TRIALS if "_to_" in n)}
     samples = {"Int64": 2**53 - 1, "Float64": 0.1 + 0.2, "string": "x", "boolean": True}
-    given = {name: samples[column.dtype] for name, column in COLUMNS.items() if name not in computed}
+    given = {name: samples[column.dtype] for name, column in TRIALS.items() if name not in computed}
     add_run(tmp_path, "a", **given)
     path = collate(tmp_path).write(tmp_path / "tables")[0]
     for frame in (trials(tmp_path), read_table(path)):
@@ -170,7 +161,7 @@ def test_swept_values_get_columns_sorted_by_name_and_typed_by_content(tmp_path):
     add_run(tmp_path, "c", seed=2)
     frame = trials(tmp_path)
     added = ["params_depth", "params_lr", "params_model.C", "params_nesterov", "params_optimizer"]
-    assert list(frame)[len(COLUMNS) :] == added
+    assert list(frame)[len(TRIALS) :] == added
     assert [dtypes(frame)[name] for name in added] == ["Int64", "Float64", "Float64", "boolean", "string"]
     assert frame["params_lr"].tolist() == [1e-05, 0.1, pd.NA]
     assert_frame_equal(read_table(collate(tmp_path).write(tmp_path / "tables")[0]), frame)
@@ -328,6 +319,23 @@ def test_the_dictionary_explains_every_column_of_every_table():
             assert f"| `{column}` | {about.dtype} | {about.unit} | {about.meaning} |" in section
     assert "`params_<key>`" in text and "censored" in text
     assert all(isinstance(c, Column) and c.meaning for columns in TABLES.values() for c in columns.values())
+
+
+def test_how_a_table_is_typed_does_not_depend_on_what_was_imported_before():
+    """A process that has imported nothing else reads each published table as one that has made a report does."""
+    script = """import sys
+from pathlib import Path
+from headstart.csv_tables import read_table
+for path in map(Path, sys.argv[1:]):
+    print(path, *(f"{name}:{dtype}" for name, dtype in read_table(path).dtypes.items()))"""
+    paths = sorted(RESULTS.rglob("*.csv"))
+    assert len(paths) > 10
+    words = [sys.executable, "-c", script, *map(str, paths)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    for path, line in zip(paths, said, strict=True):
+        columns = TABLES[path.stem]
+        typed = dict(cell.rsplit(":", 1) for cell in line.split()[1:])
+        assert {name: typed[name] for name in columns} == {name: c.dtype for name, c in columns.items()}, path
 
 
 def test_neither_torch_nor_hydra_is_imported():

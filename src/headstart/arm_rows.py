@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.columns import ARM_COLUMNS, SCORES, frame_of
+from headstart.columns import ARMS, SCORES, THRESHOLDS
+from headstart.csv_tables import frame_of
 from headstart.records import OUTCOMES
-from headstart.tables import THRESHOLDS
 
 OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good
@@ -23,14 +23,14 @@ Study = Mapping[str, Any]  # what study.json holds
 
 
 def arms(trials: pd.DataFrame, epochs: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
-    """Return a row per arm (`ARM_COLUMNS`): its search, its best setting, and that setting over its seeds.
+    """Return a row per arm (`ARMS`): its search, its best setting, and that setting over its seeds.
 
     `trials`, `epochs`: as `tables.trials` and `tables.epochs` return them, of one study; `study`: what its study.json
     holds. Without it ranges and edges are not known. An arm without search trials is made of its single runs: the best
     one and its repeats, equal in everything but the seed. `halfway` columns need the count of classes, which `compare`
     finds in the runs' files (column `classes` of `trials`).
     """
-    return frame_of([_arm_row(name, rows, epochs, study) for name, rows in by_arm(trials, study)], ARM_COLUMNS)
+    return frame_of([_arm_row(name, rows, epochs, study) for name, rows in by_arm(trials, study)], ARMS)
 
 
 def by_arm(trials: pd.DataFrame, study: Study | None) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,154 +1,367 @@
-"""The columns of arms.csv, pairs.csv and ledger.csv: type, unit, meaning; and frames that have them."""
+"""Every column of every table: pandas type, unit, meaning. The one place to add or look one up.
+
+Types are Int64, Float64, string and boolean; a missing value is an empty cell. Reading, writing, computing and the data
+dictionary in outputs/README.md go by this file alone.
+"""
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import pandas as pd
-
-from headstart import tables
-from headstart.tables import THRESHOLDS, Column
-
+THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed is compared
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
-
-
-def _speed_columns() -> Iterator[tuple[str, Column]]:
-    what = {
-        "epochs": ("Int64", "epochs", "epochs"),
-        "steps": ("Int64", "steps", "optimizer steps"),
-        "images": ("Int64", "images", "images seen by training, repeats counted,"),
-        "seconds": ("Float64", "seconds", "training time (no evaluation, no loading)"),
-    }
-    accuracy = {"halfway": "halfway_accuracy", "99_of_final": "99 % of final_val_accuracy"}
-    for (measure, (dtype, unit, name)), target in itertools.product(what.items(), TARGETS):
-        column, reached = f"{measure}_to_{target}", f"val_accuracy >= {accuracy.get(target, target)}"
-        meaning = f"{name} to the first epoch with {reached}: Kaplan-Meier median over the confirmation runs"
-        yield column, Column(dtype, unit, f"{meaning}; empty: half of them or more never got there")
-        if measure in ("epochs", "seconds"):
-            yield f"{column}_censored", Column("Int64", "count", f"confirmation runs that never had {reached}")
-
-
-_STUDY = {"study": tables.COLUMNS["study"]}
+SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
 SCORES = ("test_precision_macro", "test_recall_macro", "test_f1_macro")
 
-ARM_COLUMNS: dict[str, Column] = {
-    **_STUDY,
-    "arm": tables.COLUMNS["arm"],
-    "tuned": Column("boolean", "", "searched in a study; false: single runs, which are described and not judged"),
-    "trials": Column("Int64", "count", "search trials that ended, failed ones not counted: the budget used"),
-    "pruned": Column("Int64", "count", "search trials that the pruner ended"),
-    "diverged": Column("Int64", "count", "search trials with a loss of NaN or infinity"),
-    "failed": Column("Int64", "count", "search trials that ended with an exception; not in `trials`"),
-    "chance": Column("Int64", "count", "search trials not above guessing by 3 standard errors"),
-    "open": Column("Int64", "count", "search trials running or interrupted; not in `trials`"),
-    "best_number": Column("Int64", "count from 0", "COMPLETE trial of the highest val_accuracy, the earlier of equals"),
-    "best_lr": Column("Float64", "", "its learning rate"),
-    "lr_low": Column("Float64", "", "lower bound of the learning rates searched, as extended; empty: not searched"),
-    "lr_high": Column("Float64", "", "upper bound of the learning rates searched, as extended; empty: not searched"),
-    "edge": Column(
-        "boolean", "", "best learning rate, or 2 of the best 3, within 10 % of the log range from a bound; empty: "
-        "the range is not known"
-    ),
-    "edge_side": Column("string", "", "bound in question: low or high; empty: not flagged"),
-    "edge_try_low": Column("Float64", "", "lower bound to try next; empty: not flagged"),
-    "edge_try_high": Column("Float64", "", "upper bound to try next; empty: not flagged"),
-    "lr_tolerance_decades": Column(
-        "Float64", "decades", "learning rates within 1 point of the arm's best val_accuracy, interpolated between "
-        "trials spread over the range (with TPE: the first points and the best); empty: pruned trials or gaps above a "
-        "decade"
-    ),
-    "val_accuracy": Column("Float64", "percent", "validation accuracy of the best trial"),
-    "confirmations": Column("Int64", "count", "confirmation runs of the best trial, any state (single runs: repeats)"),
-    "confirmations_lost": Column("Int64", "count", "those of them that DIVERGED: without a test accuracy"),
-    "seeds": Column("Int64", "count", "confirmation seeds with a test accuracy: n of the statistics"),
-    "test_mean": Column("Float64", "percent", "test accuracy, mean over seeds"),
-    "test_std": Column("Float64", "points", "its standard deviation over seeds (n - 1)"),
-    "test_ci_low": Column("Float64", "percent", "lower bound of its 95 % interval (Student t)"),
-    "test_ci_high": Column("Float64", "percent", "upper bound of its 95 % interval (Student t)"),
-    **{name: Column("Float64", "percent", tables.COLUMNS[name].meaning + ", mean over seeds") for name in SCORES},
-    "halfway_accuracy": Column("Float64", "percent", "half-way between chance (100 / classes) and 100"),
-    "final_val_accuracy": Column("Float64", "percent", "validation accuracy after the last epoch, mean over seeds"),
-    **dict(_speed_columns()),
-    **{name: tables.COLUMNS[name] for name in ("model", "parameters", "weights", "weights_sha256")},
-    **{name: tables.COLUMNS[name] for name in ("data", "train_size", "data_sha256")},
-    "test_images": Column("Int64", "images", "images of the test split"),
-    "epochs": tables.COLUMNS["epochs"],
-    "device": tables.COLUMNS["device"],
-    "threads": tables.COLUMNS["threads"],
-}  # fmt: skip
 
-PAIR_COLUMNS: dict[str, Column] = {
-    **_STUDY,
-    "arm_a": Column("string", "", "first arm"),
-    "arm_b": Column("string", "", "second arm, on the same data and train_size"),
-    "data": tables.COLUMNS["data"],
-    "train_size": tables.COLUMNS["train_size"],
-    "seeds": Column("Int64", "count", "seeds that both were confirmed with"),
-    "difference": Column("Float64", "points", "test accuracy a - b, mean over these seeds"),
-    "ci_low": Column("Float64", "points", "lower bound of its interval (paired Student t) at `level`"),
-    "ci_high": Column("Float64", "points", "upper bound of its interval (paired Student t) at `level`"),
-    "level": Column("Float64", "", "level of the interval that matches Holm's step; 0.95 for a single pair"),
-    "probability_of_improvement": Column("Float64", "", "P(a > b) of fresh runs, over all combinations of seeds"),
-    "p": Column("Float64", "", "two-sided p-value of the paired t test"),
-    "p_holm": Column("Float64", "", "the same, Holm-corrected over `family`"),
-    "family": Column("Int64", "count", "pairs of the study that the correction counts"),
-    "speedup_epochs": Column("Float64", "", "epochs of b / epochs of a to `speedup_threshold`: above 1, a is sooner"),
-    "speedup_seconds": Column(
-        "Float64", "", "the same in training seconds; empty where device or threads of the arms differ"
+@dataclass(frozen=True)
+class Column:
+    """One column: pandas type, unit, meaning."""
+
+    dtype: str
+    unit: str
+    meaning: str
+
+
+Columns = dict[str, Column]  # of one table, in order
+
+
+def _text(meaning: str, unit: str = "") -> Column:
+    return Column("string", unit, meaning)
+
+
+def _integer(unit: str, meaning: str) -> Column:
+    return Column("Int64", unit, meaning)
+
+
+def _count(meaning: str) -> Column:
+    return _integer("count", meaning)
+
+
+def _number(unit: str, meaning: str) -> Column:
+    return Column("Float64", unit, meaning)
+
+
+def _percent(meaning: str) -> Column:
+    return _number("percent", meaning)
+
+
+def _points(meaning: str) -> Column:
+    return _number("points", meaning)
+
+
+def _seconds(meaning: str) -> Column:
+    return _number("seconds", meaning)
+
+
+def _flag(meaning: str) -> Column:
+    return Column("boolean", "", meaning)
+
+
+# ---- trials.csv: a row per run
+
+
+def _time_to_thresholds() -> Iterator[tuple[str, Column]]:
+    measures = {"epochs": ("Int64", "epochs"), "seconds": ("Float64", "training time (no evaluation, no loading)")}
+    for (measure, (dtype, what)), threshold in itertools.product(measures.items(), THRESHOLDS):
+        yield (
+            f"{measure}_to_{threshold}",
+            Column(
+                dtype,
+                measure,
+                f"{what} to the end of the first epoch with val_accuracy >= {threshold}, computed from epochs.csv; "
+                "empty: censored, never reached in the epochs run",
+            ),
+        )
+
+
+TRIALS: Columns = {
+    "study": _text("name of the study (`name=`)"),
+    "arm": _text("name of the arm, what is compared"),
+    "phase": _text("run (single run), search, confirm or source"),
+    "number": _integer("count from 0", "Optuna's number of the trial within the arm; empty for single runs"),
+    "state": _text("COMPLETE, CHANCE, PRUNED, DIVERGED, FAILED, RUNNING, INTERRUPTED; only COMPLETE can be selected"),
+    "reason": _text(
+        "why the state is not COMPLETE, why training ended early or did not converge, and what was unreadable in the "
+        "run's files"
     ),
-    "speedup_threshold": Column(
-        "Float64", "percent", "highest stated val_accuracy that the median run of both reaches; empty: none"
+    "model": _text("network or scikit-learn pipeline"),
+    "weights": _text("initial weights as given: a tag or a path; empty: random"),
+    "freeze": _text("what is not trained: none, backbone or backbone_then_none"),
+    "stem": _text("first layers: imagenet or cifar (3x3, stride 1, no pool); empty: the model has no choice"),
+    "data": _text("data set"),
+    "train_size": _integer("images", "training images, validation split taken off"),
+    "image_size": _integer("pixels", "height and width of what enters the network"),
+    "augmentation": _text("augmentation of the training images"),
+    "optimizer": _text("optimizer"),
+    "schedule": _text("schedule of the learning rate"),
+    "lr": _number("", "learning rate, the schedule's highest; empty: the model has none"),
+    "batch_size": _integer("images", "images in a step"),
+    "epochs": _integer("epochs", "epochs planned"),
+    "epochs_run": _integer("epochs", "epochs that ended"),
+    "seed": _integer("", "seed of initial weights, order and augmentation, or of the estimator's random_state"),
+    "split_seed": _integer("", "seed of the split into training and validation images"),
+    "val_accuracy": _percent(
+        "validation accuracy of the best epoch, or of a model fitted in one go; empty until the run has ended"
     ),
-    "untuned_a": Column(
-        "Float64",
-        "percent",
-        "trials of a at its first points, which are tried whatever the search finds, that had more "
-        "val_accuracy than b's best: learning rates at which a need not be tuned to beat b; empty: none are known",
+    "val_loss": _number(
+        "nats",
+        "validation cross-entropy of the best epoch; of an estimator without probabilities, such as model=linear, that "
+        "of the softmax of its outputs",
     ),
-    "untuned_b": Column("Float64", "percent", "the same of b's against a's best"),
-    "test_sampling": Column("Float64", "points", "± that the choice of test images alone gives an accuracy (95 %)"),
-    "winner": Column("string", "", "arm that the verdict names; empty: none"),
-    "verdict": Column("string", "", "the one sentence that the evidence allows"),
-    "next": Column("string", "", "what to run next; empty: nothing is missing"),
+    "cv_folds": _count("folds of the cross-validation on the training images; empty: none was asked"),
+    "cv_accuracy_mean": _percent("accuracy on the folds left out, mean over folds"),
+    "cv_accuracy_std": _points("its standard deviation over folds (n - 1)"),
+    "best_epoch": _integer("count from 1", "epoch with the highest validation accuracy, whose weights are kept"),
+    "test_accuracy": _percent("accuracy of the best epoch's weights on the test split; empty: not read"),
+    "test_precision_macro": _percent("test precision, mean over classes"),
+    "test_recall_macro": _percent("test recall, mean over classes"),
+    "test_f1_macro": _percent("test F1, mean over classes"),
+    **dict(_time_to_thresholds()),
+    "seconds_train": _seconds("training time, or that of the fit: no evaluation, compilation or loading of data"),
+    "images_per_second": _number("images per second", "images seen by training / seconds_train"),
+    "seconds_features": _seconds(
+        "time to compute features of a frozen backbone, not in seconds_train; 0: earlier runs had left them; empty: "
+        "none are kept, the backbone runs in every epoch"
+    ),
+    "steps": _integer("steps", "optimizer steps of the epochs in epochs.csv"),
+    "images": _integer("images", "images seen by training in the epochs in epochs.csv, repeats counted"),
+    "parameters": _count(
+        "parameters of the network, frozen ones too, and the estimator's coefficients and intercepts; empty: an "
+        "estimator without, such as trees"
+    ),
+    "parameters_trainable": _count("parameters that are trained (at the end of the run)"),
+    "parameters_with_statistics": _count(
+        "parameters and the moving means and variances of batch norm, as Keras counts"
+    ),
+    "weights_sha256": _text("SHA-256 of the file of the initial weights; empty: random", "hexadecimal"),
+    "normalisation": _text(
+        "whose mean and standard deviation the inputs were normalised with: data or imagenet per channel, "
+        "standard_scaler per feature"
+    ),
+    "test_reads": _count("how often this run read the test split"),
+    "device": _text("device that trained"),
+    "threads": _count("CPU threads of the run; bit-identity is promised at equal threads and device"),
+    "precision": _text("arithmetic of the forward pass"),
+    "torch_version": _text("version of torch"),
+    "sklearn_version": _text("version of scikit-learn, where it fitted the model"),
+    "headstart_version": _text("version of headstart"),
+    "git_commit": _text("commit of the code; empty outside a clone", "hexadecimal"),
+    "config_hash": _text("hash of every setting that changes the result", "hexadecimal"),
+    "data_sha256": _text("SHA-256 of pixels, labels and split", "hexadecimal"),
+    "command": _text("the command that repeats this run"),
+    "run_dir": _text("folder of the run, relative to the folder collated"),
 }
 
-COUNTED = {
-    "complete": ("COMPLETE", "search trials that ended and may be selected"),
-    "chance": ("CHANCE", ARM_COLUMNS["chance"].meaning),
-    "pruned": ("PRUNED", ARM_COLUMNS["pruned"].meaning),
-    "diverged": ("DIVERGED", ARM_COLUMNS["diverged"].meaning),
-    "failed": ("FAILED", "search trials that ended with an exception"),
-    "running": ("RUNNING", "search trials whose process is alive"),
-    "interrupted": ("INTERRUPTED", "search trials whose process is gone; the same command goes on with them"),
+
+def _of_trials(*names: str) -> Columns:
+    """Columns that mean in another table what they mean in trials.csv."""
+    return {name: TRIALS[name] for name in names}
+
+
+# ---- epochs.csv: a row per run and epoch
+
+EPOCHS: Columns = {
+    **_of_trials(*SORTED_BY),
+    "epoch": _integer("count from 1", "epoch"),
+    "steps": _integer("steps", "optimizer steps so far"),
+    "images": _integer("images", "images seen by training so far, repeats counted"),
+    "lr": _number("", "learning rate of the epoch's last step (first parameter group)"),
+    "train_loss": _number("nats", "training loss, mean over the epoch, augmented images"),
+    "train_accuracy": _percent("training accuracy, mean over the epoch, augmented images"),
+    "val_loss": _number("nats", "validation cross-entropy after the epoch"),
+    "val_accuracy": _percent("validation accuracy after the epoch"),
+    "seconds_train": _seconds("training time of this epoch, no evaluation"),
+    "images_per_second": _number("images per second", "images of this epoch / seconds_train"),
+    "seconds_total": _seconds("training time so far"),
 }
 
-LEDGER_COLUMNS: dict[str, Column] = {
-    **_STUDY,
-    "arm": Column("string", "", "arm; `source`: the run before all arms; the last row of a study, `all`, is the sum"),
-    "trials": Column("Int64", "count", "search trials begun, in any state"),
-    **{name: Column("Int64", "count", meaning) for name, (_, meaning) in COUNTED.items()},
-    "retried": Column("Int64", "count", "attempts that failed and were made again under the same number"),
-    "confirmations": Column("Int64", "count", "confirmation runs begun, those of an earlier best trial too"),
-    "other_runs": Column("Int64", "count", "single runs and source runs"),
-    "test_reads": Column("Int64", "count", "readings of the test split"),
-    "test_reads_earlier_choice": Column("Int64", "count", "those of them for a trial that is the arm's best no more"),
-    "epochs": Column("Int64", "epochs", "epochs trained, over all runs"),
-    "images": Column("Int64", "images", "images seen by training, over all runs, repeats counted"),
-    "seconds": Column("Float64", "seconds", "training time, over all runs"),
+# ---- arms.csv: a row per arm
+
+
+def _time_to_targets() -> Iterator[tuple[str, Column]]:
+    measures = {
+        "epochs": ("Int64", "epochs"),
+        "steps": ("Int64", "optimizer steps"),
+        "images": ("Int64", "images seen by training, repeats counted,"),
+        "seconds": ("Float64", "training time (no evaluation, no loading)"),
+    }
+    accuracy = {"halfway": "halfway_accuracy", "99_of_final": "99 % of final_val_accuracy"}
+    for (measure, (dtype, what)), target in itertools.product(measures.items(), TARGETS):
+        column, reached = f"{measure}_to_{target}", f"val_accuracy >= {accuracy.get(target, target)}"
+        meaning = f"{what} to the first epoch with {reached}: Kaplan-Meier median over the confirmation runs"
+        yield column, Column(dtype, measure, f"{meaning}; empty: half of them or more never got there")
+        if measure in ("epochs", "seconds"):
+            yield f"{column}_censored", _count(f"confirmation runs that never had {reached}")
+
+
+ARMS: Columns = {
+    **_of_trials("study", "arm"),
+    "tuned": _flag("searched in a study; false: single runs, which are described and not judged"),
+    "trials": _count("search trials that ended, failed ones not counted: the budget used"),
+    "pruned": _count("search trials that the pruner ended"),
+    "diverged": _count("search trials with a loss of NaN or infinity"),
+    "failed": _count("search trials that ended with an exception; not in `trials`"),
+    "chance": _count("search trials not above guessing by 3 standard errors"),
+    "open": _count("search trials running or interrupted; not in `trials`"),
+    "best_number": _integer("count from 0", "COMPLETE trial of the highest val_accuracy, the earlier of equals"),
+    "best_lr": _number("", "its learning rate"),
+    "lr_low": _number("", "lower bound of the learning rates searched, as extended; empty: not searched"),
+    "lr_high": _number("", "upper bound of the learning rates searched, as extended; empty: not searched"),
+    "edge": _flag(
+        "best learning rate, or 2 of the best 3, within 10 % of the log range from a bound; empty: the range is not "
+        "known"
+    ),
+    "edge_side": _text("bound in question: low or high; empty: not flagged"),
+    "edge_try_low": _number("", "lower bound to try next; empty: not flagged"),
+    "edge_try_high": _number("", "upper bound to try next; empty: not flagged"),
+    "lr_tolerance_decades": _number(
+        "decades",
+        "learning rates within 1 point of the arm's best val_accuracy, interpolated between trials spread over the "
+        "range (with TPE: the first points and the best); empty: pruned trials or gaps above a decade",
+    ),
+    "val_accuracy": _percent("validation accuracy of the best trial"),
+    "confirmations": _count("confirmation runs of the best trial, any state (single runs: repeats)"),
+    "confirmations_lost": _count("those of them that DIVERGED: without a test accuracy"),
+    "seeds": _count("confirmation seeds with a test accuracy: n of the statistics"),
+    "test_mean": _percent("test accuracy, mean over seeds"),
+    "test_std": _points("its standard deviation over seeds (n - 1)"),
+    "test_ci_low": _percent("lower bound of its 95 % interval (Student t)"),
+    "test_ci_high": _percent("upper bound of its 95 % interval (Student t)"),
+    **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in SCORES},
+    "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
+    "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
+    **dict(_time_to_targets()),
+    **_of_trials("model", "parameters", "weights", "weights_sha256", "data", "train_size", "data_sha256"),
+    "test_images": _integer("images", "images of the test split"),
+    **_of_trials("epochs", "device", "threads"),
 }
 
-tables.TABLES.update(arms=ARM_COLUMNS, pairs=PAIR_COLUMNS, ledger=LEDGER_COLUMNS)
+# ---- pairs.csv: a row per pair of arms that can be compared
+
+PAIRS: Columns = {
+    **_of_trials("study"),
+    "arm_a": _text("first arm"),
+    "arm_b": _text("second arm, on the same data and train_size"),
+    **_of_trials("data", "train_size"),
+    "seeds": _count("seeds that both were confirmed with"),
+    "difference": _points("test accuracy a - b, mean over these seeds"),
+    "ci_low": _points("lower bound of its interval (paired Student t) at `level`"),
+    "ci_high": _points("upper bound of its interval (paired Student t) at `level`"),
+    "level": _number("", "level of the interval that matches Holm's step; 0.95 for a single pair"),
+    "probability_of_improvement": _number("", "P(a > b) of fresh runs, over all combinations of seeds"),
+    "p": _number("", "two-sided p-value of the paired t test"),
+    "p_holm": _number("", "the same, Holm-corrected over `family`"),
+    "family": _count("pairs of the study that the correction counts"),
+    "speedup_epochs": _number("", "epochs of b / epochs of a to `speedup_threshold`: above 1, a is sooner"),
+    "speedup_seconds": _number("", "the same in training seconds; empty where device or threads of the arms differ"),
+    "speedup_threshold": _percent("highest stated val_accuracy that the median run of both reaches; empty: none"),
+    "untuned_a": _percent(
+        "trials of a at its first points, which are tried whatever the search finds, that had more val_accuracy than "
+        "b's best: learning rates at which a need not be tuned to beat b; empty: none are known"
+    ),
+    "untuned_b": _percent("the same of b's against a's best"),
+    "test_sampling": _points("± that the choice of test images alone gives an accuracy (95 %)"),
+    "winner": _text("arm that the verdict names; empty: none"),
+    "verdict": _text("the one sentence that the evidence allows"),
+    "next": _text("what to run next; empty: nothing is missing"),
+}
+
+# ---- ledger.csv: a row per arm with what it has cost, and last their sum
+
+LEDGER: Columns = {
+    **_of_trials("study"),
+    "arm": _text("arm; `source`: the run before all arms; the last row of a study, `all`, is the sum"),
+    "trials": _count("search trials begun, in any state"),
+    "complete": _count("search trials that ended and may be selected"),
+    **{name: ARMS[name] for name in ("chance", "pruned", "diverged")},
+    "failed": _count("search trials that ended with an exception"),
+    "running": _count("search trials whose process is alive"),
+    "interrupted": _count("search trials whose process is gone; the same command goes on with them"),
+    "retried": _count("attempts that failed and were made again under the same number"),
+    "confirmations": _count("confirmation runs begun, those of an earlier best trial too"),
+    "other_runs": _count("single runs and source runs"),
+    "test_reads": _count("readings of the test split"),
+    "test_reads_earlier_choice": _count("those of them for a trial that is the arm's best no more"),
+    "epochs": _integer("epochs", "epochs trained, over all runs"),
+    "images": _integer("images", "images seen by training, over all runs, repeats counted"),
+    "seconds": _seconds("training time, over all runs"),
+}
+
+# ---- reported.csv: a row per figure that others reported for an arm of the study
+
+REPORTED: Columns = {
+    "arm": _text("arm of this study"),
+    "metric": _text("column of arms.csv that the figure is compared with"),
+    "reported": _number("percent, or a count", "the figure as others reported it"),
+    "ours": _number("percent, or a count", "the same column of arms.csv; empty: not measured yet"),
+    "ci_low": _percent("lower end of our 95 % interval over seeds, for test_mean"),
+    "ci_high": _percent("upper end of our 95 % interval over seeds, for test_mean"),
+    "difference": _number("points, or a count", "ours - reported"),
+    "source": _text("who reported it"),
+    "note": _text("why the two may differ"),
+}
+
+# ---- searches.csv and search_pairs.csv: searches that were repeated with other seeds, and their pairs
+
+SEARCHES: Columns = {
+    "search": _text("what the repeats share of their studies' names; the arm where a study has several"),
+    **_of_trials("arm"),
+    "repeats": _count("studies that differ in the seed alone and have a score: n of the statistics"),
+    "led_nowhere": _count(
+        "further repeats: no trial may be selected, or confirmations DIVERGED; the means are too high without them, "
+        "and no winner is named"
+    ),
+    "trials": _count("trials of each search; the fewest, where they differ"),
+    "epochs_searched": _number("epochs", "epochs that a search's trials trained, mean over repeats"),
+    "best_lr_low": _number("", "lowest of the learning rates that the searches found best"),
+    "best_lr_high": _number("", "highest of them"),
+    "val_mean": _percent("validation accuracy of the best trial, mean over repeats"),
+    "val_lowest": _percent("the same of the least lucky search"),
+    "test_mean": _percent("test accuracy of the best trial's confirmations, mean over repeats"),
+    "test_std": _points("its standard deviation over repeats (n - 1)"),
+    "test_ci_low": _percent("lower bound of its 95 % interval (Student t)"),
+    "test_ci_high": _percent("upper bound of its 95 % interval (Student t)"),
+    "test_lowest": _percent("the same of the least lucky search"),
+    **_of_trials("data", "train_size"),
+}
+
+SEARCH_PAIRS: Columns = {
+    "search_a": _text("first search"),
+    "search_b": _text("second search, on the same images"),
+    "repeats": _count("study seeds that both were repeated with"),
+    "val_difference": _points("validation accuracy of the best trial a - b, mean over these seeds"),
+    "val_ci_low": _points("lower bound of its 95 % interval (paired Student t), not corrected"),
+    "val_ci_high": _points("upper bound of its 95 % interval (paired Student t), not corrected"),
+    **{name: PAIRS[name] for name in ("difference", "ci_low", "ci_high", "level", "p", "p_holm")},
+    "family": _count("pairs of searches that the correction counts"),
+    "winner": _text("search that the verdict names; empty: none"),
+    **{name: PAIRS[name] for name in ("verdict", "next")},
+}
+
+TABLES: dict[str, Columns] = {
+    "trials": TRIALS,
+    "epochs": EPOCHS,
+    "arms": ARMS,
+    "pairs": PAIRS,
+    "ledger": LEDGER,
+    "reported": REPORTED,
+    "searches": SEARCHES,
+    "search_pairs": SEARCH_PAIRS,
+}  # by the file's name without .csv
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:
-    """Rows as a frame of exactly these columns and types; what a row lacks, NaN and infinity are missing."""
-    return pd.DataFrame(
-        {name: pd.array([known(row.get(name)) for row in rows], dtype=c.dtype) for name, c in columns.items()}
-    )
+def dictionary_markdown() -> str:
+    """Return the data dictionary of all tables as Markdown, a section with a table each."""
+    return "\n".join(line for name, columns in TABLES.items() for line in _section(name, columns))
 
 
-def known(value: Any) -> Any:
-    """The value, or None where it is missing."""
-    missing = value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
-    return None if missing else value
+def _section(name: str, columns: Columns) -> Iterator[str]:
+    yield f"## {name}.csv\n"
+    yield "| column | type | unit | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for column, about in columns.items():
+        yield f"| `{column}` | {about.dtype} | {about.unit} | {about.meaning.replace('|', chr(92) + '|')} |"
+    if columns is TRIALS:
+        yield "| `params_<key>` | by content | | the value of a swept setting `<key>`, one column each, by name |"
+    yield ""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart import tables
+from headstart import columns, tables
 from headstart.arm_rows import Study, arms, chosen, first
 from headstart.caveats import caveats, verdicts
-from headstart.columns import ARM_COLUMNS, COUNTED, LEDGER_COLUMNS, PAIR_COLUMNS, frame_of
+from headstart.csv_tables import frame_of, write_table
 from headstart.errors import UserError
 from headstart.pair_rows import pairs
 from headstart.records import read_json
@@ -55,7 +55,7 @@ def write_comparison(root: str | Path) -> list[Path]:
     names = ("arms", "pairs", "ledger")
     return [
         *collated.write(folder),
-        *(tables.write_table(folder / f"{name}.csv", getattr(found, name)) for name in names),
+        *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in names),
     ]
 
 
@@ -67,7 +67,7 @@ def _compare(root: Path, collated: tables.Collated) -> Comparison:
         parts.append((found, judged, spent, caveats(found, judged, spent, own, study)))
     several = len(parts) > 1
     notes = [f"{_label(p[2])}: {note}" if several else note for p in parts for note in p[3]]
-    empty = (frame_of([], ARM_COLUMNS), frame_of([], PAIR_COLUMNS), frame_of([], LEDGER_COLUMNS))
+    empty = [frame_of([], wanted) for wanted in (columns.ARMS, columns.PAIRS, columns.LEDGER)]
     joined = [pd.concat([p[i] for p in parts], ignore_index=True) if parts else empty[i] for i in range(3)]
     return Comparison(trials, epochs, *joined, verdicts(joined[1]), notes)
 
@@ -125,8 +125,11 @@ def _test_facts(path: Path) -> dict[str, int]:
 # --------------------------------------------------------------------------------------------------------------- ledger
 
 
+COUNTED = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED", "FAILED", "RUNNING", "INTERRUPTED")
+
+
 def ledger(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what every arm has cost (`LEDGER_COLUMNS`), and last the sum, arm `all`; no row without runs.
+    """Return what every arm has cost (`columns.LEDGER`), and last the sum, arm `all`; no row without runs.
 
     `trials`: as `tables.trials` returns it, of one study.
     """
@@ -134,9 +137,9 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     groups = [(name if name is not pd.NA else None, rows) for name, rows in trials.groupby("arm", dropna=False)]
     rows = [dict(study=study, arm=name) | _costs(rows) for name, rows in groups]
     if rows:
-        total = {name: sum(row[name] for row in rows) for name in LEDGER_COLUMNS if name not in ("study", "arm")}
+        total = {name: sum(row[name] for row in rows) for name in columns.LEDGER if name not in ("study", "arm")}
         rows.append(dict(study=study, arm="all") | total)
-    return frame_of(rows, LEDGER_COLUMNS)
+    return frame_of(rows, columns.LEDGER)
 
 
 def _costs(rows: pd.DataFrame) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def _costs(rows: pd.DataFrame) -> dict[str, Any]:
     states, confirm = rows["state"][phase == "search"], phase == "confirm"
     earlier = confirm if best is None else confirm & (rows["number"] != best["number"]).fillna(True)
     return dict(
-        trials=len(states), **{name: int((states == state).sum()) for name, (state, _) in COUNTED.items()},
+        trials=len(states), **{state.lower(): int((states == state).sum()) for state in COUNTED},
         retried=int(rows["retried"].sum()) if "retried" in rows else 0, confirmations=int(confirm.sum()),
         other_runs=len(rows) - len(states) - int(confirm.sum()), test_reads=int(reads.sum()),
         test_reads_earlier_choice=int(reads[earlier].sum()), epochs=int(rows["epochs_run"].sum()),

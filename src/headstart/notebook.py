@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from headstart import comparison, tables
-from headstart.columns import frame_of
+from headstart import comparison, csv_tables
+from headstart.columns import SEARCH_PAIRS, SEARCHES
+from headstart.csv_tables import frame_of
 from headstart.errors import UserError
 from headstart.records import find_runs, read_json
 from headstart.reported import reported
-from headstart.searches import SEARCH_COLUMNS, SEARCH_PAIR_COLUMNS, repeated
+from headstart.searches import repeated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Study:
-    """What `load` returns. The frames are those of tables/*.csv; `headstart.tables.TABLES` says what a column means."""
+    """What `load` returns. The frames are those of tables/*.csv; `headstart.columns` says what a column means."""
 
     root: Path  # what `run_dir` in the frames is relative to
     trials: pd.DataFrame  # a row per run: searched, confirmed, single, failed ones too
@@ -47,8 +48,8 @@ class Study:
     study: dict[str, Any] = field(default_factory=dict)  # study.json; of several studies the question that they share
     verdicts: list[str] = field(default_factory=list)  # a sentence per pair
     caveats: list[str] = field(default_factory=list)  # what has to be said beside them
-    searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_COLUMNS))  # repeated with other seeds
-    search_pairs: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_PAIR_COLUMNS))  # compared
+    searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCHES))  # repeated with other seeds
+    search_pairs: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_PAIRS))  # compared
 
     def __repr__(self) -> str:
         names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
@@ -60,7 +61,7 @@ class Study:
 
     @property
     def reported(self) -> pd.DataFrame:
-        """Figures that others reported for these arms beside ours (`headstart.reported.REPORTED_COLUMNS`)."""
+        """Figures that others reported for these arms beside ours (`columns.REPORTED`)."""
         return reported(self.study, self.arms)
 
     @property
@@ -144,7 +145,7 @@ def load(path: str | Path, *more: str | Path) -> Study:
     frames, verdicts = {name: getattr(found, name) for name in FRAMES}, found.verdicts
     if found.trials.empty and (root / "tables" / "trials.csv").is_file() and not find_runs(root):
         paths = {name: root / "tables" / f"{name}.csv" for name in (*FRAMES, *REPEATS)}
-        frames |= {name: tables.read_table(path) for name, path in paths.items() if path.is_file()}
+        frames |= {name: csv_tables.read_table(path) for name, path in paths.items() if path.is_file()}
         compared = [frames[name] for name in ("search_pairs", "pairs") if name in frames]
         verdicts = [text for pairs in compared for text in comparison.verdicts(pairs)]
     return Study(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)

@@ -12,9 +12,9 @@ import pandas as pd
 
 from headstart import statistics
 from headstart.arm_rows import Study, by_arm, chosen, first, first_trials, is_tested, item
-from headstart.columns import PAIR_COLUMNS, frame_of, known
+from headstart.columns import PAIRS, THRESHOLDS
+from headstart.csv_tables import frame_of, known
 from headstart.statistics import Edge, PairedDifference
-from headstart.tables import THRESHOLDS
 from headstart.verdict import PairEvidence, verdict
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def pairs(
     arms: pd.DataFrame, trials: pd.DataFrame, study: Study | None = None, root: str | Path | None = None
 ) -> pd.DataFrame:
-    """Return a row per pair of arms on the same data and train_size (`PAIR_COLUMNS`), corrected as one family.
+    """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
     `arms`: as `arms` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are below;
     needed only where every seed gave the same difference, for McNemar's test on the predictions.
@@ -41,7 +41,7 @@ def pairs(
             | dict(untuned_a=_untuned(a, b, untuned), untuned_b=_untuned(b, a, untuned))
             for (a, b), s, c in zip(couples, scores, compared, strict=True)
         ],
-        PAIR_COLUMNS,
+        PAIRS,
     )
 
 

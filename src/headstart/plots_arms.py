@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.arm_rows import without_number
+from headstart.columns import TARGETS
 from headstart.drawing import (
     GREY,
     INK,
@@ -26,7 +27,6 @@ from headstart.drawing import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TARGETS = ("halfway", "70", "80", "90", "93", "95", "99_of_final")
 UNITS = {"epochs": "epochs", "steps": "optimizer steps", "images": "images seen", "seconds": "training time (s)"}
 
 Looks = Mapping[str, Look] | None

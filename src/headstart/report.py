@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import comparison, tables
+from headstart import comparison
+from headstart.csv_tables import write_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.records import find_runs, valid_name, write_atomically
@@ -76,7 +77,7 @@ def write_all(study: Study) -> list[Path]:
 
     written = write_frames(study)
     if len(study.reported):
-        written.append(tables.write_table(study.root / "tables" / "reported.csv", study.reported))
+        written.append(write_table(study.root / "tables" / "reported.csv", study.reported))
     figures, drawn, notes = _figures(study)
     content = page.Content(question(study), _name(study), study, figures, notes)
     for name, text in (("report.md", page.markdown(content)), ("report.html", page.html(content))):
@@ -87,7 +88,7 @@ def write_all(study: Study) -> list[Path]:
 def write_frames(study: Study) -> list[Path]:
     """Write the study's tables to tables/*.csv in its folder; return their paths."""
     folder, repeats = study.root / "tables", REPEATS if len(study.searches) else ()
-    written = [tables.write_table(folder / f"{name}.csv", getattr(study, name)) for name in (*FRAMES, *repeats)]
+    written = [write_table(folder / f"{name}.csv", getattr(study, name)) for name in (*FRAMES, *repeats)]
     for name in set(REPEATS) - set(repeats):  # of an earlier report on other studies
         (folder / f"{name}.csv").unlink(missing_ok=True)
     return written

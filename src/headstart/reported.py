@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from headstart.columns import REPORTED
+from headstart.csv_tables import frame_of
 from headstart.errors import UserError
-from headstart.tables import TABLES, Column
 
 METRICS = {
     "test_mean": "test accuracy",
@@ -17,19 +18,6 @@ METRICS = {
     "val_accuracy": "validation accuracy",
     "parameters": "parameters",
 }  # columns of arms.csv that a figure may be compared with
-
-REPORTED_COLUMNS: dict[str, Column] = {
-    "arm": Column("string", "", "arm of this study"),
-    "metric": Column("string", "", "column of arms.csv that the figure is compared with"),
-    "reported": Column("Float64", "percent, or a count", "the figure as others reported it"),
-    "ours": Column("Float64", "percent, or a count", "the same column of arms.csv; empty: not measured yet"),
-    "ci_low": Column("Float64", "percent", "lower end of our 95 % interval over seeds, for test_mean"),
-    "ci_high": Column("Float64", "percent", "upper end of our 95 % interval over seeds, for test_mean"),
-    "difference": Column("Float64", "points, or a count", "ours - reported"),
-    "source": Column("string", "", "who reported it"),
-    "note": Column("string", "", "why the two may differ"),
-}
-TABLES["reported"] = REPORTED_COLUMNS
 
 
 def check(figures: Any) -> None:
@@ -48,7 +36,7 @@ def check(figures: Any) -> None:
 
 
 def reported(study: Mapping[str, Any], arms: pd.DataFrame) -> pd.DataFrame:
-    """Return a row (`REPORTED_COLUMNS`) per figure in study.json's `reported` whose arm is in `arms`.
+    """Return a row (`columns.REPORTED`) per figure in study.json's `reported` whose arm is in `arms`.
 
     `arms`: as `arm_rows.arms` returns it. Figures that are malformed, in a file edited by hand, are left out.
     """
@@ -62,8 +50,7 @@ def reported(study: Mapping[str, Any], arms: pd.DataFrame) -> pd.DataFrame:
         own = arms[arms["arm"] == figure["arm"]]
         if len(own):
             rows.append(_row(figure, own.iloc[0]))
-    frame = pd.DataFrame(rows, columns=list(REPORTED_COLUMNS))
-    return frame.astype({name: column.dtype for name, column in REPORTED_COLUMNS.items()})
+    return frame_of(rows, REPORTED)
 
 
 def _row(figure: Mapping[str, Any], arm: pd.Series) -> dict[str, Any]:

@@ -16,52 +16,11 @@ import pandas as pd
 
 from headstart import statistics
 from headstart.arm_rows import Study, item, without_number
-from headstart.columns import PAIR_COLUMNS, frame_of, known
+from headstart.columns import SEARCH_PAIRS, SEARCHES
+from headstart.csv_tables import frame_of, known
 from headstart.pair_rows import edge_of, planned_epochs, reasons_against, same_images, sampling_width
 from headstart.statistics import Edge, PairedDifference
-from headstart.tables import COLUMNS, TABLES, Column
 from headstart.verdict import PairEvidence, verdict
-
-SEARCH_COLUMNS: dict[str, Column] = {
-    "search": Column("string", "", "what the repeats share of their studies' names; the arm where a study has several"),
-    "arm": COLUMNS["arm"],
-    "repeats": Column("Int64", "count", "studies that differ in the seed alone and have a score: n of the statistics"),
-    "led_nowhere": Column(
-        "Int64",
-        "count",
-        "further repeats: no trial may be selected, or confirmations DIVERGED; the means are too high "
-        "without them, and no winner is named",
-    ),
-    "trials": Column("Int64", "count", "trials of each search; the fewest, where they differ"),
-    "epochs_searched": Column("Float64", "epochs", "epochs that a search's trials trained, mean over repeats"),
-    "best_lr_low": Column("Float64", "", "lowest of the learning rates that the searches found best"),
-    "best_lr_high": Column("Float64", "", "highest of them"),
-    "val_mean": Column("Float64", "percent", "validation accuracy of the best trial, mean over repeats"),
-    "val_lowest": Column("Float64", "percent", "the same of the least lucky search"),
-    "test_mean": Column("Float64", "percent", "test accuracy of the best trial's confirmations, mean over repeats"),
-    "test_std": Column("Float64", "points", "its standard deviation over repeats (n - 1)"),
-    "test_ci_low": Column("Float64", "percent", "lower bound of its 95 % interval (Student t)"),
-    "test_ci_high": Column("Float64", "percent", "upper bound of its 95 % interval (Student t)"),
-    "test_lowest": Column("Float64", "percent", "the same of the least lucky search"),
-    "data": COLUMNS["data"],
-    "train_size": COLUMNS["train_size"],
-}
-
-SEARCH_PAIR_COLUMNS: dict[str, Column] = {
-    "search_a": Column("string", "", "first search"),
-    "search_b": Column("string", "", "second search, on the same images"),
-    "repeats": Column("Int64", "count", "study seeds that both were repeated with"),
-    "val_difference": Column("Float64", "points", "validation accuracy of the best trial a - b, mean over these seeds"),
-    "val_ci_low": Column("Float64", "points", "lower bound of its 95 % interval (paired Student t), not corrected"),
-    "val_ci_high": Column("Float64", "points", "upper bound of its 95 % interval (paired Student t), not corrected"),
-    **{name: PAIR_COLUMNS[name] for name in ("difference", "ci_low", "ci_high", "level", "p", "p_holm")},
-    "family": Column("Int64", "count", "pairs of searches that the correction counts"),
-    "winner": Column("string", "", "search that the verdict names; empty: none"),
-    "verdict": PAIR_COLUMNS["verdict"],
-    "next": PAIR_COLUMNS["next"],
-}
-
-TABLES.update(searches=SEARCH_COLUMNS, search_pairs=SEARCH_PAIR_COLUMNS)
 
 
 class Repeated(NamedTuple):
@@ -169,8 +128,8 @@ def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Rep
     for group in groups:
         caveats += [f"{group.name}: {reason}." for reason in group.reasons()]
     return Repeated(
-        frame_of([_search_row(group) for group in groups], SEARCH_COLUMNS),
-        frame_of(_pair_rows(couples), SEARCH_PAIR_COLUMNS),
+        frame_of([_search_row(group) for group in groups], SEARCHES),
+        frame_of(_pair_rows(couples), SEARCH_PAIRS),
         list(dict.fromkeys(caveats)),
     )
 
