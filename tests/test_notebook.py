@@ -103,8 +103,9 @@ def test_several_studies_load_side_by_side(tmp_path):
     assert study.arms["study"].tolist() == ["one", "one", "two", "two"] and study.study == {}
     assert all((study.root / place).is_dir() for place in study.trials["run_dir"])
     assert [text.partition(":")[0] for text in study.verdict().splitlines()] == ["one", "two"]
-    with pytest.raises(UserError, match="several studies"):
+    with pytest.raises(UserError, match=r"several studies .* give one/random or two/random"):
         study.best("random")
+    assert study.best("two/random").path.resolve() == (tmp_path / "two/random/search/000").resolve()
 
 
 def test_a_study_that_is_given_twice_is_refused(tmp_path, monkeypatch):
@@ -188,6 +189,45 @@ def test_an_arm_has_the_same_colour_in_every_plot(study):
     history = study.plot.history(Figure().subplots())
     colours = [{line.get_color() for line in ax.lines} for ax in (curves, history)]
     assert len(colours[0] & colours[1]) >= 2
+
+
+def two_studies(tmp_path):
+    """Two studies whose arms have the same names: every accuracy of the second is 20 points lower."""
+    high, low = {"random": 80.0, "pretrained": 90.0}, {"random": 60.0, "pretrained": 70.0}
+    one = make_study(tmp_path / "one", high, name="one", trials=4, seeds=3)
+    return one, make_study(tmp_path / "two", low, name="two", trials=4, seeds=3)
+
+
+def test_plots_of_several_studies_keep_arms_of_one_name_apart(tmp_path):
+    both = hs.load(*two_studies(tmp_path))
+    names = ["one/random", "one/pretrained", "two/random", "two/pretrained"]
+
+    def said(ax):
+        return [text.get_text().replace("\n", "").partition(" (")[0] for text in ax.get_legend().get_texts()]
+
+    for name in ("learning_curves", "learning_rate", "history", "budget", "per_class"):
+        assert [word for word in said(getattr(both.plot, name)(Figure().subplots())) if word in names] == names, name
+    dots = [line for line in both.plot.arms(Figure().subplots()).lines if line.get_label() == "_seeds"]
+    tested = both.trials[both.trials["test_accuracy"].notna()]
+    for study, arm, line in zip(both.arms["study"], both.arms["arm"], dots, strict=True):
+        own = tested[(tested["study"] == study) & (tested["arm"] == arm)]
+        assert sorted(line.get_xdata()) == sorted(own["test_accuracy"])
+    for line in both.plot.history(Figure().subplots()).lines:
+        assert len(line.get_xdata()) <= 4  # the trials of one search
+    counts = [int(t.get_text()) for t in both.plot.confusion("two/random", Figure().subplots()).texts]
+    assert sum(counts) == 3 * 100  # three seeds of one study
+    with pytest.raises(UserError, match="several studies"):
+        both.plot.confusion("random")
+
+
+def test_single_runs_beside_a_study_are_none_of_its_arms_runs(tmp_path):
+    make_study(tmp_path / "one", name="one", trials=2, seeds=3)
+    for seed in (1, 2):
+        own = dict(study=None, arm="random", phase="run", seed=seed, lr=0.1, state="COMPLETE")
+        make_run(tmp_path, f"runs/{seed}", **own, val_accuracy=99.0, test_accuracy=20.0 + seed)
+    ax = hs.load(tmp_path).plot.arms(Figure().subplots())
+    dots = [sorted(line.get_xdata()) for line in ax.lines if line.get_label() == "_seeds"]
+    assert [21.0, 22.0] in dots and sum(20 < x < 25 for line in dots for x in line) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------- predictions

@@ -128,13 +128,13 @@ def test_every_arm_has_a_look_of_its_own_that_does_not_depend_on_the_arms_after_
 def test_an_arm_looks_the_same_in_every_plot_whatever_the_order_of_its_rows():
     frames = study("b", "a")
     looks, colours = plots.palette(["b", "a"]), []
-    for name, data in (
-        ("learning_curves", frames.epochs),
+    for name, *data in (
+        ("learning_curves", frames.epochs, frames.trials),
         ("history", frames.trials),
         ("learning_rate", frames.trials),
     ):
         ax = Figure().subplots()
-        getattr(plots, name)(data.iloc[::-1], ax, looks=looks)
+        getattr(plots, name)(*(each.iloc[::-1] for each in data), ax, looks=looks)
         words = [w.split(" ")[0] for w in legend_words(ax)]
         colours.append([to_hex(h.get_color()) for h in ax.get_legend().legend_handles][:2])
         assert words[:2] == ["b", "a"]
@@ -258,7 +258,7 @@ def test_importances_find_the_value_that_matters(ax):
 
 def test_learning_curves_draw_mean_and_range_of_the_best_settings_seeds(ax):
     frames = study("a", "b")
-    plots.learning_curves(frames.epochs, ax, arms=frames.arms)
+    plots.learning_curves(frames.epochs, frames.trials, ax)
     first, second = lines(ax, "mean")
     np.testing.assert_allclose(first.get_ydata(), [53, 78, 98])  # seeds 1 to 5 shift by 1 to 5
     np.testing.assert_allclose(second.get_ydata(), [52, 77, 97])
@@ -271,22 +271,30 @@ def test_learning_curves_leave_out_confirmations_of_an_earlier_choice(ax):
     frames = study("a")
     old = frames.epochs[frames.epochs["phase"] == "confirm"].assign(number=0, val_accuracy=1.0)
     old["run_dir"] = old["run_dir"] + "-old"
-    plots.learning_curves(pd.concat([frames.epochs, old]), ax, arms=frames.arms)
+    plots.learning_curves(pd.concat([frames.epochs, old]), frames.trials, ax)
     np.testing.assert_allclose(lines(ax, "mean")[0].get_ydata(), [53, 78, 98])
 
 
 def test_learning_curves_of_an_arm_without_confirmations_show_its_best_trial_and_say_so(ax):
-    epochs = study("a", seeds=0).epochs
-    epochs.loc[epochs["number"] == 4, "val_accuracy"] = pd.array([20.0, 96.0, 30.0], dtype="Float64")
-    plots.learning_curves(epochs, ax)
+    frames = study("a", seeds=0)
+    frames.epochs.loc[frames.epochs["number"] == 2, "val_accuracy"] = pd.array([20.0, 90.0, 30.0], dtype="Float64")
+    plots.learning_curves(frames.epochs, frames.trials, ax)
+    assert legend_words(ax) == ["a (best trial of the search)"]
+    np.testing.assert_allclose(lines(ax, "mean")[0].get_ydata(), [20, 90, 30])
+
+
+def test_learning_curves_of_a_search_in_progress_show_the_trial_that_came_furthest(ax):
+    frames = study("a", seeds=0)
+    frames.epochs.loc[frames.epochs["number"] == 4, "val_accuracy"] = pd.array([20.0, 96.0, 30.0], dtype="Float64")
+    plots.learning_curves(frames.epochs, frames.trials.assign(state="RUNNING", val_accuracy=pd.NA), ax)
     assert legend_words(ax) == ["a (best trial of the search)"]
     np.testing.assert_allclose(lines(ax, "mean")[0].get_ydata(), [20, 96, 30])
 
 
 def test_a_mean_over_runs_of_different_length_is_faint_where_runs_are_missing(ax):
-    epochs = study("a").epochs
-    short_run = (epochs["run_dir"] == "a/confirm/seed-1") & (epochs["epoch"] == 3)
-    plots.learning_curves(epochs[~short_run], ax)
+    frames = study("a")
+    short_run = (frames.epochs["run_dir"] == "a/confirm/seed-1") & (frames.epochs["epoch"] == 3)
+    plots.learning_curves(frames.epochs[~short_run], frames.trials, ax)
     np.testing.assert_array_equal(lines(ax, "mean")[0].get_ydata(), [53, 78, np.nan])
     (some,) = lines(ax, "mean of some")
     assert some.get_alpha() < 1 and some.get_ydata()[-1] == 98.5
@@ -493,7 +501,7 @@ def test_damaged_and_foreign_predictions_are_left_out(tmp_path, caplog):
 def test_no_run_leaves_an_empty_axis_with_a_sentence():
     empty = nothing()
     calls = [
-        lambda ax: plots.learning_curves(empty.epochs, ax, arms=empty.arms),
+        lambda ax: plots.learning_curves(empty.epochs, empty.trials, ax),
         lambda ax: plots.learning_rate(empty.trials, ax),
         lambda ax: plots.history(empty.trials, ax), lambda ax: plots.budget(empty.trials, ax, study={}),
         lambda ax: plots.time_to_target(empty.arms, ax, trials=empty.trials),

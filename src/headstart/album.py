@@ -13,19 +13,30 @@ from matplotlib.figure import Figure
 from headstart import pictures
 from headstart.drawing import Look, arm_order, palette, style
 from headstart.errors import UserError
+from headstart.notebook import told_apart
 from headstart.pictures import gallery, read_predictions
-from headstart.plots_arms import arms, data_size, learning_curves, repeats, time_to_target
+from headstart.plots_arms import arms, data_size, learning_curves, time_to_target
 from headstart.plots_predictions import MOST_CLASSES, calibration, confusion, has_confusion, per_class, summed_confusion
 from headstart.plots_search import budget, history, learning_rate, random_draws
 from headstart.plots_swept import importances, parallel_coordinates, swept
 from headstart.records import read_json
+from headstart.runs_of_arm import SETTINGS, runs_of_arm
 
 WIDTH = 8.6  # inches, legend included
 # Columns of trials.csv that plots read, beside those that `_gather` knows by their beginning: selecting rows is dear.
 _NEEDED = (
-    "study", "arm", "phase", "number", "state", "lr", "seed", "val_accuracy", "test_accuracy", "epochs", "data_sha256",
-    "weights_sha256", "run_dir",
-)  # fmt: skip
+    "study",
+    "arm",
+    "phase",
+    "number",
+    "state",
+    "lr",
+    "seed",
+    "val_accuracy",
+    "test_accuracy",
+    "run_dir",
+    *SETTINGS,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +79,13 @@ def draw_all(root: str | Path, frames: Any) -> list[Picture]:
 
 
 def _gather(root: Path, frames: Any) -> _Material:
-    trials, epochs, arm_rows, pair_rows = frames.trials, frames.epochs, frames.arms, frames.pairs
+    trials, epochs, arm_rows, pair_rows = told_apart(frames).values()
     trials = trials[[c for c in trials if c in _NEEDED or c.startswith(("params_", "epochs_to", "seconds_to"))]]
-    study = getattr(frames, "study", None) or {}
-    if trials["study"].nunique() > 1:
-        trials, epochs, arm_rows = (
-            f.assign(arm=f["study"].fillna("?") + "/" + f["arm"]) for f in (trials, epochs, arm_rows)
-        )
-        named = {c: pair_rows["study"].fillna("?") + "/" + pair_rows[c] for c in ("arm_a", "arm_b")}
-        pair_rows, study = pair_rows.assign(**named), {}
+    study = (trials["study"].nunique(dropna=False) <= 1 and getattr(frames, "study", None)) or {}
     searches = _repeated(getattr(frames, "searches", None), arm_rows)
     looks = palette(dict.fromkeys(searches.get(arm, arm) for arm in [*arm_rows["arm"].dropna(), *arm_order(trials)]))
     looks |= {arm: looks[search] for arm, search in searches.items()}
-    shown = {row["arm"]: repeats(trials, row) for _, row in arm_rows.iterrows()}
+    shown = {arm: runs_of_arm(trials[trials["arm"] == arm]).repeats for arm in arm_rows["arm"]}
     folders = {arm: [root / d for d in own.loc[own["test_accuracy"].notna(), "run_dir"]] for arm, own in shown.items()}
     halfway = arm_rows["halfway_accuracy"].dropna().unique()
     return _Material(
@@ -167,7 +172,7 @@ def _learning_curves(m: _Material) -> Iterator[Picture]:
     if len(fitted) == len(m.arms) > 0:
         return
     figure, ax = _figure(4.0 + _crowd(m))
-    learning_curves(m.epochs, ax, arms=m.arms, looks=m.looks, chance=m.chance)
+    learning_curves(m.epochs, m.trials, ax, looks=m.looks, chance=m.chance)
     final = [f"{r['arm']} {_percent(r['final_val_accuracy'])}" for _, r in m.arms.iterrows()]
     caption = (
         "Validation accuracy after each epoch. Lines: mean over the confirmation runs; bands: from the lowest to the "

@@ -14,6 +14,7 @@ from headstart import statistics
 from headstart.columns import ARMS, SCORES, THRESHOLDS
 from headstart.csv_tables import frame_of
 from headstart.records import OUTCOMES
+from headstart.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
 
 OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good
@@ -38,7 +39,7 @@ def by_arm(trials: pd.DataFrame, study: Study | None) -> Iterator[tuple[str, pd.
     order = item(study, "arm_order", list)
     names = dict.fromkeys([*order, *trials["arm"].dropna()])
     for name in names:
-        rows = trials[(trials["arm"] == name) & trials["phase"].isin(["search", "confirm", "run"])]
+        rows = trials[(trials["arm"] == name) & trials["phase"].isin(ARM_PHASES)]
         if len(rows):
             yield name, rows
 
@@ -57,7 +58,8 @@ def without_number(name: str, key: str, number: int) -> str:
 
 def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: Study | None) -> dict[str, Any]:
     search = rows.loc[rows["phase"] == "search", ["number", "state", "lr", "val_accuracy"]]
-    best, repeats = chosen(rows)
+    runs = runs_of_arm(rows)
+    best, repeats = runs.best, runs.repeats
     states = search["state"].value_counts()
     row = dict(
         study=first(rows["study"]), arm=name, tuned=bool(len(search)), trials=sum(states.get(s, 0) for s in OUTCOMES),
@@ -74,7 +76,7 @@ def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: Study |
         row |= dict(best_number=best["number"], best_lr=best["lr"], val_accuracy=best["val_accuracy"])
     for column in ("device", "threads"):
         row[column] = _common(repeats[column])
-    return row | _range(name, search, study) | _test_scores(repeats) | _speed(repeats, epochs)
+    return row | _range(name, search, study) | _test_scores(runs.tested) | _speed(repeats, epochs)
 
 
 def first(values: pd.Series) -> Any:
@@ -89,46 +91,12 @@ def _common(values: pd.Series) -> Any:
     return found[0] if len(found) == 1 else None
 
 
-def chosen(rows: pd.DataFrame) -> tuple[pd.Series | None, pd.DataFrame]:
-    """The arm's best trial, as the study selects it, and the runs that repeat it: its confirmations, one per seed."""
-    keys = rows[["phase", "number", "seed", "state", "val_accuracy", "test_accuracy"]]  # pandas copies what it selects
-    phase = "search" if (keys["phase"] == "search").any() else "run"
-    candidates = keys[(keys["phase"] == phase) & (keys["state"] == "COMPLETE") & keys["val_accuracy"].notna()]
-    if candidates.empty:
-        return None, rows.iloc[:0]
-    ranked = candidates.sort_values(["val_accuracy", "number"], ascending=[False, True], kind="stable")
-    best = rows.loc[ranked.index[0]]
-    if phase == "search":
-        repeats = keys[(keys["phase"] == "confirm") & (keys["number"] == best["number"])]
-    else:
-        settings = _settings(rows)
-        repeats = keys[settings == settings[best.name]]
-    # A run that was repeated or copied is no further seed: the last one with a test accuracy counts.
-    tested = is_tested(repeats)
-    tested_last = pd.concat([repeats[~tested], repeats[tested]]).drop_duplicates("seed", keep="last")
-    return best, rows.loc[tested_last.sort_values("seed", kind="stable").index]
-
-
-def is_tested(repeats: pd.DataFrame) -> pd.Series:
-    """Repeats that count in the statistics: they ended, with a test accuracy (at chance level or not)."""
-    return repeats["state"].isin(["COMPLETE", "CHANCE"]) & repeats["test_accuracy"].notna()
-
-
 def _lost(repeats: pd.DataFrame) -> pd.Series:
     """Repeats whose training led nowhere: without them a mean over the others is too high."""
     return repeats["state"].isin(["DIVERGED", "CHANCE"]) & ~is_tested(repeats)
 
 
-def _settings(rows: pd.DataFrame) -> pd.Series:
-    """Everything that a run's command sets but the seed, to find the repeats of a single run."""
-    command = rows["command"].fillna("").str.replace(r"(?<!\S)(seed|threads)=\S*", "", regex=True)
-    command = command.str.split().str.join(" ")
-    facts = rows[["model", "weights_sha256", "data_sha256", "train_size", "lr", "epochs", "batch_size"]]
-    return command + "|" + facts.astype("string").fillna("").agg("|".join, axis=1)
-
-
-def _test_scores(repeats: pd.DataFrame) -> dict[str, Any]:
-    tested = repeats[is_tested(repeats)]
+def _test_scores(tested: pd.DataFrame) -> dict[str, Any]:
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row = dict(seeds=summary.n, test_mean=summary.mean, test_std=summary.std)
     row |= dict(test_ci_low=summary.low, test_ci_high=summary.high)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from headstart.arm_rows import OPEN, Study, first, item
 from headstart.pair_rows import count, sampling_width
+from headstart.runs_of_arm import runs_of_arm
 
 NOT_CONVERGED = "did not converge"  # in the reason of a COMPLETE run
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
@@ -60,10 +61,9 @@ def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: Study | None) -
 
 def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[int]:
     """Per arm, the confirmations of its present best trial that have ended."""
-    ended = trials[(trials["phase"] == "confirm") & ~trials["state"].isin(OPEN)]
-    for arm, number in zip(arms["arm"], arms["best_number"], strict=True):
-        if number is not pd.NA:
-            yield ended[(ended["arm"] == arm) & (ended["number"] == number)]["seed"].nunique()
+    for _, arm in arms[arms["tuned"]].iterrows():
+        runs = _repeats(arm, trials)
+        yield int((~runs["state"].isin(OPEN)).sum())
 
 
 def _single_runs(arms: pd.DataFrame) -> Iterator[str]:
@@ -138,24 +138,21 @@ def _unsuccessful(arms: pd.DataFrame) -> Iterator[str]:
 
 def _not_converged(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
     """Runs behind an arm's test accuracy whose fit was cut short, which the state COMPLETE doesn't say."""
-    short = trials[trials["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
     for _, arm in arms.iterrows():
-        if len(runs := _behind(arm, short)):
-            what = count(len(runs), "confirmation" if arm["tuned"] else "single run")
-            yield f"{arm['arm']}: {what} {first(runs['reason'])}; a longer fit might score otherwise."
+        runs = _repeats(arm, trials)
+        short = runs[runs["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
+        if len(short):
+            what = count(len(short), "confirmation" if arm["tuned"] else "single run")
+            yield f"{arm['arm']}: {what} {first(short['reason'])}; a longer fit might score otherwise."
 
 
-def _behind(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
-    """The confirmations of an arm's best trial among `trials`; of an arm without a search its single runs."""
-    own = trials[trials["arm"] == arm["arm"]]
-    if not arm["tuned"]:
-        return own[own["phase"] == "run"]
-    return own[(own["phase"] == "confirm") & (own["number"] == arm["best_number"]).fillna(False)]
+def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
+    return runs_of_arm(trials[trials["arm"] == arm["arm"]]).repeats
 
 
 def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
     """Arms that the seeds leave exactly as they are, to the last digit of the validation loss."""
-    still = [arm["seeds"] >= 2 and _behind(arm, trials)["val_loss"].nunique() == 1 for _, arm in arms.iterrows()]
+    still = [arm["seeds"] >= 2 and _repeats(arm, trials)["val_loss"].nunique() == 1 for _, arm in arms.iterrows()]
     if same := ", ".join(itertools.compress(arms["arm"], still)):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "

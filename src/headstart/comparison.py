@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from headstart import columns, tables
-from headstart.arm_rows import Study, arms, chosen, first
+from headstart.arm_rows import Study, arms, first
 from headstart.caveats import caveats, verdicts
 from headstart.csv_tables import frame_of, write_table
 from headstart.errors import UserError
 from headstart.pair_rows import pairs
 from headstart.records import read_json
+from headstart.runs_of_arm import runs_of_arm
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _costs(rows: pd.DataFrame) -> dict[str, Any]:
-    phase, reads, (best, _) = rows["phase"], rows["test_reads"], chosen(rows)
+    phase, reads, best = rows["phase"], rows["test_reads"], runs_of_arm(rows).best
     states, confirm = rows["state"][phase == "search"], phase == "confirm"
     earlier = confirm if best is None else confirm & (rows["number"] != best["number"]).fillna(True)
     return dict(

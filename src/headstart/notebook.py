@@ -17,6 +17,7 @@ from headstart.csv_tables import frame_of
 from headstart.errors import UserError
 from headstart.records import find_runs, read_json
 from headstart.reported import reported
+from headstart.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.searches import repeated
 
 if TYPE_CHECKING:
@@ -75,15 +76,9 @@ class Study:
         Raises:
             UserError: there is no such arm, or none of its trials may be selected.
         """
-        row = self._arm(arm)
-        runs = self.trials[self.trials["arm"] == row["arm"]]
-        runs = runs[(runs["state"] == "COMPLETE") & runs["val_accuracy"].notna()]
-        searched = runs[(runs["phase"] == "search") & (runs["number"] == row["best_number"]).fillna(False)]
-        single = runs[runs["phase"] == "run"].sort_values("val_accuracy", ascending=False, kind="stable")
-        found = searched if row["tuned"] else single
-        if found.empty:
+        best = self.runs(arm).best
+        if best is None:
             raise UserError(f"{arm} has no trial that may be selected: COMPLETE, with a validation accuracy.")
-        best = found.iloc[0]
         swept = {name.removeprefix("params_"): best[name] for name in self.trials if name.startswith("params_")}
         known = {key: value for key, value in swept.items() if value is not pd.NA}
         plain = {key: value.item() if hasattr(value, "item") else value for key, value in known.items()}
@@ -92,37 +87,61 @@ class Study:
     def model(self, arm: str) -> "Classifier":
         """Return the arm's network with trained weights, to classify pictures; only here torch is imported.
 
-        Of the confirmation runs, that with the highest validation accuracy; without one, the best trial's.
+        Of the best trial's repeats, that with the highest validation accuracy; without one, the best trial's own.
 
         Raises:
             UserError: there is no such arm, its weights were not kept or are damaged.
         """
         from headstart.classifier import Classifier
 
-        best = self.best(arm).path
-        relative = Path(os.path.relpath(best, self.root)).as_posix()
-        number = self.trials.loc[self.trials["run_dir"] == relative, "number"].iloc[0]
-        repeats = self.trials[(self.trials["arm"] == arm) & (self.trials["phase"] == "confirm")]
-        repeats = repeats[(repeats["state"] == "COMPLETE") & (repeats["number"] == number).fillna(False)]
-        folders = [self.root / place for place in repeats.sort_values("val_accuracy", ascending=False)["run_dir"]]
-        for folder in [*folders, best]:
+        best, runs = self.best(arm).path, self.runs(arm)
+        repeats = runs.repeats[runs.repeats["state"] == "COMPLETE"].sort_values("val_accuracy", ascending=False)
+        for folder in [*(self.root / place for place in repeats["run_dir"]), best]:
             if (folder / "best.safetensors").is_file():
                 return Classifier.of_run(folder)
-        if self.trials.loc[self.trials["run_dir"] == relative, "epochs"].isna().all():
+        if runs.best["epochs"] is pd.NA:
             raise UserError(
                 f"{arm} is an estimator of scikit-learn, of which no file is kept: a pickle would run code when read.\n"
                 "The `command` of its runs fits it again; what it predicted is in their predictions.npz."
             )
         raise UserError(f"no run of {arm} has its weights any more; keep=best or keep=all would have kept them.")
 
+    def runs(self, arm: str) -> ArmRuns:
+        """Return the runs behind an arm, rows of `trials`: its best trial, and those that repeat it over seeds.
+
+        Raises:
+            UserError: there is no such arm.
+        """
+        row, trials = self._arm(arm), self.trials
+        own = trials["study"].isna() if row["study"] is pd.NA else (trials["study"] == row["study"]).fillna(False)
+        return runs_of_arm(trials[own & (trials["arm"] == row["arm"])])
+
     def _arm(self, arm: str) -> pd.Series:
-        rows = self.arms[self.arms["arm"] == arm]
+        """The row of arms.csv of an arm, which is called STUDY/ARM where several studies have one of its name."""
+        names = told_apart(self)["arms"]["arm"]
+        rows = self.arms[(names == arm) | (self.arms["arm"] == arm)]
         if rows.empty:
-            names = ", ".join(self.arms["arm"].dropna()) or "none"
-            raise UserError(f"there is no arm {arm!r} in {self.root}; its arms: {names}.")
+            raise UserError(f"there is no arm {arm!r} in {self.root}; its arms: {', '.join(names.dropna()) or 'none'}.")
         if len(rows) > 1:
-            raise UserError(f"several studies in {self.root} have an arm {arm!r}; load its study alone.")
+            raise UserError(
+                f"several studies in {self.root} have an arm {arm!r}; give {' or '.join(names[rows.index])}."
+            )
         return rows.iloc[0]
+
+
+def told_apart(study: Any) -> dict[str, pd.DataFrame]:
+    """Return `trials`, `epochs`, `arms` and `pairs`; where there are several studies, arms are called STUDY/ARM.
+
+    Single runs, which belong to no study, count as one called `runs`.
+    """
+    frames = {name: getattr(study, name) for name in ("trials", "epochs", "arms", "pairs")}
+    if frames["trials"]["study"].nunique(dropna=False) <= 1:
+        return frames
+    named = {name: ("arm_a", "arm_b") if name == "pairs" else ("arm",) for name in frames}
+    return {
+        name: frame.assign(**{c: frame["study"].fillna("runs") + "/" + frame[c] for c in named[name]})
+        for name, frame in frames.items()
+    }
 
 
 # -------------------------------------------------------------------------------------------------------------- loading
@@ -222,11 +241,12 @@ def _moved(study: Study, root: Path, name: str) -> Study:
 class Plots:
     """The plots of the report, drawn from one study: each method draws on `ax` or a new figure, and returns the axes.
 
-    Further options are those of the function of the same name in `headstart.plots`. An arm looks the same in all.
+    Further options are those of the function of the same name in `headstart.plots`. An arm looks the same in all. Arms
+    of several studies are called STUDY/ARM.
     """
 
     def __init__(self, study: Study):
-        self._study = study
+        self._loaded, self._study = study, dataclasses.replace(study, **told_apart(study))
 
     def arms(self, ax: "Axes | None" = None) -> "Axes":
         """Mean test accuracy of each arm with its 95 % interval, and every seed."""
@@ -234,7 +254,7 @@ class Plots:
 
     def learning_curves(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
         """Validation accuracy against epoch of each arm's best setting, mean and range over seeds."""
-        return self._draw("learning_curves", ax, self._study.epochs, arms=self._study.arms, **options)
+        return self._draw("learning_curves", ax, self._study.epochs, self._study.trials, **options)
 
     def learning_rate(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
         """Validation accuracy against learning rate of every search trial."""
@@ -260,9 +280,8 @@ class Plots:
         Raises:
             UserError: all arms were trained on the same number of images, or there is no arm of that name.
         """
-        named = itertools.chain.from_iterable((lines or {}).values())
-        for arm in set(named) - set(self._study.arms["arm"]):
-            self._study._arm(arm)  # which says what there is
+        if lines is not None:
+            lines = {name: [self._name(arm) for arm in own] for name, own in lines.items()}
         drawn = self._draw("data_size", ax, self._study.arms, lines=lines, looks=None)  # a line is no arm
         if drawn is None:
             raise UserError("data_size needs arms that differ in data.train_size.")
@@ -282,7 +301,8 @@ class Plots:
         Raises:
             UserError: there is no such arm.
         """
-        rows = [_result(folder) for folder in self._tested(self._study._arm(arm))]
+        arm = self._name(arm)
+        rows = [_result(folder) for folder in self._tested(arm)]
         return self._draw("confusion", ax, [row for row in rows if row], **{"title": arm} | options)
 
     def per_class(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
@@ -318,14 +338,15 @@ class Plots:
         return function(*data, ax=ax, **options)
 
     def _all_tested(self) -> dict[str, list[Path]]:
-        return {row["arm"]: self._tested(row) for _, row in self._study.arms.iterrows()}
+        return {arm: self._tested(arm) for arm in self._study.arms["arm"]}
 
-    def _tested(self, arm: pd.Series) -> list[Path]:
-        """Run folders of the arm's best setting that have read the test split."""
-        from headstart.plots import repeats
+    def _name(self, arm: str) -> str:
+        """What the arm is called in these plots; its study may be left out where no other has an arm of its name."""
+        return self._study.arms.at[self._loaded._arm(arm).name, "arm"]
 
-        own = repeats(self._study.trials, arm)
-        return [self._study.root / place for place in own.loc[own["test_accuracy"].notna(), "run_dir"]]
+    def _tested(self, arm: str) -> list[Path]:
+        """Folders of the runs behind the arm that have read the test split."""
+        return [self._study.root / place for place in self._study.runs(arm).tested["run_dir"]]
 
 
 def _result(folder: Path) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.arm_rows import Study, by_arm, chosen, first, first_trials, is_tested, item
+from headstart.arm_rows import Study, by_arm, first, first_trials, item
 from headstart.columns import PAIRS, THRESHOLDS
 from headstart.csv_tables import frame_of, known
+from headstart.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.statistics import Edge, PairedDifference
 from headstart.verdict import PairEvidence, verdict
 
@@ -29,15 +30,15 @@ def pairs(
     needed only where every seed gave the same difference, for McNemar's test on the predictions.
     """
     own = dict(by_arm(trials, study))
-    repeats = {name: chosen(rows)[1] for name, rows in own.items()}
+    runs = {name: runs_of_arm(rows) for name, rows in own.items()}
     untuned = {name: first_trials(name, rows, study) for name, rows in own.items()}
     rows = [row for _, row in arms.iterrows()]
     couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _same_size(a, b)]
-    scores = [_paired(repeats[a["arm"]], repeats[b["arm"]]) for a, b in couples]
+    scores = [_paired(runs[a["arm"]], runs[b["arm"]]) for a, b in couples]
     compared = statistics.compare_pairs([(s["a"], s["b"]) for s in scores])
     return frame_of(
         [
-            _pair_row(a, b, repeats, s, c, len(couples), study, root)
+            _pair_row(a, b, runs, s, c, len(couples), study, root)
             | dict(untuned_a=_untuned(a, b, untuned), untuned_b=_untuned(b, a, untuned))
             for (a, b), s, c in zip(couples, scores, compared, strict=True)
         ],
@@ -55,16 +56,16 @@ def _same_size(a: pd.Series, b: pd.Series) -> bool:
     return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("data", "train_size"))
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+def _paired(a: ArmRuns, b: ArmRuns) -> pd.DataFrame:
     """Test accuracies of the seeds that both have, columns a and b, index seed."""
-    scores = [r[is_tested(r) & r["seed"].notna()].set_index("seed")["test_accuracy"] for r in (a, b)]
+    scores = [runs.tested.dropna(subset="seed").set_index("seed")["test_accuracy"] for runs in (a, b)]
     return pd.concat({"a": scores[0], "b": scores[1]}, axis=1, join="inner").sort_index().astype(float)
 
 
 def _pair_row(
     a: pd.Series,
     b: pd.Series,
-    repeats: Mapping[str, pd.DataFrame],
+    runs: Mapping[str, ArmRuns],
     scores: pd.DataFrame,
     compared: PairedDifference,
     family: int,
@@ -73,7 +74,7 @@ def _pair_row(
 ) -> dict[str, Any]:
     mcnemar = None
     if compared.std == 0 and root is not None:
-        mcnemar = _mcnemar(Path(root), repeats[a["arm"]], repeats[b["arm"]], scores.index[0])
+        mcnemar = _mcnemar(Path(root), runs[a["arm"]].repeats, runs[b["arm"]].repeats, scores.index[0])
     sampling = sampling_width(a, b)
     evidence = PairEvidence(
         a["arm"], b["arm"], compared.difference, compared.low, compared.high, compared.p_holm, compared.n,

@@ -17,7 +17,7 @@ from headstart.album import Picture, draw_all
 from headstart.drawing import Look, palette, style
 from headstart.errors import UserError
 from headstart.pictures import gallery
-from headstart.plots_arms import arms, data_size, learning_curves, repeats, time_to_target
+from headstart.plots_arms import arms, data_size, learning_curves, time_to_target
 from headstart.plots_predictions import calibration, confusion, per_class
 from headstart.plots_search import budget, history, learning_rate
 from headstart.plots_swept import importances, parallel_coordinates
@@ -40,7 +40,6 @@ __all__ = [
     "palette",
     "parallel_coordinates",
     "per_class",
-    "repeats",
     "save",
     "time_to_target",
 ]

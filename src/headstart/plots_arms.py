@@ -23,6 +23,7 @@ from headstart.drawing import (
     sample,
     say,
 )
+from headstart.runs_of_arm import ArmRuns, runs_of_arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,17 +36,17 @@ Looks = Mapping[str, Look] | None
 @drawn
 def learning_curves(
     epochs: pd.DataFrame,
+    trials: pd.DataFrame,
     ax: "Axes",
     *,
-    arms: pd.DataFrame | None = None,
     looks: Looks = None,
     chance: float | None = None,
 ) -> "Axes":
-    """Draw validation accuracy (%) against epoch: mean over an arm's confirmation runs, band from lowest to highest.
+    """Draw validation accuracy (%) against epoch: mean over the runs behind an arm, band from lowest to highest.
 
-    `arms` (arms.csv) says which trial is the best; without it the one with most confirmation runs is taken. An arm
-    without confirmations is drawn by its best run so far, and its legend says so. Where some of the runs have ended
-    or not come that far, the mean is faint and without a band. Returns `ax`.
+    These are the best trial's confirmations (of an arm of single runs the best and its repeats), as in arms.csv. An arm
+    without any is drawn by its best run so far, and its legend says so. Where some of the runs have ended or not come
+    that far, the mean is faint and without a band. Returns `ax`.
     """
     ax.set_title("Learning curves of each arm's best setting")
     names = arm_order(epochs, looks)
@@ -54,7 +55,7 @@ def learning_curves(
     looks, entries, band = looks_for(names, looks), [], False
     groups = dict(list(epochs[epochs["phase"] != "source"].groupby("arm")))
     for i, name in enumerate(names):
-        rows, words = _shown(groups[name], _best_number(arms, name))
+        rows, words = _shown(groups[name], runs_of_arm(trials[trials["arm"] == name]))
         curve, runs = _curve(rows), rows["run_dir"].nunique()
         if curve.empty:
             continue
@@ -75,24 +76,16 @@ def learning_curves(
     return ax
 
 
-def _best_number(arms: pd.DataFrame | None, name: str) -> int | None:
-    found = arms.loc[arms["arm"] == name, "best_number"].dropna() if arms is not None else []
-    return int(found.iloc[0]) if len(found) else None
-
-
-def _shown(own: pd.DataFrame, best: int | None) -> tuple[pd.DataFrame, str]:
+def _shown(own: pd.DataFrame, runs: ArmRuns) -> tuple[pd.DataFrame, str]:
     """The epochs of the runs to draw for an arm, and what they are."""
-    confirm = own[own["phase"] == "confirm"]
-    if best is None and len(confirm):
-        best = confirm.groupby("number")["run_dir"].nunique().idxmax()
-    confirm = confirm[confirm["number"] == best] if best is not None else confirm.iloc[:0]
-    if len(confirm):
-        runs = confirm["run_dir"].nunique()
-        return confirm, "1 seed" if runs == 1 else f"{runs} seeds"
+    repeats = own[own["run_dir"].isin(runs.repeats["run_dir"])]
+    if len(repeats):
+        count = repeats["run_dir"].nunique()
+        return repeats, "1 seed" if count == 1 else f"{count} seeds"
     search = own[own["phase"] == "search"]
-    rows, words = (
-        (search, "best trial of the search") if len(search) else (own[own["phase"] == "run"], "best single run")
-    )
+    rows, words = (search, "best trial of the search") if len(search) else (own, "best single run")
+    if runs.best is not None:
+        return rows[rows["run_dir"] == runs.best["run_dir"]], words
     reached = rows.assign(reached=numbers(rows["val_accuracy"])).groupby("run_dir")["reached"].max()
     return (rows[rows["run_dir"] == reached.idxmax()], words) if reached.notna().any() else (rows.iloc[:0], words)
 
@@ -183,7 +176,7 @@ def _draw_times(
     """Draw one arm's times; return all that were drawn."""
     arm, many = arms.iloc[place], len(arms)
     look = looks[arm["arm"]]
-    runs = repeats(trials, arm) if trials is not None else None
+    runs = _repeats(arm, trials) if trials is not None else None
     drawn_values = []
     for i, target in enumerate(targets):
         x, column = i + 0.7 * ((place + 0.5) / many - 0.5), f"{measure}_to_{target}"
@@ -199,6 +192,10 @@ def _draw_times(
         drawn_values += [float(median)] if known else []
         _censored_note(ax, arm, column, x, float(median) if known else None, many)
     return np.array(drawn_values, dtype=float)
+
+
+def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
+    return runs_of_arm(trials[trials["arm"] == arm["arm"]]).repeats
 
 
 def _begun(arm: pd.Series, measure: str) -> bool:
@@ -219,22 +216,6 @@ def _censored_note(ax: "Axes", arm: pd.Series, column: str, x: float, y: float |
     )  # fmt: skip
 
 
-def repeats(trials: pd.DataFrame, arm: pd.Series) -> pd.DataFrame:
-    """The runs behind a row of arms.csv: the best trial's confirmations, or the single runs equal but for the seed."""
-    own = trials[trials["arm"] == arm["arm"]]
-    if arm["tuned"]:
-        chosen = own[(own["phase"] == "confirm") & (own["number"] == arm["best_number"])]
-    else:
-        chosen = own[own["phase"] == "run"]
-        same = {"lr": arm["best_lr"], "data_sha256": arm["data_sha256"], "weights_sha256": arm["weights_sha256"]}
-        if arm["epochs"] is not pd.NA:  # a model that isn't trained in epochs has some planned all the same
-            same["epochs"] = arm["epochs"]
-        for column, value in same.items():
-            chosen = chosen[chosen[column].isna() if value is pd.NA else (chosen[column] == value).fillna(False)]
-    last = chosen.sort_values("test_accuracy", key=lambda column: column.notna(), kind="stable")
-    return last.drop_duplicates("seed", keep="last").sort_values("seed", kind="stable")
-
-
 # -------------------------------------------------------------------------------------------------------- test accuracy
 
 
@@ -249,7 +230,7 @@ def arms(arms: pd.DataFrame, trials: pd.DataFrame, ax: "Axes", *, looks: Looks =
         return say(ax, "No run has read the test split yet: confirmations do, when the search has ended.")
     looks, labels = looks_for(arms["arm"], looks), []
     for y, (_, arm) in enumerate(arms.iterrows()):
-        _draw_arm(ax, arm, y, numbers(repeats(trials, arm)["test_accuracy"]), looks[arm["arm"]])
+        _draw_arm(ax, arm, y, numbers(_repeats(arm, trials)["test_accuracy"]), looks[arm["arm"]])
         seeds = int(arm["seeds"])
         labels.append(f"{textwrap.fill(arm['arm'], 28)}\n{'1 seed' if seeds == 1 else f'{seeds} seeds'}")
     ax.set_yticks(range(len(arms)), labels)
