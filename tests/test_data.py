@@ -15,14 +15,16 @@ import threading
 import zlib
 from pathlib import Path
 
+import headstart.conf
 import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 from torchvision import datasets
 
-from headstart import cifar, data, images
+from headstart import cifar, config, data, images
 from headstart.errors import UserError
 from headstart.workspace import workspace
 
@@ -261,9 +263,14 @@ class TestCifar10:
 
     def test_without_a_place_for_a_cache_the_data_is_read_all_the_same(self, monkeypatch, caplog):
         caplog.set_level("INFO")
-        monkeypatch.setenv("HEADSTART_CACHE", "off")
+        monkeypatch.setattr("headstart.places.root", lambda: Path("~nobody-of-this-name").expanduser())
         _, images, _ = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
         assert images.shape == (10_000, 32, 32, 3) and "its own copy" in caplog.text
+
+    def test_off_is_no_place_for_a_cache(self, monkeypatch):
+        monkeypatch.setenv("HEADSTART_CACHE", "off")
+        with pytest.raises(UserError, match="HEADSTART_CACHE=off names no folder"):
+            cifar.read("CIFAR10", str(ROOT), train=False, download=False)
 
     @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_file_is_named_and_left_as_it_is(self, damage, tmp_path):
@@ -771,6 +778,21 @@ class TestCache:
         with pytest.raises(UserError, match="No space left"):
             images.load(tmp_path, paths, 4, tmp_path.parent / "elsewhere")
         assert len(decoded) < 200
+
+    def test_the_cache_that_the_environment_names_is_the_one_for_features_too(self, tmp_path, monkeypatch):
+        """Empty means not set, `off` is refused, as everywhere; never a folder `off` where the command was typed."""
+        node = OmegaConf.load(Path(headstart.conf.__path__[0]) / "data/folder.yaml")
+        node.update(root=str(make_tree(tmp_path / "tree", {"cat": 20, "dog": 20})), split_seed=0)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        for value, where in (("", tmp_path / "xdg/headstart"), (str(tmp_path / "mine"), tmp_path / "mine")):
+            monkeypatch.setenv("HEADSTART_CACHE", value)
+            config.make(node)
+            assert list(where.glob("folder-*")), value
+        monkeypatch.setenv("HEADSTART_CACHE", "off")
+        with pytest.raises(UserError, match="HEADSTART_CACHE=off names no folder"):
+            config.make(node)
+        assert {path.name for path in tmp_path.iterdir()} <= {"xdg", "mine", "tree"}
 
     def test_a_cache_that_cannot_be_written_is_named(self, tmp_path, read):
         make_tree(tmp_path / "pictures", THREE)

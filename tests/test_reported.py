@@ -8,7 +8,8 @@ import headstart as hs
 from headstart.columns import REPORTED, TABLES
 from headstart.csv_tables import read_table
 from headstart.errors import UserError
-from headstart.report import print_report, write_all
+from headstart.records import read_json, write_json
+from headstart.report import print_report, report, write_all
 from headstart.reported import METRICS, check, reported
 
 FIGURES = [
@@ -49,6 +50,17 @@ def test_the_report_writes_shows_and_prints_it(study, capsys):
     page = "".join(Page((study.root / "report.html").read_text()).text)
     assert "one run, chosen on the test split" in page and "write-up <A>" in page and "reported.csv" in page
     assert "one run, chosen on the test split" in (study.root / "report.md").read_text()
+
+
+@pytest.mark.parametrize("tables_only", [True, False])
+def test_figures_that_are_reported_no_more_leave_no_table(study, tables_only, capsys, without_plots):
+    table = study.root / "tables/reported.csv"
+    report([study.root], tables_only=tables_only)
+    pd.testing.assert_frame_equal(read_table(table), study.reported)
+    path = study.root / "study.json"
+    write_json(path, read_json(path) | dict(reported=None))
+    report([study.root], tables_only=tables_only)
+    assert not table.exists() and "reported.csv" not in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_study_without_figures_says_nothing_of_them(tmp_path):

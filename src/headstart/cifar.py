@@ -124,7 +124,7 @@ def _is_published(path: Path, md5: str) -> bool:
 def _cache() -> Path:
     try:
         return places.root()
-    except (UserError, RuntimeError) as error:  # named nowhere, not even by a home folder
+    except RuntimeError as error:  # named nowhere, not even by a home folder
         raise OSError(str(error)) from error
 
 

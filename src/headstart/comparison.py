@@ -12,10 +12,11 @@ import pandas as pd
 from headstart import columns, tables
 from headstart.arm_rows import Study, arms, first
 from headstart.caveats import caveats, verdicts
-from headstart.csv_tables import frame_of, write_table
+from headstart.csv_tables import frame_of, write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.pair_rows import pairs
 from headstart.records import read_json
+from headstart.reported import reported
 from headstart.runs_of_arm import runs_of_arm
 
 logger = logging.getLogger(__name__)
@@ -46,18 +47,23 @@ def compare(root: str | Path) -> Comparison:
 
 
 def write_comparison(root: str | Path) -> list[Path]:
-    """Write trials, epochs, arms, pairs and ledger to `root/tables/*.csv`, each atomically; return their paths.
+    """Write the tables of the runs below `root` to `root/tables/*.csv`, each atomically; return their paths.
 
     Raises:
         UserError: `root` is not a folder, cannot be written, or the disk is full.
     """
     collated, folder = tables.collate(root), Path(root) / "tables"
     found = _compare(Path(root), collated)
-    names = ("arms", "pairs", "ledger")
+    names, study = ("arms", "pairs", "ledger"), _read_study(Path(root) / "study.json")
+    further = dict(reported=reported(study or {}, found.arms), searches=_NONE, search_pairs=_NONE)
     return [
         *collated.write(folder),
         *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in names),
+        *write_further_tables(folder, further),
     ]
+
+
+_NONE = pd.DataFrame()  # searches are repeated over several studies
 
 
 def _compare(root: Path, collated: tables.Collated) -> Comparison:
@@ -92,6 +98,8 @@ def _parts(root: Path, trials: pd.DataFrame) -> Iterator[tuple[Study | None, pd.
 
 
 def _read_study(path: Path) -> Study | None:
+    if not path.exists():
+        return None
     try:
         study = read_json(path)
     except UserError as error:

@@ -82,6 +82,13 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
     return write_lines(Path(path), table.columns, map(",".join, zip(*columns, strict=True)))
 
 
+def write_further_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+    """Write `folder`/NAME.csv of each table that has rows; return their paths. One that was left before goes."""
+    for name in (name for name, table in tables.items() if table.empty):
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+    return [write_table(folder / f"{name}.csv", table) for name, table in tables.items() if not table.empty]
+
+
 def write_lines(path: Path, header: Iterable[str], lines: Iterable[str]) -> Path:
     """Write a header and lines whose cells are `quoted` already, as `write_table` does; return `path`."""
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from headstart import places
 from headstart.errors import UserError
 from headstart.splits import choose_classes, nested, shuffled, stratified
 
@@ -167,7 +168,7 @@ def folder(
     root: str | Path,
     *,
     size: int = 64,
-    cache: str | Path = "~/.cache/headstart",
+    cache: str | Path | None = None,
     classes: Sequence[str | int] | None = None,
     train_size: int | None = None,
     validation_size: int | float | None = None,
@@ -177,11 +178,11 @@ def folder(
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
 
-    size: pixels a side that every picture is decoded to (`headstart.folder.decode` says how), once, into `cache`.
-    Parts that the tree lacks are split off train, each class in proportion: first the test part (`test_size`, null: a
-    fifth, the same whatever `split_seed` is), then the validation part (`validation_size`, null: a tenth of the rest).
-    Indices are positions in the sorted list of the files of the tree's own part. allow_duplicates: accept test
-    pictures that are exact copies of training or validation pictures.
+    size: pixels a side that every picture is decoded to (`headstart.folder.decode` says how), once, into `cache` (None:
+    $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class in proportion:
+    first the test part (`test_size`, null: a fifth, the same whatever `split_seed` is), then the validation part
+    (`validation_size`, null: a tenth of the rest). Indices are positions in the sorted list of the files of the tree's
+    own part. allow_duplicates: accept test pictures that are exact copies of training or validation pictures.
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
     from headstart.folder import read
@@ -191,7 +192,7 @@ def folder(
     return read(
         Path(root),
         size=size,
-        cache=Path(cache),
+        cache=places.root() if cache is None else Path(cache),
         test_size=test_size,
         validation_size=validation_size,
         allow_duplicates=allow_duplicates,

@@ -2,9 +2,9 @@
 
 A backbone in eval mode gives the same features for the same picture in every epoch and trial, so training its head
 needs them once, for each mirror image that the augmentation makes. They are kept in the type in which they come,
-float32, or bfloat16 under autocast, so that nothing is rounded. On the CPU a picture's features do not depend on the
-others of its batch as long as there are about 16 of them; a run that computes them anew in each epoch, whose last batch
-may be smaller, can differ from one that reads them in the last digits there.
+float32, or bfloat16 under autocast, so that nothing is rounded. How many pictures go through a network at once decides
+the last digits: on some CPUs only below about 16, on others always. A run that computes features anew in each epoch can
+differ from one that reads them in these digits; those that read them are equal.
 """
 
 import hashlib

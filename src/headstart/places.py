@@ -10,7 +10,7 @@ DEFAULT_LIMIT = 20  # GB
 
 
 def root() -> Path:
-    """$HEADSTART_CACHE, or headstart/ where caches lie, as data.cache of data=folder. Raises UserError for `off`."""
+    """$HEADSTART_CACHE, or where that is empty headstart/ where caches lie. Raises UserError for `off`."""
     named = os.environ.get("HEADSTART_CACHE", "")
     if named.lower() == "off":
         raise UserError("HEADSTART_CACHE=off names no folder; to keep nothing, give HEADSTART_CACHE_GB=0.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart import comparison
-from headstart.csv_tables import write_table
+from headstart.csv_tables import write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.records import find_runs, valid_name, write_atomically
@@ -76,8 +76,6 @@ def write_all(study: Study) -> list[Path]:
     from headstart import page
 
     written = write_frames(study)
-    if len(study.reported):
-        written.append(write_table(study.root / "tables" / "reported.csv", study.reported))
     figures, drawn, notes = _figures(study)
     content = page.Content(question(study), _name(study), study, figures, notes)
     for name, text in (("report.md", page.markdown(content)), ("report.html", page.html(content))):
@@ -87,11 +85,9 @@ def write_all(study: Study) -> list[Path]:
 
 def write_frames(study: Study) -> list[Path]:
     """Write the study's tables to tables/*.csv in its folder; return their paths."""
-    folder, repeats = study.root / "tables", REPEATS if len(study.searches) else ()
-    written = [write_table(folder / f"{name}.csv", getattr(study, name)) for name in (*FRAMES, *repeats)]
-    for name in set(REPEATS) - set(repeats):  # of an earlier report on other studies
-        (folder / f"{name}.csv").unlink(missing_ok=True)
-    return written
+    folder = study.root / "tables"
+    written = [write_table(folder / f"{name}.csv", getattr(study, name)) for name in FRAMES]
+    return written + write_further_tables(folder, {name: getattr(study, name) for name in ("reported", *REPEATS)})
 
 
 def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
