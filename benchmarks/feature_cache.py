@@ -22,9 +22,10 @@ import pandas as pd
 import torch
 from training_loop import save
 
-from headstart import __version__, augmentation, config, devices, mirrors, models, records
+from headstart import __version__, augmentation, config, devices, mirrors, models
 from headstart.console import Lines
 from headstart.data import Dataset, Split, cifar10
+from headstart.store import run_folder as records
 from headstart.training import Settings, Trainer, constant
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

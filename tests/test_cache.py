@@ -13,10 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from headstart import cache, cache_command, places
-from headstart.cache import Cache, NotKept
+from headstart import cache_command
 from headstart.errors import UserError
-from headstart.locks import acquire, close_locked
+from headstart.store import cache_paths as places
+from headstart.store import feature_cache as cache
+from headstart.store.feature_cache import Cache, NotKept
+from headstart.store.locks import acquire, close_locked
 
 FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
 

@@ -28,10 +28,11 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import classical, cli, config, current, data, fitting, job, records, tables
+from headstart import classical, cli, config, current, data, fitting, job, tables
 from headstart.console import Lines
 from headstart.errors import UserError
 from headstart.storage import open_storage
+from headstart.store import run_folder as records
 
 LOGISTIC = "model=logistic_regression"
 QUICK = {"random_forest": ["model.n_estimators=5"], "gradient_boosting": ["model.max_iter=1", "model.max_bins=8"]}

@@ -18,8 +18,9 @@ import torch
 from conftest import TINY, files_below
 from PIL import Image
 
-from headstart import cli, data, locks
+from headstart import cli, data
 from headstart.arguments import key_of
+from headstart.store import locks
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from headstart.columns import ARMS, LEDGER, PAIRS, TABLES, dictionary_markdown
 from headstart.comparison import compare, ledger, write_comparison
 from headstart.csv_tables import read_table
 from headstart.pair_rows import pairs
-from headstart.records import append_epoch, lock_run, read_json, read_run, write_json
+from headstart.store.run_folder import append_epoch, lock_run, read_json, read_run, write_json
 
 LRS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
 VALS = [None, 80.0, 84.0, 70.0, 30.0]  # the first one DIVERGED; within 1 point of 84: 0.25 + 1 / 14 decades

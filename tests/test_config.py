@@ -85,7 +85,7 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
         "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load", "headstart.models.torch.load",
         "headstart.data.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
         "headstart.cli.main",
-        "sklearn.utils.os.system", "headstart.records.write_atomically",
+        "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",
     ],
 )  # fmt: skip
 def test_a_configuration_cannot_call_what_it_should_not(target):

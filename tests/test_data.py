@@ -26,7 +26,7 @@ from torchvision import datasets
 
 from headstart import cifar, config, data, images
 from headstart.errors import UserError
-from headstart.workspace import workspace
+from headstart.store.scratch import workspace
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 BATCHES = ROOT / "cifar-10-batches-py"
@@ -263,7 +263,7 @@ class TestCifar10:
 
     def test_without_a_place_for_a_cache_the_data_is_read_all_the_same(self, monkeypatch, caplog):
         caplog.set_level("INFO")
-        monkeypatch.setattr("headstart.places.root", lambda: Path("~nobody-of-this-name").expanduser())
+        monkeypatch.setattr("headstart.store.cache_paths.root", lambda: Path("~nobody-of-this-name").expanduser())
         _, images, _ = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
         assert images.shape == (10_000, 32, 32, 3) and "its own copy" in caplog.text
 

@@ -21,11 +21,14 @@ from slow_backbone import noise, prepared, settings
 from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
-from headstart import augmentation, cache, console, data, features, job, mirrors, models, places, records
+from headstart import augmentation, console, data, features, job, mirrors, models
 from headstart.backbone import Model
 from headstart.data import Split
 from headstart.errors import UserError
 from headstart.features import BATCH, Features
+from headstart.store import cache_paths as places
+from headstart.store import feature_cache as cache
+from headstart.store import run_folder as records
 
 pictures = test_training.pictures  # a fixture
 AUGMENTATIONS = {

@@ -5,9 +5,10 @@ import pytest
 from conftest import TINY, untimed
 from hydra import compose, initialize_config_module
 
-from headstart import data, job, records
+from headstart import data, job
 from headstart.console import Lines
 from headstart.errors import UserError
+from headstart.store import run_folder as records
 
 
 @pytest.fixture

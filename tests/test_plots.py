@@ -19,7 +19,7 @@ from headstart.drawing import short
 from headstart.errors import UserError
 from headstart.pair_rows import pairs as pairs_of
 from headstart.plots_search import random_draws
-from headstart.records import write_json
+from headstart.store.run_folder import write_json
 from headstart.thumbnails import choose_thumbnails, shrink
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import UserError
-from headstart.records import (
+from headstart.store.run_folder import (
     EPOCH_FIELDS,
     FINISHED,
     append_epoch,
@@ -84,7 +84,7 @@ def test_a_link_planted_as_temporary_file_is_not_followed(tmp_path):
 
 WRITE_FOR_EVER = """
 import sys
-from headstart.records import write_json
+from headstart.store.run_folder import write_json
 number = 0
 while True:
     write_json(sys.argv[1], dict(number=number, data=[number] * 20000))
@@ -114,7 +114,7 @@ def test_a_writer_killed_at_a_random_moment_leaves_the_old_or_the_new_file(tmp_p
 def test_writers_of_the_same_file_take_turns(tmp_path):
     script = """
 import sys
-from headstart.records import write_json
+from headstart.store.run_folder import write_json
 for _ in range(40):
     write_json(sys.argv[1], [int(sys.argv[2])] * 5000)
 """
@@ -146,7 +146,7 @@ def test_a_full_disk_is_named_and_costs_nothing_that_was_there(tmp_path):
     script = """
 import json, os, sys
 from headstart.errors import UserError
-from headstart.records import *
+from headstart.store.run_folder import *
 folder = sys.argv[1]
 errors = []
 def attempt(function, *arguments):
@@ -187,7 +187,7 @@ def test_a_read_only_folder_is_named(tmp_path):
     script = """
 import json, sys
 from headstart.errors import UserError
-from headstart.records import *
+from headstart.store.run_folder import *
 errors = []
 for function, arguments in ((write_atomically, ("/a", b"x")), (append_epoch, ("", dict(epoch=1))), (lock_run, ("",))):
     try:
@@ -213,7 +213,7 @@ def strace(tmp_path_factory):
 WRITE_ONCE = """
 import sys
 from headstart.errors import UserError
-from headstart.records import write_checkpoint
+from headstart.store.run_folder import write_checkpoint
 try:
     write_checkpoint(sys.argv[1] + "/last.ckpt", b"epoch 3")
 except UserError as error:
@@ -276,7 +276,10 @@ def test_sha256_is_that_of_the_standard(tmp_path):
 
 
 def test_neither_torch_nor_hydra_nor_pandas_is_imported():
-    script = "import sys, headstart.records; print(sorted({'torch', 'hydra', 'pandas', 'numpy'} & set(sys.modules)))"
+    script = (
+        "import sys, headstart.store.run_folder; "
+        "print(sorted({'torch', 'hydra', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
     assert finish(python(script)) == "[]\n"
 
 
@@ -362,7 +365,7 @@ def test_a_file_with_other_columns_keeps_the_known_ones_when_it_is_appended_to(t
 def test_an_appended_epoch_survives_the_kill_that_follows(tmp_path):
     script = """
 import os, signal, sys
-from headstart.records import append_epoch
+from headstart.store.run_folder import append_epoch
 for epoch in (1, 2, 3):
     append_epoch(sys.argv[1], dict(epoch=epoch))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -429,7 +432,7 @@ def test_two_damaged_checkpoints_are_an_error_that_names_them(tmp_path):
 
 LOCK = """
 import sys, time
-from headstart.records import lock_run
+from headstart.store.run_folder import lock_run
 lock = lock_run(sys.argv[1])
 print("locked", flush=True)
 """
@@ -502,7 +505,7 @@ def test_a_child_that_lives_on_does_not_keep_its_dead_parent_alive(tmp_path, sta
 def test_a_child_that_releases_what_it_inherited_keeps_its_own_lock(tmp_path):
     script = """
 import os, sys
-from headstart.records import is_alive, lock_run
+from headstart.store.run_folder import is_alive, lock_run
 inherited = lock_run(sys.argv[1])
 child = os.fork()
 if not child:
@@ -518,7 +521,8 @@ print(os.waitpid(child, 0)[1], is_alive(sys.argv[1]))
 def test_asking_from_many_processes_at_once_never_makes_a_dead_run_look_alive(tmp_path):
     lock_run(tmp_path).release()
     script = (
-        "import sys; from headstart.records import is_alive\nprint(sum(is_alive(sys.argv[1]) for _ in range(2000)))"
+        "import sys; from headstart.store.run_folder import is_alive\n"
+        "print(sum(is_alive(sys.argv[1]) for _ in range(2000)))"
     )
     for process in [python(script, tmp_path) for _ in range(3)]:
         assert finish(process) == "0\n"

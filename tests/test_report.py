@@ -18,8 +18,8 @@ from headstart import cells, page, plots
 from headstart.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, load
-from headstart.records import append_epoch, write_json
 from headstart.report import main, question, report, write_report, write_side_by_side
+from headstart.store.run_folder import append_epoch, write_json
 
 FACTS = dict(
     study="tiny", model="cnn", freeze="none", data="digits", train_size=50, image_size=32, augmentation="none",

@@ -8,9 +8,9 @@ import headstart as hs
 from headstart.columns import REPORTED, TABLES
 from headstart.csv_tables import read_table
 from headstart.errors import UserError
-from headstart.records import read_json, write_json
 from headstart.report import print_report, report, write_all
 from headstart.reported import METRICS, check, reported
+from headstart.store.run_folder import read_json, write_json
 
 FIGURES = [
     {"arm": "random", "value": 83.0, "source": "write-up <A>", "note": "one run, chosen on the test split"},

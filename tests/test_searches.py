@@ -13,8 +13,8 @@ import headstart as hs
 from headstart.columns import SEARCHES
 from headstart.csv_tables import read_table
 from headstart.plots import draw_all
-from headstart.records import read_run, write_json
 from headstart.report import print_report, write_all
+from headstart.store.run_folder import read_run, write_json
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
 

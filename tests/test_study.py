@@ -10,11 +10,11 @@ from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from headstart import records
 from headstart.errors import UserError, summary
 from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.standing import Arm
 from headstart.storage import open_storage, without_password
+from headstart.store import run_folder as records
 from headstart.study import EXTENDING, WAIT, Study
 from headstart.trial import OWNER, Reporter, number_of, state_of
 

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from conftest import ROOT
 
-from headstart import records
+from headstart.store import run_folder as records
 from headstart.turns import Turns
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]

@@ -18,7 +18,7 @@ from test_records import epoch_row, mutated
 from headstart.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown
 from headstart.csv_tables import read_table, write_table
 from headstart.errors import UserError
-from headstart.records import EPOCH_FIELDS, append_epoch, lock_run, write_json
+from headstart.store.run_folder import EPOCH_FIELDS, append_epoch, lock_run, write_json
 from headstart.tables import collate, epochs, trials
 
 FACTS = dict(study="s", arm="cnn", phase="search", number=0, lr=0.1, seed=0, model="cnn")

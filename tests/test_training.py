@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from headstart import augmentation, current, records, training
+from headstart import augmentation, current, training
 from headstart.data import Dataset, digits
 from headstart.errors import UserError
 from headstart.models import Model
+from headstart.store import run_folder as records
 from headstart.training import Settings, Trainer, constant, cosine, onecycle
 
 OPTIMIZERS = {

@@ -19,8 +19,8 @@ from headstart.plots_arms import arms, data_size, learning_curves, time_to_targe
 from headstart.plots_predictions import MOST_CLASSES, calibration, confusion, has_confusion, per_class, summed_confusion
 from headstart.plots_search import budget, history, learning_rate, random_draws
 from headstart.plots_swept import importances, parallel_coordinates, swept
-from headstart.records import read_json
 from headstart.runs_of_arm import SETTINGS, runs_of_arm
+from headstart.store.run_folder import read_json
 
 WIDTH = 8.6  # inches, legend included
 # Columns of trials.csv that plots read, beside those that `_gather` knows by their beginning: selecting rows is dear.

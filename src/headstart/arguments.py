@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from headstart import config, records
+from headstart import config
 from headstart.errors import UserError, first_line
+from headstart.store import run_folder as records
 
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
 ELSEWHERE = {

@@ -13,8 +13,8 @@ import pandas as pd
 from headstart import statistics
 from headstart.columns import ARMS, SCORES, THRESHOLDS
 from headstart.csv_tables import frame_of
-from headstart.records import OUTCOMES
 from headstart.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
+from headstart.store.run_folder import OUTCOMES
 
 OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good

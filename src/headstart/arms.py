@@ -16,8 +16,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from headstart.arguments import key_of
 from headstart.config import DESCRIBING, decades
 from headstart.errors import UserError
-from headstart.records import valid_name
 from headstart.standing import Arm
+from headstart.store.run_folder import valid_name
 
 
 @dataclass

@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from headstart import cache, places
 from headstart.errors import UserError
+from headstart.store import cache_paths as places
+from headstart.store import feature_cache as cache
 
 DAY = 86_400  # seconds
 

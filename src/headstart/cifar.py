@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import mapped, places
 from headstart.errors import UserError
-from headstart.workspace import workspace
+from headstart.store import cache_paths as places
+from headstart.store import image_cache as mapped
+from headstart.store.scratch import workspace
 
 log = logging.getLogger(__name__)
 

@@ -69,8 +69,9 @@ def job(cfg: DictConfig) -> float | None:
     """One job as Hydra calls it; returns the objective: best validation accuracy in percent."""
     gc.disable()  # importing torch makes a million objects, none of them garbage
     try:
-        from headstart import console, current, locks
+        from headstart import console, current
         from headstart.job import run
+        from headstart.store import locks
     finally:
         gc.enable()
     hydra_cfg = HydraConfig.get()

@@ -15,9 +15,9 @@ from headstart.caveats import caveats, verdicts
 from headstart.csv_tables import frame_of, write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.pair_rows import pairs
-from headstart.records import read_json
 from headstart.reported import reported
 from headstart.runs_of_arm import runs_of_arm
+from headstart.store.run_folder import read_json
 
 logger = logging.getLogger(__name__)
 

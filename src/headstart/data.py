@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headstart import places
 from headstart.errors import UserError
 from headstart.splits import choose_classes, nested, shuffled, stratified
+from headstart.store import cache_paths as places
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import records
 from headstart.errors import UserError
+from headstart.store import run_folder as records
 
 if TYPE_CHECKING:
     from headstart.classifier import Classifier

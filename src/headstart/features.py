@@ -21,11 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart import cache, devices, places
+from headstart import devices
 from headstart.augmentation import normalise
 from headstart.backbone import Model, backbone_digest, backbone_features, splits
 from headstart.data import Dataset, Split, tensor_on
 from headstart.mirrors import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
+from headstart.store import cache_paths as places
+from headstart.store import feature_cache as cache
 
 if TYPE_CHECKING:
     from headstart.training import Settings

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from headstart import records
 from headstart.errors import UserError
+from headstart.store import run_folder as records
 
 
 def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.mapped import share, write_facts, write_images
+from headstart.store.image_cache import share, write_facts, write_images
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, config, current, devices, evaluation, fitting, records, training
+from headstart import __version__, config, current, devices, evaluation, fitting, training
 from headstart.classical import Classical
 from headstart.data import Dataset, Split
 from headstart.errors import UserError, first_line, summary
 from headstart.models import Model, Normalisation
+from headstart.store import run_folder as records
 from headstart.thumbnails import choose_thumbnails, shrink
 
 log = logging.getLogger(__name__)

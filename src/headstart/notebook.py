@@ -15,10 +15,10 @@ from headstart import comparison, csv_tables
 from headstart.columns import SEARCH_PAIRS, SEARCHES
 from headstart.csv_tables import frame_of
 from headstart.errors import UserError
-from headstart.records import find_runs, read_json
 from headstart.reported import reported
 from headstart.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.searches import repeated
+from headstart.store.run_folder import find_runs, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

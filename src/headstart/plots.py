@@ -21,7 +21,7 @@ from headstart.plots_arms import arms, data_size, learning_curves, time_to_targe
 from headstart.plots_predictions import calibration, confusion, per_class
 from headstart.plots_search import budget, history, learning_rate
 from headstart.plots_swept import importances, parallel_coordinates
-from headstart.records import write_atomically
+from headstart.store.run_folder import write_atomically
 
 __all__ = [
     "Look",

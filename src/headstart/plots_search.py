@@ -9,7 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.drawing import GREY, INK, Look, arm_order, drawn, integers, legend, log_axis, looks_for, numbers, sample
 from headstart.drawing import say as say_in
-from headstart.records import OUTCOMES
+from headstart.store.run_folder import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from headstart import records
 from headstart.errors import UserError
+from headstart.store import run_folder as records
 from headstart.weights import Normalisation, Weights, shortened, to_bytes
 
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched

@@ -14,7 +14,7 @@ from headstart import comparison
 from headstart.csv_tables import write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, REPEATS, Study, load
-from headstart.records import find_runs, valid_name, write_atomically
+from headstart.store.run_folder import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
     from headstart.page import Figure

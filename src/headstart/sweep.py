@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from headstart import config as schema
-from headstart import current, records, rehearsal
+from headstart import current, rehearsal
 from headstart.arguments import explain
 from headstart.arms import (
     build_arms,
@@ -39,6 +39,7 @@ from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count
 from headstart.standing import Arm, copy_of
 from headstart.storage import study_lock, without_password
+from headstart.store import run_folder as records
 from headstart.study import WAIT, Claim, Study
 from headstart.task import StudyTask, make_pruner
 from headstart.trial import number_of

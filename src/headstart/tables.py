@@ -14,7 +14,7 @@ import pandas as pd
 from headstart.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.records import (
+from headstart.store.run_folder import (
     EPOCH_FIELDS,
     LARGEST_COUNT,
     as_text,

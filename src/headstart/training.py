@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart import current, records
+from headstart import current
 from headstart.augmentation import normalise
 from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data import Dataset, Split
@@ -21,6 +21,7 @@ from headstart.devices import align_state, autocast, compiled, device_name, opti
 from headstart.errors import UserError
 from headstart.features import Features
 from headstart.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.store import run_folder as records
 from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)

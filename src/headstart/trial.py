@@ -9,9 +9,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from headstart import records
 from headstart.errors import summary
 from headstart.storage import open_storage
+from headstart.store import run_folder as records
 
 log = logging.getLogger(__name__)
 

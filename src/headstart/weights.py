@@ -15,8 +15,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from headstart import records
 from headstart.errors import UserError, first_line
+from headstart.store import run_folder as records
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.locks import acquire, close_locked, holding
-from headstart.places import GB, amount, shown
-from headstart.records import write_json
-from headstart.workspace import lock_of, scratch_of, workspace
+from headstart.store.cache_paths import GB, amount, shown
+from headstart.store.locks import acquire, close_locked, holding
+from headstart.store.run_folder import write_json
+from headstart.store.scratch import lock_of, scratch_of, workspace
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headstart.locks import holding
+from headstart.store.locks import holding
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headstart.errors import UserError
-from headstart.locks import acquire, close_locked, open_locked
+from headstart.store.locks import acquire, close_locked, open_locked
 
 logger = logging.getLogger(__name__)
 

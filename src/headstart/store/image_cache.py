@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.workspace import workspace
+from headstart.store.scratch import workspace
 
 log = logging.getLogger(__name__)
 
