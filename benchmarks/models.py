@@ -21,7 +21,8 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart import config, devices, models
+from headstart import devices, models
+from headstart.config import schema as config
 
 CLASSES = tuple("0123456789")
 EXAMPLES = {"timm": ["model.name=mobilenetv3_small_100"], "torchvision": ["model.name=mobilenet_v3_small"]}

@@ -11,7 +11,9 @@ import headstart
 
 FOLDER = Path(headstart.__file__).parent
 MOVED = {
+    "arguments": "config.overrides",
     "cache": "store.feature_cache",
+    "config": "config.schema",
     "locks": "store.locks",
     "mapped": "store.image_cache",
     "places": "store.cache_paths",

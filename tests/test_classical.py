@@ -28,7 +28,8 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import classical, cli, config, current, data, fitting, job, tables
+from headstart import classical, cli, current, data, fitting, job, tables
+from headstart.config import schema as config
 from headstart.console import Lines
 from headstart.errors import UserError
 from headstart.storage import open_storage

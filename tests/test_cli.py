@@ -19,7 +19,7 @@ from conftest import TINY, files_below
 from PIL import Image
 
 from headstart import cli, data
-from headstart.arguments import key_of
+from headstart.config.overrides import key_of
 from headstart.store import locks
 
 

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart import config
+from headstart.config import schema as config
 from headstart.errors import UserError
 
 GROUPS = ("data", "model", "augmentation", "optimizer", "schedule", "search", "budget")

@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision import datasets
 
-from headstart import cifar, config, data, images
+from headstart import cifar, data, images
+from headstart.config import schema as config
 from headstart.errors import UserError
 from headstart.store.scratch import workspace
 

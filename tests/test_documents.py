@@ -9,8 +9,8 @@ import pandas as pd
 from conftest import RESULTS, ROOT
 from matplotlib import pyplot
 
-from headstart import config
 from headstart.columns import TABLES, dictionary_markdown
+from headstart.config import schema as config
 from headstart.csv_tables import read_table
 
 

@@ -3,8 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from headstart import config, tables
-from headstart.arguments import key_of
+from headstart import tables
+from headstart.config import schema as config
+from headstart.config.overrides import key_of
 from headstart.reported import check
 
 STUDIES = config.options("experiments")

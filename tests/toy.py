@@ -15,7 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import cli, config, current, rehearsal, workers
+from headstart import cli, current, rehearsal, workers
+from headstart.config import schema as config
 from headstart.store import run_folder as records
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from headstart import config, weights
+from headstart import weights
 from headstart.augmentation import normalise
+from headstart.config import schema as config
 from headstart.errors import UserError
 from headstart.images import decode
 

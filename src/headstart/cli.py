@@ -17,7 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from headstart import arguments, config
+from headstart.config import overrides as arguments
+from headstart.config import schema as config
 from headstart.errors import UserError
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, config, current, devices, evaluation, fitting, training
+from headstart import __version__, current, devices, evaluation, fitting, training
 from headstart.classical import Classical
+from headstart.config import schema as config
 from headstart.data import Dataset, Split
 from headstart.errors import UserError, first_line, summary
 from headstart.models import Model, Normalisation

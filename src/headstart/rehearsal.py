@@ -15,7 +15,11 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
     """
     if not cfgs:
         return
-    from headstart import config, console, job  # torch: not before something has to be made
+    from headstart import (
+        console,
+        job,  # torch: not before something has to be made
+    )
+    from headstart.config import schema as config
 
     for whose, cfg in cfgs.items():
         cfg = config.without_hydra(cfg)

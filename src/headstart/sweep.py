@@ -19,9 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from headstart import config as schema
 from headstart import current, rehearsal
-from headstart.arguments import explain
 from headstart.arms import (
     build_arms,
     check_rates,
@@ -34,6 +32,8 @@ from headstart.arms import (
     sort_arguments,
     with_models_search,
 )
+from headstart.config import schema
+from headstart.config.overrides import explain
 from headstart.errors import UserError, summary
 from headstart.fingerprint import check_fingerprint, refuse_changes
 from headstart.progress import SweepStatus, count

@@ -116,7 +116,9 @@ def make(node: DictConfig, **arguments: Any) -> Any:
 
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
         if not (OUR_FUNCTION.fullmatch(target) or LIBRARY_CLASS.fullmatch(target)):
-            raise UserError(f"_target_={target!r} may not be called from a configuration; see WHITELIST in config.py")
+            raise UserError(
+                f"_target_={target!r} may not be called from a configuration; see WHITELIST in config/schema.py"
+            )
         if OUR_FUNCTION.fullmatch(target):
             module, _, name = target.rpartition(".")
             found = getattr(__import__(module, fromlist=[name]), name, None)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from headstart import config
+from headstart.config import schema as config
 from headstart.errors import UserError, first_line
 from headstart.store import run_folder as records
 

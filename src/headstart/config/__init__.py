@@ -1,0 +1,1 @@
+"""The configuration: typed, checked, turned into settings and back into a command."""
