@@ -17,8 +17,9 @@ import torchvision
 from torch.utils.data import DataLoader
 from training_loop import BATCH, MEAN, STD, Tutorial, pictures, processor, save
 
-from headstart import augmentation, devices
-from headstart.data import Split
+from headstart import devices
+from headstart.data import augmentation
+from headstart.data.sources import Split
 
 GOAL = 10.0
 

@@ -81,7 +81,7 @@ lr_high: 0.1
 jobs: 1
 dry_run: false
 data:
-  _target_: headstart.data.cifar10
+  _target_: headstart.data.sources.cifar10
   root: ${{oc.env:HEADSTART_DATA,data}}
   classes: null
   train_size: null
@@ -98,7 +98,7 @@ model:
   unfreeze_epoch: null
   backbone_lr_factor: 1
 augmentation:
-  _target_: headstart.augmentation.crop_flip
+  _target_: headstart.data.augmentation.crop_flip
   _partial_: true
   padding: 4
 optimizer:

@@ -28,8 +28,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from headstart import __version__, augmentation, devices, models
-from headstart.data import Dataset, Split, cifar10
+from headstart import __version__, devices, models
+from headstart.data import augmentation
+from headstart.data.sources import Dataset, Split, cifar10
 from headstart.padding import TrimmedConv2d
 from headstart.training import Settings, Trainer, constant
 

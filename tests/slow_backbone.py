@@ -7,9 +7,9 @@ import time
 import torch
 from torch import nn
 
-from headstart import augmentation
 from headstart.backbone import Model
-from headstart.data import Split
+from headstart.data import augmentation
+from headstart.data.sources import Split
 from headstart.features import BATCH, Features
 from headstart.training import Settings
 

@@ -12,12 +12,20 @@ import headstart
 FOLDER = Path(headstart.__file__).parent
 MOVED = {
     "arguments": "config.overrides",
+    "augmentation": "data.augmentation",
     "cache": "store.feature_cache",
+    "cifar": "data.cifar",
     "config": "config.schema",
+    "data": "data.sources",
+    "folder": "data.image_folder",
+    "images": "data.decoding",
     "locks": "store.locks",
     "mapped": "store.image_cache",
     "places": "store.cache_paths",
+    "policies": "data.auto_augment",
     "records": "store.run_folder",
+    "splits": "data.splits",
+    "thumbnails": "data.thumbnails",
     "workspace": "store.scratch",
 }
 

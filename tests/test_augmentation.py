@@ -10,7 +10,8 @@ import yaml
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from headstart import augmentation, policies
+from headstart.data import augmentation
+from headstart.data import auto_augment as policies
 from headstart.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "augmentation").glob("*.yaml"))
@@ -30,7 +31,7 @@ def generator(seed=0):
 
 def configured(path):
     keys = yaml.safe_load(path.read_text())
-    function = getattr(augmentation, keys.pop("_target_").removeprefix("headstart.augmentation."))
+    function = getattr(augmentation, keys.pop("_target_").removeprefix("headstart.data.augmentation."))
     assert keys.pop("_partial_") is True
     return partial(function, **keys)
 

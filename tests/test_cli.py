@@ -18,8 +18,9 @@ import torch
 from conftest import TINY, files_below
 from PIL import Image
 
-from headstart import cli, data
+from headstart import cli
 from headstart.config.overrides import key_of
+from headstart.data import sources as data
 from headstart.store import locks
 
 

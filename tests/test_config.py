@@ -83,7 +83,7 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
     "target",
     [
         "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load", "headstart.models.torch.load",
-        "headstart.data.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
+        "headstart.data.sources.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
         "headstart.cli.main",
         "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",
     ],

@@ -24,8 +24,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision import datasets
 
-from headstart import cifar, data, images
 from headstart.config import schema as config
+from headstart.data import cifar
+from headstart.data import decoding as images
+from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.store.scratch import workspace
 
@@ -79,7 +81,10 @@ class TestDigits:
         assert digits.val.indices[:5].tolist() == [6, 12, 24, 31, 51]
 
     def test_needs_no_network_and_no_other_source(self):
-        code = "import sys; from headstart import data, augmentation; print([m for m in HEAVY if m in sys.modules])"
+        code = (
+            "import sys; from headstart.data import augmentation, sources as data; "
+            "print([m for m in HEAVY if m in sys.modules])"
+        )
         code = code.replace("HEAVY", "('torchvision', 'sklearn', 'PIL', 'timm', 'hydra')")
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
@@ -231,7 +236,7 @@ class TestCifar10:
     def test_processes_share_the_pictures(self, own_cache):
         code = f"""
             import os
-            from headstart import data
+            from headstart.data import sources as data
             pictures = data.cifar10({str(ROOT)!r}, train_size=500)
             test = pictures.test()
             mapped = {{line.split("/")[-2] for line in open("/proc/self/maps") if "images.npy" in line}}
@@ -310,7 +315,10 @@ def test_names_and_sums_of_the_files_are_torchvisions(kind):
 
 @needs_cifar10
 def test_reading_what_is_there_imports_no_torchvision():
-    code = f"import sys; from headstart import data; data.cifar10({str(ROOT)!r}); print('torchvision' in sys.modules)"
+    code = (
+        f"import sys; from headstart.data import sources as data; data.cifar10({str(ROOT)!r}); "
+        f"print('torchvision' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -335,7 +343,7 @@ def test_without_network_the_error_says_what_to_put_where_and_nothing_is_left_be
     code = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from headstart import data
+        from headstart.data import sources as data
         from headstart.errors import UserError
         for source in (data.cifar10, data.cifar100):
             try:
@@ -909,7 +917,7 @@ def test_yaml_gives_every_key_of_its_source_with_its_default(path):
     import inspect
 
     keys = yaml.safe_load(path.read_text())
-    signature = inspect.signature(getattr(data, keys.pop("_target_").removeprefix("headstart.data.")))
+    signature = inspect.signature(getattr(data, keys.pop("_target_").removeprefix("headstart.data.sources.")))
     assert set(keys) == set(signature.parameters)
     for key, value in keys.items():
         if not str(value).startswith("${"):

@@ -21,9 +21,11 @@ from slow_backbone import noise, prepared, settings
 from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
-from headstart import augmentation, console, data, features, job, mirrors, models
+from headstart import console, features, job, mirrors, models
 from headstart.backbone import Model
-from headstart.data import Split
+from headstart.data import augmentation
+from headstart.data import sources as data
+from headstart.data.sources import Split
 from headstart.errors import UserError
 from headstart.features import BATCH, Features
 from headstart.store import cache_paths as places

@@ -10,9 +10,9 @@ from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
 from headstart import job, models
-from headstart.augmentation import crop_flip
 from headstart.console import Lines
-from headstart.data import digits
+from headstart.data.augmentation import crop_flip
+from headstart.data.sources import digits
 from headstart.store import run_folder as records
 from headstart.training import Settings, Trainer, constant
 

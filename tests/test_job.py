@@ -5,8 +5,9 @@ import pytest
 from conftest import TINY, untimed
 from hydra import compose, initialize_config_module
 
-from headstart import data, job
+from headstart import job
 from headstart.console import Lines
+from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.store import run_folder as records
 
@@ -56,7 +57,7 @@ def test_the_test_split_is_read_once_at_the_end_of_a_run_that_may(run, readings)
 
 
 def test_the_wrongest_test_images_are_kept_small_so_that_a_report_needs_no_data(run):
-    from headstart.data import digits
+    from headstart.data.sources import digits
 
     stored = np.load(run()[1] / "predictions.npz")
     shown = stored["thumbnail_indices"]
@@ -180,7 +181,7 @@ def test_a_data_set_is_made_once_for_all_runs_of_a_process(run, monkeypatch):
         made.append(options)
         return digits(**options)
 
-    counting.__module__ = "headstart.data"
+    counting.__module__ = "headstart.data.sources"
     monkeypatch.setattr(data, "digits", counting)
     run("data.train_size=110")
     run("data.train_size=110", "lr=0.01")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from options import build
 
-from headstart.augmentation import none
-from headstart.data import Dataset, cifar10
+from headstart.data.augmentation import none
+from headstart.data.sources import Dataset, cifar10
 from headstart.training import Settings, Trainer, constant
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from headstart import augmentation, mirrors
+from headstart import mirrors
+from headstart.data import augmentation
 from headstart.mirrors import drawn, mirrored, needed
 
 CONF = Path(__file__).parents[1] / "conf" / "augmentation"

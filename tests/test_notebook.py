@@ -246,7 +246,7 @@ def trained(tmp_path_factory):
 def test_predictions_are_those_that_the_run_recorded(trained, tmp_path):
     from PIL import Image
 
-    from headstart.data import digits
+    from headstart.data.sources import digits
 
     model = hs.load(trained).model("cnn")
     data = digits(train_size=100)

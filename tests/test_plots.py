@@ -15,12 +15,12 @@ from PIL import Image
 from headstart import columns, pictures, plots, statistics
 from headstart.arm_rows import arms as arms_of
 from headstart.arm_rows import without_number
+from headstart.data.thumbnails import choose_thumbnails, shrink
 from headstart.drawing import short
 from headstart.errors import UserError
 from headstart.pair_rows import pairs as pairs_of
 from headstart.plots_search import random_draws
 from headstart.store.run_folder import write_json
-from headstart.thumbnails import choose_thumbnails, shrink
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
 LRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 3e-3)

@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from headstart import augmentation, current, training
-from headstart.data import Dataset, digits
+from headstart import current, training
+from headstart.data import augmentation
+from headstart.data.sources import Dataset, digits
 from headstart.errors import UserError
 from headstart.models import Model
 from headstart.store import run_folder as records
@@ -396,7 +397,8 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
-        "import sys, test_training as t, headstart.job\nfrom pathlib import Path\nfrom headstart.data import Split\n"
+        "import sys, test_training as t, headstart.job\nfrom pathlib import Path\n"
+        "from headstart.data.sources import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
         "for name in t.OPTIMIZERS:\n    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"

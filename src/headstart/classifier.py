@@ -12,10 +12,10 @@ import torch
 from omegaconf import OmegaConf
 
 from headstart import weights
-from headstart.augmentation import normalise
 from headstart.config import schema as config
+from headstart.data.augmentation import normalise
+from headstart.data.decoding import decode
 from headstart.errors import UserError
-from headstart.images import decode
 
 PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.augmentation import normalise
 from headstart.backbone import backbone_features, count_parameters
 from headstart.classical import Classical
-from headstart.data import Dataset, Split
+from headstart.data.augmentation import normalise
+from headstart.data.sources import Dataset, Split
 from headstart.devices import autocast, device_name, place
 from headstart.errors import UserError
 from headstart.features import Features

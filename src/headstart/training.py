@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from headstart import current
-from headstart.augmentation import normalise
 from headstart.backbone import Model, classify, count_parameters, in_classifier
-from headstart.data import Dataset, Split
+from headstart.data.augmentation import normalise
+from headstart.data.sources import Dataset, Split
 from headstart.devices import align_state, autocast, compiled, device_name, optimizer_step, place, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features

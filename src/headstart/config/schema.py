@@ -82,10 +82,10 @@ TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark"}
 
 # Coarse: Hydra refuses everything else. Fine: `make` also checks the exact shape of each name and where it was defined.
 WHITELIST = (
-    "headstart.augmentation.*",
+    "headstart.data.augmentation.*",
     "headstart.classical.*",
     "headstart.cli.Check",
-    "headstart.data.*",
+    "headstart.data.sources.*",
     "headstart.models.*",
     "headstart.training.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
@@ -98,7 +98,7 @@ WHITELIST = (
     "timm.optim.*",
     "torch.optim.*",
 )
-OUR_FUNCTION = re.compile(r"headstart\.(augmentation|classical|data|models|training)\.[a-z][a-z0-9_]*")
+OUR_FUNCTION = re.compile(r"headstart\.(data\.augmentation|classical|data\.sources|models|training)\.[a-z][a-z0-9_]*")
 LIBRARY_CLASS = re.compile(
     r"(torch\.optim|timm\.optim|optuna\.(samplers|pruners)|sklearn\.[a-z_]+)(\.[a-z_]+)?\.[A-Z]\w*"
 )

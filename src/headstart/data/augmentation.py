@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headstart import policies
+from headstart.data import auto_augment as policies
 from headstart.errors import UserError
 
 _GREY = 128  # close to the mean of natural pictures, so that an erased square hardly moves a batch's statistics

@@ -1,7 +1,8 @@
 """Pictures in memory with a fixed, stratified split into train, validation and a sealed test part.
 
 Every source ends in `assemble`, which keeps the chosen classes, splits, takes the subset and measures it.
-`headstart.cifar` reads and fetches CIFAR's files, `headstart.folder` is the source for any tree of image files.
+`headstart.data.cifar` reads and fetches CIFAR's files, `headstart.data.image_folder` is the source for any tree of
+image files.
 """
 
 import hashlib
@@ -14,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from headstart.data.splits import choose_classes, nested, shuffled, stratified
 from headstart.errors import UserError
-from headstart.splits import choose_classes, nested, shuffled, stratified
 from headstart.store import cache_paths as places
 
 
@@ -178,14 +179,15 @@ def folder(
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
 
-    size: pixels a side that every picture is decoded to (`headstart.folder.decode` says how), once, into `cache` (None:
-    $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class in proportion:
-    first the test part (`test_size`, null: a fifth, the same whatever `split_seed` is), then the validation part
-    (`validation_size`, null: a tenth of the rest). Indices are positions in the sorted list of the files of the tree's
-    own part. allow_duplicates: accept test pictures that are exact copies of training or validation pictures.
+    size: pixels a side that every picture is decoded to (`headstart.data.image_folder.decode` says how), once, into
+    `cache` (None: $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class
+    in proportion: first the test part (`test_size`, null: a fifth, the same whatever `split_seed` is), then the
+    validation part (`validation_size`, null: a tenth of the rest). Indices are positions in the sorted list of the
+    files of the tree's own part. allow_duplicates: accept test pictures that are exact copies of training or validation
+    pictures.
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
-    from headstart.folder import read
+    from headstart.data.image_folder import read
 
     if not isinstance(size, int) or not 1 <= size <= 4096:
         raise UserError(f"data.size={size} is no size in pixels; give a whole number from 1 to 4096, e.g. 64.")
@@ -295,7 +297,7 @@ def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:
 
 @lru_cache(maxsize=2)  # read once per process, however many trials it runs
 def _cifar(kind, root, classes, train_size, validation_size, split_seed, download) -> Dataset:
-    from headstart.cifar import read
+    from headstart.data.cifar import read
 
     names, train, labels = read(kind, root, train=True, download=download)
     return assemble(

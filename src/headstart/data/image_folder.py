@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data import Dataset, Part, assemble, stratified
+from headstart.data.decoding import Decoded, load, shown
+from headstart.data.sources import Dataset, Part, assemble, stratified
 from headstart.errors import UserError
-from headstart.images import Decoded, load, shown
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ def read(
     allow_duplicates: bool,
     **choices: object,
 ) -> Dataset:
-    """Check, decode and split a tree of images; arguments and errors as `headstart.data.folder` describes them."""
+    """Check, decode and split a tree of images; arguments and errors as `headstart.data.sources.folder` describes
+    them."""
     tree = find(root)
     _refuse_size_of_given(tree, "val", "validation_size", validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
