@@ -22,11 +22,12 @@ import pandas as pd
 import torch
 from training_loop import save
 
-from headstart import __version__, devices, mirrors, models
+from headstart import __version__, devices, mirrors
 from headstart.config import schema as config
 from headstart.console import Lines
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, Split, cifar10
+from headstart.models import builders as models
 from headstart.store import run_folder as records
 from headstart.training import Settings, Trainer, constant
 

@@ -21,8 +21,9 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart import devices, models
+from headstart import devices
 from headstart.config import schema as config
+from headstart.models import builders as models
 
 CLASSES = tuple("0123456789")
 EXAMPLES = {"timm": ["model.name=mobilenetv3_small_100"], "torchvision": ["model.name=mobilenet_v3_small"]}
@@ -33,7 +34,9 @@ def options() -> list[str]:
     """The options that are networks; scikit-learn's classifiers have no forward pass."""
     folder = files("headstart.conf") / "model"
     return [
-        name for name in config.options("model") if _target(folder / f"{name}.yaml").startswith("headstart.models.")
+        name
+        for name in config.options("model")
+        if _target(folder / f"{name}.yaml").startswith("headstart.models.builders.")
     ]
 
 

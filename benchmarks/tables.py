@@ -89,7 +89,7 @@ data:
   split_seed: ${{split_seed}}
   download: true
 model:
-  _target_: headstart.models.timm_model
+  _target_: headstart.models.builders.timm_model
   name: resnet18
   stem: cifar
   weights: null

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from headstart import models
+from headstart.models import builders as models
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 NAMES = tuple("abcdefghij")
@@ -25,7 +25,7 @@ def keys_of(name: str) -> dict:
 
 def ours() -> list[str]:
     names = sorted(path.stem for path in CONF.glob("*.yaml"))
-    return [name for name in names if keys_of(name)["_target_"].startswith("headstart.models.")]
+    return [name for name in names if keys_of(name)["_target_"].startswith("headstart.models.builders.")]
 
 
 def distinct() -> list[str]:
@@ -38,7 +38,7 @@ def distinct() -> list[str]:
 
 
 def by_function() -> dict[str, dict]:
-    """One option for each function of models.py, with changes that make its network small."""
+    """One option for each function of models/builders.py, with changes that make its network small."""
     changes = {"timm_with_head": {"name": "test_resnet"}, "fan": {"image_size": 16}}
     found = {keys_of(name)["_target_"].rpartition(".")[2]: name for name in reversed(ours())}
     return {name: changes.get(function, {}) | EXAMPLE.get(name, {}) for function, name in found.items()}

@@ -7,10 +7,10 @@ import time
 import torch
 from torch import nn
 
-from headstart.backbone import Model
 from headstart.data import augmentation
 from headstart.data.sources import Split
 from headstart.features import BATCH, Features
+from headstart.models.model import Model
 from headstart.training import Settings
 
 

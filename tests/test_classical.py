@@ -28,11 +28,12 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import classical, cli, current, fitting, job, tables
+from headstart import cli, current, fitting, job, tables
 from headstart.config import schema as config
 from headstart.console import Lines
 from headstart.data import sources as data
 from headstart.errors import UserError
+from headstart.models import estimators as classical
 from headstart.storage import open_storage
 from headstart.store import run_folder as records
 

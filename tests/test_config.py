@@ -82,7 +82,8 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load", "headstart.models.torch.load",
+        "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load",
+        "headstart.models.builders.torch.load",
         "headstart.data.sources.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
         "headstart.cli.main",
         "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",

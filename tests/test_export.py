@@ -12,8 +12,9 @@ from conftest import TINY, files_below
 from omegaconf import OmegaConf
 from options import EXAMPLE, build, keys_of
 
-from headstart import export, models
+from headstart import export
 from headstart.errors import UserError
+from headstart.models import builders as models
 from headstart.store import run_folder as records
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)

@@ -21,13 +21,14 @@ from slow_backbone import noise, prepared, settings
 from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
-from headstart import console, features, job, mirrors, models
-from headstart.backbone import Model
+from headstart import console, features, job, mirrors
 from headstart.data import augmentation
 from headstart.data import sources as data
 from headstart.data.sources import Split
 from headstart.errors import UserError
 from headstart.features import BATCH, Features
+from headstart.models import builders as models
+from headstart.models.model import Model
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
 from headstart.store import run_folder as records

@@ -8,8 +8,9 @@ import torch
 from options import CONF, build, by_function, distinct, keys_of, ours, parts
 from torch import nn
 
-from headstart import models, networks
 from headstart.errors import UserError
+from headstart.models import architectures as networks
+from headstart.models import builders as models
 
 COMMON = {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor"}
 

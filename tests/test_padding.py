@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from headstart.padding import TrimmedConv2d, trim
+from headstart.models.trimmed_conv import TrimmedConv2d, trim
 
 
 def outcome(layer, pictures):
@@ -40,7 +40,8 @@ def test_only_the_taps_that_meet_a_pixel_are_multiplied(monkeypatch):
     kernels = []
     multiply = nn.functional.conv2d
     monkeypatch.setattr(
-        "headstart.padding.functional.conv2d", lambda x, w, *rest: kernels.append(w.shape[2:]) or multiply(x, w, *rest)
+        "headstart.models.trimmed_conv.functional.conv2d",
+        lambda x, w, *rest: kernels.append(w.shape[2:]) or multiply(x, w, *rest),
     )
     network = nn.Sequential(nn.Conv2d(2, 2, 3, stride=2, padding=1), nn.Conv2d(2, 2, 3, padding=1))
     trim(network)

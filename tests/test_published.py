@@ -14,9 +14,10 @@ import pytest
 import torch
 from options import build
 
-from headstart import models, published
 from headstart.errors import UserError
-from headstart.weights import Normalisation
+from headstart.models import builders as models
+from headstart.models import pretrained as published
+from headstart.models.weight_files import Normalisation
 
 IMAGENET = Normalisation("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NETWORK = "shufflenet_v2_x0_5"  # of torchvision's small ones
@@ -28,7 +29,7 @@ without_network = pytest.mark.skipif(not can_unshare, reason="unshare -rn is not
 PROBE = """
 import hashlib, pathlib, sys, time
 import safetensors.torch, timm, torch
-from headstart import models
+from headstart.models import builders as models
 from headstart.errors import UserError
 
 def build(weights, **changes):

@@ -19,7 +19,7 @@ from headstart import current, training
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, digits
 from headstart.errors import UserError
-from headstart.models import Model
+from headstart.models.builders import Model
 from headstart.store import run_folder as records
 from headstart.training import Settings, Trainer, constant, cosine, onecycle
 

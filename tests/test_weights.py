@@ -13,8 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from headstart import models, weights
 from headstart.errors import UserError
+from headstart.models import builders as models
+from headstart.models import weight_files as weights
 
 NAMES = tuple("abcdefghij")
 OPTIONS = dict(keep_classifier=False, freeze="none", unfreeze_epoch=None, backbone_lr_factor=1)

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from headstart import weights
 from headstart.config import schema as config
 from headstart.data.augmentation import normalise
 from headstart.data.decoding import decode
 from headstart.errors import UserError
+from headstart.models import weight_files as weights
 
 PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 

@@ -171,7 +171,7 @@ def _is_timms(run_dir: Path) -> bool:
     from omegaconf import OmegaConf
 
     node = OmegaConf.load(run_dir / ".hydra" / "config.yaml").model
-    return node.get("_target_") == "headstart.models.timm_model" and node.get("stem") == "imagenet"
+    return node.get("_target_") == "headstart.models.builders.timm_model" and node.get("stem") == "imagenet"
 
 
 def _described(trained: "Classifier") -> dict[str, Any]:
@@ -196,7 +196,7 @@ def describe(file: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f"{file} does not exist or is not a file; give a .safetensors, .pth, .pt or .bin file")
 
-    from headstart import weights
+    from headstart.models import weight_files as weights
 
     loaded = weights.from_file(file)
     content = file.read_bytes()

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from headstart import devices
-from headstart.backbone import Model, backbone_digest, backbone_features, splits
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split, tensor_on
 from headstart.mirrors import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
+from headstart.models.model import Model, backbone_digest, backbone_features, splits
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
 

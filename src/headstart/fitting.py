@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.backbone import backbone_features, count_parameters
-from headstart.classical import Classical
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split
 from headstart.devices import autocast, device_name, place
 from headstart.errors import UserError
 from headstart.features import Features
+from headstart.models.estimators import Classical
+from headstart.models.model import backbone_features, count_parameters
 from headstart.training import Outcome, Settings, Watcher
 
 log = logging.getLogger(__name__)

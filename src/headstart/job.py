@@ -14,12 +14,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import __version__, current, devices, evaluation, fitting, training
-from headstart.classical import Classical
 from headstart.config import schema as config
 from headstart.data.sources import Dataset, Split
 from headstart.data.thumbnails import choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
-from headstart.models import Model, Normalisation
+from headstart.models.builders import Model, Normalisation
+from headstart.models.estimators import Classical
 from headstart.store import run_folder as records
 
 log = logging.getLogger(__name__)

@@ -14,15 +14,15 @@ from torch import nn
 from torch.nn import functional
 
 from headstart import current
-from headstart.backbone import Model, classify, count_parameters, in_classifier
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split
 from headstart.devices import align_state, autocast, compiled, device_name, optimizer_step, place, spare_compiler
 from headstart.errors import UserError
 from headstart.features import Features
-from headstart.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.models.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.models.load_weights import export_bytes
+from headstart.models.model import Model, classify, count_parameters, in_classifier
 from headstart.store import run_folder as records
-from headstart.transfer import export_bytes
 
 log = logging.getLogger(__name__)
 

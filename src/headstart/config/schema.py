@@ -83,10 +83,10 @@ TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark"}
 # Coarse: Hydra refuses everything else. Fine: `make` also checks the exact shape of each name and where it was defined.
 WHITELIST = (
     "headstart.data.augmentation.*",
-    "headstart.classical.*",
+    "headstart.models.estimators.*",
     "headstart.cli.Check",
     "headstart.data.sources.*",
-    "headstart.models.*",
+    "headstart.models.builders.*",
     "headstart.training.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
     "logging.FileHandler",
@@ -98,7 +98,9 @@ WHITELIST = (
     "timm.optim.*",
     "torch.optim.*",
 )
-OUR_FUNCTION = re.compile(r"headstart\.(data\.augmentation|classical|data\.sources|models|training)\.[a-z][a-z0-9_]*")
+OUR_FUNCTION = re.compile(
+    r"headstart\.(data\.augmentation|models\.estimators|data\.sources|models\.builders|training)\.[a-z][a-z0-9_]*"
+)
 LIBRARY_CLASS = re.compile(
     r"(torch\.optim|timm\.optim|optuna\.(samplers|pruners)|sklearn\.[a-z_]+)(\.[a-z_]+)?\.[A-Z]\w*"
 )

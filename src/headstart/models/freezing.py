@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from headstart.backbone import Model, in_classifier
 from headstart.errors import UserError
+from headstart.models.model import Model, in_classifier
 
 FREEZE = ("none", "backbone", "backbone_then_none")
 

@@ -1,4 +1,4 @@
-"""Our own architectures as plain torch modules, from random weights; models.py makes options of them."""
+"""Our own architectures as plain torch modules, from random weights; models/builders.py makes options of them."""
 
 from collections import OrderedDict
 

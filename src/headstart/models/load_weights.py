@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from headstart import weights as weight_files
-from headstart.backbone import Model
 from headstart.errors import UserError
-from headstart.weights import Weights, first_few
+from headstart.models import weight_files
+from headstart.models.model import Model
+from headstart.models.weight_files import Weights, first_few
 
 COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
 

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from headstart.errors import UserError
+from headstart.models.weight_files import Normalisation, Weights, shortened, to_bytes
 from headstart.store import run_folder as records
-from headstart.weights import Normalisation, Weights, shortened, to_bytes
 
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
 

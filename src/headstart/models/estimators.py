@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from headstart import models
-from headstart.backbone import Model
 from headstart.errors import UserError
+from headstart.models import builders as models
+from headstart.models.model import Model
 
 SET_ELSEWHERE = {"random_state": "seed", "n_jobs": "threads"}
 

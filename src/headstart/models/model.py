@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from headstart.weights import Normalisation
+from headstart.models.weight_files import Normalisation
 
 
 @dataclass

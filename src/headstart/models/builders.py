@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from headstart import networks, published
-from headstart import weights as weight_files
-from headstart.backbone import Model, backbone_features, classify, count_parameters, splits
 from headstart.errors import UserError
-from headstart.freezing import check_freezing, parameter_groups, set_trainable
-from headstart.padding import trim
-from headstart.transfer import export_bytes, take
-from headstart.weights import Normalisation, Weights
+from headstart.models import architectures as networks
+from headstart.models import pretrained as published
+from headstart.models import weight_files
+from headstart.models.freezing import check_freezing, parameter_groups, set_trainable
+from headstart.models.load_weights import export_bytes, take
+from headstart.models.model import Model, backbone_features, classify, count_parameters, splits
+from headstart.models.trimmed_conv import trim
+from headstart.models.weight_files import Normalisation, Weights
 
 __all__ = [
     "Model", "Normalisation", "backbone_features", "classify", "cnn", "count_parameters", "export_bytes", "fan",

@@ -1,0 +1,1 @@
+"""Networks and estimators, with their weights."""
