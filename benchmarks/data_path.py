@@ -17,15 +17,15 @@ import torchvision
 from torch.utils.data import DataLoader
 from training_loop import BATCH, MEAN, STD, Tutorial, pictures, processor, save
 
-from headstart import devices
 from headstart.data import augmentation
 from headstart.data.sources import Split
+from headstart.training import devices
 
 GOAL = 10.0
 
 
 def ours(split: Split) -> float:
-    """Seconds for one pass over the split, as headstart.training makes its batches."""
+    """Seconds for one pass over the split, as headstart.training.trainer makes its batches."""
     stream = torch.Generator().manual_seed(0)
     begin = time.perf_counter()
     order = torch.randperm(len(split.labels), generator=stream)

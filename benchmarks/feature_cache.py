@@ -22,14 +22,16 @@ import pandas as pd
 import torch
 from training_loop import save
 
-from headstart import __version__, devices, mirrors
+from headstart import __version__
 from headstart.config import schema as config
-from headstart.console import Lines
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, Split, cifar10
 from headstart.models import builders as models
 from headstart.store import run_folder as records
-from headstart.training import Settings, Trainer, constant
+from headstart.training import devices
+from headstart.training import flips as mirrors
+from headstart.training.progress_bar import Lines
+from headstart.training.trainer import Settings, Trainer, constant
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 FROZEN = dict(weights=None, keep_classifier=False, freeze="backbone", unfreeze_epoch=None, backbone_lr_factor=1)

@@ -21,9 +21,9 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart import devices
 from headstart.config import schema as config
 from headstart.models import builders as models
+from headstart.training import devices
 
 CLASSES = tuple("0123456789")
 EXAMPLES = {"timm": ["model.name=mobilenetv3_small_100"], "torchvision": ["model.name=mobilenet_v3_small"]}

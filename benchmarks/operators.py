@@ -15,7 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from training_loop import our_trainer, pictures, save, train_only
 
-from headstart import devices
+from headstart.training import devices
 
 KINDS = {  # by what an operator's name holds, the first that fits
     "optimizer": ("adam", "sgd", "zero_grad"),

@@ -28,12 +28,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from headstart import __version__, devices
+from headstart import __version__
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, Split, cifar10
 from headstart.models import builders as models
 from headstart.models.trimmed_conv import TrimmedConv2d
-from headstart.training import Settings, Trainer, constant
+from headstart.training import devices
+from headstart.training.trainer import Settings, Trainer, constant
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH = 128

@@ -34,7 +34,7 @@ from training_loop import (
     tutorial_epoch,
 )
 
-from headstart import devices
+from headstart.training import devices
 
 CORES = len(os.sched_getaffinity(0))
 

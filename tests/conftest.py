@@ -73,8 +73,8 @@ def run(tmp_path, monkeypatch):
     import torch
     from hydra import compose, initialize_config_module
 
-    from headstart import job
-    from headstart.console import Lines
+    from headstart.training import run as job
+    from headstart.training.progress_bar import Lines
 
     monkeypatch.chdir(tmp_path)
     threads, folders = torch.get_num_threads(), iter(range(100))

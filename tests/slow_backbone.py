@@ -9,9 +9,9 @@ from torch import nn
 
 from headstart.data import augmentation
 from headstart.data.sources import Split
-from headstart.features import BATCH, Features
 from headstart.models.model import Model
-from headstart.training import Settings
+from headstart.training.frozen_features import BATCH, Features
+from headstart.training.trainer import Settings
 
 
 class Slow(nn.Module):

@@ -18,12 +18,20 @@ MOVED = {
     "cifar": "data.cifar",
     "classical": "models.estimators",
     "config": "config.schema",
+    "console": "training.progress_bar",
+    "current": "training.trial_context",
     "data": "data.sources",
+    "devices": "training.devices",
+    "evaluation": "training.metrics",
+    "features": "training.frozen_features",
+    "fitting": "training.estimator_trainer",
     "folder": "data.image_folder",
     "freezing": "models.freezing",
     "images": "data.decoding",
+    "job": "training.run",
     "locks": "store.locks",
     "mapped": "store.image_cache",
+    "mirrors": "training.flips",
     "models": "models.builders",
     "networks": "models.architectures",
     "padding": "models.trimmed_conv",
@@ -33,6 +41,7 @@ MOVED = {
     "records": "store.run_folder",
     "splits": "data.splits",
     "thumbnails": "data.thumbnails",
+    "training": "training.trainer",
     "transfer": "models.load_weights",
     "weights": "models.weight_files",
     "workspace": "store.scratch",
@@ -59,7 +68,7 @@ NEVER = {
     "current": {"headstart", "torch", "hydra", "omegaconf"},
     "data": {"hydra", "omegaconf"},
     "devices": {"hydra", "omegaconf"},
-    "evaluation": {"hydra", "omegaconf", "headstart.training"},
+    "evaluation": {"hydra", "omegaconf", "headstart.training.trainer"},
     "features": {"hydra", "omegaconf"},
     "fitting": {"hydra", "omegaconf"},
     "folder": {"hydra", "omegaconf"},
@@ -93,7 +102,7 @@ NEVER = {
     "weights": {"hydra", "omegaconf"},
 }
 EXCEPT = {"config": {"headstart.errors"}}  # the one class that all raise
-NEVER_AT_THE_TOP = {"sweeper": {"optuna", "torch"}, "cli": {"optuna", "torch", "headstart.job", "pandas"}}
+NEVER_AT_THE_TOP = {"sweeper": {"optuna", "torch"}, "cli": {"optuna", "torch", "headstart.training.run", "pandas"}}
 
 
 def imports(tree: ast.AST) -> set[str]:

@@ -28,14 +28,17 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import cli, current, fitting, job, tables
+from headstart import cli, tables
 from headstart.config import schema as config
-from headstart.console import Lines
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.models import estimators as classical
 from headstart.storage import open_storage
 from headstart.store import run_folder as records
+from headstart.training import estimator_trainer as fitting
+from headstart.training import run as job
+from headstart.training import trial_context as current
+from headstart.training.progress_bar import Lines
 
 LOGISTIC = "model=logistic_regression"
 QUICK = {"random_forest": ["model.n_estimators=5"], "gradient_boosting": ["model.max_iter=1", "model.max_bins=8"]}
@@ -240,7 +243,7 @@ def test_columns_that_do_not_apply_are_empty_and_the_others_say_what_was_used(ru
 
 
 def test_trees_have_no_count_of_parameters(run, capsys):
-    from headstart.console import print_run
+    from headstart.training.progress_bar import print_run
 
     result, folder = run("model=decision_tree")
     assert result["parameters"] is None

@@ -84,7 +84,7 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
     [
         "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load",
         "headstart.models.builders.torch.load",
-        "headstart.data.sources.Path", "headstart.training.log.info", "timm.create_model", "builtins.eval",
+        "headstart.data.sources.Path", "headstart.training.trainer.log.info", "timm.create_model", "builtins.eval",
         "headstart.cli.main",
         "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",
     ],
@@ -96,7 +96,7 @@ def test_a_configuration_cannot_call_what_it_should_not(target):
 
 def test_keys_that_a_target_does_not_take_are_named():
     with pytest.raises(UserError, match="nonsense"):
-        config.make(OmegaConf.create({"_target_": "headstart.training.constant", "nonsense": 1}))
+        config.make(OmegaConf.create({"_target_": "headstart.training.trainer.constant", "nonsense": 1}))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.evaluation import at_chance, metrics
+from headstart.training.metrics import at_chance, metrics
 
 # True classes a a a b b c, predicted a a b b b b: c is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2])

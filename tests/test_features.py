@@ -21,17 +21,20 @@ from slow_backbone import noise, prepared, settings
 from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
-from headstart import console, features, job, mirrors
 from headstart.data import augmentation
 from headstart.data import sources as data
 from headstart.data.sources import Split
 from headstart.errors import UserError
-from headstart.features import BATCH, Features
 from headstart.models import builders as models
 from headstart.models.model import Model
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
 from headstart.store import run_folder as records
+from headstart.training import flips as mirrors
+from headstart.training import frozen_features as features
+from headstart.training import progress_bar as console
+from headstart.training import run as job
+from headstart.training.frozen_features import BATCH, Features
 
 pictures = test_training.pictures  # a fixture
 AUGMENTATIONS = {

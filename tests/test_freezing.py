@@ -9,13 +9,13 @@ from conftest import TINY
 from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
-from headstart import job
-from headstart.console import Lines
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
 from headstart.models import builders as models
 from headstart.store import run_folder as records
-from headstart.training import Settings, Trainer, constant
+from headstart.training import run as job
+from headstart.training.progress_bar import Lines
+from headstart.training.trainer import Settings, Trainer, constant
 
 
 @pytest.mark.parametrize("name, changes", by_function().items())

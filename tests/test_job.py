@@ -5,11 +5,11 @@ import pytest
 from conftest import TINY, untimed
 from hydra import compose, initialize_config_module
 
-from headstart import job
-from headstart.console import Lines
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.store import run_folder as records
+from headstart.training import run as job
+from headstart.training.progress_bar import Lines
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_test_split_is_not_read_by_a_run_that_may_not(run, readings):
 
 
 def test_the_best_weights_reproduce_the_stored_predictions(run):
-    from headstart.training import Trainer
+    from headstart.training.trainer import Trainer
 
     _, folder = run("epochs=3", "lr=0.003")
     with initialize_config_module("headstart.conf"):

@@ -9,7 +9,7 @@ from options import build
 
 from headstart.data.augmentation import none
 from headstart.data.sources import Dataset, cifar10
-from headstart.training import Settings, Trainer, constant
+from headstart.training.trainer import Settings, Trainer, constant
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 needs_cifar10 = pytest.mark.skipif(

@@ -7,9 +7,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from headstart import mirrors
 from headstart.data import augmentation
-from headstart.mirrors import drawn, mirrored, needed
+from headstart.training import flips as mirrors
+from headstart.training.flips import drawn, mirrored, needed
 
 CONF = Path(__file__).parents[1] / "conf" / "augmentation"
 ONLY_MIRROR = {"none": (0,), "flip": (0, 1), "flip_hv": (0, 1, 2, 3)}

@@ -4,7 +4,8 @@ import optuna
 import pytest
 from test_study import finish, open_study
 
-from headstart import console, progress
+from headstart import progress
+from headstart.training import progress_bar as console
 
 
 @pytest.fixture

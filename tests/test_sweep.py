@@ -15,9 +15,9 @@ from conftest import files_below
 from hydra.core.global_hydra import GlobalHydra
 
 import headstart
-from headstart import current
 from headstart.storage import open_storage
 from headstart.store import run_folder as records
+from headstart.training import trial_context as current
 
 SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
 

@@ -15,13 +15,14 @@ import pytest
 import torch
 from torch import nn
 
-from headstart import current, training
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, digits
 from headstart.errors import UserError
 from headstart.models.builders import Model
 from headstart.store import run_folder as records
-from headstart.training import Settings, Trainer, constant, cosine, onecycle
+from headstart.training import trainer as training
+from headstart.training import trial_context as current
+from headstart.training.trainer import Settings, Trainer, constant, cosine, onecycle
 
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -397,7 +398,7 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
-        "import sys, test_training as t, headstart.job\nfrom pathlib import Path\n"
+        "import sys, test_training as t, headstart.training.run\nfrom pathlib import Path\n"
         "from headstart.data.sources import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
@@ -413,7 +414,7 @@ def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_our_step_is_the_optimizers_own(name):
-    from headstart.devices import optimizer_step
+    from headstart.training.devices import optimizer_step
 
     results = []
     for step in (lambda o: o.step(), optimizer_step):
@@ -478,7 +479,7 @@ def test_a_checkpoint_of_a_device_with_another_memory_format_goes_on_the_same(
     whole = trainer(pictures, tmp_path / "whole", "fused", model=plain_network(), lr=0.01, epochs=3)
     whole.run()
     with monkeypatch.context() as as_on_a_gpu:
-        place = "headstart.training.place"
+        place = "headstart.training.trainer.place"
         as_on_a_gpu.setattr(place, lambda network, device: network.to(device, memory_format=torch.channels_last))
         begun = trainer(
             pictures, tmp_path / "begun", "fused", model=plain_network(), lr=0.01, epochs=3, augment="none", cut=5

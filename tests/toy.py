@@ -15,9 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import cli, current, rehearsal, workers
+from headstart import cli, rehearsal, workers
 from headstart.config import schema as config
 from headstart.store import run_folder as records
+from headstart.training import trial_context as current
 
 
 def accuracy(cfg: DictConfig, epoch: int) -> float:

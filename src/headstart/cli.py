@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _stop(*_: Any) -> None:
-    from headstart import current
+    from headstart.training import trial_context as current
 
     current.stop = True
     _say_how_to_resume()
@@ -70,9 +70,10 @@ def job(cfg: DictConfig) -> float | None:
     """One job as Hydra calls it; returns the objective: best validation accuracy in percent."""
     gc.disable()  # importing torch makes a million objects, none of them garbage
     try:
-        from headstart import console, current
-        from headstart.job import run
         from headstart.store import locks
+        from headstart.training import progress_bar as console
+        from headstart.training import trial_context as current
+        from headstart.training.run import run
     finally:
         gc.enable()
     hydra_cfg = HydraConfig.get()
@@ -160,7 +161,7 @@ def _check_device(cfg: DictConfig) -> None:
     """Refuse a device that this machine lacks, unless the jobs run elsewhere; `auto` and `cpu` need no look."""
     elsewhere = cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
     if cfg.device not in ("auto", "cpu") and not elsewhere:
-        from headstart.devices import resolve_device
+        from headstart.training.devices import resolve_device
 
         resolve_device(cfg.device)
 

@@ -15,11 +15,9 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
     """
     if not cfgs:
         return
-    from headstart import (
-        console,
-        job,  # torch: not before something has to be made
-    )
     from headstart.config import schema as config
+    from headstart.training import progress_bar as console
+    from headstart.training import run as job  # torch: not before something has to be made
 
     for whose, cfg in cfgs.items():
         cfg = config.without_hydra(cfg)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from headstart import current, rehearsal
+from headstart import rehearsal
 from headstart.arms import (
     build_arms,
     check_rates,
@@ -42,6 +42,7 @@ from headstart.storage import study_lock, without_password
 from headstart.store import run_folder as records
 from headstart.study import WAIT, Claim, Study
 from headstart.task import StudyTask, make_pruner
+from headstart.training import trial_context as current
 from headstart.trial import number_of
 from headstart.turns import Turns
 from headstart.workers import WORKER, end_with, start_workers, stop_workers
@@ -194,7 +195,7 @@ class Sweep:
             stop_workers(workers)
             raise
         if not self.parent:
-            from headstart import console
+            from headstart.training import progress_bar as console
 
             console.print_study(self.folder)
             for index, worker in enumerate(workers, start=1):

@@ -8,10 +8,10 @@ from hydra.types import TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import current
 from headstart.errors import UserError, summary
 from headstart.storage import study_lock
 from headstart.store import run_folder as records
+from headstart.training import trial_context as current
 from headstart.trial import OWNER, Reporter, record_failure
 
 

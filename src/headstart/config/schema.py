@@ -87,7 +87,7 @@ WHITELIST = (
     "headstart.cli.Check",
     "headstart.data.sources.*",
     "headstart.models.builders.*",
-    "headstart.training.*",
+    "headstart.training.trainer.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
     "logging.FileHandler",
     "logging.Formatter",
@@ -99,7 +99,7 @@ WHITELIST = (
     "torch.optim.*",
 )
 OUR_FUNCTION = re.compile(
-    r"headstart\.(data\.augmentation|models\.estimators|data\.sources|models\.builders|training)\.[a-z][a-z0-9_]*"
+    r"headstart\.(data\.augmentation|models\.estimators|data\.sources|models\.builders|training\.trainer)\.[a-z][a-z0-9_]*"
 )
 LIBRARY_CLASS = re.compile(
     r"(torch\.optim|timm\.optim|optuna\.(samplers|pruners)|sklearn\.[a-z_]+)(\.[a-z_]+)?\.[A-Z]\w*"

@@ -14,12 +14,12 @@ import torch
 
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split
-from headstart.devices import autocast, device_name, place
 from headstart.errors import UserError
-from headstart.features import Features
 from headstart.models.estimators import Classical
 from headstart.models.model import backbone_features, count_parameters
-from headstart.training import Outcome, Settings, Watcher
+from headstart.training.devices import autocast, device_name, place
+from headstart.training.frozen_features import Features
+from headstart.training.trainer import Outcome, Settings, Watcher
 
 log = logging.getLogger(__name__)
 

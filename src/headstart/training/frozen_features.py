@@ -21,16 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart import devices
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split, tensor_on
-from headstart.mirrors import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
 from headstart.models.model import Model, backbone_digest, backbone_features, splits
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
+from headstart.training import devices
+from headstart.training.flips import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
 
 if TYPE_CHECKING:
-    from headstart.training import Settings
+    from headstart.training.trainer import Settings
 
 log = logging.getLogger(__name__)
 

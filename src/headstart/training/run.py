@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from headstart import __version__, current, devices, evaluation, fitting, training
+from headstart import __version__
 from headstart.config import schema as config
 from headstart.data.sources import Dataset, Split
 from headstart.data.thumbnails import choose_thumbnails, shrink
@@ -21,6 +21,11 @@ from headstart.errors import UserError, first_line, summary
 from headstart.models.builders import Model, Normalisation
 from headstart.models.estimators import Classical
 from headstart.store import run_folder as records
+from headstart.training import devices
+from headstart.training import estimator_trainer as fitting
+from headstart.training import metrics as evaluation
+from headstart.training import trainer as training
+from headstart.training import trial_context as current
 
 log = logging.getLogger(__name__)
 
@@ -271,7 +276,7 @@ def _name(cfg: DictConfig, choice: str) -> str:
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
     """Commit of the checkout that headstart runs from, `-dirty` appended when changed; None outside a checkout."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None
     words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -13,16 +13,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart import current
 from headstart.data.augmentation import normalise
 from headstart.data.sources import Dataset, Split
-from headstart.devices import align_state, autocast, compiled, device_name, optimizer_step, place, spare_compiler
 from headstart.errors import UserError
-from headstart.features import Features
 from headstart.models.freezing import is_frozen, parameter_groups, set_trainable
 from headstart.models.load_weights import export_bytes
 from headstart.models.model import Model, classify, count_parameters, in_classifier
 from headstart.store import run_folder as records
+from headstart.training import trial_context as current
+from headstart.training.devices import (
+    align_state,
+    autocast,
+    compiled,
+    device_name,
+    optimizer_step,
+    place,
+    spare_compiler,
+)
+from headstart.training.frozen_features import Features
 
 log = logging.getLogger(__name__)
 
