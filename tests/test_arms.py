@@ -3,7 +3,8 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from headstart.arms import (
+from headstart.errors import UserError
+from headstart.sweep.arms import (
     build_arms,
     grid,
     linear_learning_rate,
@@ -13,7 +14,6 @@ from headstart.arms import (
     space_of,
     with_models_search,
 )
-from headstart.errors import UserError
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
 PARAMS = {"lr": LOG}

@@ -33,8 +33,8 @@ from headstart.config import schema as config
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.models import estimators as classical
-from headstart.storage import open_storage
 from headstart.store import run_folder as records
+from headstart.sweep.storage import open_storage
 from headstart.training import estimator_trainer as fitting
 from headstart.training import run as job
 from headstart.training import trial_context as current

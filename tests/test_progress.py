@@ -4,7 +4,7 @@ import optuna
 import pytest
 from test_study import finish, open_study
 
-from headstart import progress
+from headstart.sweep import progress
 from headstart.training import progress_bar as console
 
 

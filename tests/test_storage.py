@@ -14,7 +14,7 @@ import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 from test_sweep_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
-from headstart.storage import _JournalLock, open_storage, study_lock, without_password
+from headstart.sweep.storage import _JournalLock, open_storage, study_lock, without_password
 
 SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
 needs_server = pytest.mark.skipif(
@@ -70,7 +70,7 @@ def test_a_journals_torn_last_line_is_cut_before_the_next_write(tmp_path):
 
 def test_a_killed_writer_of_the_journal_blocks_nobody(tmp_path):
     path = tmp_path / "study.log"
-    program = f"import time; from pathlib import Path; from headstart.storage import _JournalLock as L; \
+    program = f"import time; from pathlib import Path; from headstart.sweep.storage import _JournalLock as L; \
 L(Path({str(path)!r})).acquire(); print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([TOY[0], "-c", program], stdout=subprocess.PIPE, text=True)
     with holder:
@@ -84,7 +84,7 @@ L(Path({str(path)!r})).acquire(); print('held', flush=True); time.sleep(60)"
 
 
 def test_one_process_at_a_time_holds_the_studys_lock(tmp_path):
-    program = f"from pathlib import Path; from headstart.storage import study_lock\n\
+    program = f"from pathlib import Path; from headstart.sweep.storage import study_lock\n\
 with study_lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
     holder = subprocess.Popen([TOY[0], "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with holder:

@@ -11,12 +11,12 @@ from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from headstart.errors import UserError, summary
-from headstart.fingerprint import check_fingerprint, refuse_changes
-from headstart.standing import Arm
-from headstart.storage import open_storage, without_password
 from headstart.store import run_folder as records
-from headstart.study import EXTENDING, WAIT, Study
-from headstart.trial import OWNER, Reporter, number_of, state_of
+from headstart.sweep.fingerprint import check_fingerprint, refuse_changes
+from headstart.sweep.scheduler import EXTENDING, WAIT, Study
+from headstart.sweep.storage import open_storage, without_password
+from headstart.sweep.study_state import Arm
+from headstart.sweep.trial import OWNER, Reporter, number_of, state_of
 
 LR = {"lr": FloatDistribution(1e-5, 1e-1, log=True)}
 DECADES = [{"lr": v} for v in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)]
@@ -154,7 +154,7 @@ def test_a_study_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, sampl
         work(study, limit=1)
         if cut == "before suggesting":
             with monkeypatch.context() as patch:
-                patch.setattr("headstart.study.sampler_for", lambda *_: 1 / 0)
+                patch.setattr("headstart.sweep.scheduler.sampler_for", lambda *_: 1 / 0)
                 if study._started("b") < 6:
                     with pytest.raises(ZeroDivisionError):
                         study.claim()

@@ -15,8 +15,8 @@ from conftest import files_below
 from hydra.core.global_hydra import GlobalHydra
 
 import headstart
-from headstart.storage import open_storage
 from headstart.store import run_folder as records
+from headstart.sweep.storage import open_storage
 from headstart.training import trial_context as current
 
 SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
@@ -37,7 +37,7 @@ def sweep(tmp_path, monkeypatch, capfd):
             patch.setattr("headstart.cli.job", toy.job)
             patch.setattr("headstart.cli.signal.signal", lambda *_: None)
             if not rehearses:
-                patch.setattr("headstart.rehearsal.rehearse", lambda cfgs: None)
+                patch.setattr("headstart.sweep.preflight.rehearse", lambda cfgs: None)
             code = 0
             try:
                 toy.cli.main()
@@ -289,7 +289,7 @@ def test_of_a_grid_the_smaller_one_repeats_and_cuts_nobodys_budget(sweep):
 
 
 def test_a_worker_that_died_is_named(sweep, monkeypatch):
-    monkeypatch.setattr("headstart.workers.PROGRAM", [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr("headstart.sweep.workers.PROGRAM", [sys.executable, "-c", "raise SystemExit(3)"])
     code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", "jobs=2")
     assert code == 0 and "a worker ended with exit code 3; its log: outputs/s/worker-1.log" in text
 

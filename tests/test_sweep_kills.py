@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from headstart.store import run_folder as records
-from headstart.turns import Turns
+from headstart.sweep.turns import Turns
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
 REAL = [sys.executable, "-c", "from headstart.cli import main; main()"]

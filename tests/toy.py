@@ -15,9 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import cli, rehearsal, workers
+from headstart import cli
 from headstart.config import schema as config
 from headstart.store import run_folder as records
+from headstart.sweep import preflight as rehearsal
+from headstart.sweep import workers
 from headstart.training import trial_context as current
 
 

@@ -17,7 +17,7 @@ from headstart.training.progress_bar import clock
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from headstart.study import Claim, Study
+    from headstart.sweep.scheduler import Claim, Study
 
 SECONDS_BETWEEN_LINES = 20  # where the status can't be redrawn in place
 

@@ -9,10 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError, summary
-from headstart.storage import study_lock
 from headstart.store import run_folder as records
+from headstart.sweep.storage import study_lock
+from headstart.sweep.trial import OWNER, Reporter, record_failure
 from headstart.training import trial_context as current
-from headstart.trial import OWNER, Reporter, record_failure
 
 
 class StudyTask:

@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError
-from headstart.storage import is_there, open_storage, study_lock, without_password
 from headstart.store import run_folder as records
-from headstart.trial import number_of
+from headstart.sweep.storage import is_there, open_storage, study_lock, without_password
+from headstart.sweep.trial import number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

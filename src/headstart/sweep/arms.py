@@ -16,8 +16,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from headstart.config.overrides import key_of
 from headstart.config.schema import DESCRIBING, decades
 from headstart.errors import UserError
-from headstart.standing import Arm
 from headstart.store.run_folder import valid_name
+from headstart.sweep.study_state import Arm
 
 
 @dataclass

@@ -19,8 +19,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from headstart import rehearsal
-from headstart.arms import (
+from headstart.config import schema
+from headstart.config.overrides import explain
+from headstart.errors import UserError, summary
+from headstart.store import run_folder as records
+from headstart.sweep import preflight as rehearsal
+from headstart.sweep.arms import (
     build_arms,
     check_rates,
     example,
@@ -32,20 +36,16 @@ from headstart.arms import (
     sort_arguments,
     with_models_search,
 )
-from headstart.config import schema
-from headstart.config.overrides import explain
-from headstart.errors import UserError, summary
-from headstart.fingerprint import check_fingerprint, refuse_changes
-from headstart.progress import SweepStatus, count
-from headstart.standing import Arm, copy_of
-from headstart.storage import study_lock, without_password
-from headstart.store import run_folder as records
-from headstart.study import WAIT, Claim, Study
-from headstart.task import StudyTask, make_pruner
+from headstart.sweep.fingerprint import check_fingerprint, refuse_changes
+from headstart.sweep.progress import SweepStatus, count
+from headstart.sweep.scheduler import WAIT, Claim, Study
+from headstart.sweep.storage import study_lock, without_password
+from headstart.sweep.study_state import Arm, copy_of
+from headstart.sweep.trial import number_of
+from headstart.sweep.trial_task import StudyTask, make_pruner
+from headstart.sweep.turns import Turns
+from headstart.sweep.workers import WORKER, end_with, start_workers, stop_workers
 from headstart.training import trial_context as current
-from headstart.trial import number_of
-from headstart.turns import Turns
-from headstart.workers import WORKER, end_with, start_workers, stop_workers
 
 SECONDS_BETWEEN_CLAIMS = 0.3
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")

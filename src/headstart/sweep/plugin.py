@@ -1,4 +1,5 @@
-"""The Hydra sweeper `arms`: thin; arms and their search come from arms.py, what to run next from study.py.
+"""The Hydra sweeper `arms`: thin; arms and their search come from sweep/arms.py, what to run next from
+sweep/scheduler.py.
 
 Hydra imports this module at every start, so Optuna and all else heavy is imported when a sweep begins.
 """
@@ -16,7 +17,7 @@ from omegaconf import MISSING, DictConfig
 class ArmsConf:
     """Keys of hydra.sweeper: those of the stock sweeper, and what only `arms` knows."""
 
-    _target_: str = "headstart.sweeper.ArmsSweeper"
+    _target_: str = "headstart.sweep.plugin.ArmsSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
     sampler: Any = MISSING  # chosen by search=
     direction: Any = "maximize"
@@ -54,7 +55,7 @@ class ArmsSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep to its total, or print its plan. Exits with a message for a user's mistake."""
         from headstart.errors import UserError
-        from headstart.sweep import Sweep
+        from headstart.sweep.launch import Sweep
 
         try:
             Sweep(self.settings, self.context, self.task, self.config, arguments).run()

@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import summary
-from headstart.storage import open_storage
 from headstart.store import run_folder as records
+from headstart.sweep.storage import open_storage
 
 log = logging.getLogger(__name__)
 

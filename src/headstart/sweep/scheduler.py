@@ -16,10 +16,10 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError, summary
-from headstart.sampling import sampler_for, seed_of, without_experimental_warnings
-from headstart.standing import Standing
 from headstart.store import run_folder as records
-from headstart.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
+from headstart.sweep.samplers import sampler_for, seed_of, without_experimental_warnings
+from headstart.sweep.study_state import Standing
+from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
 EXTENSIONS = 2  # how often the edge rule may widen an arm's range

@@ -1,0 +1,1 @@
+"""A study: its arms and trials, and who runs what next."""
