@@ -28,7 +28,8 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import cli, tables
+from headstart import cli
+from headstart.analysis import collate as tables
 from headstart.config import schema as config
 from headstart.data import sources as data
 from headstart.errors import UserError

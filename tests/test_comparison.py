@@ -13,13 +13,13 @@ import scipy.stats
 from pandas.testing import assert_frame_equal
 from test_records import epoch_row
 
-from headstart import tables
-from headstart.arm_rows import arms
-from headstart.caveats import caveats, verdicts
-from headstart.columns import ARMS, LEDGER, PAIRS, TABLES, dictionary_markdown
-from headstart.comparison import compare, ledger, write_comparison
-from headstart.csv_tables import read_table
-from headstart.pair_rows import pairs
+from headstart.analysis import collate as tables
+from headstart.analysis.arms_table import arms
+from headstart.analysis.caveats import caveats, verdicts
+from headstart.analysis.columns import ARMS, LEDGER, PAIRS, TABLES, dictionary_markdown
+from headstart.analysis.comparison import compare, ledger, write_comparison
+from headstart.analysis.csv_tables import read_table
+from headstart.analysis.pairs_table import pairs
 from headstart.store.run_folder import append_epoch, lock_run, read_json, read_run, write_json
 
 LRS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
@@ -654,7 +654,7 @@ def test_every_column_that_the_design_promises_is_there():
 
 def test_torch_hydra_and_optuna_are_not_imported():
     names = {"torch", "hydra", "optuna", "scipy.stats"}
-    script = f"import sys, headstart.comparison; print(sorted({names} & set(sys.modules)))"
+    script = f"import sys, headstart.analysis.comparison; print(sorted({names} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert out == "[]\n"
 

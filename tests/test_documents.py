@@ -9,9 +9,9 @@ import pandas as pd
 from conftest import RESULTS, ROOT
 from matplotlib import pyplot
 
-from headstart.columns import TABLES, dictionary_markdown
+from headstart.analysis.columns import TABLES, dictionary_markdown
+from headstart.analysis.csv_tables import read_table
 from headstart.config import schema as config
-from headstart.csv_tables import read_table
 
 
 def test_outputs_readme_holds_the_data_dictionary():

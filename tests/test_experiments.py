@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from headstart import tables
+from headstart.analysis import collate as tables
+from headstart.analysis.published_figures import check
 from headstart.config import schema as config
 from headstart.config.overrides import key_of
-from headstart.reported import check
 
 STUDIES = config.options("experiments")
 TINY = ["budget=smoke", "n_trials=2", "confirm_seeds=1", "epochs=1", "threads=1", "augmentation=none"]

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from test_report import make_run, make_study
 
 import headstart as hs
-from headstart.csv_tables import read_table
+from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES
 from headstart.report import report, write_frames

@@ -12,13 +12,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart import columns, pictures, plots, statistics
-from headstart.arm_rows import arms as arms_of
-from headstart.arm_rows import without_number
+from headstart import pictures, plots, statistics
+from headstart.analysis import columns
+from headstart.analysis.arms_table import arms as arms_of
+from headstart.analysis.arms_table import without_number
+from headstart.analysis.pairs_table import pairs as pairs_of
 from headstart.data.thumbnails import choose_thumbnails, shrink
 from headstart.drawing import short
 from headstart.errors import UserError
-from headstart.pair_rows import pairs as pairs_of
 from headstart.plots_search import random_draws
 from headstart.store.run_folder import write_json
 

@@ -15,7 +15,7 @@ import pytest
 from test_records import epoch_row
 
 from headstart import cells, page, plots
-from headstart.csv_tables import read_table
+from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, load
 from headstart.report import main, question, report, write_report, write_side_by_side

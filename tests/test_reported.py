@@ -5,11 +5,11 @@ import pytest
 from test_report import Page, make_study
 
 import headstart as hs
-from headstart.columns import REPORTED, TABLES
-from headstart.csv_tables import read_table
+from headstart.analysis.columns import REPORTED, TABLES
+from headstart.analysis.csv_tables import read_table
+from headstart.analysis.published_figures import METRICS, check, reported
 from headstart.errors import UserError
 from headstart.report import print_report, report, write_all
-from headstart.reported import METRICS, check, reported
 from headstart.store.run_folder import read_json, write_json
 
 FIGURES = [

@@ -10,8 +10,8 @@ import scipy.stats
 from test_report import Page, make_study
 
 import headstart as hs
-from headstart.columns import SEARCHES
-from headstart.csv_tables import read_table
+from headstart.analysis.columns import SEARCHES
+from headstart.analysis.csv_tables import read_table
 from headstart.plots import draw_all
 from headstart.report import print_report, write_all
 from headstart.store.run_folder import read_run, write_json

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from headstart import statistics as hs
-from headstart.verdict import PairEvidence
-from headstart.verdict import verdict as judge
+from headstart.analysis.verdict import PairEvidence
+from headstart.analysis.verdict import verdict as judge
 
 A = [93.1, 92.4, 94.0, 93.6, 92.9]
 B = [91.0, 91.9, 92.2, 92.8, 90.7]

@@ -15,11 +15,11 @@ from conftest import RESULTS
 from pandas.testing import assert_frame_equal
 from test_records import epoch_row, mutated
 
-from headstart.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown
-from headstart.csv_tables import read_table, write_table
+from headstart.analysis.collate import collate, epochs, trials
+from headstart.analysis.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown
+from headstart.analysis.csv_tables import read_table, write_table
 from headstart.errors import UserError
 from headstart.store.run_folder import EPOCH_FIELDS, append_epoch, lock_run, write_json
-from headstart.tables import collate, epochs, trials
 
 FACTS = dict(study="s", arm="cnn", phase="search", number=0, lr=0.1, seed=0, model="cnn")
 RESULT = dict(state="COMPLETE", reason="", val_accuracy=71.5, epochs_run=3, seconds_train=30.0)
@@ -325,7 +325,7 @@ def test_how_a_table_is_typed_does_not_depend_on_what_was_imported_before():
     """A process that has imported nothing else reads each published table as one that has made a report does."""
     script = """import sys
 from pathlib import Path
-from headstart.csv_tables import read_table
+from headstart.analysis.csv_tables import read_table
 for path in map(Path, sys.argv[1:]):
     print(path, *(f"{name}:{dtype}" for name, dtype in read_table(path).dtypes.items()))"""
     paths = sorted(RESULTS.rglob("*.csv"))
@@ -339,7 +339,9 @@ for path in map(Path, sys.argv[1:]):
 
 
 def test_neither_torch_nor_hydra_is_imported():
-    script = "import sys, headstart.tables; print(sorted({'torch', 'hydra', 'optuna', 'yaml'} & set(sys.modules)))"
+    script = (
+        "import sys, headstart.analysis.collate; print(sorted({'torch', 'hydra', 'optuna', 'yaml'} & set(sys.modules)))"
+    )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert out == "[]\n"
 

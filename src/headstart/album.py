@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headstart import pictures
+from headstart.analysis.runs_of_arm import SETTINGS, runs_of_arm
 from headstart.drawing import Look, arm_order, palette, style
 from headstart.errors import UserError
 from headstart.notebook import told_apart
@@ -19,7 +20,6 @@ from headstart.plots_arms import arms, data_size, learning_curves, time_to_targe
 from headstart.plots_predictions import MOST_CLASSES, calibration, confusion, has_confusion, per_class, summed_confusion
 from headstart.plots_search import budget, history, learning_rate, random_draws
 from headstart.plots_swept import importances, parallel_coordinates, swept
-from headstart.runs_of_arm import SETTINGS, runs_of_arm
 from headstart.store.run_folder import read_json
 
 WIDTH = 8.6  # inches, legend included

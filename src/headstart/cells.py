@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from headstart.columns import TARGETS
+from headstart.analysis.columns import TARGETS
+from headstart.analysis.published_figures import METRICS
 from headstart.notebook import Study
-from headstart.reported import METRICS
 
 LONGEST_CELL = 300  # characters; a reason can be a whole traceback
 

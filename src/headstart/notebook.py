@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from headstart import comparison, csv_tables
-from headstart.columns import SEARCH_PAIRS, SEARCHES
-from headstart.csv_tables import frame_of
+from headstart.analysis import comparison, csv_tables
+from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
+from headstart.analysis.csv_tables import frame_of
+from headstart.analysis.published_figures import reported
+from headstart.analysis.repeated_searches import repeated
+from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.errors import UserError
-from headstart.reported import reported
-from headstart.runs_of_arm import ArmRuns, runs_of_arm
-from headstart.searches import repeated
 from headstart.store.run_folder import find_runs, read_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Study:
-    """What `load` returns. The frames are those of tables/*.csv; `headstart.columns` says what a column means."""
+    """What `load` returns. The frames are those of tables/*.csv; `headstart.analysis.columns` says what a column
+    means."""
 
     root: Path  # what `run_dir` in the frames is relative to
     trials: pd.DataFrame  # a row per run: searched, confirmed, single, failed ones too

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.arm_rows import without_number
-from headstart.columns import TARGETS
+from headstart.analysis.arms_table import without_number
+from headstart.analysis.columns import TARGETS
+from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.drawing import (
     GREY,
     INK,
@@ -23,7 +24,6 @@ from headstart.drawing import (
     sample,
     say,
 )
-from headstart.runs_of_arm import ArmRuns, runs_of_arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import comparison
-from headstart.csv_tables import write_further_tables, write_table
+from headstart.analysis import comparison
+from headstart.analysis.csv_tables import write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.store.run_folder import find_runs, valid_name, write_atomically

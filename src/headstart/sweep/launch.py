@@ -255,7 +255,7 @@ class Sweep:
         """Figures of others that the experiment's file holds."""
         if self.config.reported is None:
             return {}
-        from headstart.reported import check
+        from headstart.analysis.published_figures import check
 
         figures = _plain(self.config.reported)
         check(figures)

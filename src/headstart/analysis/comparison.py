@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart import columns, tables
-from headstart.arm_rows import Study, arms, first
-from headstart.caveats import caveats, verdicts
-from headstart.csv_tables import frame_of, write_further_tables, write_table
+from headstart.analysis import collate as tables
+from headstart.analysis import columns
+from headstart.analysis.arms_table import Study, arms, first
+from headstart.analysis.caveats import caveats, verdicts
+from headstart.analysis.csv_tables import frame_of, write_further_tables, write_table
+from headstart.analysis.pairs_table import pairs
+from headstart.analysis.published_figures import reported
+from headstart.analysis.runs_of_arm import runs_of_arm
 from headstart.errors import UserError
-from headstart.pair_rows import pairs
-from headstart.reported import reported
-from headstart.runs_of_arm import runs_of_arm
 from headstart.store.run_folder import read_json
 
 logger = logging.getLogger(__name__)

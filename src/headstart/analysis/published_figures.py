@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from headstart.columns import REPORTED
-from headstart.csv_tables import frame_of
+from headstart.analysis.columns import REPORTED
+from headstart.analysis.csv_tables import frame_of
 from headstart.errors import UserError
 
 METRICS = {

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.columns import ARMS, SCORES, THRESHOLDS
-from headstart.csv_tables import frame_of
-from headstart.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
+from headstart.analysis.columns import ARMS, SCORES, THRESHOLDS
+from headstart.analysis.csv_tables import frame_of
+from headstart.analysis.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
 from headstart.store.run_folder import OUTCOMES
 
 OPEN = ("RUNNING", "INTERRUPTED")

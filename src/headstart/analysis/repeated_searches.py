@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from headstart import statistics
-from headstart.arm_rows import Study, item, without_number
-from headstart.columns import SEARCH_PAIRS, SEARCHES
-from headstart.csv_tables import frame_of, known
-from headstart.pair_rows import edge_of, planned_epochs, reasons_against, same_images, sampling_width
+from headstart.analysis.arms_table import Study, item, without_number
+from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
+from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.pairs_table import edge_of, planned_epochs, reasons_against, same_images, sampling_width
+from headstart.analysis.verdict import PairEvidence, verdict
 from headstart.statistics import Edge, PairedDifference
-from headstart.verdict import PairEvidence, verdict
 
 
 class Repeated(NamedTuple):

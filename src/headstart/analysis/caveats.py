@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.arm_rows import OPEN, Study, first, item
-from headstart.pair_rows import count, sampling_width
-from headstart.runs_of_arm import runs_of_arm
+from headstart.analysis.arms_table import OPEN, Study, first, item
+from headstart.analysis.pairs_table import count, sampling_width
+from headstart.analysis.runs_of_arm import runs_of_arm
 
 NOT_CONVERGED = "did not converge"  # in the reason of a COMPLETE run
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")

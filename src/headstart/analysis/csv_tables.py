@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.columns import TABLES, Column, Columns
+from headstart.analysis.columns import TABLES, Column, Columns
 from headstart.errors import UserError
 from headstart.store.run_folder import LARGEST_RECORD, write_atomically
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.arm_rows import Study, by_arm, first, first_trials, item
-from headstart.columns import PAIRS, THRESHOLDS
-from headstart.csv_tables import frame_of, known
-from headstart.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.arms_table import Study, by_arm, first, first_trials, item
+from headstart.analysis.columns import PAIRS, THRESHOLDS
+from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.verdict import PairEvidence, verdict
 from headstart.statistics import Edge, PairedDifference
-from headstart.verdict import PairEvidence, verdict
 
 logger = logging.getLogger(__name__)
 

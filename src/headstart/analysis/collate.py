@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
-from headstart.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
+from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
+from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
 from headstart.store.run_folder import (
     EPOCH_FIELDS,
