@@ -11,6 +11,7 @@ import headstart
 
 FOLDER = Path(headstart.__file__).parent
 MOVED = {
+    "album": "report.figures",
     "arguments": "config.overrides",
     "arm_rows": "analysis.arms_table",
     "arms": "sweep.arms",
@@ -18,6 +19,7 @@ MOVED = {
     "backbone": "models.model",
     "cache": "store.feature_cache",
     "caveats": "analysis.caveats",
+    "cells": "report.display_tables",
     "cifar": "data.cifar",
     "classical": "models.estimators",
     "columns": "analysis.columns",
@@ -28,6 +30,7 @@ MOVED = {
     "current": "training.trial_context",
     "data": "data.sources",
     "devices": "training.devices",
+    "drawing": "report.plots.style",
     "evaluation": "training.metrics",
     "features": "training.frozen_features",
     "fingerprint": "sweep.fingerprint",
@@ -42,13 +45,21 @@ MOVED = {
     "models": "models.builders",
     "networks": "models.architectures",
     "padding": "models.trimmed_conv",
+    "page": "report.page",
     "pair_rows": "analysis.pairs_table",
+    "pictures": "report.galleries",
     "places": "store.cache_paths",
+    "plots": "report.plots.all",
+    "plots_arms": "report.plots.arms",
+    "plots_predictions": "report.plots.predictions",
+    "plots_search": "report.plots.search",
+    "plots_swept": "report.plots.hyperparameters",
     "policies": "data.auto_augment",
     "progress": "sweep.progress",
     "published": "models.pretrained",
     "records": "store.run_folder",
     "rehearsal": "sweep.preflight",
+    "report": "report.write",
     "reported": "analysis.published_figures",
     "runs_of_arm": "analysis.runs_of_arm",
     "sampling": "sweep.samplers",
@@ -182,7 +193,7 @@ def test_help_comes_without_importing_anything_heavy(entry):
 def test_collating_tables_needs_no_torch(tmp_path):
     (tmp_path / "study.json").write_text("{}")
     script = (
-        "import sys\nfrom headstart.report import main\n"
+        "import sys\nfrom headstart.report.write import main\n"
         "sys.argv = ['headstart-report', '.']\nmain()\nprint('torch' in sys.modules, 'hydra' in sys.modules)"
     )
     words = [sys.executable, "-c", script]

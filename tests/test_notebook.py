@@ -18,7 +18,7 @@ import headstart as hs
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES
-from headstart.report import report, write_frames
+from headstart.report.write import report, write_frames
 
 
 def script(text):

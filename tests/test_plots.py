@@ -12,15 +12,17 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headstart import pictures, plots, statistics
+from headstart import statistics
 from headstart.analysis import columns
 from headstart.analysis.arms_table import arms as arms_of
 from headstart.analysis.arms_table import without_number
 from headstart.analysis.pairs_table import pairs as pairs_of
 from headstart.data.thumbnails import choose_thumbnails, shrink
-from headstart.drawing import short
 from headstart.errors import UserError
-from headstart.plots_search import random_draws
+from headstart.report import galleries as pictures
+from headstart.report.plots import all as plots
+from headstart.report.plots.search import random_draws
+from headstart.report.plots.style import short
 from headstart.store.run_folder import write_json
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
@@ -649,9 +651,9 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path, ax):
 
 def test_importing_plots_leaves_pyplot_and_torch_alone_and_a_training_process_matplotlib():
     code = """
-import sys, headstart.pictures
+import sys, headstart.report.galleries
 print("matplotlib" in sys.modules)
-import headstart.plots
+import headstart.report.plots.all
 print(sorted({"torch", "hydra", "optuna", "matplotlib.pyplot"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 from test_records import epoch_row
 
-from headstart import cells, page, plots
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, load
-from headstart.report import main, question, report, write_report, write_side_by_side
+from headstart.report import display_tables as cells
+from headstart.report import page
+from headstart.report.plots import all as plots
+from headstart.report.write import main, question, report, write_report, write_side_by_side
 from headstart.store.run_folder import append_epoch, write_json
 
 FACTS = dict(
@@ -500,7 +502,7 @@ def test_tables_alone_are_written_fast_and_without_a_page(tmp_path):
     root = make_study(tmp_path / "tiny", trials=1, seeds=1)
     script = (
         f"import sys\nsys.argv = ['headstart-report', {str(root)!r}, '--tables']\n"
-        "from headstart.report import main\nmain()\n"
+        "from headstart.report.write import main\nmain()\n"
         "print(*(m for m in ('torch', 'hydra', 'matplotlib', 'jinja2', 'rich', 'scipy.stats') if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from headstart.analysis.columns import REPORTED, TABLES
 from headstart.analysis.csv_tables import read_table
 from headstart.analysis.published_figures import METRICS, check, reported
 from headstart.errors import UserError
-from headstart.report import print_report, report, write_all
+from headstart.report.write import print_report, report, write_all
 from headstart.store.run_folder import read_json, write_json
 
 FIGURES = [

@@ -242,8 +242,8 @@ def _moved(study: Study, root: Path, name: str) -> Study:
 class Plots:
     """The plots of the report, drawn from one study: each method draws on `ax` or a new figure, and returns the axes.
 
-    Further options are those of the function of the same name in `headstart.plots`. An arm looks the same in all. Arms
-    of several studies are called STUDY/ARM.
+    Further options are those of the function of the same name in `headstart.report.plots.all`. An arm looks the same in
+    all. Arms of several studies are called STUDY/ARM.
     """
 
     def __init__(self, study: Study):
@@ -316,7 +316,7 @@ class Plots:
 
     def calibration(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
         """Reliability diagram and expected calibration error by arm, test images."""
-        from headstart.pictures import read_predictions
+        from headstart.report.galleries import read_predictions
 
         predictions = {
             arm: [found for d in folders if (found := read_predictions(d / "predictions.npz")) is not None]
@@ -325,7 +325,7 @@ class Plots:
         return self._draw("calibration", ax, predictions, **options)
 
     def _draw(self, name: str, ax: "Axes | None", *data: Any, **options: Any) -> Any:
-        from headstart import plots
+        from headstart.report.plots import all as plots
 
         function = getattr(plots, name)
         known = inspect.signature(function).parameters

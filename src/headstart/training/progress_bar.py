@@ -193,6 +193,6 @@ def print_run(result: dict[str, Any], run_dir: Path) -> None:
 
 def print_study(folder: Path) -> None:
     """Write the report of a study and print its arms, the verdicts, the readings of the test split, and the paths."""
-    from headstart.report import report
+    from headstart.report.write import report
 
     report([folder])

@@ -10,7 +10,7 @@ import pandas as pd
 from headstart.analysis.arms_table import without_number
 from headstart.analysis.columns import TARGETS
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
-from headstart.drawing import (
+from headstart.report.plots.style import (
     GREY,
     INK,
     Look,

@@ -7,8 +7,20 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.drawing import GREY, INK, Look, arm_order, drawn, integers, legend, log_axis, looks_for, numbers, sample
-from headstart.drawing import say as say_in
+from headstart.report.plots.style import (
+    GREY,
+    INK,
+    Look,
+    arm_order,
+    drawn,
+    integers,
+    legend,
+    log_axis,
+    looks_for,
+    numbers,
+    sample,
+)
+from headstart.report.plots.style import say as say_in
 from headstart.store.run_folder import OUTCOMES
 
 if TYPE_CHECKING:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.drawing import GREY, INK, Look, arm_order, drawn, legend, looks_for, numbers, sample, say, short
+from headstart.report.plots.style import (
+    GREY,
+    INK,
+    Look,
+    arm_order,
+    drawn,
+    legend,
+    looks_for,
+    numbers,
+    sample,
+    say,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

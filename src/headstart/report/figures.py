@@ -10,16 +10,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headstart import pictures
 from headstart.analysis.runs_of_arm import SETTINGS, runs_of_arm
-from headstart.drawing import Look, arm_order, palette, style
 from headstart.errors import UserError
 from headstart.notebook import told_apart
-from headstart.pictures import gallery, read_predictions
-from headstart.plots_arms import arms, data_size, learning_curves, time_to_target
-from headstart.plots_predictions import MOST_CLASSES, calibration, confusion, has_confusion, per_class, summed_confusion
-from headstart.plots_search import budget, history, learning_rate, random_draws
-from headstart.plots_swept import importances, parallel_coordinates, swept
+from headstart.report import galleries as pictures
+from headstart.report.galleries import gallery, read_predictions
+from headstart.report.plots.arms import arms, data_size, learning_curves, time_to_target
+from headstart.report.plots.hyperparameters import importances, parallel_coordinates, swept
+from headstart.report.plots.predictions import (
+    MOST_CLASSES,
+    calibration,
+    confusion,
+    has_confusion,
+    per_class,
+    summed_confusion,
+)
+from headstart.report.plots.search import budget, history, learning_rate, random_draws
+from headstart.report.plots.style import Look, arm_order, palette, style
 from headstart.store.run_folder import read_json
 
 WIDTH = 8.6  # inches, legend included

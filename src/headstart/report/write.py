@@ -17,7 +17,7 @@ from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.store.run_folder import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
-    from headstart.page import Figure
+    from headstart.report.page import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def write_all(study: Study) -> list[Path]:
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    from headstart import page
+    from headstart.report import page
 
     written = write_frames(study)
     figures, drawn, notes = _figures(study)
@@ -92,7 +92,8 @@ def write_frames(study: Study) -> list[Path]:
 
 def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
-    from headstart import page, plots
+    from headstart.report import page
+    from headstart.report.plots import all as plots
 
     figures, paths = [], []
     try:
@@ -138,7 +139,7 @@ def print_report(study: Study, written: list[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from headstart import cells
+    from headstart.report import display_tables as cells
 
     terminal = Console()
     terminal = terminal if terminal.is_terminal else Console(width=160)

@@ -13,14 +13,14 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-from headstart.album import Picture, draw_all
-from headstart.drawing import Look, palette, style
 from headstart.errors import UserError
-from headstart.pictures import gallery
-from headstart.plots_arms import arms, data_size, learning_curves, time_to_target
-from headstart.plots_predictions import calibration, confusion, per_class
-from headstart.plots_search import budget, history, learning_rate
-from headstart.plots_swept import importances, parallel_coordinates
+from headstart.report.figures import Picture, draw_all
+from headstart.report.galleries import gallery
+from headstart.report.plots.arms import arms, data_size, learning_curves, time_to_target
+from headstart.report.plots.hyperparameters import importances, parallel_coordinates
+from headstart.report.plots.predictions import calibration, confusion, per_class
+from headstart.report.plots.search import budget, history, learning_rate
+from headstart.report.plots.style import Look, palette, style
 from headstart.store.run_folder import write_atomically
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart import statistics
-from headstart.drawing import GREY, Look, drawn, legend, looks_for, sample, say
-from headstart.pictures import Predictions
+from headstart.report.galleries import Predictions
+from headstart.report.plots.style import GREY, Look, drawn, legend, looks_for, sample, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.drawing import drawn
+from headstart.report.plots.style import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
