@@ -12,8 +12,8 @@ from conftest import TINY, files_below
 from omegaconf import OmegaConf
 from options import EXAMPLE, build, keys_of
 
-from headstart import export
 from headstart.errors import UserError
+from headstart.inference import export
 from headstart.models import builders as models
 from headstart.store import run_folder as records
 
@@ -51,7 +51,7 @@ def refused(run_dir: Path, *said: str, **options) -> None:
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    script = [sys.executable, "-c", "from headstart.export import main; main()", *words]
+    script = [sys.executable, "-c", "from headstart.inference.export import main; main()", *words]
     return subprocess.run(script, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 

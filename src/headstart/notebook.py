@@ -23,7 +23,7 @@ from headstart.store.run_folder import find_runs, read_json
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from headstart.classifier import Classifier
+    from headstart.inference.classifier import Classifier
 
 FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
 REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
@@ -93,7 +93,7 @@ class Study:
         Raises:
             UserError: there is no such arm, its weights were not kept or are damaged.
         """
-        from headstart.classifier import Classifier
+        from headstart.inference.classifier import Classifier
 
         best, runs = self.best(arm).path, self.runs(arm)
         repeats = runs.repeats[runs.repeats["state"] == "COMPLETE"].sort_values("val_accuracy", ascending=False)

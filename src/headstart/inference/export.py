@@ -12,7 +12,7 @@ from headstart.errors import UserError
 from headstart.store import run_folder as records
 
 if TYPE_CHECKING:
-    from headstart.classifier import Classifier
+    from headstart.inference.classifier import Classifier
 
 SHOWN = 3  # runs in an error before "and more"
 
@@ -81,7 +81,7 @@ def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> lis
     _check_run(run_dir)
     _check_free([file] if alone else [file, config], force)
 
-    from headstart.classifier import Classifier
+    from headstart.inference.classifier import Classifier
 
     trained = Classifier.of_run(run_dir)
     content = (run_dir / "best.safetensors").read_bytes()
