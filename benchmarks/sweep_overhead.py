@@ -19,7 +19,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-TASK = "from headstart import cli; cli.job = lambda cfg: 50.0; cli.main()"
+TASK = "from headstart.cli import main as cli; cli.job = lambda cfg: 50.0; cli.main()"
 COMMON = ["-m", "name=study", "data=digits", "search=random", "budget.pruner=null"]
 SWEEPERS = {"arms": ["confirm_seeds=0"], "stock": ["hydra/sweeper=optuna", "hydra.sweeper.n_jobs=1"]}
 

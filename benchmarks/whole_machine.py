@@ -93,7 +93,7 @@ def together(side: str, processes: int, images: int, epochs: int) -> float:
 def memory(processes: int, images: int) -> float:
     """Megabytes of so many runs of the small CNN, each in its second epoch or later."""
     data = [f"data.train_size={images}"] if os.environ.get("HEADSTART_DATA") else ["data=digits"]
-    command = [sys.executable, "-c", "from headstart.cli import main; main()", "model=cnn", "lr=1e-3", *data]
+    command = [sys.executable, "-c", "from headstart.cli.main import main; main()", "model=cnn", "lr=1e-3", *data]
     with tempfile.TemporaryDirectory() as folder:
         tables = [Path(folder, str(number), "epochs.csv") for number in range(processes)]
         runs = [

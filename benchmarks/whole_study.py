@@ -31,7 +31,7 @@ SIDES = {
 
 def sweep(side: str, common: list[str]) -> tuple[float, int, float]:
     """Seconds of the command, epochs that its trials trained, and the best validation accuracy."""
-    program = [sys.executable, "-c", "from headstart.cli import main; main()", "-m"]
+    program = [sys.executable, "-c", "from headstart.cli.main import main; main()", "-m"]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         done = subprocess.run(

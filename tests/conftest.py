@@ -58,7 +58,7 @@ def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     def run(
         *words: str, timeout: float = 300, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-c", "from headstart.cli import main; main()", *words]
+        command = [sys.executable, "-c", "from headstart.cli.main import main; main()", *words]
         variables = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | (environment or {})
         return subprocess.run(
             command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=timeout, check=False

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from headstart import cache_command
+from headstart.cli import cache as cache_command
 from headstart.errors import UserError
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache

@@ -28,8 +28,8 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import cli
 from headstart.analysis import collate as tables
+from headstart.cli import main as cli
 from headstart.config import schema as config
 from headstart.data import sources as data
 from headstart.errors import UserError
@@ -408,7 +408,7 @@ def typed(tmp_path, monkeypatch, capfd):
     """`typed(*words)` gives the words to the command in this process, in tmp_path; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr("headstart.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
     threads = torch.get_num_threads()
 
     def run(*words: str) -> tuple[int, str]:

@@ -18,7 +18,7 @@ import torch
 from conftest import TINY, files_below
 from PIL import Image
 
-from headstart import cli
+from headstart.cli import main as cli
 from headstart.config.overrides import key_of
 from headstart.data import sources as data
 from headstart.store import locks
@@ -245,7 +245,7 @@ needs_unshare = pytest.mark.skipif(not CAN_UNSHARE, reason="unshare is not permi
 
 def isolated(script: str, folder: Path) -> subprocess.CompletedProcess:
     """Run shell lines without network and with their own mounts; H is the command, h that with TINY."""
-    command = f'"{sys.executable}" -c "from headstart.cli import main; main()"'
+    command = f'"{sys.executable}" -c "from headstart.cli.main import main; main()"'
     script = f'H() {{ {command} "$@"; }}; h() {{ H {" ".join(TINY)} "$@"; }}\n{script}'
     return subprocess.run(
         ["unshare", "-rmn", "bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False,

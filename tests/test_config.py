@@ -85,7 +85,7 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
         "os.system", "torch.load", "torch.hub.load", "torch.optim.adam.torch.load",
         "headstart.models.builders.torch.load",
         "headstart.data.sources.Path", "headstart.training.trainer.log.info", "timm.create_model", "builtins.eval",
-        "headstart.cli.main",
+        "headstart.cli.main.main",
         "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",
     ],
 )  # fmt: skip

@@ -237,7 +237,7 @@ def test_single_runs_beside_a_study_are_none_of_its_arms_runs(tmp_path):
 def trained(tmp_path_factory):
     """A folder with one real run of the small network, trained for two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    command = [sys.executable, "-c", "from headstart.cli import main; main()", *TINY, "precision=fp32", "lr=1e-3"]
+    command = [sys.executable, "-c", "from headstart.cli.main import main; main()", *TINY, "precision=fp32", "lr=1e-3"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "outputs" / "runs"

@@ -18,7 +18,7 @@ from headstart.store import run_folder as records
 from headstart.sweep.turns import Turns
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
-REAL = [sys.executable, "-c", "from headstart.cli import main; main()"]
+REAL = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 COMMON = ["-m", "name=s", "data=digits", "model=cnn", "threads=1", "search=qmc", "budget.pruner=null"]
 TOY_WORDS = [*COMMON, "epochs=4", "n_trials=7", "confirm_seeds=2"]
 REAL_WORDS = [

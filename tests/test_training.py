@@ -464,7 +464,14 @@ def test_a_compiled_network_learns_the_same(pictures, tmp_path, monkeypatch, bac
 
 @pytest.mark.slow
 def test_without_a_compiler_compiling_is_refused_with_the_way_out(tmp_path):
-    words = [sys.executable, "-c", "from headstart.cli import main; main()", "data=digits", "compile=on", "epochs=1"]
+    words = [
+        sys.executable,
+        "-c",
+        "from headstart.cli.main import main; main()",
+        "data=digits",
+        "compile=on",
+        "epochs=1",
+    ]
     environment = os.environ | dict(CXX=str(tmp_path / "no-such-compiler"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import cli
+from headstart.cli import main as cli
 from headstart.config import schema as config
 from headstart.store import run_folder as records
 from headstart.sweep import preflight as rehearsal
@@ -30,7 +30,7 @@ def accuracy(cfg: DictConfig, epoch: int) -> float:
 
 
 def job(cfg: DictConfig) -> float:
-    """As headstart.cli.job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
+    """As headstart.cli.main.job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     phase = "search" if multirun and cfg.phase == "run" else cfg.phase
     run_dir = Path(HydraConfig.get().runtime.output_dir)

@@ -84,7 +84,7 @@ TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark"}
 WHITELIST = (
     "headstart.data.augmentation.*",
     "headstart.models.estimators.*",
-    "headstart.cli.Check",
+    "headstart.cli.main.Check",
     "headstart.data.sources.*",
     "headstart.models.builders.*",
     "headstart.training.trainer.*",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
 SECONDS_TO_STOP = 10
-PROGRAM = [sys.executable, "-c", "from headstart.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 
 
 def start_workers(overrides: list[str], jobs: int, folder: Path) -> list[subprocess.Popen]:
