@@ -12,7 +12,7 @@ from conftest import ROOT, TINY
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.testing import assert_frame_equal
-from test_report import make_run, make_study
+from report.test_write import make_run, make_study
 
 import headstart as hs
 from headstart.analysis.csv_tables import read_table

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from pandas.testing import assert_frame_equal
-from test_records import epoch_row
+from store.test_run_folder import epoch_row
 
 from headstart.analysis import collate as tables
 from headstart.analysis.arms_table import arms

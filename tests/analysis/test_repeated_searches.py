@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from test_report import Page, make_study
+from report.test_write import Page, make_study
 
 import headstart as hs
 from headstart.analysis.columns import SEARCHES

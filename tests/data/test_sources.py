@@ -912,7 +912,7 @@ class TestDecode:
             assert lines
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "conf/data").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "conf/data").glob("*.yaml")), ids=lambda p: p.stem)
 def test_yaml_gives_every_key_of_its_source_with_its_default(path):
     import inspect
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from test_records import epoch_row
+from store.test_run_folder import epoch_row
 
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from conftest import RESULTS
 from pandas.testing import assert_frame_equal
-from test_records import epoch_row, mutated
+from store.test_run_folder import epoch_row, mutated
 
 from headstart.analysis.collate import collate, epochs, trials
 from headstart.analysis.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown

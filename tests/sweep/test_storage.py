@@ -12,9 +12,9 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
-from test_sweep_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
 from headstart.sweep.storage import _JournalLock, open_storage, study_lock, without_password
+from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
 SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
 needs_server = pytest.mark.skipif(
@@ -142,7 +142,7 @@ def postgres(tmp_path_factory):
 
 @needs_server
 def test_arms_are_searched_on_postgresql_and_two_folders_never_share_a_study(postgres, tmp_path):
-    from test_study import open_study, table, work
+    from sweep.test_scheduler import open_study, table, work
 
     study = open_study(tmp_path, url=postgres, name="shared")
     work(study)
@@ -187,8 +187,8 @@ def test_a_sweep_in_a_journal_is_killed_and_completes(tmp_path, monkeypatch):
 
 def test_processes_that_start_together_make_one_database(tmp_path):
     program = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path; from test_study import open_study, work
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path; from sweep.test_scheduler import open_study, work
 open_study(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/study.db', n_trials=1)
 """
     together = [subprocess.Popen([TOY[0], "-c", program]) for _ in range(4)]

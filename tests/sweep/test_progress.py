@@ -2,10 +2,10 @@
 
 import optuna
 import pytest
-from test_study import finish, open_study
 
 from headstart.sweep import progress
 from headstart.training import progress_bar as console
+from sweep.test_scheduler import finish, open_study
 
 
 @pytest.fixture

@@ -13,12 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slow_backbone
-import test_training
 import torch
 from conftest import TINY
 from hydra import compose, initialize_config_module
 from slow_backbone import noise, prepared, settings
-from test_training import Cut, Onlooker, fingerprint, trainer
 from torch import nn
 
 from headstart.data import augmentation
@@ -35,6 +33,8 @@ from headstart.training import frozen_features as features
 from headstart.training import progress_bar as console
 from headstart.training import run as job
 from headstart.training.frozen_features import BATCH, Features
+from training import test_trainer as test_training
+from training.test_trainer import Cut, Onlooker, fingerprint, trainer
 
 pictures = test_training.pictures  # a fixture
 AUGMENTATIONS = {
@@ -368,7 +368,7 @@ def test_features_of_another_network_under_the_right_name_are_refused(said, kept
 
 def started(seconds: float) -> subprocess.Popen:
     """A process that waits for `go` and then gets the features of 3 batches in 2 mirror images."""
-    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
     words = [sys.executable, "-c", f"import slow_backbone; slow_backbone.child({seconds})"]
     variables = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_report import Page, make_study
+from report.test_write import Page, make_study
 
 import headstart as hs
 from headstart.analysis.columns import REPORTED, TABLES

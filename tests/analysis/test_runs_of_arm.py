@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_report import make_run, make_study
+from report.test_write import make_run, make_study
 
 import headstart as hs
 from headstart.analysis.runs_of_arm import runs_of_arm

@@ -398,7 +398,7 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
-        "import sys, test_training as t, headstart.training.run\nfrom pathlib import Path\n"
+        "import sys, training.test_trainer as t, headstart.training.run\nfrom pathlib import Path\n"
         "from headstart.data.sources import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
@@ -407,7 +407,7 @@ def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
         "print([m for m in heavy if m in sys.modules])"
     )
     words = [sys.executable, "-c", script]
-    paths = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])}
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])}
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=paths)
     assert done.stdout == "[]\n", done.stderr
 

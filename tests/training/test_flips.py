@@ -11,7 +11,7 @@ from headstart.data import augmentation
 from headstart.training import flips as mirrors
 from headstart.training.flips import drawn, mirrored, needed
 
-CONF = Path(__file__).parents[1] / "conf" / "augmentation"
+CONF = Path(__file__).parents[2] / "conf" / "augmentation"
 ONLY_MIRROR = {"none": (0,), "flip": (0, 1), "flip_hv": (0, 1, 2, 3)}
 
 

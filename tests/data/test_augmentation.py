@@ -14,7 +14,7 @@ from headstart.data import augmentation
 from headstart.data import auto_augment as policies
 from headstart.errors import UserError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "augmentation").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "augmentation").glob("*.yaml"))
 N, HEIGHT, WIDTH, CLASSES = 24, 32, 28, 5
 
 
