@@ -73,6 +73,7 @@ def run(tmp_path, monkeypatch):
     import torch
     from hydra import compose, initialize_config_module
 
+    from headstart.config import without_hydra
     from headstart.training import run as job
     from headstart.training.progress_bar import Lines
 
@@ -82,11 +83,11 @@ def run(tmp_path, monkeypatch):
     def once(*overrides: str, reads_test: bool = True, folder: Path | None = None):
         with initialize_config_module("headstart.conf"):
             full = compose("config", [*TINY, *overrides], return_hydra_config=True)
-            cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+            cfg, choices = without_hydra(full), dict(full.hydra.runtime.choices)
             if folder is None:
                 folder = tmp_path / f"run-{next(folders)}"
                 folder.mkdir()
-            result = job.run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
+            result = job.train_run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
         assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
         return result, folder
 

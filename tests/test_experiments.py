@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from headstart.analysis import collate as tables
-from headstart.analysis.published_figures import check
+from headstart.analysis.published_figures import check_figures
 from headstart.config import schema as config
 from headstart.config.overrides import key_of
 
@@ -80,5 +80,5 @@ def test_reported_figures_belong_to_arms_of_their_study_and_are_well_formed():
     reporting = {study: found for study in STUDIES if (found := config_of(study).get("reported"))}
     assert {"cnn_or_resnet18", "lightning_course", "frozen_or_fan", "transfer_vgg", "chance"} <= set(reporting)
     for study, figures in reporting.items():
-        check(figures)
+        check_figures(figures)
         assert {figure["arm"] for figure in figures} <= set(config_of(study)["hydra"]["sweeper"]["arms"]), study

@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from headstart.analysis import comparison, csv_tables
-from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
-from headstart.analysis.csv_tables import frame_of
-from headstart.analysis.published_figures import reported
-from headstart.analysis.repeated_searches import repeated
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis import (
+    SEARCH_PAIRS,
+    SEARCHES,
+    ArmRuns,
+    compare,
+    frame_of,
+    read_table,
+    repeated,
+    reported,
+    runs_of_arm,
+)
 from headstart.errors import UserError
-from headstart.store.run_folder import find_runs, read_json
+from headstart.store import find_runs, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from headstart.inference.classifier import Classifier
+    from headstart.inference import Classifier
 
 FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
 REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
@@ -93,7 +98,7 @@ class Study:
         Raises:
             UserError: there is no such arm, its weights were not kept or are damaged.
         """
-        from headstart.inference.classifier import Classifier
+        from headstart.inference import Classifier
 
         best, runs = self.best(arm).path, self.runs(arm)
         repeats = runs.repeats[runs.repeats["state"] == "COMPLETE"].sort_values("val_accuracy", ascending=False)
@@ -161,13 +166,13 @@ def load(path: str | Path, *more: str | Path) -> Study:
         _refuse_doubled([Path(one) for one in (path, *more)])
         return side_by_side([load(one) for one in (path, *more)])
     root = Path(path)
-    found = comparison.compare(root)
+    found = compare(root)
     frames, verdicts = {name: getattr(found, name) for name in FRAMES}, found.verdicts
     if found.trials.empty and (root / "tables" / "trials.csv").is_file() and not find_runs(root):
         paths = {name: root / "tables" / f"{name}.csv" for name in (*FRAMES, *REPEATS)}
-        frames |= {name: csv_tables.read_table(path) for name, path in paths.items() if path.is_file()}
+        frames |= {name: read_table(path) for name, path in paths.items() if path.is_file()}
         compared = [frames[name] for name in ("search_pairs", "pairs") if name in frames]
-        verdicts = [text for pairs in compared for text in comparison.verdicts(pairs)]
+        verdicts = [text for pairs in compared for text in verdicts(pairs)]
     return Study(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)
 
 
@@ -206,7 +211,7 @@ def side_by_side(studies: list[Study]) -> Study:
         for text in m.caveats:
             said.setdefault(text, []).append(name)
     caveats = [f"{_which(own, names)}: {text}" for text, own in said.items()]
-    verdicts, caveats = [*comparison.verdicts(again.pairs), *verdicts], [*again.caveats, *caveats]
+    verdicts, caveats = [*verdicts(again.pairs), *verdicts], [*again.caveats, *caveats]
     asked = [m.study.get("question") for m in moved]
     common = {"question": asked[0]} if asked[0] and all(text == asked[0] for text in asked) else {}
     return Study(root, **frames, study=common, verdicts=verdicts, caveats=caveats, searches=again.searches,

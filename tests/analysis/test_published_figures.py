@@ -7,7 +7,7 @@ from report.test_write import Page, make_study
 import headstart as hs
 from headstart.analysis.columns import REPORTED, TABLES
 from headstart.analysis.csv_tables import read_table
-from headstart.analysis.published_figures import METRICS, check, reported
+from headstart.analysis.published_figures import METRICS, check_figures, reported
 from headstart.errors import UserError
 from headstart.report.write import print_report, report, write_all
 from headstart.store.run_folder import read_json, write_json
@@ -88,4 +88,4 @@ def test_what_was_edited_by_hand_into_study_json_is_left_out(study):
 )
 def test_a_malformed_figure_is_refused_in_words(figure, said):
     with pytest.raises(UserError, match=said):
-        check([figure])
+        check_figures([figure])

@@ -318,7 +318,7 @@ def test_two_processes_never_do_the_same_run(typed, tmp_path):
     run = once(typed, tmp_path)
     (run / "result.json").unlink()
     before = {name: (run / name).read_bytes() for name in SAME}
-    with locks.holding(run / ".running"):  # as by one that got there first, while this one was starting
+    with locks.holding_lock(run / ".running"):  # as by one that got there first, while this one was starting
         refused(*typed(f"resume={run}"), r"going on in another process")
     assert all((run / name).read_bytes() == content for name, content in before.items())
     assert not (run / "result.json").exists()

@@ -26,7 +26,7 @@ def composed(*overrides: str, hydra: bool = False):
 def test_every_option_composes_and_resolves(group, option):
     extra = NEEDED.get(option, [])
     cfg = composed(f"{group}={option}", *extra)
-    config.check(cfg)
+    config.check_values(cfg)
     assert OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)[group] is not None
 
 
@@ -62,8 +62,8 @@ def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
 
 
 def test_seeds_end_where_the_last_confirmation_still_has_one():
-    config.check(composed("seed=4294967290", "confirm_seeds=5"))
-    config.check(composed("seed=4294967295", "confirm_seeds=5", "phase=confirm"))
+    config.check_values(composed("seed=4294967290", "confirm_seeds=5"))
+    config.check_values(composed("seed=4294967295", "confirm_seeds=5", "phase=confirm"))
 
 
 def test_decades_are_the_powers_of_ten_inside_the_range():
@@ -122,4 +122,4 @@ def test_override_values_read_back_as_they_were(value):
 )  # fmt: skip
 def test_impossible_values_are_refused_by_name(overrides, words):
     with pytest.raises(UserError, match=words):
-        config.check(composed(*overrides))
+        config.check_values(composed(*overrides))

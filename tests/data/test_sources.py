@@ -29,7 +29,7 @@ from headstart.data import cifar
 from headstart.data import decoding as images
 from headstart.data import sources as data
 from headstart.errors import UserError
-from headstart.store.scratch import workspace
+from headstart.store.scratch import scratch_folder
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 BATCHES = ROOT / "cifar-10-batches-py"
@@ -269,7 +269,7 @@ class TestCifar10:
 
     def test_without_a_place_for_a_cache_the_data_is_read_all_the_same(self, monkeypatch, caplog):
         caplog.set_level("INFO")
-        monkeypatch.setattr("headstart.store.cache_paths.root", lambda: Path("~nobody-of-this-name").expanduser())
+        monkeypatch.setattr("headstart.store.cache_paths.cache_root", lambda: Path("~nobody-of-this-name").expanduser())
         _, images, _ = cifar.read("CIFAR10", str(ROOT), train=False, download=False)
         assert images.shape == (10_000, 32, 32, 3) and "its own copy" in caplog.text
 
@@ -490,11 +490,11 @@ class TestDownload:
         order = []
 
         def work(name):
-            with workspace(tmp_path, "x") as scratch:
+            with scratch_folder(tmp_path, "x") as scratch:
                 (scratch / name).write_text("")
                 order.append((name, len(list(scratch.iterdir()))))
 
-        with workspace(tmp_path, "x"):
+        with scratch_folder(tmp_path, "x"):
             threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
             for thread in threads:
                 thread.start()

@@ -81,7 +81,7 @@ def estimator_of(name: str, *overrides: str):
 
 
 def trained(*overrides: str, folder: Path) -> fitting.Trainer:
-    trainer = job.prepare(composed(*overrides)[0], folder, Lines(1))
+    trainer = job.prepare_run(composed(*overrides)[0], folder, Lines(1))
     trainer.run()
     return trainer
 
@@ -332,7 +332,7 @@ def test_an_interrupted_fit_starts_again(run, monkeypatch):
     folder = next(iter(Path.cwd().glob("run-*")))
     assert records.read_run(folder)["state"] == "INTERRUPTED"
     cfg, choices = composed("model=decision_tree")
-    result = job.run(cfg, choices, folder, reads_test=True, watcher=Lines(1))
+    result = job.train_run(cfg, choices, folder, reads_test=True, watcher=Lines(1))
     assert untimed(result) == untimed(run("model=decision_tree")[0])
 
 

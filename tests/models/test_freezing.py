@@ -9,6 +9,7 @@ from conftest import TINY
 from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
+from headstart.config import without_hydra
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
 from headstart.models import builders as models
@@ -169,7 +170,7 @@ def test_a_run_records_what_learned_by_its_end(tmp_path, monkeypatch, epochs, pa
     with initialize_config_module("headstart.conf"):
         full = compose("config", words, return_hydra_config=True)
         choices = dict(full.hydra.runtime.choices)
-        result = job.run(job.config.without_hydra(full), choices, tmp_path, reads_test=False, watcher=Lines(epochs))
+        result = job.train_run(without_hydra(full), choices, tmp_path, reads_test=False, watcher=Lines(epochs))
     counted = {"all": result["parameters"], "head": 512 * 10 + 10}
     assert records.read_json(tmp_path / "run.json")["parameters_trainable"] == counted["head"]  # as it begins
     assert result["parameters_trainable"] == counted[learned]

@@ -17,7 +17,7 @@ from headstart.cli import cache as cache_command
 from headstart.errors import UserError
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
-from headstart.store.feature_cache import Cache, NotKept
+from headstart.store.feature_cache import FeatureCache, NotKept
 from headstart.store.locks import acquire, close_locked
 
 FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
@@ -27,16 +27,16 @@ def numbers(rows: int = 100, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, 10)).astype(np.float32)
 
 
-def fill(kept: Cache, name: str, array: np.ndarray, **options) -> bool:
+def fill(kept: FeatureCache, name: str, array: np.ndarray, **options) -> bool:
     return kept.make(name, iter(np.array_split(array, 3)), len(array), FACTS, **options)
 
 
 @pytest.fixture
-def kept(tmp_path) -> Cache:
-    return Cache(tmp_path / "features", 10**9)
+def kept(tmp_path) -> FeatureCache:
+    return FeatureCache(tmp_path / "features", 10**9)
 
 
-def left(kept: Cache) -> set[str]:
+def left(kept: FeatureCache) -> set[str]:
     return {path.name for path in kept.folder.iterdir() if not path.name.endswith((".lock", ".used"))}
 
 
@@ -106,7 +106,7 @@ def test_a_damaged_entry_is_refused_with_a_log_line_and_written_again(damage, ke
 def test_a_copied_cache_is_used_once_its_checksum_is_found_right(kept, tmp_path, monkeypatch):
     fill(kept, "a", numbers())
     shutil.copytree(kept.folder, tmp_path / "copy")
-    copy, sums = Cache(tmp_path / "copy", 10**9), []
+    copy, sums = FeatureCache(tmp_path / "copy", 10**9), []
     checksum = cache._checksum
     monkeypatch.setattr(cache, "_checksum", lambda path: sums.append(path) or checksum(path))
     for _ in range(2):
@@ -176,7 +176,7 @@ def large(seed: int = 0) -> np.ndarray:
 
 def test_the_entry_not_used_for_longest_makes_room(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    kept = Cache(tmp_path / "features", int(3.5 * SIZE))
+    kept = FeatureCache(tmp_path / "features", int(3.5 * SIZE))
     for moment, name in enumerate("abc"):
         fill(kept, name, large())
         os.utime(kept.folder / name / "facts.json", (moment, moment))
@@ -187,7 +187,7 @@ def test_the_entry_not_used_for_longest_makes_room(tmp_path, caplog):
 
 
 def test_what_somebody_uses_stays_and_nothing_is_removed_in_vain(tmp_path):
-    kept = Cache(tmp_path / "features", int(3.5 * SIZE))
+    kept = FeatureCache(tmp_path / "features", int(3.5 * SIZE))
     for name in "abc":
         fill(kept, name, large())
     held = [kept.open("a"), kept.open("b")]
@@ -202,7 +202,7 @@ def test_what_somebody_uses_stays_and_nothing_is_removed_in_vain(tmp_path):
 
 
 def test_an_entry_larger_than_the_limit_is_refused_before_it_is_computed(tmp_path):
-    kept, asked = Cache(tmp_path / "features", SIZE // 2), []
+    kept, asked = FeatureCache(tmp_path / "features", SIZE // 2), []
 
     def blocks():
         for number in range(10):
@@ -216,7 +216,7 @@ def test_an_entry_larger_than_the_limit_is_refused_before_it_is_computed(tmp_pat
 
 
 def test_at_most_half_of_the_free_disk_is_taken(tmp_path, monkeypatch):
-    kept = Cache(tmp_path / "features", 10**9)
+    kept = FeatureCache(tmp_path / "features", 10**9)
     for free, fits in ((SIZE * 2 - 10, False), (SIZE * 2 + 10_000, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(10**10, 0, free))
         if fits:
@@ -227,7 +227,7 @@ def test_at_most_half_of_the_free_disk_is_taken(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_has_less_than_it_says_is_found_out_before_anything_is_computed(tmp_path):
-    kept = Cache(tmp_path / "features", 10**9)
+    kept = FeatureCache(tmp_path / "features", 10**9)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, before[1]))
     try:
@@ -239,7 +239,7 @@ def test_a_disk_that_has_less_than_it_says_is_found_out_before_anything_is_compu
 
 
 def test_features_being_written_count_and_leftovers_of_the_dead_do_not(tmp_path):
-    kept = Cache(tmp_path / "features", int(2.5 * SIZE))
+    kept = FeatureCache(tmp_path / "features", int(2.5 * SIZE))
     for name in ("alive", "dead"):
         scratch = kept.folder / f".{name}.unfinished"
         scratch.mkdir(parents=True)
@@ -262,7 +262,7 @@ def test_features_being_written_count_and_leftovers_of_the_dead_do_not(tmp_path)
 def test_a_limit_that_is_no_size_is_refused(text, monkeypatch):
     monkeypatch.setenv("HEADSTART_CACHE_GB", text)
     with pytest.raises(UserError, match=rf"HEADSTART_CACHE_GB={text} .*e\.g\. 20"):
-        places.limit()
+        places.cache_limit()
 
 
 def test_where_features_lie(monkeypatch, tmp_path):
@@ -270,17 +270,17 @@ def test_where_features_lie(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for value, expected in (("~/x", tmp_path / "x"), ("", tmp_path / ".cache" / "headstart")):
         monkeypatch.setenv("HEADSTART_CACHE", value)
-        assert places.root() == expected
+        assert places.cache_root() == expected
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert str(places.root()) == "/elsewhere/headstart"
-    assert places.shown(tmp_path / "x" / "y") == "~/x/y"
+    assert str(places.cache_root()) == "/elsewhere/headstart"
+    assert places.shown_path(tmp_path / "x" / "y") == "~/x/y"
     monkeypatch.setenv("HEADSTART_CACHE", "off")
     with pytest.raises(UserError, match="HEADSTART_CACHE_GB=0"):
-        places.root()
+        places.cache_root()
 
 
 def test_amounts_are_written_as_people_write_them():
-    written = [places.amount(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
+    written = [places.shown_size(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
     assert written == ["4.1 GB", "26.4 MB", "310 kB", "123 GB"]
 
 
@@ -291,7 +291,7 @@ def test_amounts_are_written_as_people_write_them():
 def command(monkeypatch, tmp_path, capsys):
     """`command(*words)` runs headstart-cache on three entries, `old` of 40 days ago, and returns what it says."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
-    kept = Cache(tmp_path / "features", 10**9)
+    kept = FeatureCache(tmp_path / "features", 10**9)
     for name in ("new", "held", "old"):
         fill(kept, name, numbers())
     os.utime(kept.folder / "old" / "facts.json", (time.time() - 40 * 86_400,) * 2)
@@ -319,7 +319,7 @@ def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
     assert [line.endswith("in use") for line in lines[:3]] == [True, False, False]
     assert "used 40 days ago" in "".join(lines[2:4]) and "used just now" in lines[0]
     assert any(line.startswith("unreadable") for line in lines)
-    size = places.amount(sum(cache.size_of(command.kept.folder / name) for name in ("new", "held", "old")))
+    size = places.shown_size(sum(cache.size_on_disk(command.kept.folder / name) for name in ("new", "held", "old")))
     assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
     assert lines[-2].startswith("decoded pictures beside them, 2 MB") and lines[-1].strip() == str(decoded)
     assert "1 entry more being written, 5 MB" in lines
@@ -353,7 +353,7 @@ def test_days_that_are_none_are_refused(days, command, capsys):
 def test_processes_that_make_remove_and_read_at_random_never_see_half_an_entry(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
-    kept = Cache(tmp_path / "features", int(2.5 * SIZE))
+    kept = FeatureCache(tmp_path / "features", int(2.5 * SIZE))
     kept.folder.mkdir()
 
     def work(seed: int) -> int:

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_module
 from slow_backbone import noise, prepared, settings
 from torch import nn
 
+from headstart.config import without_hydra
 from headstart.data import augmentation
 from headstart.data import sources as data
 from headstart.data.sources import Split
@@ -53,9 +54,9 @@ def said(caplog):
 
 
 @pytest.fixture
-def kept() -> cache.Cache:
+def kept() -> cache.FeatureCache:
     """The cache that this test's runs use."""
-    return cache.Cache(places.root() / "features", places.limit())
+    return cache.FeatureCache(places.cache_root() / "features", places.cache_limit())
 
 
 def network(name: str, seed: int = 0, **options) -> Model:
@@ -422,10 +423,10 @@ def run(tmp_path, monkeypatch):
     def once(*overrides: str, reads_test: bool = True):
         with initialize_config_module("headstart.conf"):
             full = compose("config", [*TINY, "model.freeze=backbone", *overrides], return_hydra_config=True)
-            cfg, choices = job.config.without_hydra(full), dict(full.hydra.runtime.choices)
+            cfg, choices = without_hydra(full), dict(full.hydra.runtime.choices)
             folder = tmp_path / f"run-{next(folders)}"
             folder.mkdir()
-            job.run(cfg, choices, folder, reads_test=reads_test, watcher=console.Lines(cfg.epochs))
+            job.train_run(cfg, choices, folder, reads_test=reads_test, watcher=console.Lines(cfg.epochs))
         return json.loads((folder / "result.json").read_text()), folder
 
     yield once

@@ -81,7 +81,7 @@ def test_the_best_weights_reproduce_the_stored_predictions(run):
     _, folder = run("epochs=3", "lr=0.003")
     with initialize_config_module("headstart.conf"):
         cfg = compose("config", [*TINY, f"model.weights={folder}/best.safetensors", "model.keep_classifier=true"])
-    trainer: Trainer = job.prepare(cfg, folder / "again", Lines(1))
+    trainer: Trainer = job.prepare_run(cfg, folder / "again", Lines(1))
     stored = np.load(folder / "predictions.npz")
     for part, split in (("val", trainer.data.val), ("test", trainer.data.test())):
         probabilities, _ = trainer.predict(split)
@@ -118,7 +118,7 @@ def test_a_finished_run_is_returned_as_it_is(run):
     (folder / "result.json").write_text(changed)
     with initialize_config_module("headstart.conf"):
         cfg = compose("config", TINY)
-    assert job.run(cfg, {}, folder, reads_test=True, watcher=Lines(1))["seed"] == 7
+    assert job.train_run(cfg, {}, folder, reads_test=True, watcher=Lines(1))["seed"] == 7
 
 
 def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):

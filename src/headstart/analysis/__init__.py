@@ -1,1 +1,30 @@
 """From runs on disk to tables and verdicts."""
+
+from headstart.analysis.arms_table import without_number
+from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES, TARGETS
+from headstart.analysis.comparison import compare, verdicts, write_comparison
+from headstart.analysis.csv_tables import frame_of, read_table, write_further_tables, write_table
+from headstart.analysis.published_figures import METRICS, check_figures, reported
+from headstart.analysis.repeated_searches import repeated
+from headstart.analysis.runs_of_arm import SETTINGS, ArmRuns, runs_of_arm
+
+__all__ = [
+    "METRICS",
+    "SEARCHES",
+    "SEARCH_PAIRS",
+    "SETTINGS",
+    "TARGETS",
+    "ArmRuns",
+    "check_figures",
+    "compare",
+    "frame_of",
+    "read_table",
+    "repeated",
+    "reported",
+    "runs_of_arm",
+    "verdicts",
+    "without_number",
+    "write_comparison",
+    "write_further_tables",
+    "write_table",
+]

@@ -14,7 +14,7 @@ from headstart import statistics
 from headstart.analysis.columns import ARMS, SCORES, THRESHOLDS
 from headstart.analysis.csv_tables import frame_of
 from headstart.analysis.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
-from headstart.store.run_folder import OUTCOMES
+from headstart.store import OUTCOMES
 
 OPEN = ("RUNNING", "INTERRUPTED")
 SPREAD = ("decades", "qmc", "random")  # searches whose trials cover the range evenly; TPE looks where it was good

@@ -14,14 +14,7 @@ import pandas as pd
 from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.store.run_folder import (
-    EPOCH_FIELDS,
-    LARGEST_COUNT,
-    as_text,
-    find_runs,
-    read_epoch_lines,
-    read_run,
-)
+from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, as_text, find_runs, read_epoch_lines, read_run
 
 # ------------------------------------------------------------------------------------------------------------ collating
 

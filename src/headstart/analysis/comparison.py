@@ -18,7 +18,7 @@ from headstart.analysis.pairs_table import pairs
 from headstart.analysis.published_figures import reported
 from headstart.analysis.runs_of_arm import runs_of_arm
 from headstart.errors import UserError
-from headstart.store.run_folder import read_json
+from headstart.store import read_json
 
 logger = logging.getLogger(__name__)
 

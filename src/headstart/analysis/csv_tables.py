@@ -14,7 +14,7 @@ import pandas as pd
 
 from headstart.analysis.columns import TABLES, Column, Columns
 from headstart.errors import UserError
-from headstart.store.run_folder import LARGEST_RECORD, write_atomically
+from headstart.store import LARGEST_RECORD, write_atomically
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")

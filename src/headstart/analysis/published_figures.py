@@ -20,7 +20,7 @@ METRICS = {
 }  # columns of arms.csv that a figure may be compared with
 
 
-def check(figures: Any) -> None:
+def check_figures(figures: Any) -> None:
     """Refuse an experiment's `reported:` that is not a list of {arm, metric, value, source, note}. Raises UserError."""
     if figures is None:
         return
@@ -44,7 +44,7 @@ def reported(study: Mapping[str, Any], arms: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for figure in figures if isinstance(figures, list) else []:
         try:
-            check([figure])
+            check_figures([figure])
         except UserError:
             continue
         own = arms[arms["arm"] == figure["arm"]]

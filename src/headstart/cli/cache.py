@@ -8,8 +8,16 @@ import time
 from pathlib import Path
 
 from headstart.errors import UserError
-from headstart.store import cache_paths as places
-from headstart.store import feature_cache as cache
+from headstart.store import (
+    GB,
+    FeatureCache,
+    cache_limit,
+    cache_root,
+    describe_features,
+    shown_path,
+    shown_size,
+    size_on_disk,
+)
 
 DAY = 86_400  # seconds
 
@@ -29,8 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        folder = places.root()
-        kept = cache.Cache(folder / "features", places.limit())
+        folder = cache_root()
+        kept = FeatureCache(folder / "features", cache_limit())
         if arguments.command == "clear":
             clear_features(kept, arguments.older_than)
         else:
@@ -46,30 +54,30 @@ def _days(text: str) -> float:
     return days
 
 
-def print_list(kept: cache.Cache, folder: Path) -> None:
+def print_list(kept: FeatureCache, folder: Path) -> None:
     """Print a line per entry, their sum, and what else lies there."""
     entries = kept.entries()
-    rows = [(cache.describe(e.facts), places.amount(e.size), _ago(e.used), "in use" if e.held else "") for e in entries]
+    rows = [(describe_features(e.facts), shown_size(e.size), _ago(e.used), "in use" if e.held else "") for e in entries]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for what, size, used, held in rows:
         print(f"{what:<{widths[0]}}  {size:>{widths[1]}}  used {used:<{widths[2]}}  {held}".rstrip())
-    total = places.amount(sum(entry.size for entry in entries))
-    print(f"{_entries(len(rows))}, {total} of {kept.limit / places.GB:g} GB at most, in {places.shown(kept.folder)}")
-    unfinished = [cache.size_of(path) for path in kept.folder.glob(".*.unfinished")]
+    total = shown_size(sum(entry.size for entry in entries))
+    print(f"{_entries(len(rows))}, {total} of {kept.limit / GB:g} GB at most, in {shown_path(kept.folder)}")
+    unfinished = [size_on_disk(path) for path in kept.folder.glob(".*.unfinished")]
     if unfinished:
-        print(f"{_entries(len(unfinished))} more being written, {places.amount(sum(unfinished))}")
+        print(f"{_entries(len(unfinished))} more being written, {shown_size(sum(unfinished))}")
     sources = ("folder", "cifar10", "cifar100")
     decoded = [
         path for name in sources for form in (f"{name}-*", f".{name}-*.unfinished") for path in folder.glob(form)
     ]
     if decoded:
-        size = places.amount(sum(cache.size_of(path) for path in decoded))
+        size = shown_size(sum(size_on_disk(path) for path in decoded))
         print(f"decoded pictures beside them, {size}, delete freely when no run needs them:")
         for path in sorted(decoded):
-            print(f"  {places.shown(path)}")
+            print(f"  {shown_path(path)}")
 
 
-def clear_features(kept: cache.Cache, days: float) -> None:
+def clear_features(kept: FeatureCache, days: float) -> None:
     """Remove the entries not used for `days` that no process uses, and what killed processes left; say how much."""
     removed, size, held = 0, 0, 0
     for entry in kept.entries():
@@ -78,7 +86,7 @@ def clear_features(kept: cache.Cache, days: float) -> None:
             removed, size, held = removed + gone, size + gone * entry.size, held + (not gone)
     kept.remove_leftovers()
     staying = f"; left {held} in use" if held else ""
-    print(f"removed {_entries(removed)}, {places.amount(size)}, from {places.shown(kept.folder)}{staying}")
+    print(f"removed {_entries(removed)}, {shown_size(size)}, from {shown_path(kept.folder)}{staying}")
 
 
 def _entries(number: int) -> str:

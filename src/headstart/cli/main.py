@@ -17,8 +17,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from headstart.config import overrides as arguments
-from headstart.config import schema as config
+from headstart.config import (
+    WHITELIST,
+    check_typed,
+    check_values,
+    check_words,
+    expand_resume,
+    explain,
+    explain_value,
+    keys_without_effect,
+)
 from headstart.errors import UserError
 
 
@@ -27,20 +35,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
-        arguments.check_words(sys.argv[1:])
-        sys.argv[1:] = arguments.resuming(sys.argv[1:])
-        hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=config.WHITELIST)(
-            job
-        )()
+        check_words(sys.argv[1:])
+        sys.argv[1:] = expand_resume(sys.argv[1:])
+        hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=WHITELIST)(job)()
     except KeyboardInterrupt:
         _say_how_to_resume()
         sys.exit(130)
     except UserError as error:
         sys.exit(_refuse(str(error)))
     except InterpolationResolutionError as error:
-        sys.exit(_refuse(arguments.explain_value(error)))
+        sys.exit(_refuse(explain_value(error)))
     except CompactHydraException as error:
-        sys.exit(_refuse(arguments.explain(error, sys.argv[1:])))
+        sys.exit(_refuse(explain(error, sys.argv[1:])))
 
 
 def _stop(*_: Any) -> None:
@@ -70,10 +76,9 @@ def job(cfg: DictConfig) -> float | None:
     """One job as Hydra calls it; returns the objective: best validation accuracy in percent."""
     gc.disable()  # importing torch makes a million objects, none of them garbage
     try:
-        from headstart.store import locks
-        from headstart.training import progress_bar as console
+        from headstart.store import holding_lock
+        from headstart.training import print_run, train_run, watcher
         from headstart.training import trial_context as current
-        from headstart.training.run import run
     finally:
         gc.enable()
     hydra_cfg = HydraConfig.get()
@@ -82,15 +87,15 @@ def job(cfg: DictConfig) -> float | None:
         cfg.phase = "search"
     confirming = cfg.phase == "confirm" and current.trial is not None  # launched by a study, not typed
     run_dir = Path(hydra_cfg.runtime.output_dir)
-    title = hydra_cfg.runtime.choices["model"] + ("" if "lr" in config.unused(cfg) else f" lr={cfg.lr:g}")
+    title = hydra_cfg.runtime.choices["model"] + ("" if "lr" in keys_without_effect(cfg) else f" lr={cfg.lr:g}")
     # Locked where `resume=` was typed twice within the seconds that a start takes: each would train and read the test.
-    alone = locks.holding(run_dir / ".running", wait=False) if single else contextlib.nullcontext(True)
-    with alone as is_alone, console.watcher(cfg.epochs, title, bar=single) as watcher:
+    alone = holding_lock(run_dir / ".running", wait=False) if single else contextlib.nullcontext(True)
+    with alone as is_alone, watcher(cfg.epochs, title, bar=single) as watcher:
         if not is_alone:
             raise SystemExit(_refuse(f"{run_dir}: this run is going on in another process"))
         reads_test = confirming or (single and cfg.phase == "run")
         try:
-            result = run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
+            result = train_run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
         except (UserError, InterpolationResolutionError) as error:
             if not single:
                 raise  # to the sweeper
@@ -105,7 +110,7 @@ def job(cfg: DictConfig) -> float | None:
             _say_how_to_resume()  # now: Hydra forgets the folder on the way out
             raise SystemExit(130) from None
     if single:
-        console.print_run(result, run_dir)
+        print_run(result, run_dir)
     return result.get("val_accuracy")
 
 
@@ -136,8 +141,8 @@ class Check(Callback):
     def _check(self, cfg: DictConfig, multirun: bool) -> None:
         HydraConfig.instance().set_config(deepcopy(cfg))  # so that ${hydra:...} has a value as early as here
         try:
-            arguments.check(cfg, multirun)
-            config.check(cfg)
+            check_typed(cfg, multirun)
+            check_values(cfg)
             _check_device(cfg)
             folder = Path(cfg.hydra.sweep.dir if multirun else cfg.hydra.run.dir)
             if not multirun and cfg.resume is None and (folder / "run.json").exists():
@@ -152,7 +157,7 @@ class Check(Callback):
         except UserError as error:
             raise SystemExit(_refuse(str(error))) from None
         except OmegaConfBaseException as error:  # Hydra would warn of it and go on
-            raise SystemExit(_refuse(arguments.explain_value(error))) from None
+            raise SystemExit(_refuse(explain_value(error))) from None
         finally:
             HydraConfig.instance().cfg = None
 
@@ -161,7 +166,7 @@ def _check_device(cfg: DictConfig) -> None:
     """Refuse a device that this machine lacks, unless the jobs run elsewhere; `auto` and `cpu` need no look."""
     elsewhere = cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
     if cfg.device not in ("auto", "cpu") and not elsewhere:
-        from headstart.training.devices import resolve_device
+        from headstart.training import resolve_device
 
         resolve_device(cfg.device)
 

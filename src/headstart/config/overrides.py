@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from headstart.config import schema as config
 from headstart.errors import UserError, first_line
-from headstart.store import run_folder as records
+from headstart.store import OUTCOMES, read_json, read_run, valid_name
 
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
 ELSEWHERE = {
@@ -68,14 +68,14 @@ def _check_option(group: str, value: str) -> None:
 # ---- what is typed in the wrong place
 
 
-def check(cfg: DictConfig, multirun: bool) -> None:
+def check_typed(cfg: DictConfig, multirun: bool) -> None:
     """Refuse what was typed but can't mean what the user wants; cfg: as Hydra composed it. Raises UserError."""
     typed = {key_of(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
     if unknown := [str(k) for k in cfg if k != "hydra" and k not in config.Config.__dataclass_fields__]:
         raise UserError(_unknown_key(unknown[0], sys.argv[1:]))  # by a plus, which adds what nothing reads
     for kind in ("name", "arm"):
         if cfg[kind] is not None:
-            records.valid_name(cfg[kind])
+            valid_name(cfg[kind])
     if "optimizer.lr" in typed:
         raise UserError(f"{typed['optimizer.lr']}: the learning rate of every optimizer is set by lr=...")
     if typed.get("phase", "phase=run").partition("=")[2] not in ("run", "search"):
@@ -114,7 +114,7 @@ def _is_sweep(study: str) -> bool:
 # ---- resume=DIR
 
 
-def resuming(words: Sequence[str]) -> list[str]:
+def expand_resume(words: Sequence[str]) -> list[str]:
     """Replace resume=DIR among the words of the command line by what DIR was started with; without it, change nothing.
 
     Raises UserError for a folder that holds no run, or one that has ended or is running, and for overrides beside it
@@ -149,14 +149,14 @@ def _saved(folder: Path, name: str) -> Any:
 
 def _check_resumable(folder: Path) -> None:
     if (folder / "study.json").exists():
-        command = records.read_json(folder / "study.json").get("command")
+        command = read_json(folder / "study.json").get("command")
         raise UserError(f"resume={folder} is a study, which goes on when its command is given again: {command}")
     if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
         raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
-    state = records.read_run(folder)["state"]
+    state = read_run(folder)["state"]
     if state == "RUNNING":
         raise UserError(f"resume={folder}: this run is still going, in another process")
-    if state in records.OUTCOMES:
+    if state in OUTCOMES:
         raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
 
 

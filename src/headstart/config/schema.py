@@ -143,7 +143,7 @@ def _targets(value: Any) -> list[str]:
     return [t for v in value for t in _targets(v)] if isinstance(value, list) else []
 
 
-def check(cfg: DictConfig) -> None:
+def check_values(cfg: DictConfig) -> None:
     """Refuse values that no run can work with, before anything is written. Raises UserError."""
     for key in ("lr", "lr_low", "lr_high"):
         if not (math.isfinite(cfg[key]) and cfg[key] > 0):
@@ -184,7 +184,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
 
 
-def unused(cfg: DictConfig) -> frozenset[str]:
+def keys_without_effect(cfg: DictConfig) -> frozenset[str]:
     """Top-level keys without effect on this run: those of training by epochs where an estimator is fitted in one go."""
     if "estimator" not in cfg.model:
         return frozenset()
@@ -199,7 +199,7 @@ def config_hash(cfg: DictConfig, **settled: Any) -> str:
     The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
     """
     content = {k: v for k, v in OmegaConf.to_container(cfg, resolve=True).items() if k not in DESCRIBING | {"threads"}}
-    content = {k: v for k, v in (content | settled).items() if k not in unused(cfg)}
+    content = {k: v for k, v in (content | settled).items() if k not in keys_without_effect(cfg)}
     content["model"] = {k: v for k, v in content["model"].items() if k != "search"}
     content["data"] = {k: v for k, v in content["data"].items() if k not in ("root", "cache", "download")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -218,21 +218,21 @@ def _baseline(choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
         return OmegaConf.to_container(compose("config", overrides), resolve=False)
 
 
-def command(cfg: DictConfig, choices: dict[str, str], **settled: Any) -> str:
+def command_line(cfg: DictConfig, choices: dict[str, str], **settled: Any) -> str:
     """Return the single-run command line that gives the same result as this job, whatever study it was part of.
 
     cfg: the composed job configuration; choices: hydra.runtime.choices; settled: top-level values that the run filled
     in itself (threads, precision). Built from the difference to the defaults, so that an experiment file's content is
     in it and its name is not. What has no effect on the model is left out.
     """
-    without = unused(cfg)
+    without = keys_without_effect(cfg)
     words = [w for w in _changes(cfg, choices, settled) if _top_key(w) not in without]
     return " ".join(["headstart", *(shlex.quote(w) for w in words)])
 
 
 def without_effect(cfg: DictConfig, choices: dict[str, str]) -> list[str]:
     """Top-level keys that differ from their defaults and have no effect on this run's model, sorted."""
-    return sorted({_top_key(w) for w in _changes(cfg, choices, {})} & unused(cfg))
+    return sorted({_top_key(w) for w in _changes(cfg, choices, {})} & keys_without_effect(cfg))
 
 
 def _top_key(word: str) -> str:

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.store import cache_paths as places
-from headstart.store import image_cache as mapped
-from headstart.store.scratch import workspace
+from headstart.store import cache_limit, cache_root, scratch_folder, shared_images, write_facts, write_images
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +83,13 @@ def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | No
 
     def write(entry: Path) -> None:
         names, images, labels = _decoded(layout, folder, train)
-        mapped.write_images(entry, [images], images.shape)
-        mapped.write_facts(entry, labels=labels, names=np.array(names))
+        write_images(entry, [images], images.shape)
+        write_facts(entry, labels=labels, names=np.array(names))
 
     why = "HEADSTART_CACHE_GB=0"
-    if places.limit() > 0:
+    if cache_limit() > 0:
         try:
-            kept = mapped.share(_cache(), f"{kind.lower()}-{'train' if train else 'test'}-{content[:16]}", write)
+            kept = shared_images(_cache(), f"{kind.lower()}-{'train' if train else 'test'}-{content[:16]}", write)
             return tuple(kept.facts["names"].tolist()), kept.images, kept.facts["labels"]
         except OSError as error:
             why = str(error)
@@ -124,7 +122,7 @@ def _is_published(path: Path, md5: str) -> bool:
 
 def _cache() -> Path:
     try:
-        return places.root()
+        return cache_root()
     except RuntimeError as error:  # named nowhere, not even by a home folder
         raise OSError(str(error)) from error
 
@@ -139,7 +137,7 @@ def _fetch_missing(source: type, root: Path, download: bool) -> None:
     if not download:
         raise UserError(_what_to_put(source, root, "data.download=false"))
     try:
-        with workspace(root, source.base_folder) as scratch:
+        with scratch_folder(root, source.base_folder) as scratch:
             if all((folder / name).exists() for name, _ in wanted):
                 return  # another process fetched them while this one waited
             _download(source, root, scratch)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.store.image_cache import share, write_facts, write_images
+from headstart.store import shared_images, write_facts, write_images
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def load(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
     if cache.resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
     try:
-        kept = share(cache, f"folder-{_key(root, paths, size)}", lambda folder: _decode_all(root, paths, size, folder))
+        kept = shared_images(
+            cache, f"folder-{_key(root, paths, size)}", lambda folder: _decode_all(root, paths, size, folder)
+        )
     except OSError as error:
         raise UserError(
             f"data.cache={cache} cannot be written ({error.strerror or error}); give another folder: data.cache=FOLDER."

@@ -17,7 +17,7 @@ import torch
 
 from headstart.data.splits import choose_classes, nested, shuffled, stratified
 from headstart.errors import UserError
-from headstart.store import cache_paths as places
+from headstart.store import cache_root
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ def folder(
     return read(
         Path(root),
         size=size,
-        cache=places.root() if cache is None else Path(cache),
+        cache=cache_root() if cache is None else Path(cache),
         test_size=test_size,
         validation_size=validation_size,
         allow_duplicates=allow_duplicates,

@@ -11,11 +11,10 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from headstart.config import schema as config
-from headstart.data.augmentation import normalise
-from headstart.data.decoding import decode
+from headstart.config import make
+from headstart.data import decode, normalise
 from headstart.errors import UserError
-from headstart.models import weight_files as weights
+from headstart.models import from_file
 
 PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 
@@ -45,14 +44,14 @@ class Classifier:
         path, saved = run_dir / "best.safetensors", run_dir / ".hydra" / "config.yaml"
         if not saved.is_file():
             raise UserError(f"{run_dir} has no .hydra/config.yaml, which says what network its weights belong to.")
-        loaded = weights.from_file(path)
+        loaded = from_file(path)
         if loaded.classes is None or loaded.normalisation is None or loaded.image_size is None:
             raise UserError(f"{path} does not say its classes, normalisation and image size; was it written by a run?")
         try:
             node = OmegaConf.load(saved).model
         except Exception as error:  # a damaged YAML file raises several kinds
             raise UserError(f"{saved} cannot be read: {error}") from error
-        model = config.make(
+        model = make(
             node, classes=len(loaded.classes), class_names=loaded.classes, image_size=loaded.image_size,
             weights=str(path), keep_classifier=True, freeze="none", unfreeze_epoch=None, backbone_lr_factor=1,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import UserError
-from headstart.store import run_folder as records
+from headstart.store import find_runs, read_run, write_atomically
 
 if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
@@ -88,12 +88,12 @@ def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> lis
     known = None if alone else _timm_config(run_dir, trained, content)
     _make_folder(file.parent)
     try:
-        records.write_atomically(file, content)
+        write_atomically(file, content)
     except OSError as error:
         raise UserError(f"{file} cannot be written ({error.strerror}); give another path behind --to") from error
     lines = [f"{file}\n  headstart: model.weights={file}"]
     if known:
-        records.write_atomically(config, known)
+        write_atomically(config, known)
         lines.append(f'{config}\n  timm: timm.create_model("local-dir:{to}", pretrained=True)')
     elif not alone:
         config.unlink(missing_ok=True)  # of what was here before, which --force replaces
@@ -108,10 +108,10 @@ def _check_run(run_dir: Path) -> None:
     if not run_dir.is_dir():
         what = "is a file" if run_dir.exists() else "does not exist"
         raise UserError(f"{run_dir} {what}; give the folder of a run, the one with best.safetensors")
-    with_weights = [run for run in records.find_runs(run_dir) if (run / "best.safetensors").is_file()]
+    with_weights = [run for run in find_runs(run_dir) if (run / "best.safetensors").is_file()]
     if with_weights:
         raise UserError(f"{run_dir} is not one run; give one of those with weights in it:\n{_listed(with_weights)}")
-    state = records.read_run(run_dir)["state"] if records.find_runs(run_dir) == [run_dir] else None
+    state = read_run(run_dir)["state"] if find_runs(run_dir) == [run_dir] else None
     reason = {
         None: "holds no run with weights; give the folder of a run, the one with best.safetensors",
         "RUNNING": "is still training; its weights come when it has ended",
@@ -124,7 +124,7 @@ def _check_run(run_dir: Path) -> None:
 
 def _listed(runs: list[Path]) -> str:
     """Name a few runs, best validation accuracy first."""
-    scores = {run: records.read_run(run).get("val_accuracy") for run in runs}
+    scores = {run: read_run(run).get("val_accuracy") for run in runs}
     scores = {run: score if isinstance(score, int | float) else -1.0 for run, score in scores.items()}
     best = sorted(runs, key=lambda run: -scores[run])
     named = [f"{run} (validation {scores[run]:.2f} %)" if scores[run] >= 0 else str(run) for run in best[:SHOWN]]
@@ -196,9 +196,9 @@ def describe(file: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f"{file} does not exist or is not a file; give a .safetensors, .pth, .pt or .bin file")
 
-    from headstart.models import weight_files as weights
+    from headstart.models import from_file, read_metadata
 
-    loaded = weights.from_file(file)
+    loaded = from_file(file)
     content = file.read_bytes()
     numbers = sum(tensor.numel() for tensor in loaded.tensors.values())
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in loaded.tensors.values()})
@@ -208,7 +208,7 @@ def describe(file: Path) -> list[str]:
         "sha256": loaded.sha256,
         "tensors": f"{len(loaded.tensors)} with {numbers:,} numbers ({', '.join(types)})",
     }
-    found = weights.read_metadata(content) if file.suffix == ".safetensors" else {}
+    found = read_metadata(content) if file.suffix == ".safetensors" else {}
     rows |= {_printable(key): _printable(_words(value)) for key, value in sorted(found.items())}
     width = max(len(key) for key in rows)
     return [f"{key:<{width}}  {value}" for key, value in rows.items()]

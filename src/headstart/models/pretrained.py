@@ -19,7 +19,7 @@ from torch import nn
 
 from headstart.errors import UserError
 from headstart.models.weight_files import Normalisation, Weights, shortened, to_bytes
-from headstart.store import run_folder as records
+from headstart.store import sha256_of
 
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
 
@@ -150,11 +150,11 @@ def from_torchvision(name: str, tag: str) -> Weights:
     members = torchvision.models.get_model_weights(name)
     member = members.DEFAULT if tag == "imagenet" else members[tag]
     cached = _in_hub(member.url)
-    if cached and not _matches(member, records.sha256_of(cached)):
+    if cached and not _matches(member, sha256_of(cached)):
         raise UserError(f"{cached} is damaged: its sha256 is not what its name says; delete it, to fetch it again")
     build = torchvision.models.get_model
     network = _built(str(member), member.url, cached, lambda: build(name, weights=member))
-    sha256 = records.sha256_of(_in_hub(member.url))
+    sha256 = sha256_of(_in_hub(member.url))
     notes = [f"weights: torchvision's {member}, sha256 of the file {sha256}"]
     return Weights(f"torchvision's {member}", network.state_dict(), sha256, _normalisation(member), notes=notes)
 

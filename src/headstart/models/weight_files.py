@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from headstart.errors import UserError, first_line
-from headstart.store import run_folder as records
+from headstart.store import read_json
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
@@ -124,7 +124,7 @@ def _check_record(path: Path, sha256: str) -> None:
     if not record.is_file():
         return
     try:
-        found = records.read_json(record)
+        found = read_json(record)
     except UserError:
         return  # somebody else's result.json says nothing about our file
     expected = found.get("best_sha256") if isinstance(found, dict) else None

@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from headstart.analysis.columns import TARGETS
-from headstart.analysis.published_figures import METRICS
+from headstart.analysis import METRICS, TARGETS
 from headstart.notebook import Study
 
 LONGEST_CELL = 300  # characters; a reason can be a whole traceback

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headstart.analysis.runs_of_arm import SETTINGS, runs_of_arm
+from headstart.analysis import SETTINGS, runs_of_arm
 from headstart.errors import UserError
 from headstart.notebook import told_apart
 from headstart.report import galleries as pictures
@@ -27,7 +27,7 @@ from headstart.report.plots.predictions import (
 )
 from headstart.report.plots.search import budget, history, learning_rate, random_draws
 from headstart.report.plots.style import Look, arm_order, palette, style
-from headstart.store.run_folder import read_json
+from headstart.store import read_json
 
 WIDTH = 8.6  # inches, legend included
 # Columns of trials.csv that plots read, beside those that `_gather` knows by their beginning: selecting rows is dear.

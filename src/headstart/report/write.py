@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.analysis import comparison
-from headstart.analysis.csv_tables import write_further_tables, write_table
+from headstart.analysis import write_comparison, write_further_tables, write_table
 from headstart.errors import UserError
 from headstart.notebook import FRAMES, REPEATS, Study, load
-from headstart.store.run_folder import find_runs, valid_name, write_atomically
+from headstart.store import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
     from headstart.report.page import Figure
@@ -184,7 +183,7 @@ def report(folders: list[Path], tables_only: bool = False) -> None:
         _refuse_without_runs(folder, tables_too=not tables_only)  # which would be overwritten by empty ones
     if tables_only:
         gc.disable()  # a hundred thousand rows, all of them kept: looking for garbage is a tenth of the time
-        written = comparison.write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))
+        written = write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))
         print(*written, sep="\n")
         return
     study = load(folders[0]) if len(folders) == 1 else _beside(folders)

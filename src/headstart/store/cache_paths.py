@@ -9,7 +9,7 @@ GB = 1e9
 DEFAULT_LIMIT = 20  # GB
 
 
-def root() -> Path:
+def cache_root() -> Path:
     """$HEADSTART_CACHE, or where that is empty headstart/ where caches lie. Raises UserError for `off`."""
     named = os.environ.get("HEADSTART_CACHE", "")
     if named.lower() == "off":
@@ -19,7 +19,7 @@ def root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "headstart"
 
 
-def limit() -> int:
+def cache_limit() -> int:
     """Bytes that all features together may take, 0 for none: $HEADSTART_CACHE_GB. Raises UserError for no size."""
     text = os.environ.get("HEADSTART_CACHE_GB") or str(DEFAULT_LIMIT)
     try:
@@ -31,13 +31,13 @@ def limit() -> int:
     return int(size * GB)
 
 
-def shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """A path with ~ for the home folder."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def amount(size: float) -> str:
+def shown_size(size: float) -> str:
     """`4.1 GB`, `26 MB`, `310 kB`."""
     unit, name = next((u for u in ((1e9, "GB"), (1e6, "MB")) if size >= u[0]), (1e3, "kB"))
     return f"{size / unit:.3g} {name}" if size < 100 * unit else f"{size / unit:,.0f} {name}"

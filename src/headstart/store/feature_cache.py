@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.store.cache_paths import GB, amount, shown
-from headstart.store.locks import acquire, close_locked, holding
+from headstart.store.cache_paths import GB, shown_path, shown_size
+from headstart.store.locks import acquire, close_locked, holding_lock
 from headstart.store.run_folder import write_json
-from headstart.store.scratch import lock_of, scratch_of, workspace
+from headstart.store.scratch import lock_of, scratch_folder, scratch_of
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ MADV_POPULATE_READ = 22  # of Linux since 5.14; Python names it from 3.14 on
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class FeatureEntry:
     """Features in use: nobody removes them from the disk while this object lives."""
 
     array: np.ndarray  # read-only, memory-mapped
@@ -72,13 +72,13 @@ class _Damaged(Exception):
     """What is wrong with an entry."""
 
 
-class Cache:
+class FeatureCache:
     """The entries in a folder, `limit` bytes at most, and never more than half of what the disk has free."""
 
     def __init__(self, folder: Path, limit: int):
         self.folder, self.limit = folder, limit
 
-    def open(self, name: str) -> Entry | None:
+    def open(self, name: str) -> FeatureEntry | None:
         """The entry of that name; None where there is none or it is damaged, which is logged.
 
         Raises OSError where the folder cannot be written.
@@ -89,7 +89,9 @@ class Cache:
         try:
             entry = self._read(name)
         except _Damaged as damage:
-            log.warning("features: %s is damaged (%s) and will be computed again", shown(self.folder / name), damage)
+            log.warning(
+                "features: %s is damaged (%s) and will be computed again", shown_path(self.folder / name), damage
+            )
         finally:
             if entry is None:
                 close_locked(descriptor)
@@ -108,7 +110,7 @@ class Cache:
         waiting: called once when another process is writing it, before waiting for that.
         Raises NotKept, and OSError where the disk is full or cannot be written; nothing is left behind then.
         """
-        with workspace(self.folder, name, waiting) as scratch:
+        with scratch_folder(self.folder, name, waiting) as scratch:
             with contextlib.suppress(_Damaged):
                 if self._read(name) is not None:
                     return False
@@ -140,7 +142,7 @@ class Cache:
             raise ValueError(f"{written} rows of features for {rows} pictures")
         write_json(scratch / "facts.json", facts | dict(crc32=checksum, identity=_identity(path)))
 
-    def _read(self, name: str) -> Entry | None:
+    def _read(self, name: str) -> FeatureEntry | None:
         """Map an entry whose content is as it was written; None where there is none. Raises _Damaged.
 
         Reading gigabytes for their checksum is spared where size, inode and its time are still those of the file that
@@ -163,20 +165,20 @@ class Cache:
             os.utime(folder / "facts.json")
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise _Damaged(str(error)) from error
-        return Entry(array, facts, path)
+        return FeatureEntry(array, facts, path)
 
     # ---- room
 
     def _reserve(self, descriptor: int, size: int, copies: int) -> None:
         """Take the disk space now, so that the disk cannot fill up on the way and others see what is taken."""
-        with holding(self.folder / ".room.lock"):
+        with holding_lock(self.folder / ".room.lock"):
             self.remove_leftovers()
             self._make_room(size * copies)
             try:
                 os.posix_fallocate(descriptor, 0, size)
             except (OSError, AttributeError) as error:  # macOS has no such call, some file systems cannot
                 if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise NotKept(f"the disk has no {amount(size)} left") from error
+                    raise NotKept(f"the disk has no {shown_size(size)} left") from error
                 os.ftruncate(descriptor, size)
 
     def _make_room(self, size: int) -> None:
@@ -184,7 +186,7 @@ class Cache:
 
         Raises NotKept, with nothing removed, when all of them are not enough.
         """
-        used = sum(size_of(path) for path in self.folder.iterdir() if path.is_dir())
+        used = sum(size_on_disk(path) for path in self.folder.iterdir() if path.is_dir())
         free = shutil.disk_usage(self.folder).free
         victims = []
         for entry in reversed(self.entries()):
@@ -196,13 +198,13 @@ class Cache:
         if not self._fits(size, used, free):
             most = max(0, min(self.limit - used, free // 2))
             raise NotKept(
-                f"they need {amount(size)}, and {amount(most)} can be had in {shown(self.folder)} "
+                f"they need {shown_size(size)}, and {shown_size(most)} can be had in {shown_path(self.folder)} "
                 f"(HEADSTART_CACHE_GB={self.limit / GB:g}, and half of the disk's free space)"
             )
         for entry in victims:
             if not self.remove(entry.name):  # somebody uses it since
                 return self._make_room(size)
-            log.info("features: removed those of %s, not used for the longest time", describe(entry.facts))
+            log.info("features: removed those of %s, not used for the longest time", describe_features(entry.facts))
 
     def _fits(self, size: int, used: int, free: int) -> bool:
         return used + size <= self.limit and size <= free / 2
@@ -211,7 +213,7 @@ class Cache:
         """Remove what killed processes were writing or removing."""
         for scratch in self.folder.glob(".*.unfinished"):
             name = scratch.name.removeprefix(".").removesuffix(".unfinished")
-            with holding(lock_of(self.folder, name), wait=False) as had:
+            with holding_lock(lock_of(self.folder, name), wait=False) as had:
                 if had:
                     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -219,7 +221,7 @@ class Cache:
         """Remove an entry from the disk unless somebody uses or writes it; returns whether it is gone."""
         scratch = scratch_of(self.folder, name)
         locks = self._in_use(name), lock_of(self.folder, name)
-        with holding(locks[0], wait=False) as unused, holding(locks[1], wait=False) as unwritten:
+        with holding_lock(locks[0], wait=False) as unused, holding_lock(locks[1], wait=False) as unwritten:
             if not (unused and unwritten):
                 return False
             shutil.rmtree(scratch, ignore_errors=True)
@@ -243,17 +245,17 @@ class Cache:
     def _listed(self, path: Path) -> Listed | None:
         facts: Any = None
         try:
-            used, size = path.stat().st_mtime, size_of(path)
+            used, size = path.stat().st_mtime, size_on_disk(path)
             with contextlib.suppress(OSError, ValueError):
                 facts = json.loads((path / "facts.json").read_bytes())
                 used = (path / "facts.json").stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):  # removed in this moment, or nothing of ours
             return None
-        with holding(self._in_use(path.name), wait=False) as had:
+        with holding_lock(self._in_use(path.name), wait=False) as had:
             return Listed(path.name, facts if isinstance(facts, dict) else {}, size, used, not had)
 
 
-def describe(facts: dict[str, Any]) -> str:
+def describe_features(facts: dict[str, Any]) -> str:
     """What an entry holds, in one line."""
     if not {"model", "image_size", "precision", "images", "mirror"} <= facts.keys():
         return "unreadable features"
@@ -275,7 +277,7 @@ def _checksum(path: Path) -> int:
     return value
 
 
-def size_of(folder: Path) -> int:
+def size_on_disk(folder: Path) -> int:
     """Bytes on disk of the files in a folder."""
     total = 0
     with contextlib.suppress(FileNotFoundError):  # renamed or removed in this moment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.store.scratch import workspace
+from headstart.store.scratch import scratch_folder
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Mapped:
     facts: dict[str, np.ndarray]
 
 
-def share(cache: Path, name: str, write: Callable[[Path], None]) -> Mapped:
+def shared_images(cache: Path, name: str, write: Callable[[Path], None]) -> Mapped:
     """The entry `cache/name`; made first by `write(folder)` where it is not there or damaged.
 
     `write` calls `write_images` and then `write_facts`. Processes that ask for the same entry wait for the one that
@@ -32,7 +32,7 @@ def share(cache: Path, name: str, write: Callable[[Path], None]) -> Mapped:
     kept = _read(cache / name)
     if kept is not None:
         return kept
-    with workspace(cache, name) as scratch:
+    with scratch_folder(cache, name) as scratch:
         kept = _read(cache / name)  # another process may have made it while this one waited
         if kept is None:
             write(scratch)

@@ -65,7 +65,7 @@ def acquire(
 
 
 @contextlib.contextmanager
-def holding(path: Path, **options: object) -> Iterator[bool]:
+def holding_lock(path: Path, **options: object) -> Iterator[bool]:
     """Hold `acquire(path, **options)` within the block; yields whether the lock was had."""
     descriptor = acquire(path, **options)
     try:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headstart.store.locks import holding
+from headstart.store.locks import holding_lock
 
 
 @contextmanager
-def workspace(parent: Path, name: str, waiting: Callable[[], None] | None = None) -> Iterator[Path]:
+def scratch_folder(parent: Path, name: str, waiting: Callable[[], None] | None = None) -> Iterator[Path]:
     """Yield an empty folder inside `parent` (made when missing), deleted afterwards; others wait for their turn.
 
     waiting: called once when another process is at work. Being on the same disk, what is finished in the folder can be
@@ -18,7 +18,7 @@ def workspace(parent: Path, name: str, waiting: Callable[[], None] | None = None
     """
     parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_of(parent, name)
-    with holding(lock_of(parent, name), waiting=waiting):
+    with holding_lock(lock_of(parent, name), waiting=waiting):
         try:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()

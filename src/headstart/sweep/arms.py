@@ -13,10 +13,9 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from headstart.config.overrides import key_of
-from headstart.config.schema import DESCRIBING, decades
+from headstart.config import DESCRIBING, decades, key_of
 from headstart.errors import UserError
-from headstart.store.run_folder import valid_name
+from headstart.store import valid_name
 from headstart.sweep.study_state import Arm
 
 

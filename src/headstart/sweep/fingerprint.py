@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UserError
-from headstart.store import run_folder as records
+from headstart.store import read_json, read_run, write_json
 
 
 def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
@@ -17,15 +17,15 @@ def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
     refuse_changes(folder, fingerprint)
     path = folder / "study.json"
     if not path.exists():
-        records.write_json(path, fingerprint)
+        write_json(path, fingerprint)
         return
-    before = records.read_json(path)
+    before = read_json(path)
     now = json.loads(json.dumps(fingerprint))
     before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
     spaces = before.get("spaces", {}) | now.get("spaces", {})
     order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
     remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
-    records.write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
+    write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
 
 
 def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
                 "Put it back, or start another study by name=..."
             )
         return
-    before = records.read_json(path)
+    before = read_json(path)
     if not all(isinstance(before.get(k), dict) for k in ("common", "arms")):
         raise UserError(f"{path} is damaged: it lacks common or arms. Put it back, or start another study by name=...")
     now = json.loads(json.dumps(fingerprint))
@@ -49,7 +49,7 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
                 changes.append(change)
     if changes:
         shown = "\n".join(f"  {c}" for c in changes[:12])
-        ended = (records.read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
+        ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
         lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
         raise UserError(
             f"{folder} holds a study with other settings:\n{shown}\n"

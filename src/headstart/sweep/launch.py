@@ -19,10 +19,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from headstart.config import schema
-from headstart.config.overrides import explain
+from headstart.config import (
+    DESCRIBING,
+    check_values,
+    experiments_folder,
+    explain,
+    keys_without_effect,
+    override_value,
+    without_hydra,
+)
 from headstart.errors import UserError, summary
-from headstart.store import run_folder as records
+from headstart.store import OUTCOMES, read_run
 from headstart.sweep import preflight as rehearsal
 from headstart.sweep.arms import (
     build_arms,
@@ -86,7 +93,7 @@ class Sweep:
 
     def _with_models_search(self, arm: Arm) -> Arm:
         cfg = self.composed[arm.name]
-        return with_models_search(arm, _plain(cfg.model.get("search")), self.typed, schema.unused(cfg))
+        return with_models_search(arm, _plain(cfg.model.get("search")), self.typed, keys_without_effect(cfg))
 
     def _refuse_what_cannot_work(self) -> None:
         settings, launcher = self.settings, str(self.config.hydra.runtime.choices["hydra/launcher"])
@@ -149,12 +156,12 @@ class Sweep:
         arms = {}
         for arm in self.arms:
             cfg = self.composed[arm.name]
-            schema.check(cfg)
-            content = OmegaConf.to_container(schema.without_hydra(cfg), resolve=True)
+            check_values(cfg)
+            content = OmegaConf.to_container(without_hydra(cfg), resolve=True)
             flat = {
                 k: v
                 for k, v in _flatten(content)
-                if k.partition(".")[0] not in schema.DESCRIBING | {"threads"} | schema.unused(cfg)
+                if k.partition(".")[0] not in DESCRIBING | {"threads"} | keys_without_effect(cfg)
                 and not k.startswith("model.search")
                 and k not in ("data.root", "data.cache", "data.download")
                 and k not in arm.space
@@ -195,9 +202,9 @@ class Sweep:
             stop_workers(workers)
             raise
         if not self.parent:
-            from headstart.training import progress_bar as console
+            from headstart.training import print_study
 
-            console.print_study(self.folder)
+            print_study(self.folder)
             for index, worker in enumerate(workers, start=1):
                 if worker.returncode:
                     log = self.folder / f"worker-{index}.log"
@@ -214,14 +221,14 @@ class Sweep:
         for arm in self.arms:
             if self._has_run(self.folder / arm.name / "search" / "000"):
                 continue
-            point = [f"{k}={schema.override_value(v)}" for k, v in example(arm).items()]
+            point = [f"{k}={override_value(v)}" for k, v in example(arm).items()]
             cfg = self._compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
             if "model.weights=source" not in arm.overrides:  # which are not there yet
                 cfgs[f"arm {arm.name}"] = cfg
         rehearsal.rehearse(cfgs)
 
     def _has_run(self, run_dir: Path) -> bool:
-        return records.read_run(run_dir)["state"] in records.OUTCOMES
+        return read_run(run_dir)["state"] in OUTCOMES
 
     def _say_what_failed(self) -> None:
         """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""
@@ -255,10 +262,10 @@ class Sweep:
         """Figures of others that the experiment's file holds."""
         if self.config.reported is None:
             return {}
-        from headstart.analysis.published_figures import check
+        from headstart.analysis import check_figures
 
         figures = _plain(self.config.reported)
-        check(figures)
+        check_figures(figures)
         return dict(reported=figures)
 
     def _question(self) -> str | None:
@@ -266,12 +273,12 @@ class Sweep:
         chosen = self.config.hydra.runtime.choices.get("experiments")
         if not chosen:
             return None
-        lines = (schema.experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
+        lines = (experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
 
     def _epochs(self) -> set[int]:
         """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
-        trained = any("epochs" not in schema.unused(cfg) for cfg in self.composed.values())
+        trained = any("epochs" not in keys_without_effect(cfg) for cfg in self.composed.values())
         found = {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")}
         return found or ({self.config.epochs} if trained else set())
 
@@ -381,14 +388,14 @@ class Sweep:
         """The job's overrides: what was typed, the arm's, the trial's, and where it belongs."""
         subdir = claim.run_dir.relative_to(self.folder)
         own = [f"name={self.name}", f"arm={claim.arm}", f"phase={claim.kind}"]
-        own += [f"{k}={schema.override_value(v)}" for k, v in claim.params.items()]
+        own += [f"{k}={override_value(v)}" for k, v in claim.params.items()]
         if claim.seed is not None:
             own.append(f"seed={claim.seed}")
         own += [f"hydra.sweep.subdir={subdir}", "hydra.job_logging.root.handlers=[file]"]
         middle = (
             _plain(self.settings["source"])["overrides"] if claim.kind == "source" else self._arm(claim.arm).overrides
         )
-        source = schema.override_value(str(self.study.source_dir / "best.safetensors"))
+        source = override_value(str(self.study.source_dir / "best.safetensors"))
         middle = [f"model.weights={source}" if o == "model.weights=source" else o for o in middle]
         return replace_overrides(replace_overrides(self.typed.fixed, middle), own)
 

@@ -15,17 +15,19 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
     """
     if not cfgs:
         return
-    from headstart.config import schema as config
-    from headstart.training import progress_bar as console
-    from headstart.training import run as job  # torch: not before something has to be made
+    from headstart.config import check_complete, check_values, without_hydra
+    from headstart.training import (
+        Lines,
+        prepare_run,  # torch: not before something has to be made
+    )
 
     for whose, cfg in cfgs.items():
-        cfg = config.without_hydra(cfg)
+        cfg = without_hydra(cfg)
         # The processes of a sweep divide the GPUs among themselves later on; this one must not have taken one by then.
         cfg.device, cfg.precision, cfg.compile = "cpu", "fp32", "off"
         try:
-            config.check_complete(cfg)
-            config.check(cfg)
-            job.prepare(cfg, Path(), console.Lines(cfg.epochs))
+            check_complete(cfg)
+            check_values(cfg)
+            prepare_run(cfg, Path(), Lines(cfg.epochs))
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(cfgs) > 1 else str(error)) from None

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from headstart.training.progress_bar import clock
+from headstart.training import clock
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -16,7 +16,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError, summary
-from headstart.store import run_folder as records
+from headstart.store import is_alive, lock_run, read_json, read_run, set_aside, write_json
 from headstart.sweep.samplers import sampler_for, seed_of, without_experimental_warnings
 from headstart.sweep.study_state import Standing
 from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
@@ -73,7 +73,7 @@ class Study(Standing):
                 if self._searching():
                     return WAIT  # what is running may move the best, and confirmations read the test split
                 if wider := self._wider():
-                    records.write_json(self.folder / EXTENDING, dict(extensions=wider))
+                    write_json(self.folder / EXTENDING, dict(extensions=wider))
                     self._extend(wider)
                     claimed = self._claim_search()
             claimed = claimed or self._claim_confirmation()
@@ -85,7 +85,7 @@ class Study(Standing):
             return claimed
 
     def _claim_source(self) -> Claim | str | None:
-        result = records.read_run(self.source_dir) if (self.source_dir / "result.json").exists() else {}
+        result = read_run(self.source_dir) if (self.source_dir / "result.json").exists() else {}
         if result.get("state") == "COMPLETE":
             if not (self.source_dir / "best.safetensors").exists():
                 raise UserError(f"the weights of the source run {self.source_dir} are gone; remove that folder")
@@ -95,14 +95,14 @@ class Study(Standing):
                 f"the source run {self.source_dir} ended as {result.get('state')} ({result.get('reason')}); "
                 "mend its settings and remove that folder"
             )
-        if records.is_alive(self.source_dir):
+        if is_alive(self.source_dir):
             return WAIT
         return self._hold("source", "source", None, {}, None, self.source_dir)
 
     def _hold(self, kind: str, arm: str, number: int | None, params: dict, seed: int | None, run_dir: Path) -> Claim:
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / OWNER).write_text(self.owner)
-        return Claim(kind, arm, number, params, seed, run_dir, records.lock_run(run_dir))
+        return Claim(kind, arm, number, params, seed, run_dir, lock_run(run_dir))
 
     def _claim_search(self) -> Claim | None:
         """A trial of the arm that is furthest behind: round robin, so that a sweep cut short is still fair."""
@@ -152,7 +152,7 @@ class Study(Standing):
             if trial.state != TrialState.RUNNING:
                 continue
             run_dir = self.run_dir(arm, number_of(trial))
-            if not records.is_alive(run_dir) and not tell(self.storage, trial, run_dir):
+            if not is_alive(run_dir) and not tell(self.storage, trial, run_dir):
                 (run_dir / OWNER).unlink(missing_ok=True)  # its job may still wait in a queue: it must not start now
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             self._changed(arm)
@@ -163,20 +163,20 @@ class Study(Standing):
             for trial in self.trials(arm.name):
                 if trial.state == TrialState.FAIL:
                     number = number_of(trial)
-                    records.set_aside(self.run_dir(arm.name, number) / "result.json")
+                    set_aside(self.run_dir(arm.name, number) / "result.json")
                     attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"}
                     self.studies[arm.name].enqueue_trial(trial.params, user_attrs=attributes | {"number": number})
         arms = [arm.name for arm in self.arms]
         others = [r for a in arms for r in (self.folder / a / "confirm").glob("*/*/result.json")]
         for result in [*others, self.source_dir / "result.json"]:
-            if records.read_run(result.parent)["state"] == "FAILED":
-                records.set_aside(result)
+            if read_run(result.parent)["state"] == "FAILED":
+                set_aside(result)
 
     def _searching(self) -> bool:
         return any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
 
     def _confirming(self) -> bool:
-        return any(records.is_alive(folder) for _, _, folder, done in self.confirmations() if not done)
+        return any(is_alive(folder) for _, _, folder, done in self.confirmations() if not done)
 
     def confirmations(self) -> list[tuple[str, int, Path, bool]]:
         """(arm, seed, folder, ended) of what the arms' present best trials ask for; paired, so seed by seed."""
@@ -194,7 +194,7 @@ class Study(Standing):
 
     def _claim_confirmation(self) -> Claim | None:
         for arm, seed, folder, done in self.confirmations():
-            if not done and not records.is_alive(folder):
+            if not done and not is_alive(folder):
                 best = self.best(arm)
                 return self._hold("confirm", arm, number_of(best), dict(best.params), seed, folder)
         return None
@@ -221,7 +221,7 @@ class Study(Standing):
                     record_failure(claim.run_dir, reason, facts | dict(params=claim.params))
                     self._has_told(claim)
             if claim.kind != "search":
-                return records.read_run(claim.run_dir)["state"]
+                return read_run(claim.run_dir)["state"]
             self.tidy(claim.arm)
             return state_of(self.find(claim.arm, claim.number))
 
@@ -278,7 +278,7 @@ class Study(Standing):
     def _begun_extensions(self) -> list[dict[str, Any]]:
         """What was decided for all arms at once and, after a kill, not done for all of them."""
         path = self.folder / EXTENDING
-        return records.read_json(path)["extensions"] if path.exists() else []
+        return read_json(path)["extensions"] if path.exists() else []
 
     def _extend(self, wider: list[dict[str, Any]]) -> None:
         """Queue each new bound and record the range; done twice it changes nothing."""

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError
-from headstart.store import run_folder as records
+from headstart.store import write_atomically
 from headstart.sweep.storage import is_there, open_storage, study_lock, without_password
 from headstart.sweep.trial import number_of
 
@@ -106,7 +106,7 @@ class Standing:
             return
         path = self.folder / ".study"
         if not path.exists():
-            records.write_atomically(path, uuid.uuid4().hex.encode())
+            write_atomically(path, uuid.uuid4().hex.encode())
         known = study.user_attrs.get("folder")
         if known is None:
             study.set_user_attr("folder", path.read_text())

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError, summary
-from headstart.store import run_folder as records
+from headstart.store import lock_run
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure
 from headstart.training import trial_context as current
@@ -32,7 +32,7 @@ class StudyTask:
             owner = run_dir / OWNER
             if not owner.exists() or owner.read_text() != self.owner:
                 raise UserError(f"{run_dir} was handed to another process while this job waited")
-            lock = records.lock_run(run_dir)
+            lock = lock_run(run_dir)
         with lock:
             try:
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)

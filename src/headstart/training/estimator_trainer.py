@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.augmentation import normalise
-from headstart.data.sources import Dataset, Split
+from headstart.data import Dataset, Split, normalise
 from headstart.errors import UserError
-from headstart.models.estimators import Classical
-from headstart.models.model import backbone_features, count_parameters
+from headstart.models import Classical, backbone_features, count_parameters
 from headstart.training.devices import autocast, device_name, place
 from headstart.training.frozen_features import Features
 from headstart.training.trainer import Outcome, Settings, Watcher

@@ -21,11 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.data.augmentation import normalise
-from headstart.data.sources import Dataset, Split, tensor_on
-from headstart.models.model import Model, backbone_digest, backbone_features, splits
-from headstart.store import cache_paths as places
-from headstart.store import feature_cache as cache
+from headstart.data import Dataset, Split, normalise, tensor_on
+from headstart.models import Model, backbone_digest, backbone_features, splits
+from headstart.store import FeatureCache, FeatureEntry, NotKept, cache_limit, cache_root, shown_path, shown_size
 from headstart.training import devices
 from headstart.training.flips import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
 
@@ -48,7 +46,7 @@ Progress = Callable[[int, int, float], None]  # images done, images in all, imag
 class Table:
     """Features of the pictures of a split, in its order, for some of their mirror images."""
 
-    def __init__(self, entries: dict[int, cache.Entry], device: torch.device):
+    def __init__(self, entries: dict[int, FeatureEntry], device: torch.device):
         self.entries = entries  # as long as they are in use, nobody removes them
         facts = next(iter(entries.values())).facts
         self.device, self.channels_last = device, facts["channels_last"]
@@ -86,8 +84,8 @@ class Features:
 
     def __init__(self, model: Model, settings: "Settings", augment: Augmentation, progress: Progress):
         self.model, self.settings, self.augment, self.progress = model, settings, augment, progress
-        asked_for = model.freeze != "none" and places.limit() > 0
-        self.cache = cache.Cache(places.root() / "features", places.limit()) if asked_for else None
+        asked_for = model.freeze != "none" and cache_limit() > 0
+        self.cache = FeatureCache(cache_root() / "features", cache_limit()) if asked_for else None
         self.seconds = 0.0  # spent on computing features
         self.tables: WeakKeyDictionary[Split, dict[tuple[int, ...], Table | None]] = WeakKeyDictionary()
         self.used = False  # whether anything is kept for this run
@@ -145,20 +143,20 @@ class Features:
         what += f" of {self.model.name} at {self.settings.image_size} px"
         try:
             entries, seconds = self._entries(split, mirrors)
-        except cache.NotKept as error:
+        except NotKept as error:
             log.info("features: %s are not kept: %s; the frozen backbone runs in every epoch", what, error)
             return None
         except OSError as error:
-            place = places.shown(self.cache.folder)
+            place = shown_path(self.cache.folder)
             log.warning("features: %s cannot be used (%s); the frozen backbone runs in every epoch", place, error)
             return None
         table, self.used = Table(entries, self.settings.device), True
-        place = places.shown(self.cache.folder)
+        place = shown_path(self.cache.folder)
         how = f", read from {place}" if seconds is None else f" in {place}, computed in {seconds:.3g} s"
-        log.info("features: %s, %s%s", what, places.amount(table.size), how)
+        log.info("features: %s, %s%s", what, shown_size(table.size), how)
         return table
 
-    def _entries(self, split: Split, mirrors: tuple[int, ...]) -> tuple[dict[int, cache.Entry], float | None]:
+    def _entries(self, split: Split, mirrors: tuple[int, ...]) -> tuple[dict[int, FeatureEntry], float | None]:
         """What is in the cache now, and the seconds that computing it took, None where nothing was to be computed.
 
         Raises cache.NotKept, and OSError for a folder that cannot be written or a full disk.
@@ -169,22 +167,22 @@ class Features:
         entries = {mirror: self._open(names[mirror], samples[mirror]) for mirror in mirrors}
         missing = [mirror for mirror, entry in entries.items() if entry is None]
         if missing and not self._splits(split.pictures(slice(2))):
-            raise cache.NotKept(f"{self.model.name} computes more behind its classifier")
+            raise NotKept(f"{self.model.name} computes more behind its classifier")
         before = self.seconds
         for number, mirror in enumerate(missing):
             self._make(split, mirror, names[mirror], samples[mirror], number, len(missing))
             entries[mirror] = self._open(names[mirror], samples[mirror])
         if None in entries.values():
-            raise cache.NotKept("other processes removed or replaced them at once")
+            raise NotKept("other processes removed or replaced them at once")
         return entries, self.seconds - before if self.seconds > before else None
 
-    def _open(self, name: str, sample: Tensor) -> cache.Entry | None:
+    def _open(self, name: str, sample: Tensor) -> FeatureEntry | None:
         """The entry of that name whose first pictures are what the network makes of them now."""
         entry = self.cache.open(name)
         exact = self.settings.precision == "fp32" and self.settings.device.type == "cpu"
         if entry is None or _agrees(entry, sample, AGREEMENT if exact else COARSE_AGREEMENT):
             return entry
-        log.warning("features: %s holds others than this network computes", places.shown(self.cache.folder / name))
+        log.warning("features: %s holds others than this network computes", shown_path(self.cache.folder / name))
         del entry  # which holds it
         self.cache.remove(name)
         return None
@@ -266,7 +264,7 @@ def _digest(split: Split) -> str:
     return _digests[split]
 
 
-def _agrees(entry: cache.Entry, sample: Tensor, tolerance: float) -> bool:
+def _agrees(entry: FeatureEntry, sample: Tensor, tolerance: float) -> bool:
     """Whether the first pictures of an entry are, but for rounding, what the network makes of them now."""
     if entry.facts["dtype"] != _name_of(sample.dtype) or entry.facts["channels_last"] != _is_channels_last(sample):
         return False

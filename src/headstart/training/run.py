@@ -14,13 +14,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import __version__
-from headstart.config import schema as config
-from headstart.data.sources import Dataset, Split
-from headstart.data.thumbnails import choose_thumbnails, shrink
+from headstart.config import check_values, command_line, config_hash, keys_without_effect, make, without_effect
+from headstart.data import Dataset, Split, choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
-from headstart.models.builders import Model, Normalisation
-from headstart.models.estimators import Classical
-from headstart.store import run_folder as records
+from headstart.models import Classical, Model, Normalisation
+from headstart.store import OUTCOMES, lock_run, read_json, read_run, set_aside, sha256_of, write_atomically, write_json
 from headstart.training import devices
 from headstart.training import estimator_trainer as fitting
 from headstart.training import metrics as evaluation
@@ -39,7 +37,7 @@ NAMED_BY = {
 Trainer = training.Trainer | fitting.Trainer
 
 
-def run(
+def train_run(
     cfg: DictConfig, choices: dict[str, str], run_dir: Path, *, reads_test: bool, watcher: training.Watcher
 ) -> dict[str, Any]:
     """Train, evaluate and record the run that `cfg` describes in `run_dir`; return its result as written there.
@@ -48,12 +46,12 @@ def run(
     A run folder that holds a finished result is returned as it is; one with a checkpoint goes on from it.
     Raises UserError for what the user can mend; a failure of any kind leaves result.json with state FAILED.
     """
-    config.check(cfg)
-    ended = records.read_run(run_dir)
-    if ended["state"] in records.OUTCOMES:
+    check_values(cfg)
+    ended = read_run(run_dir)
+    if ended["state"] in OUTCOMES:
         return ended
-    records.set_aside(run_dir / "result.json")
-    with records.lock_run(run_dir):
+    set_aside(run_dir / "result.json")
+    with lock_run(run_dir):
         try:
             return _train(cfg, choices, run_dir, reads_test, watcher)
         except Exception as error:
@@ -77,24 +75,24 @@ def _out_of_memory(error: Exception, batch_size: int) -> str | None:
 def _record_failure(cfg: DictConfig, choices: dict[str, str], run_dir: Path, reason: str) -> None:
     """Write a FAILED result that belongs to its arm in the tables, even where the run came to nothing."""
     path = run_dir / "run.json"
-    facts = _planned(cfg, choices) | (records.read_json(path) if path.exists() else {})
-    records.write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
+    facts = _planned(cfg, choices) | (read_json(path) if path.exists() else {})
+    write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
 
 
 def _train(
     cfg: DictConfig, choices: dict[str, str], run_dir: Path, reads_test: bool, watcher: training.Watcher
 ) -> dict[str, Any]:
-    trainer = prepare(cfg, run_dir, watcher)
-    facts = describe(cfg, choices, trainer) | dict(test_reads=records.read_run(run_dir).get("test_reads") or 0)
-    records.write_json(run_dir / "run.json", facts)
-    if without := config.without_effect(cfg, choices):
+    trainer = prepare_run(cfg, run_dir, watcher)
+    facts = describe(cfg, choices, trainer) | dict(test_reads=read_run(run_dir).get("test_reads") or 0)
+    write_json(run_dir / "run.json", facts)
+    if without := without_effect(cfg, choices):
         log.info("without effect on model=%s, which is fitted in one go: %s", choices["model"], ", ".join(without))
     for line in trainer.model.report:
         log.info("%s", line)
     return _conclude(cfg, facts, trainer, trainer.run(), reads_test)
 
 
-def prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
+def prepare_run(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Trainer:
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training."""
     devices.settle_threads(cfg.threads, cfg.jobs)
     devices.keep_memory()
@@ -102,7 +100,7 @@ def prepare(cfg: DictConfig, run_dir: Path, watcher: training.Watcher) -> Traine
     data = _dataset(json.dumps(OmegaConf.to_container(cfg.data, resolve=True)), os.getcwd())
     torch.manual_seed(cfg.seed)
     size = cfg.image_size or cfg.model.get("image_size") or data.train.source.shape[1]
-    model = config.make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
+    model = make(cfg.model, classes=len(data.classes), class_names=data.classes, image_size=size)
     return _trainer(model, cfg, data, size, run_dir, watcher)
 
 
@@ -131,7 +129,7 @@ def _(
 ) -> training.Trainer:
     _check_batches(cfg, len(data.train.labels))
     settings = _settings(cfg, data, size, model)
-    parts = {part: config.make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
+    parts = {part: make(cfg[part]) for part in ("optimizer", "schedule", "augmentation")}
     try:
         parts["schedule"](0.5)
         pictures, labels = data.train.pictures(slice(2)), data.train.labels[:2]
@@ -148,7 +146,7 @@ def _(
 
 
 def _identity(cfg: DictConfig, settings: training.Settings) -> str:
-    return config.config_hash(cfg, precision=settings.precision, compile=settings.compile)
+    return config_hash(cfg, precision=settings.precision, compile=settings.compile)
 
 
 def _settings(cfg: DictConfig, data: Dataset, size: int, model: Model | None) -> training.Settings:
@@ -169,7 +167,7 @@ def _dataset(node: str, folder: str) -> Dataset:
 
     folder: the working directory, which a relative root is below.
     """
-    return config.make(OmegaConf.create(json.loads(node)))
+    return make(OmegaConf.create(json.loads(node)))
 
 
 def _check_batches(cfg: DictConfig, images: int) -> None:
@@ -196,7 +194,7 @@ def _conclude(
             result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
         if reads_test and outcome.state == "COMPLETE":
             facts["test_reads"] += 1  # on disk before it is read: a reading counts whatever happens next
-            records.write_json(run_dir / "run.json", facts)
+            write_json(run_dir / "run.json", facts)
             test = data.test()
             predictions |= _predictions(trainer, test, "test")
             predictions |= _thumbnails(test, predictions["test_probabilities"])
@@ -208,7 +206,7 @@ def _conclude(
         if cfg.keep != "none" or cfg.phase == "source":
             result.update(_keep_best(trainer, facts["model"], predictions))
     result.update(trainer.costs())
-    records.write_json(run_dir / "result.json", result)
+    write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt*"):
         left.unlink()
     return result
@@ -237,11 +235,11 @@ def _keep_best(trainer: Trainer, architecture: str, predictions: dict[str, np.nd
     """Write predictions.npz and, of a model that has such a file, best.safetensors; return that file's sha256."""
     weights, run_dir = trainer.weights_file(architecture), trainer.run_dir
     if weights is not None:
-        records.write_atomically(run_dir / "best.safetensors", weights)
+        write_atomically(run_dir / "best.safetensors", weights)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, classes=np.array(trainer.data.classes), **predictions)
-    records.write_atomically(run_dir / "predictions.npz", buffer.getvalue())
-    return {} if weights is None else dict(best_sha256=records.sha256_of(run_dir / "best.safetensors"))
+    write_atomically(run_dir / "predictions.npz", buffer.getvalue())
+    return {} if weights is None else dict(best_sha256=sha256_of(run_dir / "best.safetensors"))
 
 
 def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict[str, Any]:
@@ -250,10 +248,10 @@ def describe(cfg: DictConfig, choices: dict[str, str], trainer: Trainer) -> dict
     settled = dict(threads=threads, precision=used["precision"])
     facts = _planned(cfg, choices) | dict(
         data=data.name, train_size=len(data.train.labels), threads=threads, torch_version=torch.__version__,
-        config_hash=trainer.identity, data_sha256=data.sha256, command=config.command(cfg, choices, **settled),
+        config_hash=trainer.identity, data_sha256=data.sha256, command=command_line(cfg, choices, **settled),
         classes=list(data.classes), **used,
     )  # fmt: skip
-    return facts | dict.fromkeys(config.unused(cfg) & facts.keys())
+    return facts | dict.fromkeys(keys_without_effect(cfg) & facts.keys())
 
 
 def _planned(cfg: DictConfig, choices: dict[str, str]) -> dict[str, Any]:
@@ -265,7 +263,7 @@ def _planned(cfg: DictConfig, choices: dict[str, str]) -> dict[str, Any]:
         batch_size=cfg.batch_size, epochs=cfg.epochs, seed=cfg.seed, split_seed=cfg.split_seed,
         headstart_version=__version__, git_commit=git_commit(),
     )  # fmt: skip
-    return facts | dict.fromkeys(config.unused(cfg) & facts.keys())
+    return facts | dict.fromkeys(keys_without_effect(cfg) & facts.keys())
 
 
 def _name(cfg: DictConfig, choice: str) -> str:

@@ -13,13 +13,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart.data.augmentation import normalise
-from headstart.data.sources import Dataset, Split
+from headstart.data import Dataset, Split, normalise
 from headstart.errors import UserError
-from headstart.models.freezing import is_frozen, parameter_groups, set_trainable
-from headstart.models.load_weights import export_bytes
-from headstart.models.model import Model, classify, count_parameters, in_classifier
-from headstart.store import run_folder as records
+from headstart.models import (
+    Model,
+    classify,
+    count_parameters,
+    export_bytes,
+    in_classifier,
+    is_frozen,
+    parameter_groups,
+    set_trainable,
+)
+from headstart.store import append_epoch, read_checkpoint, read_epochs, truncate_epochs, write_checkpoint
 from headstart.training import trial_context as current
 from headstart.training.devices import (
     align_state,
@@ -391,12 +397,12 @@ class Trainer:
         if not self.best or row["val_accuracy"] > self.best["val_accuracy"]:
             state = {k: v.detach().clone() for k, v in self._learned().items()}
             self.best = dict(epoch=self.epoch, network=state, **{k: row[k] for k in ("val_accuracy", "val_loss")})
-        records.append_epoch(self.run_dir, row)
+        append_epoch(self.run_dir, row)
         begin = time.monotonic()
         due = current.stop or begin >= self.next_checkpoint
         if due and self.epoch < self.settings.epochs:
             payload = self._checkpoint()
-            records.write_checkpoint(self.run_dir / "last.ckpt", payload)
+            write_checkpoint(self.run_dir / "last.ckpt", payload)
             if len(payload) > CHEAP_CHECKPOINT:
                 end = time.monotonic()
                 self.next_checkpoint = end + (end - begin) / CHECKPOINT_SHARE
@@ -415,9 +421,9 @@ class Trainer:
 
     def _resume(self) -> dict[str, Any] | None:
         """Load the last checkpoint, if there is one, and return its epoch's row."""
-        payload = records.read_checkpoint(self.run_dir)
+        payload = read_checkpoint(self.run_dir)
         if payload is None:
-            records.truncate_epochs(self.run_dir, 0)
+            truncate_epochs(self.run_dir, 0)
             return None
         state = torch.load(io.BytesIO(payload), map_location=self.settings.device, weights_only=True)
         if state["identity"] != self.identity:
@@ -429,7 +435,7 @@ class Trainer:
             )
         self.epoch, self.seconds, self.images, self.best = (state[k] for k in ("epoch", "seconds", "images", "best"))
         self.kept.seconds = state.get("seconds_features", 0.0)  # which checkpoints of 0.1.0 lack
-        records.truncate_epochs(self.run_dir, self.epoch)
+        truncate_epochs(self.run_dir, self.epoch)
         if set_trainable(self.model, self.epoch):
             self._admit_parameters()
         self._load(state["network"])
@@ -439,4 +445,4 @@ class Trainer:
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.settings.device)
         log.info("going on after epoch %d of %d", self.epoch, self.settings.epochs)
-        return records.read_epochs(self.run_dir)[-1]
+        return read_epochs(self.run_dir)[-1]

@@ -21,7 +21,7 @@ from headstart.report.plots.hyperparameters import importances, parallel_coordin
 from headstart.report.plots.predictions import calibration, confusion, per_class
 from headstart.report.plots.search import budget, history, learning_rate
 from headstart.report.plots.style import Look, palette, style
-from headstart.store.run_folder import write_atomically
+from headstart.store import write_atomically
 
 __all__ = [
     "Look",

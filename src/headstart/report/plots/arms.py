@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.analysis.arms_table import without_number
-from headstart.analysis.columns import TARGETS
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis import TARGETS, ArmRuns, runs_of_arm, without_number
 from headstart.report.plots.style import (
     GREY,
     INK,

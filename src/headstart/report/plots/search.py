@@ -21,7 +21,7 @@ from headstart.report.plots.style import (
     sample,
 )
 from headstart.report.plots.style import say as say_in
-from headstart.store.run_folder import OUTCOMES
+from headstart.store import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
