@@ -15,9 +15,9 @@ from pandas.testing import assert_frame_equal
 from report.test_write import make_run, make_study
 
 import headstart as hs
+from headstart.analysis import FRAMES
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
-from headstart.notebook import FRAMES
 from headstart.report.write import report, write_frames
 
 

@@ -7,9 +7,10 @@ from report.test_write import Page, make_study
 import headstart as hs
 from headstart.analysis.columns import REPORTED, TABLES
 from headstart.analysis.csv_tables import read_table
-from headstart.analysis.published_figures import METRICS, check_figures, reported
+from headstart.analysis.published_figures import reported
 from headstart.errors import UserError
 from headstart.report.write import print_report, report, write_all
+from headstart.store import METRICS, check_figures
 from headstart.store.run_folder import read_json, write_json
 
 FIGURES = [

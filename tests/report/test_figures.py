@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from headstart import statistics
-from headstart.analysis import columns
+from headstart.analysis import Predictions, columns, read_predictions
 from headstart.analysis.arms_table import arms as arms_of
 from headstart.analysis.arms_table import without_number
 from headstart.analysis.pairs_table import pairs as pairs_of
@@ -413,7 +413,7 @@ def test_per_class_shows_recall_with_the_hardest_class_on_top(ax):
 def predictions(confidence, correct):
     labels = np.zeros(len(confidence), dtype=int)
     answers = np.where(correct, 0, 1)
-    return pictures.Predictions(labels, answers, np.array(confidence), np.arange(len(labels)), CLASSES, {})
+    return Predictions(labels, answers, np.array(confidence), np.arange(len(labels)), CLASSES, {})
 
 
 def test_calibration_draws_accuracy_against_confidence_and_names_the_error(ax):
@@ -456,9 +456,7 @@ def test_thumbnails_shrink_by_averaging_squares():
 def test_galleries_show_the_errors_that_the_predictions_hold(tmp_path):
     frames = with_predictions(tmp_path, study("good", "bad"))
     runs = {
-        arm: [
-            pictures.read_predictions(tmp_path / arm / "confirm" / f"seed-{s}" / "predictions.npz") for s in range(1, 6)
-        ]
+        arm: [read_predictions(tmp_path / arm / "confirm" / f"seed-{s}" / "predictions.npz") for s in range(1, 6)]
         for arm in frames.arms["arm"]
     }
     good, bad = pictures.confidently_wrong(runs)
@@ -473,7 +471,7 @@ def test_galleries_show_the_errors_that_the_predictions_hold(tmp_path):
 
 def test_arms_tested_on_other_images_are_not_set_side_by_side():
     one = predictions([0.9] * 4, [True] * 4)
-    other = pictures.Predictions(one.labels, one.predicted, one.confidence, one.indices + 1, CLASSES, {})
+    other = Predictions(one.labels, one.predicted, one.confidence, one.indices + 1, CLASSES, {})
     assert pictures.disagreements({"a": [one], "b": [other]}) == []
 
 
@@ -482,7 +480,7 @@ def test_arms_disagree_where_most_seeds_of_one_are_right_and_most_of_the_other_w
 
     def runs(*correct):  # per run, whether images 0 and 1 are right
         found = [predictions([0.9, 0.9], c) for c in correct]
-        return [pictures.Predictions(p.labels, p.predicted, p.confidence, p.indices, CLASSES, image) for p in found]
+        return [Predictions(p.labels, p.predicted, p.confidence, p.indices, CLASSES, image) for p in found]
 
     some = {"a": runs((1, 1), (1, 1), (1, 1)), "b": runs((0, 1), (0, 1), (1, 0))}
     (_, found), (_, other) = pictures.disagreements(some)
@@ -494,7 +492,7 @@ def test_damaged_and_foreign_predictions_are_left_out(tmp_path, caplog):
     np.savez(tmp_path / "b.npz", val_labels=np.zeros(3))
     np.savez(tmp_path / "c.npz", test_labels=np.array([{}], dtype=object))
     for name in ("a.npz", "b.npz", "c.npz", "missing.npz"):
-        assert pictures.read_predictions(tmp_path / name) is None
+        assert read_predictions(tmp_path / name) is None
         assert name in caplog.text
 
 

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from store.test_run_folder import epoch_row
 
+from headstart.analysis import FRAMES
+from headstart.analysis import load_results as load
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
-from headstart.notebook import FRAMES, load
 from headstart.report import display_tables as cells
 from headstart.report import page
 from headstart.report.plots import all as plots

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from headstart.analysis import METRICS, TARGETS
-from headstart.notebook import Study
+from headstart.analysis import TARGETS, Results
+from headstart.store import METRICS
 
 LONGEST_CELL = 300  # characters; a reason can be a whole traceback
 
@@ -105,7 +105,7 @@ def _study_column(frame: pd.DataFrame) -> list[Column]:
     return [_plain("study", "Study")] if frame["study"].nunique() > 1 else []
 
 
-def arms(study: Study) -> Table:
+def arms(study: Results) -> Table:
     """Per arm: its search, its best setting, and its test accuracy over the confirmation seeds."""
     frame = study.arms
     best, found = _best_runs(study), _found_values(study)
@@ -138,7 +138,7 @@ def _best_setting(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     return ", ".join(([] if others and _missing(row["best_lr"]) else [rate]) + others)
 
 
-def _found_values(study: Study) -> dict[tuple[Any, Any], dict[str, Any]]:
+def _found_values(study: Results) -> dict[tuple[Any, Any], dict[str, Any]]:
     """What the search found for an arm beside a learning rate, by study and arm."""
     swept = [name for name in study.trials if name.startswith("params_") and name != "params_lr"]
     search = study.trials[study.trials["phase"] == "search"][["study", "arm", "number", *swept]]
@@ -151,7 +151,7 @@ def _found_values(study: Study) -> dict[tuple[Any, Any], dict[str, Any]]:
     }
 
 
-def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
+def _best_runs(study: Results) -> dict[tuple[Any, Any], str | None]:
     """Links to the folders of the arms' best trials, by study and arm."""
     search = study.trials[study.trials["phase"] == "search"][["study", "arm", "number", "run_dir"]]
     found = study.arms[["study", "arm", "best_number"]].merge(
@@ -160,7 +160,7 @@ def _best_runs(study: Study) -> dict[tuple[Any, Any], str | None]:
     return {(row["study"], row["arm"]): _link(row["run_dir"]) for row in _records(found)}
 
 
-def searches(study: Study) -> Table | None:
+def searches(study: Results) -> Table | None:
     """Searches that were repeated with other seeds; None where none was."""
     if study.searches.empty:
         return None
@@ -187,7 +187,7 @@ def _between(low: Any, high: Any) -> str:
     return short(low) if _missing(low) or low == high else f"{short(low)} to {short(high)}"
 
 
-def search_pairs(study: Study) -> Table | None:
+def search_pairs(study: Results) -> Table | None:
     """Per pair of repeated searches: the differences with their intervals; None where there are none."""
     if study.search_pairs.empty:
         return None
@@ -204,7 +204,7 @@ def search_pairs(study: Study) -> Table | None:
     )
 
 
-def reported(study: Study) -> Table | None:
+def reported(study: Results) -> Table | None:
     """Figures of others beside ours; None where the study has none."""
     if study.reported.empty:
         return None
@@ -227,7 +227,7 @@ def _figure(row: Mapping[str, Any], value: Any) -> str:
     return count(value if _missing(value) else int(value)) if row["metric"] == "parameters" else number(value)
 
 
-def reported_lines(study: Study) -> list[str]:
+def reported_lines(study: Results) -> list[str]:
     """The same as lines for the terminal."""
     return [
         f"{row['arm']}, {METRICS[row['metric']]}: {_figure(row, row['reported'])} reported by {row['source']}, "
@@ -236,7 +236,7 @@ def reported_lines(study: Study) -> list[str]:
     ]
 
 
-def speed(study: Study) -> Table | None:
+def speed(study: Results) -> Table | None:
     """Per arm: median epochs and training seconds to stated validation accuracies; None where no run has epochs."""
     heading = {"halfway": "half-way from chance", "99_of_final": "99 % of its own end"}
     reached = [t for t in TARGETS if study.arms[[f"epochs_to_{t}_censored", f"epochs_to_{t}"]].notna().any(axis=None)]
@@ -262,7 +262,7 @@ def _reached(row: Mapping[str, Any], target: str) -> str:
     return f"{median} ({never})" if censored else median
 
 
-def pairs(study: Study) -> Table:
+def pairs(study: Results) -> Table:
     """Per pair of arms: the difference with its interval, and what belongs to it."""
     frame = study.pairs
     return _table(
@@ -304,7 +304,7 @@ def _speedup(row: Mapping[str, Any]) -> str:
     return f"{row['speedup_epochs']:.2g} × to {row['speedup_threshold']:g} %"
 
 
-def ledger(study: Study) -> Table:
+def ledger(study: Results) -> Table:
     """What every arm has cost, and how often it read the test split."""
     counted = ["complete", "chance", "pruned", "diverged", "failed", "running", "interrupted", "retried"]
     shown = [name for name in counted if name == "complete" or study.ledger[name].any()]
@@ -328,7 +328,7 @@ def ledger(study: Study) -> Table:
     )
 
 
-def trials(study: Study) -> Table:
+def trials(study: Results) -> Table:
     """Every run, in whatever state."""
     frame = study.trials
     swept = [name for name in frame if name.startswith("params_") and name != "params_lr"]
@@ -353,7 +353,7 @@ def trials(study: Study) -> Table:
     )
 
 
-def settings(study: Study) -> list[Table]:
+def settings(study: Results) -> list[Table]:
     """What was fixed: the keys all arms share, and those in which they differ. [] where it is not known."""
     arms = study.study.get("arms")
     own = {str(name): keys for name, keys in arms.items() if isinstance(keys, dict)} if isinstance(arms, dict) else {}
@@ -389,7 +389,7 @@ def _setting(value: Any) -> str:
     return "null" if value is None else text(value)
 
 
-def versions(study: Study) -> Table:
+def versions(study: Results) -> Table:
     """Versions and hardware as the runs recorded them, with the number of runs where they differ."""
     named = {
         "headstart_version": "headstart", "git_commit": "commit", "torch_version": "torch",

@@ -10,11 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headstart.analysis import SETTINGS, runs_of_arm
+from headstart.analysis import SETTINGS, Predictions, read_predictions, runs_of_arm, same_answers, told_apart
 from headstart.errors import UserError
-from headstart.notebook import told_apart
 from headstart.report import galleries as pictures
-from headstart.report.galleries import gallery, read_predictions
+from headstart.report.galleries import gallery
 from headstart.report.plots.arms import arms, data_size, learning_curves, time_to_target
 from headstart.report.plots.hyperparameters import importances, parallel_coordinates, swept
 from headstart.report.plots.predictions import (
@@ -70,7 +69,7 @@ class _Material:
     searches: dict[str, str]  # of arms whose searches were repeated: what the repeats are called together
     chance: float | None
     results: dict[str, list[dict[str, Any]]]
-    predictions: dict[str, list[pictures.Predictions]]
+    predictions: dict[str, list[Predictions]]
 
 
 def draw_all(root: str | Path, frames: Any) -> list[Picture]:
@@ -124,10 +123,10 @@ def _result(path: Path) -> dict[str, Any] | None:
     return result if isinstance(result, dict) else None
 
 
-def _same_split(runs: list[pictures.Predictions | None]) -> list[pictures.Predictions]:
+def _same_split(runs: list[Predictions | None]) -> list[Predictions]:
     """The runs that could be read and answered the same images as the first of them."""
     known = [run for run in runs if run is not None]
-    return [run for run in known if pictures.same_images([known[0]], [run])]
+    return [run for run in known if same_answers([known[0]], [run])]
 
 
 def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:

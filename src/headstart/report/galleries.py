@@ -2,15 +2,13 @@
 
 import itertools
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.analysis import Predictions, same_answers
 from headstart.report.plots.style import drawn
 
 if TYPE_CHECKING:
@@ -21,41 +19,6 @@ logger = logging.getLogger(__name__)
 MOST_CLASSES = 20  # sample pictures
 GALLERY_COLUMNS = 8
 GALLERY_PAIRS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """One run's answers on the test split: labels, answers and confidences [N]; thumbnails by position in the split."""
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    indices: np.ndarray
-    classes: tuple[str, ...]
-    thumbnails: Mapping[int, np.ndarray]
-
-    @property
-    def correct(self) -> np.ndarray:
-        """Whether each image was classified correctly, [N]."""
-        return self.predicted == self.labels
-
-
-def read_predictions(path: str | Path) -> Predictions | None:
-    """Read a run's predictions.npz; None, with a line in the log, where it is missing, damaged or has no test split."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            labels, probabilities = stored["test_labels"], stored["test_probabilities"]
-            thumbnails = {}
-            if "thumbnails" in stored and "thumbnail_indices" in stored:
-                thumbnails = dict(zip(stored["thumbnail_indices"].tolist(), stored["thumbnails"], strict=True))
-            classes = stored["classes"] if "classes" in stored else range(probabilities.shape[1])
-            return Predictions(
-                labels, probabilities.argmax(1), probabilities.max(1), stored["test_indices"], tuple(map(str, classes)),
-                {i: image for i, image in thumbnails.items() if 0 <= i < len(labels) and image.ndim == 3},
-            )  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        logger.warning("%s is left out of the plots: %s", path, error)
-        return None
 
 
 Gallery = list[tuple[str, list[tuple[np.ndarray, str]]]]  # rows: what they show, and images with their words
@@ -113,19 +76,12 @@ def disagreements(
     """
     rows: Gallery = []
     couples = pairs if pairs is not None else list(itertools.combinations(predictions, 2))
-    known = [(a, b) for a, b in couples if same_images(predictions.get(a), predictions.get(b))]
+    known = [(a, b) for a, b in couples if same_answers(predictions.get(a), predictions.get(b))]
     for a, b in known[:GALLERY_PAIRS]:
         for right, wrong in ((a, b), (b, a)):
             found = _only_one_right(predictions[right], predictions[wrong], columns)
             rows.append((f"{right} right, {wrong} wrong", found))
     return rows
-
-
-def same_images(a: Sequence[Predictions] | None, b: Sequence[Predictions] | None) -> bool:
-    """Whether the runs of two arms answered the same test images."""
-    if not a or not b:
-        return False
-    return np.array_equal(a[0].indices, b[0].indices) and np.array_equal(a[0].labels, b[0].labels)
 
 
 def _only_one_right(

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from headstart.notebook import Study
+from headstart.analysis import Results
 from headstart.report import display_tables as cells
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,7 +41,7 @@ class Content:
 
     question: str
     name: str
-    study: Study
+    study: Results
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()  # what went wrong on making the report
 

@@ -10,9 +10,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.analysis import write_comparison, write_further_tables, write_table
+from headstart.analysis import (
+    FRAMES,
+    REPEATS,
+    Results,
+    load_results,
+    write_comparison,
+    write_further_tables,
+    write_table,
+)
 from headstart.errors import UserError
-from headstart.notebook import FRAMES, REPEATS, Study, load
 from headstart.store import find_runs, valid_name, write_atomically
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ def write_report(root: str | Path) -> list[Path]:
         UserError: `root` is not a folder, holds no runs, cannot be written, or the disk is full.
     """
     _refuse_without_runs(Path(root))
-    return write_all(load(root))
+    return write_all(load_results(root))
 
 
 def write_side_by_side(roots: list[Path]) -> list[Path]:
@@ -56,9 +63,9 @@ def _refuse_without_runs(root: Path, tables_too: bool = True) -> None:
         raise UserError(f"{root} holds no runs; give a study's folder such as outputs/NAME.")
 
 
-def _beside(roots: list[Path]) -> Study:
+def _beside(roots: list[Path]) -> Results:
     """The studies in one, seen from the folder of their common report."""
-    study = load(*roots)
+    study = load_results(*roots)
     frames = {name: getattr(study, name) for name in FRAMES}
     for name, frame in frames.items():
         if "run_dir" in frame:
@@ -66,7 +73,7 @@ def _beside(roots: list[Path]) -> Study:
     return dataclasses.replace(study, root=Path(os.path.normpath(roots[0] / ".." / SIDE_BY_SIDE)), **frames)
 
 
-def write_all(study: Study) -> list[Path]:
+def write_all(study: Results) -> list[Path]:
     """Write everything that there is to say about `study` into its folder; return the paths, the page last.
 
     Raises:
@@ -82,14 +89,14 @@ def write_all(study: Study) -> list[Path]:
     return [*written, *drawn, study.root / "report.md", study.root / "report.html"]
 
 
-def write_frames(study: Study) -> list[Path]:
+def write_frames(study: Results) -> list[Path]:
     """Write the study's tables to tables/*.csv in its folder; return their paths."""
     folder = study.root / "tables"
     written = [write_table(folder / f"{name}.csv", getattr(study, name)) for name in FRAMES]
     return written + write_further_tables(folder, {name: getattr(study, name) for name in ("reported", *REPEATS)})
 
 
-def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
+def _figures(study: Results) -> tuple[list["Figure"], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
     from headstart.report import page
     from headstart.report.plots import all as plots
@@ -110,7 +117,7 @@ def _figures(study: Study) -> tuple[list["Figure"], list[Path], list[str]]:
     return figures, paths, []
 
 
-def question(study: Study) -> str:
+def question(study: Results) -> str:
     """What the study asks: as its study.json says, or the first comment of its file in experiments/, or its name."""
     asked, experiment = (study.study.get(key) for key in ("question", "experiment"))
     if isinstance(asked, str) and asked.strip():
@@ -123,7 +130,7 @@ def question(study: Study) -> str:
     return next((x.lstrip("# ") for x in lines if x.startswith("# ") and "@package" not in x), _name(study))
 
 
-def _name(study: Study) -> str:
+def _name(study: Results) -> str:
     names = list(study.arms["study"].dropna().unique()) or [study.root.absolute().name]
     return " and ".join(names)
 
@@ -131,7 +138,7 @@ def _name(study: Study) -> str:
 # ------------------------------------------------------------------------------------------------------------- terminal
 
 
-def print_report(study: Study, written: list[Path]) -> None:
+def print_report(study: Results, written: list[Path]) -> None:
     """Print the arms, the verdicts, what must be said beside them and where the report is; the last line is a path."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -154,7 +161,7 @@ def print_report(study: Study, written: list[Path]) -> None:
     print(written[0].parent, written[-1], sep="\n")
 
 
-def _said_in_the_terminal(study: Study) -> list[str]:
+def _said_in_the_terminal(study: Results) -> list[str]:
     """The caveats that a reader of the last lines must not miss; the page has them all."""
     return [c for c in study.caveats if "The study is unfinished" in c or "The test split was read" in c]
 
@@ -186,5 +193,5 @@ def report(folders: list[Path], tables_only: bool = False) -> None:
         written = write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))
         print(*written, sep="\n")
         return
-    study = load(folders[0]) if len(folders) == 1 else _beside(folders)
+    study = load_results(folders[0]) if len(folders) == 1 else _beside(folders)
     print_report(study, write_all(study))

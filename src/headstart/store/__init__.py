@@ -29,6 +29,7 @@ from headstart.store.run_folder import (
     write_json,
 )
 from headstart.store.scratch import scratch_folder
+from headstart.store.study_file import METRICS, check_figures
 
 __all__ = [
     "EPOCH_FIELDS",
@@ -36,6 +37,7 @@ __all__ = [
     "GB",
     "LARGEST_COUNT",
     "LARGEST_RECORD",
+    "METRICS",
     "OUTCOMES",
     "FeatureCache",
     "FeatureEntry",
@@ -44,6 +46,7 @@ __all__ = [
     "as_text",
     "cache_limit",
     "cache_root",
+    "check_figures",
     "describe_features",
     "find_runs",
     "holding_lock",

@@ -262,7 +262,7 @@ class Sweep:
         """Figures of others that the experiment's file holds."""
         if self.config.reported is None:
             return {}
-        from headstart.analysis import check_figures
+        from headstart.store import check_figures
 
         figures = _plain(self.config.reported)
         check_figures(figures)

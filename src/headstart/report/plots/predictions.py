@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart import statistics
-from headstart.report.galleries import Predictions
+from headstart.analysis import Predictions
 from headstart.report.plots.style import GREY, Look, drawn, legend, looks_for, sample, say
 
 if TYPE_CHECKING:
