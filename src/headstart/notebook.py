@@ -142,7 +142,7 @@ class Plots:
 
     def calibration(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
         """Reliability diagram and expected calibration error by arm, test images."""
-        from headstart.report.galleries import read_predictions
+        from headstart.analysis import read_predictions
 
         predictions = {
             arm: [found for d in folders if (found := read_predictions(d / "predictions.npz")) is not None]

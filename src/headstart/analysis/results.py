@@ -12,6 +12,7 @@ import pandas as pd
 
 from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
 from headstart.analysis.comparison import compare
+from headstart.analysis.comparison import verdicts as verdicts_of
 from headstart.analysis.csv_tables import frame_of, read_table
 from headstart.analysis.published_figures import reported
 from headstart.analysis.repeated_searches import repeated
