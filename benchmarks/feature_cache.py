@@ -23,11 +23,11 @@ import torch
 from training_loop import save
 
 from headstart import __version__
+from headstart import store as records
 from headstart.config import schema as config
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, Split, cifar10
 from headstart.models import builders as models
-from headstart.store import run_folder as records
 from headstart.training import devices
 from headstart.training import flips as mirrors
 from headstart.training.progress_bar import Lines
@@ -74,7 +74,7 @@ def trial(options: argparse.Namespace, data: Dataset, cache: Path, limit: str) -
         begin = time.perf_counter()
         run.run()
         seconds = time.perf_counter() - begin
-        rows = [[row[k] for k in ("train_loss", "val_loss", "val_accuracy")] for row in records.read_epochs(folder)]
+        rows = [[row.train_loss, row.val_loss, row.val_accuracy] for row in records.read_epochs(folder).rows]
     return seconds, rows
 
 

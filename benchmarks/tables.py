@@ -203,7 +203,7 @@ def write_run(
     chance: random.Random,
 ) -> None:
     """One finished run: its configuration, its epochs, its facts and its result."""
-    from headstart.store.run_folder import EPOCH_FIELDS
+    from headstart.store import EPOCH_FIELDS
 
     folder = root / arm / phase / f"{number:03d}" / (f"seed-{seed}" if phase == "confirm" else "")
     (folder / ".hydra").mkdir(parents=True)

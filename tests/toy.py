@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from headstart import store as records
 from headstart.cli import main as cli
 from headstart.config import schema as config
-from headstart.store import run_folder as records
 from headstart.sweep import preflight as rehearsal
 from headstart.sweep import workers
 from headstart.training import trial_context as current
@@ -51,7 +51,7 @@ def job(cfg: DictConfig) -> float:
         os._exit(9)
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
-        if len(records.read_epochs(run_dir)) < epoch:
+        if len(records.read_epochs(run_dir).rows) < epoch:
             if cfg.lr > 1e3:
                 state, reason = "DIVERGED", "loss is not finite"
                 break

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from conftest import RESULTS
 from pandas.testing import assert_frame_equal
-from store.test_run_folder import epoch_row, mutated
+from store.helpers_store import epoch_row, mutated
 
 from headstart.analysis.collate import collate, epochs, trials
 from headstart.analysis.columns import EPOCHS, TABLES, THRESHOLDS, TRIALS, Column, dictionary_markdown
 from headstart.analysis.csv_tables import read_table, write_table
 from headstart.errors import UserError
-from headstart.store.run_folder import EPOCH_FIELDS, append_epoch, lock_run, write_json
+from headstart.store import EPOCH_FIELDS, append_epoch, lock_run, write_json
 
 FACTS = dict(study="s", arm="cnn", phase="search", number=0, lr=0.1, seed=0, model="cnn")
 RESULT = dict(state="COMPLETE", reason="", val_accuracy=71.5, epochs_run=3, seconds_train=30.0)

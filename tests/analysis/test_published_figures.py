@@ -10,8 +10,7 @@ from headstart.analysis.csv_tables import read_table
 from headstart.analysis.published_figures import reported
 from headstart.errors import UserError
 from headstart.report.write import print_report, report, write_all
-from headstart.store import METRICS, check_figures
-from headstart.store.run_folder import read_json, write_json
+from headstart.store import METRICS, check_figures, read_json, write_json
 
 FIGURES = [
     {"arm": "random", "value": 83.0, "source": "write-up <A>", "note": "one run, chosen on the test split"},

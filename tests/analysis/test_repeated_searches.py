@@ -14,7 +14,7 @@ from headstart.analysis.columns import SEARCHES
 from headstart.analysis.csv_tables import read_table
 from headstart.report.plots.all import draw_all
 from headstart.report.write import print_report, write_all
-from headstart.store.run_folder import read_run, write_json
+from headstart.store import read_run, write_json
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
 

@@ -8,7 +8,7 @@ from report.test_write import make_run, make_study
 import headstart as hs
 from headstart.analysis.runs_of_arm import runs_of_arm
 from headstart.report.plots.all import draw_all
-from headstart.store.run_folder import read_json, write_json
+from headstart.store import read_json, write_json
 
 ACCURACIES = {10: (40.0, 60.0, 75.0), 32: (10.0, 20.0, 30.0)}  # by batch size, after each epoch
 

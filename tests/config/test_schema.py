@@ -86,7 +86,7 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
         "headstart.models.builders.torch.load",
         "headstart.data.sources.Path", "headstart.training.trainer.log.info", "timm.create_model", "builtins.eval",
         "headstart.cli.main.main",
-        "sklearn.utils.os.system", "headstart.store.run_folder.write_atomically",
+        "sklearn.utils.os.system", "headstart.store.files.write_atomically",
     ],
 )  # fmt: skip
 def test_a_configuration_cannot_call_what_it_should_not(target):

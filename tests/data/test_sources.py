@@ -29,7 +29,6 @@ from headstart.data import cifar
 from headstart.data import decoding as images
 from headstart.data import sources as data
 from headstart.errors import UserError
-from headstart.store.scratch import scratch_folder
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 BATCHES = ROOT / "cifar-10-batches-py"
@@ -485,25 +484,6 @@ class TestDownload:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"data\.root="):
             self.read(tmp_path / "file")
-
-    def test_two_processes_take_turns(self, tmp_path):
-        order = []
-
-        def work(name):
-            with scratch_folder(tmp_path, "x") as scratch:
-                (scratch / name).write_text("")
-                order.append((name, len(list(scratch.iterdir()))))
-
-        with scratch_folder(tmp_path, "x"):
-            threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(timeout=0.3)
-            assert order == []
-        for thread in threads:
-            thread.join()
-        assert sorted(order) == [("a", 1), ("b", 1)]
 
 
 def draw_image(seed, size=(12, 12), mode="RGB"):

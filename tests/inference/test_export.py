@@ -12,10 +12,10 @@ from conftest import TINY, files_below
 from omegaconf import OmegaConf
 from options import EXAMPLE, build, keys_of
 
+from headstart import store as records
 from headstart.errors import UserError
 from headstart.inference import export
 from headstart.models import builders as models
-from headstart.store import run_folder as records
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 CLASSES = ("cat", "dog", "bird")

@@ -28,13 +28,13 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
+from headstart import store as records
 from headstart.analysis import collate as tables
 from headstart.cli import main as cli
 from headstart.config import schema as config
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.models import estimators as classical
-from headstart.store import run_folder as records
 from headstart.sweep.storage import open_storage
 from headstart.training import estimator_trainer as fitting
 from headstart.training import run as job

@@ -9,11 +9,11 @@ from conftest import TINY
 from hydra import compose, initialize_config_module
 from options import build, by_function, parts
 
+from headstart import store as records
 from headstart.config import without_hydra
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
 from headstart.models import builders as models
-from headstart.store import run_folder as records
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
 from headstart.training.trainer import Settings, Trainer, constant

@@ -23,7 +23,7 @@ from headstart.report import galleries as pictures
 from headstart.report.plots import all as plots
 from headstart.report.plots.search import random_draws
 from headstart.report.plots.style import short
-from headstart.store.run_folder import write_json
+from headstart.store import write_json
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
 LRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 3e-3)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from store.test_run_folder import epoch_row
+from store.helpers_store import epoch_row
 
 from headstart.analysis import FRAMES
 from headstart.analysis import load_results as load
@@ -22,7 +22,7 @@ from headstart.report import display_tables as cells
 from headstart.report import page
 from headstart.report.plots import all as plots
 from headstart.report.write import main, question, report, write_report, write_side_by_side
-from headstart.store.run_folder import append_epoch, write_json
+from headstart.store import append_epoch, write_json
 
 FACTS = dict(
     study="tiny", model="cnn", freeze="none", data="digits", train_size=50, image_size=32, augmentation="none",

@@ -1,6 +1,7 @@
 """Features on disk: what is written is read back or refused, waits for nobody in vain, and never fills the disk."""
 
 import ctypes
+import errno
 import itertools
 import logging
 import mmap
@@ -13,22 +14,10 @@ import time
 import numpy as np
 import pytest
 
-from headstart.cli import cache as cache_command
-from headstart.errors import UserError
-from headstart.store import cache_paths as places
-from headstart.store import feature_cache as cache
+from headstart.store import cache_entry, feature_cache
 from headstart.store.feature_cache import FeatureCache, NotKept
 from headstart.store.locks import acquire, close_locked
-
-FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
-
-
-def numbers(rows: int = 100, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((rows, 10)).astype(np.float32)
-
-
-def fill(kept: FeatureCache, name: str, array: np.ndarray, **options) -> bool:
-    return kept.make(name, iter(np.array_split(array, 3)), len(array), FACTS, **options)
+from store.helpers_store import FEATURE_FACTS, fill, left, numbers
 
 
 @pytest.fixture
@@ -36,16 +25,12 @@ def kept(tmp_path) -> FeatureCache:
     return FeatureCache(tmp_path / "features", 10**9)
 
 
-def left(kept: FeatureCache) -> set[str]:
-    return {path.name for path in kept.folder.iterdir() if not path.name.endswith((".lock", ".used"))}
-
-
 def test_what_is_written_is_read_back_and_cannot_be_written_to(kept):
     assert kept.open("a") is None
     assert fill(kept, "a", numbers())
     entry = kept.open("a")
     assert np.array_equal(entry.array, numbers()) and entry.array.dtype == np.float32
-    assert entry.facts.items() >= FACTS.items()
+    assert entry.facts.items() >= FEATURE_FACTS.items()
     with pytest.raises(ValueError, match="read-only"):
         entry.array[0] = 1
     assert np.array_equal(np.load(kept.folder / "a" / "features.npy"), numbers())
@@ -59,7 +44,7 @@ def test_what_is_there_is_not_written_again(kept):
         raise AssertionError("computed twice")
         yield
 
-    assert not kept.make("a", untouched(), 100, FACTS)
+    assert not kept.make("a", untouched(), 100, FEATURE_FACTS)
     assert np.array_equal(kept.open("a").array, numbers())
 
 
@@ -87,7 +72,10 @@ DAMAGES = {
     "facts gone": lambda path: (path.parent / "facts.json").unlink(),
     "facts cut": lambda path: os.truncate(path.parent / "facts.json", 20),
     "facts of another kind": lambda path: (path.parent / "facts.json").write_text("[1]"),
-    "facts without a size": lambda path: (path.parent / "facts.json").write_text('{"identity": [], "crc32": 0}'),
+    "facts without files": lambda path: (path.parent / "facts.json").write_text('{"files": {}}'),
+    "facts without a size": lambda path: (path.parent / "facts.json").write_text(
+        '{"files": {"features.npy": {"identity": [], "crc32": 0}}}'
+    ),
 }
 
 
@@ -107,8 +95,8 @@ def test_a_copied_cache_is_used_once_its_checksum_is_found_right(kept, tmp_path,
     fill(kept, "a", numbers())
     shutil.copytree(kept.folder, tmp_path / "copy")
     copy, sums = FeatureCache(tmp_path / "copy", 10**9), []
-    checksum = cache._checksum
-    monkeypatch.setattr(cache, "_checksum", lambda path: sums.append(path) or checksum(path))
+    checksum = cache_entry._checksum
+    monkeypatch.setattr(cache_entry, "_checksum", lambda path: sums.append(path) or checksum(path))
     for _ in range(2):
         assert np.array_equal(copy.open("a").array, numbers())
     assert len(sums) == 1
@@ -129,11 +117,26 @@ def test_an_error_while_features_are_computed_leaves_nothing_behind(kept):
         raise RuntimeError("out of luck")
 
     with pytest.raises(RuntimeError, match="out of luck"):
-        kept.make("a", broken(), 100, FACTS)
+        kept.make("a", broken(), 100, FEATURE_FACTS)
     assert left(kept) == set()
     with pytest.raises(ValueError, match="10 rows"):
-        kept.make("a", iter([numbers(10)]), 100, FACTS)
+        kept.make("a", iter([numbers(10)]), 100, FEATURE_FACTS)
     assert kept.open("a") is None
+
+
+def test_a_disk_that_is_full_at_the_very_end_is_an_error_of_the_disk_and_leaves_nothing_behind(kept, monkeypatch):
+    """An `OSError`, after which the run goes on without kept features; not a `UserError`, which would end it."""
+    synced = []
+
+    def full(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 2:  # facts.json, after the features
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fill(kept, "a", numbers())
+    assert len(synced) == 2 and left(kept) == set()
 
 
 def resident(path) -> float:
@@ -159,7 +162,7 @@ def test_a_file_that_is_not_in_memory_is_read_in_one_go_if_it_fits(fits, kept, m
         pytest.skip("this file system keeps everything in memory")
     entry = kept.open("a")
     if not fits:
-        monkeypatch.setattr(cache, "_free_memory", lambda: SIZE)
+        monkeypatch.setattr(feature_cache, "_free_memory", lambda: SIZE)
     entry.read_ahead()
     assert (resident(path) == 1) == fits
     assert (entry.array == 0).all()
@@ -210,7 +213,7 @@ def test_an_entry_larger_than_the_limit_is_refused_before_it_is_computed(tmp_pat
             yield large()[:1]
 
     with pytest.raises(NotKept):
-        kept.make("a", blocks(), 10, FACTS)
+        kept.make("a", blocks(), 10, FEATURE_FACTS)
     assert asked == [0]
     assert left(kept) == set()
 
@@ -258,95 +261,6 @@ def test_features_being_written_count_and_leftovers_of_the_dead_do_not(tmp_path)
     assert left(kept) == {"a", "b"}
 
 
-@pytest.mark.parametrize("text", ["many", "-1", "nan", "1e99"])
-def test_a_limit_that_is_no_size_is_refused(text, monkeypatch):
-    monkeypatch.setenv("HEADSTART_CACHE_GB", text)
-    with pytest.raises(UserError, match=rf"HEADSTART_CACHE_GB={text} .*e\.g\. 20"):
-        places.cache_limit()
-
-
-def test_where_features_lie(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    for value, expected in (("~/x", tmp_path / "x"), ("", tmp_path / ".cache" / "headstart")):
-        monkeypatch.setenv("HEADSTART_CACHE", value)
-        assert places.cache_root() == expected
-    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert str(places.cache_root()) == "/elsewhere/headstart"
-    assert places.shown_path(tmp_path / "x" / "y") == "~/x/y"
-    monkeypatch.setenv("HEADSTART_CACHE", "off")
-    with pytest.raises(UserError, match="HEADSTART_CACHE_GB=0"):
-        places.cache_root()
-
-
-def test_amounts_are_written_as_people_write_them():
-    written = [places.shown_size(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
-    assert written == ["4.1 GB", "26.4 MB", "310 kB", "123 GB"]
-
-
-# ---- headstart-cache
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path, capsys):
-    """`command(*words)` runs headstart-cache on three entries, `old` of 40 days ago, and returns what it says."""
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
-    kept = FeatureCache(tmp_path / "features", 10**9)
-    for name in ("new", "held", "old"):
-        fill(kept, name, numbers())
-    os.utime(kept.folder / "old" / "facts.json", (time.time() - 40 * 86_400,) * 2)
-
-    def run(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["headstart-cache", *words])
-        cache_command.main()
-        return capsys.readouterr().out
-
-    run.kept = kept
-    return run
-
-
-def test_the_list_says_what_how_large_and_when_used(command, tmp_path):
-    decoded = tmp_path / "folder-1234"
-    decoded.mkdir()
-    (decoded / "images.npy").write_bytes(bytes(2_000_000))
-    (command.kept.folder / "broken").mkdir()
-    (command.kept.folder / "notes.txt").write_text("not ours")
-    (command.kept.folder / ".half.unfinished").mkdir()
-    (command.kept.folder / ".half.unfinished" / "features.npy").write_bytes(bytes(5_000_000))
-    entry = command.kept.open("held")
-    lines = command().splitlines()
-    assert len([line for line in lines if line.startswith("cnn at 32 px in fp32, 100 images, as they are")]) == 3
-    assert [line.endswith("in use") for line in lines[:3]] == [True, False, False]
-    assert "used 40 days ago" in "".join(lines[2:4]) and "used just now" in lines[0]
-    assert any(line.startswith("unreadable") for line in lines)
-    size = places.shown_size(sum(cache.size_on_disk(command.kept.folder / name) for name in ("new", "held", "old")))
-    assert f"4 entries, {size} of 20 GB at most, in {tmp_path}/features" in lines
-    assert lines[-2].startswith("decoded pictures beside them, 2 MB") and lines[-1].strip() == str(decoded)
-    assert "1 entry more being written, 5 MB" in lines
-    assert entry is not None
-
-
-def test_clear_removes_what_is_old_and_not_in_use(command):
-    entry = command.kept.open("held")
-    assert command("clear", "--older-than", "30").startswith("removed 1 entry, ")
-    assert left(command.kept) == {"new", "held"}
-    assert "removed 1 entry" in (said := command("clear")) and "left 1 in use" in said
-    assert left(command.kept) == {"held"}
-    assert np.array_equal(entry.array, numbers())
-    del entry
-    command("clear")
-    assert [path.name for path in command.kept.folder.iterdir()] == [".room.lock"]
-    assert command("list").startswith("0 entries")
-
-
-@pytest.mark.parametrize("days", ["-1", "soon", "nan", "inf"])
-def test_days_that_are_none_are_refused(days, command, capsys):
-    with pytest.raises(SystemExit):
-        command("clear", "--older-than", days)
-    assert "--older-than" in capsys.readouterr().err
-    assert left(command.kept) == {"new", "held", "old"}
-
-
 # ---- many at once
 
 
@@ -388,7 +302,7 @@ def test_every_waiting_maker_says_so_once(kept):
         go.wait(10)
         yield numbers()
 
-    first = Thread(target=lambda: kept.make("a", blocks(), 100, FACTS))
+    first = Thread(target=lambda: kept.make("a", blocks(), 100, FEATURE_FACTS))
     first.start()
     begun.wait(10)
     second = Thread(target=lambda: said.append(fill(kept, "a", numbers(), waiting=lambda: said.append("waiting"))))

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from conftest import ROOT
 
-from headstart.store import run_folder as records
+from headstart import store as records
 from headstart.sweep.turns import Turns
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
@@ -134,7 +134,7 @@ def test_three_processes_share_a_study_and_run_every_number_once(tmp_path, undis
         assert table(folder) == undisturbed
         check_nothing_lost_or_doubled(folder, 7)
         logs = [p for p in folder.glob("outputs/s/cnn/search/*/epochs.csv")]
-        assert all(len(records.read_epochs(p.parent)) == 4 for p in logs)
+        assert all(len(records.read_epochs(p.parent).rows) == 4 for p in logs)
 
 
 def children(pid: int) -> list[int]:

@@ -10,8 +10,8 @@ from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from headstart import store as records
 from headstart.errors import UserError, summary
-from headstart.store import run_folder as records
 from headstart.sweep.fingerprint import check_fingerprint, refuse_changes
 from headstart.sweep.scheduler import EXTENDING, WAIT, Study
 from headstart.sweep.storage import open_storage, without_password

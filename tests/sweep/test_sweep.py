@@ -15,7 +15,7 @@ from conftest import files_below
 from hydra.core.global_hydra import GlobalHydra
 
 import headstart
-from headstart.store import run_folder as records
+from headstart import store as records
 from headstart.sweep.storage import open_storage
 from headstart.training import trial_context as current
 

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_module
 from slow_backbone import noise, prepared, settings
 from torch import nn
 
+from headstart import store as records
 from headstart.config import without_hydra
 from headstart.data import augmentation
 from headstart.data import sources as data
@@ -28,7 +29,6 @@ from headstart.models import builders as models
 from headstart.models.model import Model
 from headstart.store import cache_paths as places
 from headstart.store import feature_cache as cache
-from headstart.store import run_folder as records
 from headstart.training import flips as mirrors
 from headstart.training import frozen_features as features
 from headstart.training import progress_bar as console
@@ -460,7 +460,7 @@ def test_the_time_that_features_took_survives_a_kill(pictures, tmp_path):
     run = trainer(pictures, tmp_path, model=network("cnn"), augment=augmentation.horizontal_flip, cut=9)
     with pytest.raises(Cut):
         run.run()
-    assert records.read_epochs(tmp_path)
+    assert records.read_epochs(tmp_path).rows
     again = trainer(pictures, tmp_path, model=network("cnn"), augment=augmentation.horizontal_flip)
     again.run()
     assert again.kept.seconds == run.kept.seconds > 0

@@ -5,9 +5,9 @@ import pytest
 from conftest import TINY, untimed
 from hydra import compose, initialize_config_module
 
+from headstart import store as records
 from headstart.data import sources as data
 from headstart.errors import UserError
-from headstart.store import run_folder as records
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
 

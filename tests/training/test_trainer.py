@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from headstart import store as records
 from headstart.data import augmentation
 from headstart.data.sources import Dataset, digits
 from headstart.errors import UserError
 from headstart.models.builders import Model
-from headstart.store import run_folder as records
 from headstart.training import trainer as training
 from headstart.training import trial_context as current
 from headstart.training.trainer import Settings, Trainer, constant, cosine, onecycle
@@ -113,7 +113,7 @@ def fingerprint(run: Trainer, outcome) -> tuple:
         weights.update(name.encode() + tensor.contiguous().numpy().tobytes())
     probabilities, _ = run.predict(run.data.val)
     timed = ("seconds_train", "images_per_second", "seconds_total")
-    rows = [tuple(v for k, v in row.items() if k not in timed) for row in records.read_epochs(run.run_dir)]
+    rows = [row._replace(**dict.fromkeys(timed)) for row in records.read_epochs(run.run_dir).rows]
     ended = (outcome.state, outcome.reason, outcome.epochs_run, outcome.best_epoch, outcome.val_accuracy)
     return weights.hexdigest(), probabilities.numpy().tobytes(), rows, (*ended, outcome.val_loss, outcome.images)
 
@@ -176,7 +176,7 @@ def test_a_warmup_that_is_no_share_is_refused(schedule, warmup):
 def test_every_step_has_the_learning_rate_of_its_schedule(pictures, tmp_path):
     run = trainer(pictures, tmp_path, schedule="cosine", lr=0.1)
     run.run()
-    assert [row["lr"] for row in records.read_epochs(tmp_path)] == pytest.approx(
+    assert [row.lr for row in records.read_epochs(tmp_path).rows] == pytest.approx(
         [0.1 * cosine((3 * epoch - 1) / 12, warmup=0.2) for epoch in (1, 2, 3, 4)]
     )
 
@@ -342,10 +342,10 @@ def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_pat
     run.network.norm.reset_running_stats()
     torch.manual_seed(5)
     run.run()
-    row = records.read_epochs(tmp_path)[0]
-    assert row["train_loss"] == pytest.approx(expected.item(), rel=1e-6)
-    assert row["train_accuracy"] == pytest.approx(100 * hits.item())
-    assert (row["images"], row["steps"]) == (80, 1)
+    row = records.read_epochs(tmp_path).rows[0]
+    assert row.train_loss == pytest.approx(expected.item(), rel=1e-6)
+    assert row.train_accuracy == pytest.approx(100 * hits.item())
+    assert (row.images, row.steps) == (80, 1)
 
 
 # ---- how training ends
@@ -354,8 +354,8 @@ def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_pat
 def test_the_best_epoch_is_kept_and_ties_go_to_the_earliest(pictures, tmp_path):
     run = trainer(pictures, tmp_path, optimizer="sgd", lr=0.2, epochs=8)
     outcome = run.run()
-    rows = records.read_epochs(tmp_path)
-    accuracies = [row["val_accuracy"] for row in rows]
+    rows = records.read_epochs(tmp_path).rows
+    accuracies = [row.val_accuracy for row in rows]
     assert outcome.val_accuracy == max(accuracies)
     assert outcome.best_epoch == 1 + accuracies.index(max(accuracies))
     assert outcome.best_epoch < 8, "choose another learning rate: this test needs a best epoch that is not the last"
@@ -393,7 +393,7 @@ def test_an_infinite_loss_ends_as_diverged(epochs_before, pictures, tmp_path):
 def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
     run = trainer(pictures, tmp_path, batch_size=79, epochs=1)
     run.run()
-    assert records.read_epochs(tmp_path)[0]["images"] == 79
+    assert records.read_epochs(tmp_path).rows[0].images == 79
 
 
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
@@ -454,12 +454,11 @@ def test_a_compiled_network_learns_the_same(pictures, tmp_path, monkeypatch, bac
     for compiled in (False, True):
         run = trainer(pictures, tmp_path / str(compiled), "sgd", model=plain_network(), compile=compiled)
         run.run()
-        found[compiled] = records.read_epochs(run.run_dir)
+        found[compiled] = records.read_epochs(run.run_dir).rows
     assert set(calls[:2]) == {32, 16}  # ahead of the clock, in either order
     assert calls[2:] == 4 * [32, 32, 16]  # and never to evaluate
     for plain, row in zip(found[False], found[True], strict=True):
-        for key in ("train_loss", "val_loss"):
-            assert row[key] == pytest.approx(plain[key], rel=1e-4)
+        assert (row.train_loss, row.val_loss) == pytest.approx((plain.train_loss, plain.val_loss), rel=1e-4)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pandas as pd
 from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, as_text, find_runs, read_epoch_lines, read_run
+from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, Epoch, Epochs, as_text, find_runs, read_epochs, read_run
 
 # ------------------------------------------------------------------------------------------------------------ collating
 
@@ -45,8 +45,7 @@ def epochs(root: str | Path) -> pd.DataFrame:
 class _Run:
     cells: dict[str, Any]  # column name -> value of the column's type, or None
     params: dict[str, str]
-    epochs: list[tuple[float | int | None, ...]]  # in the order of EPOCH_FIELDS
-    lines: list[str] | None  # of epochs.csv, where they can be copied
+    epochs: Epochs
 
 
 class Collated:
@@ -93,9 +92,9 @@ def collate(root: str | Path) -> Collated:
 
 def _epoch_lines(run: _Run) -> Iterator[str]:
     """The run's lines of epochs.csv."""
-    lines = run.lines
-    if lines is None:  # `repr` is what `records` writes numbers with
-        lines = [",".join("" if v is None or v != v else repr(v) for v in row) for row in run.epochs]
+    lines = run.epochs.lines
+    if lines is None:  # `repr` is what the run's own file has numbers written with
+        lines = [",".join("" if v is None or v != v else repr(v) for v in row) for row in run.epochs.rows]
     about = (run.cells[name] for name in SORTED_BY)
     cells = ("" if cell is None else quoted(str(cell)) for cell in about)
     prefix = ",".join(cells) + ","
@@ -104,14 +103,14 @@ def _epoch_lines(run: _Run) -> Iterator[str]:
 
 def _collect_run(root: Path, run_dir: Path) -> _Run:
     record = read_run(run_dir)
-    rows, lines = read_epoch_lines(run_dir)
+    run_epochs = read_epochs(run_dir)
+    last = run_epochs.rows[-1] if run_epochs.rows else None
     record["run_dir"] = run_dir.relative_to(root).as_posix()
     # A run that has not ended says in its epochs what it has cost so far.
     for name, field in (("epochs_run", "epoch"), ("seconds_train", "seconds_total")):
-        if record.get(name) is None and rows:
-            record[name] = rows[-1][EPOCH_FIELDS.index(field)]
-    record |= {name: rows[-1][EPOCH_FIELDS.index(name)] if rows else None for name in ("steps", "images")}
-    record |= _speed(rows)
+        if record.get(name) is None and last:
+            record[name] = getattr(last, field)
+    record |= dict(steps=last.steps if last else None, images=last.images if last else None, **_speed(run_epochs.rows))
     cells, faults = {}, []
     for name, column in TRIALS.items():
         cells[name] = value = record.get(name)
@@ -125,20 +124,19 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
         faults.append(f"unreadable params={as_text(params)[:40]}")
     if faults:
         cells["reason"] = "; ".join(filter(None, (cells["reason"], *map(_clean, faults))))
-    return _Run(cells, _params(params), rows, lines)
+    return _Run(cells, _params(params), run_epochs)
 
 
-def _speed(rows: list[tuple[float | int | None, ...]]) -> dict[str, float | int | None]:
+def _speed(rows: list[Epoch]) -> dict[str, float | int | None]:
     """Return epochs and training seconds to each threshold; None where it was never reached (censored)."""
-    epoch, accuracy, seconds = (EPOCH_FIELDS.index(name) for name in ("epoch", "val_accuracy", "seconds_total"))
     speed: dict[str, float | int | None] = {}
     place = 0
     for threshold in THRESHOLDS:  # rising, so that one walk through the epochs finds them all
-        while place < len(rows) and not (rows[place][accuracy] or 0) >= threshold:
+        while place < len(rows) and not (rows[place].val_accuracy or 0) >= threshold:
             place += 1
         reached = rows[place] if place < len(rows) else None
-        speed[f"epochs_to_{threshold}"] = reached and reached[epoch]
-        speed[f"seconds_to_{threshold}"] = reached and reached[seconds]
+        speed[f"epochs_to_{threshold}"] = reached and reached.epoch
+        speed[f"seconds_to_{threshold}"] = reached and reached.seconds_total
     return speed
 
 
@@ -186,12 +184,12 @@ def _trials_frame(runs: list[_Run]) -> pd.DataFrame:
 
 
 def _epochs_frame(runs: list[_Run]) -> pd.DataFrame:
-    lengths = [len(run.epochs) for run in runs]
+    lengths = [len(run.epochs.rows) for run in runs]
     source = np.repeat(np.arange(len(runs)), lengths)
     columns = {
         name: typed_array([run.cells[name] for run in runs], EPOCHS[name].dtype).take(source) for name in SORTED_BY
     }
-    rows = [row for run in runs for row in run.epochs]
+    rows = [row for run in runs for row in run.epochs.rows]
     values = zip(*rows, strict=True) if rows else repeat(())
     for name, column in zip(EPOCH_FIELDS, values, strict=False):
         columns[name] = typed_array(column, EPOCHS[name].dtype)

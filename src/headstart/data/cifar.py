@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Arrays = tuple[tuple[str, ...], np.ndarray, np.ndarray]  # class names, images, labels
 
-CACHE_VERSION = 1  # raise it when `_decoded` gives other arrays
+CACHE_VERSION = 2  # raise it when `_decoded` gives other arrays
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from headstart.store import shared_images, write_facts, write_images
 log = logging.getLogger(__name__)
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts a program, such as EPS
-CACHE_VERSION = 1  # raise it when `decode` gives other pixels
+CACHE_VERSION = 2  # raise it when `decode` gives other pixels
 
 
 @dataclass(frozen=True, eq=False)

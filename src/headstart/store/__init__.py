@@ -1,33 +1,22 @@
 """Everything that touches a disk: run folders, locks, caches and where they lie."""
 
 from headstart.store.cache_paths import GB, cache_limit, cache_root, shown_path, shown_size
+from headstart.store.checkpoints import read_checkpoint, write_checkpoint
+from headstart.store.epochs import (
+    EPOCH_FIELDS,
+    LARGEST_COUNT,
+    Epoch,
+    Epochs,
+    append_epoch,
+    read_epochs,
+    truncate_epochs,
+)
 from headstart.store.feature_cache import FeatureCache, FeatureEntry, NotKept, describe_features, size_on_disk
+from headstart.store.files import LARGEST_RECORD, as_text, read_json, sha256_of, write_atomically, write_json
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import holding_lock
-from headstart.store.run_folder import (
-    EPOCH_FIELDS,
-    FINISHED,
-    LARGEST_COUNT,
-    LARGEST_RECORD,
-    OUTCOMES,
-    append_epoch,
-    as_text,
-    find_runs,
-    is_alive,
-    lock_run,
-    read_checkpoint,
-    read_epoch_lines,
-    read_epochs,
-    read_json,
-    read_run,
-    set_aside,
-    sha256_of,
-    truncate_epochs,
-    valid_name,
-    write_atomically,
-    write_checkpoint,
-    write_json,
-)
+from headstart.store.run_folder import FINISHED, OUTCOMES, find_runs, read_run, set_aside, valid_name
+from headstart.store.run_lock import is_alive, lock_run
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, check_figures
 
@@ -39,6 +28,8 @@ __all__ = [
     "LARGEST_RECORD",
     "METRICS",
     "OUTCOMES",
+    "Epoch",
+    "Epochs",
     "FeatureCache",
     "FeatureEntry",
     "NotKept",
@@ -53,7 +44,6 @@ __all__ = [
     "is_alive",
     "lock_run",
     "read_checkpoint",
-    "read_epoch_lines",
     "read_epochs",
     "read_json",
     "read_run",

@@ -1,13 +1,11 @@
 """Features of frozen backbones on disk: written once, locked while in use, bounded; `headstart-cache` lists them.
 
-An entry is a folder `features/<name>/` with `features.npy` and `facts.json`, whose time of modification says when it
-was last used. While it is written it is `.<name>.unfinished/`, renamed when all of it is on disk, and the one who
-writes holds `.<name>.lock`. Those who read it share the lock of `.<name>.used`, so that nobody removes it.
+An entry is that of `cache_entry` with `features.npy`; when its `facts.json` was touched, it was last used. The one who
+writes it holds `.<name>.lock`. Those who read it share the lock of `.<name>.used`, so that nobody removes it.
 """
 
 import contextlib
 import errno
-import io
 import itertools
 import json
 import logging
@@ -15,32 +13,28 @@ import mmap
 import os
 import shutil
 import weakref
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from headstart.store.cache_entry import FACTS, CacheEntry, DamagedEntry, make_entry, read_entry, seal_entry, write_array
 from headstart.store.cache_paths import GB, shown_path, shown_size
 from headstart.store.locks import acquire, close_locked, holding_lock
-from headstart.store.run_folder import write_json
-from headstart.store.scratch import lock_of, scratch_folder, scratch_of
+from headstart.store.scratch import lock_of, scratch_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
-BLOCK = 2**24  # bytes read at a time for a checksum
+FEATURES = "features.npy"
 MADV_POPULATE_READ = 22  # of Linux since 5.14; Python names it from 3.14 on
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureEntry:
+class FeatureEntry(CacheEntry):
     """Features in use: nobody removes them from the disk while this object lives."""
-
-    array: np.ndarray  # read-only, memory-mapped
-    facts: dict[str, Any]
-    path: Path
 
     def read_ahead(self) -> None:
         """Have the file read into memory in one go: ten times as fast as rows at random, and nothing when it is there.
@@ -54,7 +48,7 @@ class FeatureEntry:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedEntry:
     """An entry as a list shows it."""
 
     name: str
@@ -66,10 +60,6 @@ class Listed:
 
 class NotKept(Exception):
     """Why features cannot be kept, such as that they do not fit when all that nobody uses is removed."""
-
-
-class _Damaged(Exception):
-    """What is wrong with an entry."""
 
 
 class FeatureCache:
@@ -87,11 +77,14 @@ class FeatureCache:
         descriptor = acquire(self._in_use(name), shared=True)
         entry = None
         try:
-            entry = self._read(name)
-        except _Damaged as damage:
-            log.warning(
-                "features: %s is damaged (%s) and will be computed again", shown_path(self.folder / name), damage
-            )
+            found = read_entry(self.folder / name, FEATURES)
+            if found is not None:
+                with contextlib.suppress(OSError):  # used all the same
+                    os.utime(self.folder / name / FACTS)
+                entry = FeatureEntry(found.array, found.facts, found.path)
+        except DamagedEntry as damage:
+            place = shown_path(self.folder / name)
+            log.warning("features: %s is damaged (%s) and will be computed again", place, damage)
         finally:
             if entry is None:
                 close_locked(descriptor)
@@ -100,9 +93,15 @@ class FeatureCache:
         return entry
 
     def make(
-        self, name: str, blocks: Iterator[np.ndarray], rows: int, facts: dict[str, Any], *, copies: int = 1,
+        self,
+        name: str,
+        blocks: Iterator["np.ndarray"],
+        rows: int,
+        facts: dict[str, Any],
+        *,
+        copies: int = 1,
         waiting: Callable[[], None] | None = None,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Write the entry unless another process has done so meanwhile; returns whether this one did.
 
         blocks: its rows in order, [n, ...] each, `rows` in all; not touched when there is nothing to do.
@@ -110,62 +109,22 @@ class FeatureCache:
         waiting: called once when another process is writing it, before waiting for that.
         Raises NotKept, and OSError where the disk is full or cannot be written; nothing is left behind then.
         """
-        with scratch_folder(self.folder, name, waiting) as scratch:
-            with contextlib.suppress(_Damaged):
-                if self._read(name) is not None:
-                    return False
-            self._write(scratch, blocks, rows, facts, copies)
-            shutil.rmtree(self.folder / name, ignore_errors=True)  # damaged; who has it mapped keeps what is mapped
-            os.rename(scratch, self.folder / name)
-            _sync(self.folder)
-        return True
 
-    def _write(
-        self, scratch: Path, blocks: Iterator[np.ndarray], rows: int, facts: dict[str, Any], copies: int
-    ) -> None:
-        first = next(blocks)
-        header, path, written = io.BytesIO(), scratch / "features.npy", 0
-        described = {"descr": first.dtype.str, "fortran_order": False, "shape": (rows, *first.shape[1:])}
-        np.lib.format.write_array_header_1_0(header, described)
-        with open(path, "wb") as file:
-            self._reserve(file.fileno(), header.tell() + rows * first[0].nbytes, copies)
-            file.write(header.getbuffer())
-            checksum = zlib.crc32(header.getbuffer())
-            for block in itertools.chain([first], blocks):
-                data = np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
-                file.write(data)
-                checksum = zlib.crc32(data, checksum)
-                written += len(block)
-            file.flush()
-            os.fsync(file.fileno())
-        if written != rows:
-            raise ValueError(f"{written} rows of features for {rows} pictures")
-        write_json(scratch / "facts.json", facts | dict(crc32=checksum, identity=_identity(path)))
+        def write(scratch: Path) -> None:
+            first = next(blocks)
+            shape = (rows, *first.shape[1:])
+            found = write_array(
+                scratch / FEATURES,
+                itertools.chain([first], blocks),
+                first.dtype,
+                shape,
+                reserve=lambda descriptor, size: self._reserve(descriptor, size, copies),
+            )
+            if found != first[0].nbytes * rows:
+                raise ValueError(f"{found // first[0].nbytes} rows of features for {rows} pictures")
+            seal_entry(scratch, [FEATURES], facts)
 
-    def _read(self, name: str) -> FeatureEntry | None:
-        """Map an entry whose content is as it was written; None where there is none. Raises _Damaged.
-
-        Reading gigabytes for their checksum is spared where size, inode and its time are still those of the file that
-        was written: the time of the inode changes with every write, and nobody can set it back.
-        """
-        folder = self.folder / name
-        path = folder / "features.npy"
-        if not folder.exists():
-            return None
-        try:
-            facts = json.loads((folder / "facts.json").read_bytes())
-            now, written = _identity(path), facts["identity"]
-            if now[0] != written[0]:
-                raise _Damaged(f"{now[0]:,} bytes instead of {written[0]:,}")
-            if now != written:
-                if _checksum(path) != facts["crc32"]:
-                    raise _Damaged("its checksum differs")
-                write_json(folder / "facts.json", facts | dict(identity=now))  # a copy, and a good one
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            os.utime(folder / "facts.json")
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise _Damaged(str(error)) from error
-        return FeatureEntry(array, facts, path)
+        return make_entry(self.folder / name, FEATURES, write, waiting)
 
     # ---- room
 
@@ -235,24 +194,24 @@ class FeatureCache:
     def _in_use(self, name: str) -> Path:
         return self.folder / f".{name}.used"
 
-    def entries(self) -> list[Listed]:
+    def entries(self) -> list[ListedEntry]:
         """All entries, the one used last first; [] where there is no cache."""
         if not self.folder.is_dir():
             return []
         found = [self._listed(path) for path in self.folder.iterdir() if not path.name.startswith(".")]
         return sorted(filter(None, found), key=lambda entry: -entry.used)
 
-    def _listed(self, path: Path) -> Listed | None:
+    def _listed(self, path: Path) -> ListedEntry | None:
         facts: Any = None
         try:
             used, size = path.stat().st_mtime, size_on_disk(path)
             with contextlib.suppress(OSError, ValueError):
-                facts = json.loads((path / "facts.json").read_bytes())
-                used = (path / "facts.json").stat().st_mtime
+                facts = json.loads((path / FACTS).read_bytes())
+                used = (path / FACTS).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):  # removed in this moment, or nothing of ours
             return None
         with holding_lock(self._in_use(path.name), wait=False) as had:
-            return Listed(path.name, facts if isinstance(facts, dict) else {}, size, used, not had)
+            return ListedEntry(path.name, facts if isinstance(facts, dict) else {}, size, used, not had)
 
 
 def describe_features(facts: dict[str, Any]) -> str:
@@ -260,21 +219,6 @@ def describe_features(facts: dict[str, Any]) -> str:
     if not {"model", "image_size", "precision", "images", "mirror"} <= facts.keys():
         return "unreadable features"
     return "{model} at {image_size} px in {precision}, {images:,} images, {mirror}".format_map(facts)
-
-
-def _identity(path: Path) -> list[int]:
-    """Size first, then what changes when the file is written to or replaced."""
-    facts = os.stat(path)
-    return [facts.st_size, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns]
-
-
-def _checksum(path: Path) -> int:
-    """crc32 of a file."""
-    value = 0
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            value = zlib.crc32(block, value)
-    return value
 
 
 def size_on_disk(folder: Path) -> int:
@@ -293,11 +237,3 @@ def _free_memory() -> int:
             if line.startswith("MemAvailable:"):
                 return 1024 * int(line.split()[1])
     return 0
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the same key no longer means the same features
+VERSION = 2  # raise it when the same key no longer means the same features
 BATCH = 128  # pictures at a time, always as many where there are as many: the last digits of float32 depend on it
 SECONDS_BETWEEN_LOOKS = 0.5
 AGREEMENT = 1e-3  # of two pictures computed again, in units of the largest feature; float32 on the CPU
