@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, Epoch, Epochs, as_text, find_runs, read_epochs, read_run
+from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, Epochs, as_text, find_runs, read_epochs, read_run
 
 # ------------------------------------------------------------------------------------------------------------ collating
 
@@ -104,13 +104,13 @@ def _epoch_lines(run: _Run) -> Iterator[str]:
 def _collect_run(root: Path, run_dir: Path) -> _Run:
     record = read_run(run_dir)
     run_epochs = read_epochs(run_dir)
-    last = run_epochs.rows[-1] if run_epochs.rows else None
+    last = run_epochs.last
     record["run_dir"] = run_dir.relative_to(root).as_posix()
     # A run that has not ended says in its epochs what it has cost so far.
     for name, field in (("epochs_run", "epoch"), ("seconds_train", "seconds_total")):
         if record.get(name) is None and last:
             record[name] = getattr(last, field)
-    record |= dict(steps=last.steps if last else None, images=last.images if last else None, **_speed(run_epochs.rows))
+    record |= dict(steps=last.steps if last else None, images=last.images if last else None, **_speed(run_epochs))
     cells, faults = {}, []
     for name, column in TRIALS.items():
         cells[name] = value = record.get(name)
@@ -127,16 +127,17 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
     return _Run(cells, _params(params), run_epochs)
 
 
-def _speed(rows: list[Epoch]) -> dict[str, float | int | None]:
+def _speed(epochs: Epochs) -> dict[str, float | int | None]:
     """Return epochs and training seconds to each threshold; None where it was never reached (censored)."""
+    epoch, accuracy, seconds = (epochs.columns[name] for name in ("epoch", "val_accuracy", "seconds_total"))
     speed: dict[str, float | int | None] = {}
     place = 0
     for threshold in THRESHOLDS:  # rising, so that one walk through the epochs finds them all
-        while place < len(rows) and not (rows[place].val_accuracy or 0) >= threshold:
+        while place < len(epochs) and not (accuracy[place] or 0) >= threshold:
             place += 1
-        reached = rows[place] if place < len(rows) else None
-        speed[f"epochs_to_{threshold}"] = reached and reached.epoch
-        speed[f"seconds_to_{threshold}"] = reached and reached.seconds_total
+        reached = place < len(epochs)
+        speed[f"epochs_to_{threshold}"] = epoch[place] if reached else None
+        speed[f"seconds_to_{threshold}"] = seconds[place] if reached else None
     return speed
 
 
@@ -184,13 +185,12 @@ def _trials_frame(runs: list[_Run]) -> pd.DataFrame:
 
 
 def _epochs_frame(runs: list[_Run]) -> pd.DataFrame:
-    lengths = [len(run.epochs.rows) for run in runs]
+    lengths = [len(run.epochs) for run in runs]
     source = np.repeat(np.arange(len(runs)), lengths)
     columns = {
         name: typed_array([run.cells[name] for run in runs], EPOCHS[name].dtype).take(source) for name in SORTED_BY
     }
-    rows = [row for run in runs for row in run.epochs.rows]
-    values = zip(*rows, strict=True) if rows else repeat(())
-    for name, column in zip(EPOCH_FIELDS, values, strict=False):
-        columns[name] = typed_array(column, EPOCHS[name].dtype)
+    for name in EPOCH_FIELDS:
+        values = list(chain.from_iterable(run.epochs.columns[name] for run in runs))
+        columns[name] = typed_array(values, EPOCHS[name].dtype)
     return pd.DataFrame(columns)

@@ -5,7 +5,6 @@ from headstart.store.checkpoints import read_checkpoint, write_checkpoint
 from headstart.store.epochs import (
     EPOCH_FIELDS,
     LARGEST_COUNT,
-    Epoch,
     Epochs,
     append_epoch,
     read_epochs,
@@ -28,7 +27,6 @@ __all__ = [
     "LARGEST_RECORD",
     "METRICS",
     "OUTCOMES",
-    "Epoch",
     "Epochs",
     "FeatureCache",
     "FeatureEntry",

@@ -41,9 +41,9 @@ class DamagedEntry(Exception):
 
 
 def make_entry(
-    folder: Path, array: str, write: Callable[[Path], None], waiting: Callable[[], None] | None = None
+    folder: Path, array_name: str, write: Callable[[Path], None], waiting: Callable[[], None] | None = None
 ) -> bool:
-    """Make the entry `folder` with the file `array`, unless it is there by now; return whether this process made it.
+    """Make the entry `folder` unless it is there by now, whole; return whether this process made it.
 
     `write(scratch)` puts the files into a scratch folder, `seal_entry` last. Processes that make the same entry take
     turns; waiting: called once when another process is at work.
@@ -51,7 +51,7 @@ def make_entry(
     """
     with scratch_folder(folder.parent, folder.name, waiting) as scratch:
         with contextlib.suppress(DamagedEntry):
-            if read_entry(folder, array) is not None:
+            if read_entry(folder, array_name) is not None:
                 return False
         write(scratch)
         shutil.rmtree(folder, ignore_errors=True)  # damaged; who has it mapped keeps what is mapped
@@ -95,8 +95,8 @@ def seal_entry(folder: Path, files: Iterable[str], facts: dict[str, Any]) -> Non
         os.fsync(file.fileno())
 
 
-def read_entry(folder: Path, array: str) -> CacheEntry | None:
-    """Map the file `array` of an entry that is as it was written; None where there is none.
+def read_entry(folder: Path, array_name: str) -> CacheEntry | None:
+    """Map the file `array_name` of an entry that is as it was written; None where there is no entry.
 
     Raises DamagedEntry, and OSError where it cannot be read now, which says nothing about what it holds.
     """
@@ -107,9 +107,9 @@ def read_entry(folder: Path, array: str) -> CacheEntry | None:
     try:
         facts = parse_json(folder / FACTS)
         files = {name: _checked(folder / name, written) for name, written in facts["files"].items()}
-        if array not in files:
-            raise DamagedEntry(f"{FACTS} says nothing of {array}")
-        entry = CacheEntry(np.load(folder / array, mmap_mode="r", allow_pickle=False), facts, folder / array)
+        if array_name not in files:
+            raise DamagedEntry(f"{FACTS} says nothing of {array_name}")
+        entry = CacheEntry(np.load(folder / array_name, mmap_mode="r", allow_pickle=False), facts, folder / array_name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedEntry(str(error)) from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # facts.json is damaged

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import lt
 from pathlib import Path
@@ -40,12 +40,28 @@ _HEADER_LINE = f"{_HEADER}\n".encode()
 
 @dataclass(frozen=True)
 class Epochs:
-    """What `epochs.csv` holds."""
+    """What `epochs.csv` holds, column by column as tables need it, or row by row."""
 
-    rows: list[Epoch]  # by epoch
-    # The file's own lines, one a row, where they are nothing but numbers that say the same: who copies a hundred
+    columns: dict[str, Sequence[float | int | None]]  # the values of each of `EPOCH_FIELDS`, by epoch
+    # The file's own lines, one an epoch, where they are nothing but numbers that say the same: who copies a hundred
     # thousand rows saves writing their numbers anew, which takes longer than to read them.
     lines: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    @property
+    def rows(self) -> list[Epoch]:
+        """One row an epoch, in their order."""
+        return list(map(Epoch._make, zip(*self.columns.values(), strict=True)))
+
+    @property
+    def last(self) -> Epoch | None:
+        """The row of the last epoch; None without any."""
+        return Epoch(*(column[-1] for column in self.columns.values())) if len(self) else None
+
+
+NO_EPOCHS = Epochs(dict.fromkeys(EPOCH_FIELDS, ()))
 
 
 def append_epoch(run_dir: str | Path, row: dict[str, float | int | None]) -> None:
@@ -100,21 +116,22 @@ def read_epochs(run_dir: str | Path) -> Epochs:
     try:
         data = read_regular_file(path, LARGEST_RECORD)
     except FileNotFoundError:
-        return Epochs([])
+        return NO_EPOCHS
     except (OSError, ValueError) as error:
         logger.warning("%s is left out: %s", path, error)
-        return Epochs([])
+        return NO_EPOCHS
     text = data.decode("utf-8", "replace")
     # What stands behind the last line end is torn: even a number that looks whole may lack its last digits.
     header, *lines = [line.removesuffix("\r") for line in text.split("\n")[:-1]] or [""]
-    if header == _HEADER and (rows := _parse_whole(lines)) is not None:
+    if header == _HEADER and (columns := _parse_whole(lines)) is not None:
         is_plain = not data.removeprefix(_HEADER_LINE).translate(None, b"0123456789.,+-e\n")
-        return Epochs(rows, lines if is_plain else None)
-    return Epochs(_parse_lines(path, header, lines))
+        return Epochs(columns, lines if is_plain else None)
+    rows = _parse_lines(path, header, lines)
+    return Epochs(dict(zip(EPOCH_FIELDS, zip(*rows, strict=True), strict=True))) if rows else NO_EPOCHS
 
 
-def _parse_whole(lines: list[str]) -> list[Epoch] | None:
-    """Return the rows of lines without any fault, column by column (twice as fast), or None if there is one."""
+def _parse_whole(lines: list[str]) -> dict[str, list[float | int]] | None:
+    """Return the columns of lines without any fault, in half the time of `_parse_lines`; None if there is one."""
     width = len(EPOCH_FIELDS)
     if not lines or any(line.count(",") != width - 1 for line in lines):
         return None
@@ -129,7 +146,7 @@ def _parse_whole(lines: list[str]) -> list[Epoch] | None:
         return None
     if any(min(values) < 0 or max(values) >= LARGEST_COUNT for values in counts):
         return None
-    return list(map(Epoch._make, zip(*columns, strict=True)))
+    return dict(zip(EPOCH_FIELDS, columns, strict=True))
 
 
 def _parse_lines(path: Path, header: str, lines: list[str]) -> list[Epoch]:

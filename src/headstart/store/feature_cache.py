@@ -71,7 +71,7 @@ class FeatureCache:
     def open(self, name: str) -> FeatureEntry | None:
         """The entry of that name; None where there is none or it is damaged, which is logged.
 
-        Raises OSError where the folder cannot be written.
+        Raises OSError where the folder cannot be written, or the entry not be read now.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = acquire(self._in_use(name), shared=True)

@@ -445,4 +445,4 @@ class Trainer:
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.settings.device)
         log.info("going on after epoch %d of %d", self.epoch, self.settings.epochs)
-        return read_epochs(self.run_dir).rows[-1]._asdict()
+        return read_epochs(self.run_dir).last._asdict()
