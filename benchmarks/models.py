@@ -21,7 +21,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from headstart.config import schema as config
+from headstart.config import groups, make
 from headstart.models import builders as models
 from headstart.training import devices
 
@@ -35,7 +35,7 @@ def options() -> list[str]:
     folder = files("headstart.conf") / "model"
     return [
         name
-        for name in config.options("model")
+        for name in groups.options("model")
         if _target(folder / f"{name}.yaml").startswith("headstart.models.builders.")
     ]
 
@@ -52,7 +52,7 @@ def built(option: str) -> tuple[models.Model, int]:
         node = compose("config", words).model
     size = node.get("image_size") or 32
     torch.manual_seed(0)
-    model = config.make(node, classes=10, class_names=CLASSES, image_size=size)
+    model = make(node, classes=10, class_names=CLASSES, image_size=size)
     devices.place(model.network, torch.device("cpu"))
     models.set_trainable(model, 1)
     return model, size

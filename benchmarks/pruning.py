@@ -22,7 +22,7 @@ import pandas as pd
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
 
 import headstart
-from headstart.config.schema import decades, first_pruned_epoch
+from headstart.config.resolvers import decades, first_pruned_epoch
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEARCHES = ((32, 30), (32, 10), (12, 10))  # trials, epochs

@@ -67,27 +67,34 @@ def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+def configured(*overrides: str):
+    """The configuration of a tiny run (headstart.config.RunConfig)."""
+    from hydra import compose, initialize_config_module
+
+    from headstart.config import read_run_config
+
+    with initialize_config_module("headstart.conf"):
+        full = compose("config", [*TINY, *overrides], return_hydra_config=True)
+    return read_run_config(full, full.hydra.runtime.choices)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """`run(*overrides)` does one run in a new folder, or the one given; returns (result, folder)."""
     import torch
-    from hydra import compose, initialize_config_module
 
-    from headstart.config import without_hydra
-    from headstart.training import run as job
-    from headstart.training.progress_bar import Lines
+    from headstart.training import Lines, train_run
 
     monkeypatch.chdir(tmp_path)
     threads, folders = torch.get_num_threads(), iter(range(100))
 
     def once(*overrides: str, reads_test: bool = True, folder: Path | None = None):
-        with initialize_config_module("headstart.conf"):
-            full = compose("config", [*TINY, *overrides], return_hydra_config=True)
-            cfg, choices = without_hydra(full), dict(full.hydra.runtime.choices)
-            if folder is None:
-                folder = tmp_path / f"run-{next(folders)}"
-                folder.mkdir()
-            result = job.train_run(cfg, choices, folder, reads_test=reads_test, watcher=Lines(cfg.epochs))
+        run_config = configured(*overrides)
+        if folder is None:
+            folder = tmp_path / f"run-{next(folders)}"
+            folder.mkdir()
+        watcher = Lines(run_config.values.epochs)
+        result = train_run(run_config, folder, reads_test=reads_test, watcher=watcher)
         assert result == json.loads((folder / "result.json").read_text()) or result["state"] == "DIVERGED"
         return result, folder
 

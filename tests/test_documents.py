@@ -11,7 +11,7 @@ from matplotlib import pyplot
 
 from headstart.analysis.columns import TABLES, dictionary_markdown
 from headstart.analysis.csv_tables import read_table
-from headstart.config import schema as config
+from headstart.config.groups import experiments_folder, options
 
 
 def test_outputs_readme_holds_the_data_dictionary():
@@ -23,13 +23,13 @@ def test_readme_is_short_and_names_only_options_that_exist():
     assert text.count("\n") <= 200
     for group in ("search", "budget", "model", "experiments"):
         for values in re.findall(rf"\b{group}=([a-z0-9_,]+)", text):
-            assert set(values.split(",")) <= set(config.options(group)), f"{group}={values}"
+            assert set(values.split(",")) <= set(options(group)), f"{group}={values}"
 
 
 def test_every_study_is_listed_and_begins_with_its_question_and_command():
     listed = (ROOT / "experiments" / "README.md").read_text()
-    for study in config.options("experiments"):
-        lines = (config.experiments_folder() / f"{study}.yaml").read_text().splitlines()
+    for study in options("experiments"):
+        lines = (experiments_folder() / f"{study}.yaml").read_text().splitlines()
         question = lines[1].removeprefix("# ")
         assert lines[0] == "# @package _global_" and question.endswith("?"), study
         assert lines[2].startswith("# make sweep"), study

@@ -5,10 +5,10 @@ from omegaconf import OmegaConf
 
 from headstart.analysis import collate as tables
 from headstart.analysis.published_figures import check_figures
-from headstart.config import schema as config
-from headstart.config.overrides import key_of
+from headstart.config import experiments_folder, key_of
+from headstart.config.groups import options
 
-STUDIES = config.options("experiments")
+STUDIES = options("experiments")
 TINY = ["budget=smoke", "n_trials=2", "confirm_seeds=1", "epochs=1", "threads=1", "augmentation=none"]
 SMALL_DATA = ["data=digits", "data.train_size=100", "batch_size=32"]
 UNTRAINED = ["model.weights=null"]  # no weights are fetched
@@ -43,7 +43,7 @@ def tiny(study: str) -> list[str]:
 
 
 def config_of(study: str) -> dict:
-    found = OmegaConf.load(config.experiments_folder() / f"{study}.yaml")
+    found = OmegaConf.load(experiments_folder() / f"{study}.yaml")
     return {"hydra": {"sweeper": {}}} | OmegaConf.to_container(found)
 
 
@@ -55,7 +55,7 @@ def some(study: str) -> object:
 def test_study_plans_and_writes_nothing(study, headstart, tmp_path):
     done = headstart("-m", f"experiments={study}", "dry_run=true", *tiny(study))
     assert done.returncode == 0, done.stderr
-    question = (config.experiments_folder() / f"{study}.yaml").read_text().splitlines()[1].removeprefix("# ")
+    question = (experiments_folder() / f"{study}.yaml").read_text().splitlines()[1].removeprefix("# ")
     assert question in done.stderr and ("1 trial an arm" if study in ONE_TRIAL else "2 trials an arm") in done.stderr
     assert not list(tmp_path.rglob("*.db")) and not list(tmp_path.rglob("study.json"))
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from headstart import store as records
 from headstart.cli import main as cli
-from headstart.config import schema as config
+from headstart.config import read_run_config
 from headstart.sweep import preflight as rehearsal
 from headstart.sweep import workers
 from headstart.training import trial_context as current
@@ -41,7 +41,7 @@ def job(cfg: DictConfig) -> float:
     facts = dict(
         current.facts(), study=cfg.name, arm=cfg.arm, phase=phase, lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs,
         model=HydraConfig.get().runtime.choices["model"], train_size=cfg.data.train_size,
-        config_hash=config.config_hash(cfg),
+        config_hash=read_run_config(cfg, HydraConfig.get().runtime.choices).config_hash(),
     )  # fmt: skip
     records.write_json(run_dir / "run.json", facts)
     if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_FAILS", ""):

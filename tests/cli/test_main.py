@@ -19,7 +19,7 @@ from conftest import TINY, files_below
 from PIL import Image
 
 from headstart.cli import main as cli
-from headstart.config.overrides import key_of
+from headstart.config import key_of
 from headstart.data import sources as data
 from headstart.store import locks
 

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision import datasets
 
-from headstart.config import schema as config
+from headstart.config import make
 from headstart.data import cifar
 from headstart.data import decoding as images
 from headstart.data import sources as data
@@ -776,11 +776,11 @@ class TestCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         for value, where in (("", tmp_path / "xdg/headstart"), (str(tmp_path / "mine"), tmp_path / "mine")):
             monkeypatch.setenv("HEADSTART_CACHE", value)
-            config.make(node)
+            make(node)
             assert list(where.glob("folder-*")), value
         monkeypatch.setenv("HEADSTART_CACHE", "off")
         with pytest.raises(UserError, match="HEADSTART_CACHE=off names no folder"):
-            config.make(node)
+            make(node)
         assert {path.name for path in tmp_path.iterdir()} <= {"xdg", "mine", "tree"}
 
     def test_a_cache_that_cannot_be_written_is_named(self, tmp_path, read):

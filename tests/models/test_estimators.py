@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import ROOT, TINY, untimed
-from hydra import compose, initialize_config_module
+from conftest import ROOT, TINY, configured, untimed
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
@@ -31,7 +30,7 @@ import headstart as package
 from headstart import store as records
 from headstart.analysis import collate as tables
 from headstart.cli import main as cli
-from headstart.config import schema as config
+from headstart.config.groups import options
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.models import estimators as classical
@@ -53,15 +52,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def composed(*overrides: str):
-    with initialize_config_module("headstart.conf"):
-        full = compose("config", [*TINY, *overrides], return_hydra_config=True)
-    return config.without_hydra(full), dict(full.hydra.runtime.choices)
-
-
 def model_files() -> list[str]:
     """conf/model/*.yaml that name an estimator."""
-    nodes = {name: OmegaConf.load(ROOT / f"conf/model/{name}.yaml") for name in config.options("model")}
+    nodes = {name: OmegaConf.load(ROOT / f"conf/model/{name}.yaml") for name in options("model")}
     return sorted(name for name, node in nodes.items() if "estimator" in node and name != "sklearn")
 
 
@@ -72,7 +65,7 @@ def by_hand(split: data.Split) -> np.ndarray:
 
 def estimator_of(name: str, *overrides: str):
     """The estimator that a model file describes, made without headstart."""
-    node = OmegaConf.to_container(composed(f"model={name}", *overrides)[0].model)
+    node = configured(f"model={name}", *overrides).values.model
     module, _, found = node["estimator"].pop("_target_").rpartition(".")
     ours = {"_target_", "estimator", "scale", "features", "weights", "cv", "search"}
     options = node["estimator"] | {key: value for key, value in node.items() if key not in ours}
@@ -81,7 +74,7 @@ def estimator_of(name: str, *overrides: str):
 
 
 def trained(*overrides: str, folder: Path) -> fitting.Trainer:
-    trainer = job.prepare_run(composed(*overrides)[0], folder, Lines(1))
+    trainer = job.prepare_run(configured(*overrides), folder, Lines(1))
     trainer.run()
     return trainer
 
@@ -283,11 +276,11 @@ def test_keys_without_effect_are_named_once_and_refused_by_nothing(run, caplog):
 
 
 def test_the_hash_ignores_what_has_no_effect_and_the_search_space():
-    plain = config.config_hash(composed(LOGISTIC)[0])
+    plain = configured(LOGISTIC).config_hash()
     for idle in ("lr=0.5", "epochs=9", "schedule=cosine", "precision=fp32", "model.search=null", "patience=3"):
-        assert config.config_hash(composed(LOGISTIC, idle)[0]) == plain, idle
+        assert configured(LOGISTIC, idle).config_hash() == plain, idle
     for change in ("model.C=1", "seed=1", "model.scale=false", "model.cv=3", "image_size=16", "data.train_size=50"):
-        assert config.config_hash(composed(LOGISTIC, change)[0]) != plain, change
+        assert configured(LOGISTIC, change).config_hash() != plain, change
 
 
 def test_the_seed_is_the_estimators_random_state(run):
@@ -331,8 +324,7 @@ def test_an_interrupted_fit_starts_again(run, monkeypatch):
             run("model=decision_tree")
     folder = next(iter(Path.cwd().glob("run-*")))
     assert records.read_run(folder)["state"] == "INTERRUPTED"
-    cfg, choices = composed("model=decision_tree")
-    result = job.train_run(cfg, choices, folder, reads_test=True, watcher=Lines(1))
+    result = job.train_run(configured("model=decision_tree"), folder, reads_test=True, watcher=Lines(1))
     assert untimed(result) == untimed(run("model=decision_tree")[0])
 
 

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY
-from hydra import compose, initialize_config_module
+from conftest import configured
 from options import build, by_function, parts
 
 from headstart import store as records
-from headstart.config import without_hydra
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
 from headstart.models import builders as models
@@ -166,11 +164,8 @@ def test_unfreezing_moves_everything_and_adds_the_backbone_at_its_own_rate(tmp_p
 def test_a_run_records_what_learned_by_its_end(tmp_path, monkeypatch, epochs, patience, learned):
     monkeypatch.chdir(tmp_path)
     freezing = ["model.freeze=backbone_then_none", f"model.unfreeze_epoch={epochs}", "lr=1e-12"]
-    words = [*TINY, "model=cnn", *freezing, f"epochs={epochs}", f"patience={patience or 'null'}"]
-    with initialize_config_module("headstart.conf"):
-        full = compose("config", words, return_hydra_config=True)
-        choices = dict(full.hydra.runtime.choices)
-        result = job.train_run(without_hydra(full), choices, tmp_path, reads_test=False, watcher=Lines(epochs))
+    run_config = configured("model=cnn", *freezing, f"epochs={epochs}", f"patience={patience or 'null'}")
+    result = job.train_run(run_config, tmp_path, reads_test=False, watcher=Lines(epochs))
     counted = {"all": result["parameters"], "head": 512 * 10 + 10}
     assert records.read_json(tmp_path / "run.json")["parameters_trainable"] == counted["head"]  # as it begins
     assert result["parameters_trainable"] == counted[learned]

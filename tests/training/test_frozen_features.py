@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 import slow_backbone
 import torch
-from conftest import TINY
-from hydra import compose, initialize_config_module
+from conftest import configured
 from slow_backbone import noise, prepared, settings
 from torch import nn
 
 from headstart import store as records
-from headstart.config import without_hydra
 from headstart.data import augmentation
 from headstart.data import sources as data
 from headstart.data.sources import Split
@@ -421,12 +419,11 @@ def run(tmp_path, monkeypatch):
     threads, folders = torch.get_num_threads(), iter(range(100))
 
     def once(*overrides: str, reads_test: bool = True):
-        with initialize_config_module("headstart.conf"):
-            full = compose("config", [*TINY, "model.freeze=backbone", *overrides], return_hydra_config=True)
-            cfg, choices = without_hydra(full), dict(full.hydra.runtime.choices)
-            folder = tmp_path / f"run-{next(folders)}"
-            folder.mkdir()
-            job.train_run(cfg, choices, folder, reads_test=reads_test, watcher=console.Lines(cfg.epochs))
+        run_config = configured("model.freeze=backbone", *overrides)
+        folder = tmp_path / f"run-{next(folders)}"
+        folder.mkdir()
+        watcher = console.Lines(run_config.values.epochs)
+        job.train_run(run_config, folder, reads_test=reads_test, watcher=watcher)
         return json.loads((folder / "result.json").read_text()), folder
 
     yield once

@@ -1,15 +1,18 @@
 """One run from configuration to record: what it leaves, what it reads, and that a second one is the same."""
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import TINY, untimed
-from hydra import compose, initialize_config_module
+from conftest import configured, untimed
 
 from headstart import store as records
 from headstart.data import sources as data
 from headstart.errors import UserError
-from headstart.training import run as job
-from headstart.training.progress_bar import Lines
+from headstart.training import Lines, prepare_run
+from headstart.training import run as training_run
+from headstart.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -35,8 +38,6 @@ def test_same_seed_same_row_and_another_seed_another(run):
 
 
 def test_the_command_of_a_row_does_the_same_run_again(run):
-    import shlex
-
     first, _ = run("lr=0.002", "schedule=cosine", "label_smoothing=0.1", "data.classes=[1,3]")
     words = shlex.split(first["command"])
     assert words[0] == "headstart"
@@ -76,12 +77,9 @@ def test_the_test_split_is_not_read_by_a_run_that_may_not(run, readings):
 
 
 def test_the_best_weights_reproduce_the_stored_predictions(run):
-    from headstart.training.trainer import Trainer
-
     _, folder = run("epochs=3", "lr=0.003")
-    with initialize_config_module("headstart.conf"):
-        cfg = compose("config", [*TINY, f"model.weights={folder}/best.safetensors", "model.keep_classifier=true"])
-    trainer: Trainer = job.prepare_run(cfg, folder / "again", Lines(1))
+    again = configured(f"model.weights={folder}/best.safetensors", "model.keep_classifier=true")
+    trainer = prepare_run(again, folder / "again", Lines(1))
     stored = np.load(folder / "predictions.npz")
     for part, split in (("val", trainer.data.val), ("test", trainer.data.test())):
         probabilities, _ = trainer.predict(split)
@@ -116,15 +114,14 @@ def test_a_finished_run_is_returned_as_it_is(run):
     _, folder = run()
     changed = (folder / "result.json").read_text().replace('"seed": 0', '"seed": 7')
     (folder / "result.json").write_text(changed)
-    with initialize_config_module("headstart.conf"):
-        cfg = compose("config", TINY)
-    assert job.train_run(cfg, {}, folder, reads_test=True, watcher=Lines(1))["seed"] == 7
+    again = training_run.train_run(configured(), folder, reads_test=True, watcher=Lines(1))
+    assert again["seed"] == 7
 
 
 def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):
     with pytest.raises(UserError, match="batch_size=500 is larger"):
         run("batch_size=500", "arm=large", "name=study")
-    failed = records.read_run(next(iter(job.Path.cwd().glob("run-*"))))
+    failed = records.read_run(next(iter(Path.cwd().glob("run-*"))))
     found = [failed[key] for key in ("state", "study", "arm", "phase", "model", "batch_size", "seed")]
     assert found == ["FAILED", "study", "large", "run", "cnn", 500, 0]
 
@@ -140,18 +137,18 @@ def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monk
     def fail(self):
         raise error
 
-    monkeypatch.setattr(job.training.Trainer, "run", fail)
+    monkeypatch.setattr(Trainer, "run", fail)
     with pytest.raises(type(error)):
         run()
-    assert records.read_run(next(iter(job.Path.cwd().glob("run-*"))))["reason"] == reason
+    assert records.read_run(next(iter(Path.cwd().glob("run-*"))))["reason"] == reason
 
 
 def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(job.training.Trainer, "run", lambda self: 1 / 0)
+        broken.setattr(Trainer, "run", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run()
-    folder = next(iter(job.Path.cwd().glob("run-*")))
+    folder = next(iter(Path.cwd().glob("run-*")))
     failed = records.read_run(folder)
     assert (failed["state"], failed["reason"], failed["lr"]) == ("FAILED", "division by zero", 1e-3)
     assert run(folder=folder)[0]["state"] == "COMPLETE"
@@ -160,10 +157,10 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
 
 def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after_it(run, readings, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(job, "_keep_best", lambda *_: 1 / 0)
+        broken.setattr(training_run, "_keep_best", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run()
-    folder = next(iter(job.Path.cwd().glob("run-*")))
+    folder = next(iter(Path.cwd().glob("run-*")))
     assert (records.read_run(folder)["state"], records.read_run(folder)["test_reads"]) == ("FAILED", 1)
     result, _ = run(folder=folder)
     assert (result["state"], result["test_reads"], len(readings)) == ("COMPLETE", 2, 2)
@@ -171,20 +168,3 @@ def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after
 
 def test_a_source_run_keeps_its_weights_whatever_the_others_keep(run):
     assert (run("keep=none", "phase=source", reads_test=False)[1] / "best.safetensors").exists()
-
-
-def test_a_data_set_is_made_once_for_all_runs_of_a_process(run, monkeypatch):
-    job._dataset.cache_clear()
-    made, digits = [], data.digits
-
-    def counting(**options):
-        made.append(options)
-        return digits(**options)
-
-    counting.__module__ = "headstart.data.sources"
-    monkeypatch.setattr(data, "digits", counting)
-    run("data.train_size=110")
-    run("data.train_size=110", "lr=0.01")
-    run("data.train_size=120")
-    assert [options["train_size"] for options in made] == [110, 120]
-    job._dataset.cache_clear()

@@ -25,7 +25,7 @@ from headstart.config import (
     expand_resume,
     explain,
     explain_value,
-    keys_without_effect,
+    read_run_config,
 )
 from headstart.errors import UserError
 
@@ -87,15 +87,16 @@ def job(cfg: DictConfig) -> float | None:
         cfg.phase = "search"
     confirming = cfg.phase == "confirm" and current.trial is not None  # launched by a study, not typed
     run_dir = Path(hydra_cfg.runtime.output_dir)
-    title = hydra_cfg.runtime.choices["model"] + ("" if "lr" in keys_without_effect(cfg) else f" lr={cfg.lr:g}")
     # Locked where `resume=` was typed twice within the seconds that a start takes: each would train and read the test.
     alone = holding_lock(run_dir / ".running", wait=False) if single else contextlib.nullcontext(True)
-    with alone as is_alone, watcher(cfg.epochs, title, bar=single) as watcher:
+    with alone as is_alone:
         if not is_alone:
             raise SystemExit(_refuse(f"{run_dir}: this run is going on in another process"))
         reads_test = confirming or (single and cfg.phase == "run")
         try:
-            result = train_run(cfg, dict(hydra_cfg.runtime.choices), run_dir, reads_test=reads_test, watcher=watcher)
+            run_config = read_run_config(cfg, hydra_cfg.runtime.choices)
+            with watcher(run_config.values.epochs, run_config.title, bar=single) as onlooker:
+                result = train_run(run_config, run_dir, reads_test=reads_test, watcher=onlooker)
         except (UserError, InterpolationResolutionError) as error:
             if not single:
                 raise  # to the sweeper

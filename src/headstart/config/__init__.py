@@ -1,31 +1,22 @@
-"""The configuration: typed, checked, turned into settings and back into a command."""
+"""The configuration: typed, checked, turned into one run's settings and back into a command."""
 
-from headstart.config.overrides import check_typed, check_words, expand_resume, explain, explain_value, key_of
-from headstart.config.schema import (
-    DESCRIBING,
-    WHITELIST,
-    check_complete,
-    check_values,
-    command_line,
-    config_hash,
-    decades,
-    experiments_folder,
-    keys_without_effect,
-    make,
-    override_value,
-    without_effect,
-    without_hydra,
-)
+from headstart.config.explain import explain, explain_value
+from headstart.config.grammar import key_of, override_value
+from headstart.config.groups import experiments_folder
+from headstart.config.instantiate import WHITELIST, make
+from headstart.config.overrides import check_typed, check_words
+from headstart.config.resolvers import decades
+from headstart.config.resume import expand_resume
+from headstart.config.run_config import RunConfig, read_run_config
+from headstart.config.schema import DESCRIBING, check_values, keys_without_effect, without_hydra
 
 __all__ = [
     "DESCRIBING",
     "WHITELIST",
-    "check_complete",
+    "RunConfig",
     "check_typed",
     "check_values",
     "check_words",
-    "command_line",
-    "config_hash",
     "decades",
     "expand_resume",
     "experiments_folder",
@@ -35,6 +26,6 @@ __all__ = [
     "keys_without_effect",
     "make",
     "override_value",
-    "without_effect",
+    "read_run_config",
     "without_hydra",
 ]

@@ -15,19 +15,18 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
     """
     if not cfgs:
         return
-    from headstart.config import check_complete, check_values, without_hydra
+    from headstart.config import read_run_config, without_hydra
     from headstart.training import (
         Lines,
         prepare_run,  # torch: not before something has to be made
     )
 
     for whose, cfg in cfgs.items():
-        cfg = without_hydra(cfg)
+        choices, cfg = cfg.hydra.runtime.choices, without_hydra(cfg)
         # The processes of a sweep divide the GPUs among themselves later on; this one must not have taken one by then.
         cfg.device, cfg.precision, cfg.compile = "cpu", "fp32", "off"
         try:
-            check_complete(cfg)
-            check_values(cfg)
-            prepare_run(cfg, Path(), Lines(cfg.epochs))
+            run_config = read_run_config(cfg, choices)
+            prepare_run(run_config, Path(), Lines(cfg.epochs))
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(cfgs) > 1 else str(error)) from None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.training.devices import resolve_device
+    from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, print_run, print_study, watcher
-    from headstart.training.run import prepare_run, train_run
+    from headstart.training.run import train_run
 
 _HOMES = {
     "resolve_device": "devices",
@@ -18,7 +19,7 @@ _HOMES = {
     "print_run": "progress_bar",
     "print_study": "progress_bar",
     "watcher": "progress_bar",
-    "prepare_run": "run",
+    "prepare_run": "prepare",
     "train_run": "run",
 }
 

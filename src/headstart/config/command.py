@@ -1,0 +1,53 @@
+"""What identifies a run, and the command line that repeats it: both made of its settings, whatever study it is from."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from headstart.config.grammar import differences, key_of, top_key_of
+from headstart.config.groups import composed, default_options
+from headstart.config.schema import DESCRIBING, RUN_GROUPS, Config, keys_without_effect
+
+
+def config_hash(values: Config, **settled: Any) -> str:
+    """First 16 digits of the sha256 of what determines a run's result; equal hash, equal row (at equal threads).
+
+    settled: values that the run filled in for `auto`. Threads are left out: a run may go on with other ones. So is what
+    has no effect on the model, and the search space that its file brings.
+    The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
+    """
+    ignored = DESCRIBING | {"threads"} | keys_without_effect(values)
+    content = {k: v for k, v in (vars(values) | settled).items() if k not in ignored}
+    content["model"] = {k: v for k, v in values.model.items() if k != "search"}
+    content["data"] = {k: v for k, v in values.data.items() if k not in ("root", "cache", "download")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def command_line(changes: Iterable[str], ignored: Collection[str]) -> str:
+    """The single run that these changes of the defaults make, without those of top-level keys to be ignored."""
+    return shlex.join(["headstart", *(word for word in changes if top_key_of(word) not in ignored)])
+
+
+def changes_from_defaults(written: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
+    """The overrides that lead from the defaults to a job; an experiment's content is in them, and its name is not.
+
+    written: the job as composed, `${...}` unresolved; choices: the option of each of RUN_GROUPS.
+    """
+    picked = [f"{g}={choices[g]}" for g in RUN_GROUPS if choices[g] != default_options()[g]]
+    baseline = _baseline(tuple(picked))
+    ignored = DESCRIBING - {"phase"} if written["phase"] == "search" else DESCRIBING
+    now = {key: written[key] for key in sorted(written) if key not in ignored}
+    before = {key: baseline[key] for key in now if key in baseline}
+    found = differences(before, now)
+    return picked + [c for c in found if not key_of(c).startswith("model.search")]  # a sweep's, as `search` is
+
+
+@lru_cache(maxsize=64)
+def _baseline(choices: tuple[str, ...]) -> dict[str, Any]:
+    """Composed, unresolved configuration with only these group choices on top of the defaults."""
+    return OmegaConf.to_container(composed(choices), resolve=False)

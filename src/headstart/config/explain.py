@@ -1,0 +1,96 @@
+"""Hydra's complaints in one to three lines: what came, what was expected and what to type."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from headstart.config.grammar import key_of
+from headstart.config.groups import composed, groups, options
+from headstart.errors import first_line
+
+SEE_VALUES = "headstart --cfg job shows values that work"
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "pretrained": "model.weights=imagenet",
+    "momentum": "optimizer=sgd optimizer.momentum",
+}  # keys by the names that other programs give them
+
+
+def explain(error: HydraException, words: Sequence[str]) -> str:
+    """What is wrong with a configuration that Hydra could not compose; words: of the command line."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return unknown_option(str(error.missing_cfg_file), error.options)
+    if isinstance(error, OverrideParseException):
+        if error.override in options("experiments"):
+            return f"{error.override!r} is a study; start it by headstart -m experiments={error.override}"
+        return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
+    if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
+        return f"{found[1]} is several values; add -m to sweep over them: headstart -m {' '.join(words)}"
+    if found := re.match(r"Could not override '(.*?)'", text):
+        return unknown_key(found[1], words)
+    if found := re.match(r"Error merging override (.*)", text):
+        return f"{found[1]}: {str(error.__cause__).splitlines()[0]}; {SEE_VALUES}"
+    kept = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n".join(kept[:3])
+
+
+def explain_value(error: OmegaConfBaseException) -> str:
+    """What is wrong with a value that OmegaConf could not read, and where to see the ones that work."""
+    where = f"{error.full_key}: " if error.full_key else ""  # not in all of OmegaConf's walks
+    return f"{where}{first_line(error)}; {SEE_VALUES}"
+
+
+def unknown_option(wanted: str, valid: Sequence[str]) -> str:
+    """Name the options that there are beside an unknown one; wanted: `group/option`."""
+    group, _, name = wanted.rpartition("/")
+    more = ", or any network of timm by model=timm model.name=..." if group == "model" else ""
+    return f"{group}={name} is unknown. {_choose(name.removesuffix('.yaml'), valid)}{more}"
+
+
+def unknown_key(key: str, words: Sequence[str]) -> str:
+    """Name the keys that there are beside an unknown one; `a.b` is looked for among those of `a`.
+
+    words: of the command line, as the groups chosen there say which keys there are.
+    """
+    parent, _, name = key.rpartition(".")
+    try:
+        # Groups alone say which keys there are, and of several arms the first will do.
+        cfg = composed(w.partition(",")[0] for w in words if key_of(w) in groups())
+    except HydraException:  # something else is wrong, too
+        return f"{key}=... is unknown; headstart --cfg job shows the keys"
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if not isinstance(node, DictConfig):
+        return unknown_key(parent, words) if parent else f"{key}=... is unknown"
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    if not parent:
+        return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
+    return _unknown_setting(key, node, [k for k in keys if f"{parent}.{k}" != "optimizer.lr"])  # which is set by lr
+
+
+def _unknown_setting(key: str, node: DictConfig, keys: Sequence[str]) -> str:
+    """What to type for a key that is not among the `keys` of its node; a library's class takes more than these."""
+    parent, _, name = key.rpartition(".")
+    target = OmegaConf.select(node, "estimator._target_") or OmegaConf.select(node, "_target_") or "headstart."
+    more = "" if target.startswith("headstart.") else f"; +{key}=... sets another argument of {target}"
+    if not keys and parent in groups():
+        others = ", ".join(options(parent))
+        return f"{key}=...: this {parent} has no such setting; choose another by {parent}={others}"
+    choose = f". {_choose(name, keys, f'{parent}.')}" if keys else ""
+    return f"{key}=... is unknown{choose}{more}"
+
+
+def _elsewhere(name: str, cfg: DictConfig) -> str | None:
+    """The key that is called so in just one group, or in other programs."""
+    parts = [g for g in groups() if isinstance(node := OmegaConf.select(cfg, g), DictConfig) and name in node]
+    return f"{parts[0]}.{name}" if len(parts) == 1 else ELSEWHERE.get(name)
+
+
+def _choose(name: str, valid: Sequence[str], prefix: str = "", meant: str | None = None) -> str:
+    close = [prefix + v for v in get_close_matches(name, valid, n=1)]
+    guess = f"Did you mean {meant or close[0]}? " if meant or close else ""
+    return f"{guess}Choose from {', '.join(prefix + v for v in sorted(valid))}"

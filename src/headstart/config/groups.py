@@ -1,0 +1,72 @@
+"""The configuration files as Hydra sees them: groups and options, what they compose to, the help that lists them."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+CONF = "headstart.conf"
+HELP = """headstart: what does pretraining buy an image classifier, against training from random weights?
+
+One run          headstart model=resnet18 lr=1e-3
+A study          headstart -m experiments=quickstart
+Your own sweep   headstart -m model=cnn,resnet18 data=digits
+Tables again     headstart-report outputs/quickstart
+
+Groups (group=option)
+{rows}
+
+Keys people change (key=value; `headstart --cfg job` shows them all)
+  lr=1e-3 epochs=10 batch_size=128 seed=0     training
+  data.train_size=5000 data.classes=[0,1]     fewer images (stratified), fewer classes
+  model.weights=null|imagenet|FILE            start from random or from pretrained weights
+  model.freeze=none|backbone                  fine-tune everything or only the head
+  patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2
+  device=auto threads=2 precision=auto|fp32|bf16 compile=auto|off|on
+  n_trials=12 confirm_seeds=5 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
+  resume=outputs/runs/...                     go on with an interrupted run
+
+CIFAR is read from $$HEADSTART_DATA or ./data and downloaded there when missing. Everything is written below outputs/.
+Tab completion: eval "$$(headstart -sc install=bash)". Hydra's own flags: headstart --hydra-help
+"""
+
+
+def composed(words: Iterable[str]) -> DictConfig:
+    """What Hydra composes of these overrides, without its own part, inside a job as well as outside."""
+    running = GlobalHydra.instance().is_initialized()
+    with nullcontext() if running else initialize_config_module(CONF):
+        return compose("config", list(words))
+
+
+def groups() -> list[str]:
+    """The config groups, in the order of conf/config.yaml."""
+    return [group for group in default_options() if "/" not in group]
+
+
+@lru_cache(maxsize=1)
+def default_options() -> dict[str, str]:
+    """The option of each group that conf/config.yaml names."""
+    entries = OmegaConf.load(str(files(CONF) / "config.yaml")).defaults
+    return {k: str(v) for e in entries if isinstance(e, DictConfig) for k, v in e.items()}
+
+
+def options(group: str) -> list[str]:
+    """The options of a config group: names of its YAML files, sorted."""
+    folder = experiments_folder() if group == "experiments" else files(CONF) / group
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def experiments_folder() -> Path:
+    """The folder of the studies; its parent is the search path on which Hydra finds that group."""
+    return Path(str(files("headstart.experiments")))
+
+
+def help_text() -> str:
+    """What `headstart --help` prints."""
+    rows = "\n".join(f"  {g:<13} {', '.join(options(g))}" for g in groups())
+    return HELP.replace("{rows}", rows)

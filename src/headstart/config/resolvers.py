@@ -1,0 +1,48 @@
+"""What `${name:...}` means in the configuration files; registered with OmegaConf when this module is imported."""
+
+import math
+import os
+from datetime import datetime
+from functools import lru_cache
+
+from omegaconf import OmegaConf
+
+from headstart.config.groups import experiments_folder, help_text
+
+
+def decades(low: float, high: float) -> list[float]:
+    """The powers of 10 within [low, high], largest first: what a hand search by factors of 10 tries."""
+    first, last = math.floor(math.log10(high) + 1e-9), math.ceil(math.log10(low) - 1e-9)
+    return [float(f"1e{e}") for e in range(first, last - 1, -1)]
+
+
+def first_pruned_epoch(epochs: int, warmup: float) -> int:
+    """The first epoch after which a search trial may be pruned; warmup: share of the epochs in which the rate rises."""
+    return math.ceil(round(warmup * epochs, 6)) + max(2, math.ceil(epochs / 15))
+
+
+def study_name(name: str | None) -> str:
+    """The study's folder below outputs/: of one without a name the time of its start, the same in all its processes."""
+    return name if name is not None else os.environ.setdefault("HEADSTART_SWEEP", f"sweep-{_stamp()}")
+
+
+@lru_cache(maxsize=1)
+def _stamp() -> str:
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def _choice_of_decades(low: float, high: float) -> str:
+    """The decades as Hydra's sweep syntax has them."""
+    return "choice(" + ",".join(map(repr, decades(low, high))) + ")"
+
+
+RESOLVERS = {
+    "config_root": lambda _="": str(experiments_folder().parent),
+    "help_text": lambda _="": help_text(),
+    "study_name": study_name,
+    "first_pruned_epoch": first_pruned_epoch,
+    "decades": _choice_of_decades,
+    "decade_count": lambda low, high: len(decades(low, high)),
+}
+for _name, _resolver in RESOLVERS.items():  # what they are given is checked when they compute with it
+    OmegaConf.register_resolver(_name, _resolver, replace=True, annotation_validation="off")

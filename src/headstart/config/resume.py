@@ -1,0 +1,74 @@
+"""`resume=DIR` on the command line: what the run in that folder was started with takes its place."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from headstart.config.grammar import differences, key_of, override_value
+from headstart.config.groups import composed
+from headstart.config.overrides import MULTIRUN
+from headstart.config.schema import DESCRIBING
+from headstart.errors import UserError, first_line
+from headstart.store import OUTCOMES, read_json, read_run
+
+
+def expand_resume(words: Sequence[str]) -> list[str]:
+    """Replace resume=DIR among the words of the command line by what DIR was started with; without it, change nothing.
+
+    Raises UserError for a folder that holds no run, or one that has ended or is running, and for overrides beside it
+    that would change the run.
+    """
+    given = [w for w in words if key_of(w) == "resume"]
+    rest = [w for w in words if key_of(w) != "resume"]
+    if not given or MULTIRUN & set(rest):
+        return list(words)
+    folder = Path(given[-1].partition("=")[2].strip("\"'"))
+    _check_resumable(folder)
+    before, saved = _saved(folder, "config"), _saved(folder, "overrides")
+    if "phase" not in before:
+        raise UserError(f"resume={folder} is no run of headstart, but another program's; give a folder of outputs/")
+    overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
+    if changed := _changes(before, overrides):
+        raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
+    target = override_value(str(folder))
+    return [*overrides, *_phase(folder, before), f"resume={target}", f"hydra.run.dir={target}"]
+
+
+def _check_resumable(folder: Path) -> None:
+    if (folder / "study.json").exists():
+        command = read_json(folder / "study.json").get("command")
+        raise UserError(f"resume={folder} is a study, which goes on when its command is given again: {command}")
+    if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
+        raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
+    state = read_run(folder)["state"]
+    if state == "RUNNING":
+        raise UserError(f"resume={folder}: this run is still going, in another process")
+    if state in OUTCOMES:
+        raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
+
+
+def _saved(folder: Path, name: str) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(folder / f".hydra/{name}.yaml"))
+    except (OSError, ValueError, YAMLError) as error:
+        raise UserError(
+            f"{folder}/.hydra/{name}.yaml can't be read ({first_line(error)}); start the run anew"
+        ) from None
+
+
+def _changes(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """What these overrides change of the run that was composed before."""
+    now = OmegaConf.to_container(composed(o for o in overrides if not o.startswith("-")))
+    kept = [key for key in now if key not in DESCRIBING]
+    return differences({key: before.get(key) for key in kept}, {key: now[key] for key in kept})
+
+
+def _phase(folder: Path, before: dict[str, Any]) -> list[str]:
+    """A run that a sweep began may not read the test split, nor may a study's confirmation be ended outside of it."""
+    if before["phase"] in ("confirm", "source"):
+        raise UserError(f"resume={folder}: this run belongs to a study and goes on when its command is given again")
+    swept = _saved(folder, "hydra")["hydra"]["mode"] == "MULTIRUN"
+    return ["phase=search"] if swept or before["phase"] == "search" else []

@@ -1,0 +1,75 @@
+"""One run's configuration, read once: checked, resolved and typed, so that nobody behind it asks Hydra again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from headstart.config.command import changes_from_defaults, command_line, config_hash
+from headstart.config.grammar import top_key_of
+from headstart.config.schema import (
+    RUN_GROUPS,
+    Config,
+    check_complete,
+    check_values,
+    keys_without_effect,
+    without_hydra,
+)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What one run is to do."""
+
+    values: Config  # every key; the groups are plain mappings
+    choices: Mapping[str, str]  # the option of each of RUN_GROUPS
+    written: Mapping[str, Any]  # as composed, `${...}` unresolved: what a command line is made of
+
+    @property
+    def title(self) -> str:
+        """What a person calls the run while it goes on."""
+        rate = "" if "lr" in self.keys_without_effect else f" lr={self.values.lr:g}"
+        return self.choices["model"] + rate
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether weights and predictions stay, as other runs start from those of a source run."""
+        return self.values.keep != "none" or self.values.phase == "source"
+
+    @property
+    def keys_without_effect(self) -> frozenset[str]:
+        """Top-level keys without effect on this run's model."""
+        return keys_without_effect(self.values)
+
+    def set_without_effect(self) -> list[str]:
+        """Those of them that differ from their defaults all the same, sorted."""
+        changed = map(top_key_of, changes_from_defaults(self.written, self.choices))
+        return sorted(self.keys_without_effect.intersection(changed))
+
+    def config_hash(self, **settled: Any) -> str:
+        """What identifies the run: equal hash, equal row. settled: values that the run filled in for `auto`."""
+        return config_hash(self.values, **settled)
+
+    def command(self, **settled: Any) -> str:
+        """The single run that gives the same result again, without what has no effect on its model.
+
+        settled: top-level values that the run filled in itself (threads, precision).
+        """
+        changes = changes_from_defaults({**self.written, **settled}, self.choices)
+        return command_line(changes, self.keys_without_effect)
+
+
+def read_run_config(cfg: DictConfig, choices: Mapping[str, str]) -> RunConfig:
+    """Check, resolve and type one job's configuration, as Hydra composed it; choices: hydra.runtime.choices.
+
+    Raises UserError for a value that is missing or that no run can work with, and OmegaConf's errors for one that
+    cannot be resolved.
+    """
+    cfg = without_hydra(cfg)
+    check_complete(cfg)
+    cfg.search = cfg.budget = None  # a sweep's; nothing in them can be wrong for one run
+    values = OmegaConf.to_object(cfg)
+    check_values(values)
+    options = {group: str(choices[group]) for group in RUN_GROUPS}
+    return RunConfig(values, options, written=OmegaConf.to_container(cfg, resolve=False))

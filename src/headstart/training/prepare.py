@@ -1,0 +1,118 @@
+"""What a run is made of before it trains: the data, the model and what trains it, from the configuration."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, singledispatchmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart.config import RunConfig, make
+from headstart.data import Dataset
+from headstart.errors import UserError
+from headstart.models import Classical, Model, Normalisation
+from headstart.training import devices
+from headstart.training.estimator_trainer import Trainer as EstimatorTrainer
+from headstart.training.trainer import Settings, Watcher
+from headstart.training.trainer import Trainer as NetworkTrainer
+
+
+def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> NetworkTrainer | EstimatorTrainer:
+    """Make the data, the model and what trains it, so that a mistake in any of them is found before training.
+
+    Raises UserError for what the user can mend.
+    """
+    values = run_config.values
+    devices.settle_threads(values.threads, values.jobs)
+    devices.keep_memory()
+    devices.settle_arithmetic(values.deterministic, values.tf32, values.cudnn_benchmark)
+    data = _dataset(json.dumps(values.data), os.getcwd())
+    torch.manual_seed(values.seed)
+    image_size = values.image_size or values.model.get("image_size") or data.train.source.shape[1]
+    model = make(values.model, classes=len(data.classes), class_names=data.classes, image_size=image_size)
+    return _Preparation(run_config, data, image_size, run_dir, watcher).trainer(model)
+
+
+@lru_cache(maxsize=2)
+def _dataset(node: str, folder: str) -> Dataset:
+    """The data set of a resolved `data` configuration, read once per process however many jobs it runs.
+
+    folder: the working directory, which a relative root is below.
+    """
+    return make(json.loads(node))
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """What a model's trainer is made of, beside the model."""
+
+    run_config: RunConfig
+    data: Dataset
+    image_size: int  # pixels
+    run_dir: Path
+    watcher: Watcher
+
+    @singledispatchmethod
+    def trainer(self, model: Any) -> NetworkTrainer | EstimatorTrainer:
+        """What trains a model of this kind."""
+        target = self.run_config.values.model["_target_"]
+        raise UserError(f"model._target_={target} makes a {type(model).__name__}, which nothing here trains")
+
+    @trainer.register
+    def _(self, model: Classical) -> EstimatorTrainer:
+        split_seed, threads = self.run_config.values.split_seed, torch.get_num_threads()
+        return EstimatorTrainer(model=model, split_seed=split_seed, threads=threads, **self._shared(model.network))
+
+    @trainer.register
+    def _(self, model: Model) -> NetworkTrainer:
+        values, images = self.run_config.values, len(self.data.train.labels)
+        if (size := values.batch_size) > images:
+            raise UserError(f"batch_size={size} is larger than the {images} training images; give a smaller one")
+        nodes = dict(optimizer=values.optimizer, schedule=values.schedule, augmentation=values.augmentation)
+        shared = self._shared(model)
+        optimizer_factory, schedule, augment = map(make, nodes.values())
+        learning = dict(optimizer_factory=optimizer_factory, schedule=schedule, augment=augment, lr=values.lr)
+        try:
+            self._try(schedule, augment)
+            return NetworkTrainer(model=model, **learning, **shared)
+        except (TypeError, ValueError) as error:
+            raise UserError(_refused(nodes, error)) from error
+
+    def _try(self, schedule: Callable[..., Any], augment: Callable[..., Any]) -> None:
+        """Use both once: a mistake in their settings shows only then."""
+        schedule(0.5)
+        pictures, labels = self.data.train.pictures(slice(2)), self.data.train.labels[:2]
+        augment(pictures, labels, classes=len(self.data.classes), generator=torch.Generator())
+
+    def _shared(self, network: Model | None) -> dict[str, Any]:
+        """What trainers of either kind are given."""
+        settings = self._settings(network)
+        identity = self.run_config.config_hash(precision=settings.precision, compile=settings.compile)
+        return dict(data=self.data, settings=settings, run_dir=self.run_dir, watcher=self.watcher, identity=identity)
+
+    def _settings(self, network: Model | None) -> Settings:
+        """What `auto` and null mean here; without a network, or weights in it, the data says how to normalise."""
+        values = self.run_config.values
+        device = devices.resolve_device(values.device)
+        expected = (network and network.normalisation) or Normalisation("data", self.data.mean, self.data.std)
+        as_given = ("epochs", "batch_size", "seed", "label_smoothing", "clip_grad_norm", "patience")
+        return Settings(
+            device=device,
+            precision=devices.resolve_precision(values.precision, device),
+            compile=devices.resolve_compile(values.compile),
+            image_size=self.image_size,
+            normalisation=expected.name,
+            mean=tuple(expected.mean),
+            std=tuple(expected.std),
+            **{key: getattr(values, key) for key in as_given},
+        )
+
+
+def _refused(nodes: dict[str, dict[str, Any]], error: Exception) -> str:
+    """What to tell of settings that a trainer could not be made with."""
+    texts = [f"{p}.{k}={v}" for p, node in nodes.items() for k, v in node.items() if isinstance(v, str) and k[0] != "_"]
+    what = ", ".join(texts) or "optimizer, schedule or augmentation"  # their settings are numbers
+    return f"{what} is refused ({error}); headstart --cfg job shows values that work"

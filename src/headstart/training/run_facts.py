@@ -1,0 +1,61 @@
+"""What a run's record says of it beside its results: the static columns of trials.csv."""
+
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart import __version__
+from headstart.config import RunConfig
+from headstart.training import trial_context
+from headstart.training.estimator_trainer import Trainer as EstimatorTrainer
+from headstart.training.trainer import Trainer as NetworkTrainer
+
+
+def planned_facts(run_config: RunConfig) -> dict[str, Any]:
+    """Return the columns that the configuration alone tells; None for keys without an effect on such a model."""
+    values, choices, model = run_config.values, run_config.choices, run_config.values.model
+    facts = dict(trial_context.facts(), study=values.name, arm=values.arm or choices["model"], phase=values.phase)
+    facts |= dict(model=_model_name(run_config), weights=model.get("weights"), stem=model.get("stem"))
+    facts |= {group: choices[group] for group in ("augmentation", "optimizer", "schedule")}
+    facts |= {key: getattr(values, key) for key in ("lr", "batch_size", "epochs", "seed", "split_seed")}
+    facts |= dict(headstart_version=__version__, git_commit=git_commit())
+    return _only_with_effect(facts, run_config)
+
+
+def run_facts(run_config: RunConfig, trainer: NetworkTrainer | EstimatorTrainer) -> dict[str, Any]:
+    """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
+    data, used, threads = trainer.data, trainer.facts(), torch.get_num_threads()
+    facts = planned_facts(run_config)
+    facts |= dict(data=data.name, train_size=len(data.train.labels), threads=threads, torch_version=torch.__version__)
+    facts |= dict(config_hash=trainer.identity, data_sha256=data.sha256)
+    facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))
+    return _only_with_effect(facts | used, run_config)
+
+
+def _only_with_effect(facts: dict[str, Any], run_config: RunConfig) -> dict[str, Any]:
+    return facts | dict.fromkeys(run_config.keys_without_effect & facts.keys())
+
+
+def _model_name(run_config: RunConfig) -> str:
+    """The model's file, or for one that leaves open which network or estimator it is, that."""
+    choice, model = run_config.choices["model"], run_config.values.model
+    names = {
+        "timm": model.get("name"),
+        "torchvision": f"{model.get('name')}_torchvision",
+        "sklearn": model.get("estimator", {}).get("_target_"),
+    }
+    return str(names.get(choice, choice))
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str | None:
+    """Commit of the checkout that headstart runs from, `-dirty` appended when changed; None outside a checkout."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

@@ -1,0 +1,73 @@
+"""What was typed and can't be meant is refused, before Hydra reads it and once Hydra has composed it."""
+
+import pytest
+
+from config.helpers_config import composed
+from headstart.config.overrides import check_typed, check_words
+from headstart.errors import UserError
+
+WORDS = [
+    ("--lr 1e-3", r"--lr is not understood; write lr=\.\.\. without dashes"),
+    ("--model.weights=imagenet", r"write model\.weights=\.\.\."),
+    ("--experiments=quickstart", r"write experiments=\.\.\."),
+    ("model=cnn.yaml", r"model=cnn\.yaml is unknown\. Did you mean cnn\?"),
+    ("model=[cnn,fan]", r"model=\[cnn,fan\] is unknown"),
+    ("-m model=cnn,null", r"model=null is unknown"),
+    ("-m search=tpe,random", r"the arms of a study share search"),
+    ("-m model=cnn model=fan", r"model is given twice; write model=cnn,fan"),
+    ("--multirun lr=1e-3 lr=1e-2", r"lr is given twice; write lr=1e-3,1e-2"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WORDS)
+def test_words_that_hydra_stumbles_over_are_refused(words, said):
+    with pytest.raises(UserError, match=said):
+        check_words(words.split())
+
+
+def test_other_words_are_left_to_hydra():
+    check_words(["-m", "--cfg", "job", "--config-dir=mine", "model=cnn,fan", "lr=1e-3", "epoch=3", "nonsense"])
+    check_words(["lr=1e-3", "lr=1e-2"])  # a single run's last word wins
+
+
+SINGLE = [
+    ("+epoch=3", r"epoch=\.\.\. is unknown\. Did you mean epochs\?"),
+    ("optimizer.lr=0.1", r"the learning rate of every optimizer is set by lr="),
+    ("phase=confirm", r"started by a study, never by hand"),
+    ("name=../x", r"name"),
+    ("arm='<b>'", r"name"),
+    ("n_trials=3", r"n_trials=3 belongs to a sweep; add -m"),
+    ("search=random", r"search=random belongs to a sweep"),
+    ("hydra.sweeper.n_jobs=2", r"belongs to a sweep"),
+    ("experiments=quickstart", r"experiments=quickstart belongs to a sweep"),
+    ("model=timm", r"model\.name is not given"),
+]
+SWEEP = [
+    ("name=comparison", r"that folder of outputs/ is for reports on several studies"),
+    ("resume=somewhere", r"a sweep goes on when its command is given again"),
+]
+
+
+@pytest.mark.parametrize(("word", "said"), SINGLE)
+def test_what_cannot_be_meant_of_a_single_run_is_refused(word, said):
+    with pytest.raises(UserError, match=said):
+        check_typed(composed(word, hydra=True), multirun=False)
+
+
+@pytest.mark.parametrize(("word", "said"), SWEEP)
+def test_what_cannot_be_meant_of_a_sweep_is_refused(word, said):
+    with pytest.raises(UserError, match=said):
+        check_typed(composed(word, hydra=True), multirun=True)
+
+
+@pytest.mark.parametrize("word", ["seed=1,2", "split_seed=range(1,3)"])
+def test_seeds_are_not_searched_over(word):
+    cfg = composed(hydra=True)
+    cfg.hydra.overrides.task = [word]  # Hydra composes a sweep without what is swept
+    with pytest.raises(UserError, match=r"seeds are not searched over; confirm_seeds=5"):
+        check_typed(cfg, multirun=True)
+
+
+def test_what_is_meant_passes():
+    check_typed(composed("model=resnet18", "lr=1e-2", "phase=search", "name=mine", hydra=True), multirun=False)
+    check_typed(composed("model=timm", "seed=1", "n_trials=3", "search=random", hydra=True), multirun=True)

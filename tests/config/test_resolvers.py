@@ -1,0 +1,47 @@
+"""What `${name:...}` means in the configuration files."""
+
+import pytest
+
+from config.helpers_config import composed
+from headstart.config import resolvers
+from headstart.config.resolvers import decades, first_pruned_epoch, study_name
+
+
+def test_decades_are_the_powers_of_ten_inside_the_range():
+    assert decades(1e-5, 1e-1) == [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
+    assert decades(2e-4, 0.5) == [1e-1, 1e-2, 1e-3]
+    assert decades(0.2, 0.5) == []
+
+
+def test_a_search_by_decades_tries_those_of_its_range():
+    cfg = composed("search=decades", "lr_low=1e-3", "lr_high=1e-1", hydra=True)
+    assert cfg.hydra.sweeper.params.lr == "choice(0.1,0.01,0.001)"
+
+
+WARMUP = [
+    (["epochs=10"], 2),
+    (["epochs=30"], 2),
+    (["epochs=90"], 6),
+    (["epochs=10", "schedule=cosine"], 2),
+    (["epochs=10", "schedule=onecycle"], 5),
+    (["epochs=30", "schedule=cosine", "schedule.warmup=0.1"], 5),
+]
+
+
+@pytest.mark.parametrize(("overrides", "first"), WARMUP)
+def test_nothing_is_pruned_while_the_learning_rate_warms_up(overrides, first):
+    assert composed("budget=quick", *overrides).budget.pruner.n_warmup_steps == first
+
+
+def test_a_share_of_the_epochs_is_not_rounded_up_for_its_last_digit():
+    assert first_pruned_epoch(30, 0.1) == 3 + 2  # 0.1 * 30 is 3.0000000000000004 in floating point
+
+
+def test_a_study_without_a_name_has_the_same_one_in_all_its_processes(monkeypatch):
+    monkeypatch.delenv("HEADSTART_SWEEP", raising=False)
+    monkeypatch.setattr(resolvers, "_stamp", lambda: "2026-01-01_00-00-00-000000")
+    assert study_name("mine") == "mine"
+    assert study_name(None) == "sweep-2026-01-01_00-00-00-000000"
+    monkeypatch.setattr(resolvers, "_stamp", lambda: "later, in a worker that inherits the environment")
+    assert study_name(None) == "sweep-2026-01-01_00-00-00-000000"
+    monkeypatch.delenv("HEADSTART_SWEEP")

@@ -1,0 +1,83 @@
+"""`resume=DIR` becomes what the run there was started with."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from config.helpers_config import composed
+from headstart.config.resume import expand_resume
+from headstart.errors import UserError
+from headstart.store import write_json
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """`begun(*overrides, mode=...)` is the folder of a run that was started so and has not ended."""
+
+    def start(*overrides: str, mode: str = "RUN") -> Path:
+        folder = tmp_path / "run"
+        (folder / ".hydra").mkdir(parents=True)
+        OmegaConf.save(composed(*overrides), folder / ".hydra/config.yaml")
+        OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra/overrides.yaml")
+        OmegaConf.save(OmegaConf.create({"hydra": {"mode": mode}}), folder / ".hydra/hydra.yaml")
+        return folder
+
+    return start
+
+
+def test_words_without_resume_and_those_of_a_sweep_are_left_alone():
+    for words in (["lr=1e-2"], ["-m", "resume=outputs/x"]):
+        assert expand_resume(words) == words
+
+
+def test_a_run_goes_on_in_its_folder_as_it_was_started(begun):
+    folder = begun("lr=0.01", "model=fan")
+    assert expand_resume([f"resume='{folder}'"]) == [
+        "lr=0.01",
+        "model=fan",
+        f"resume={folder}",
+        f"hydra.run.dir={folder}",
+    ]
+
+
+def test_what_changes_nothing_that_is_computed_may_be_typed_beside_it(begun):
+    folder = begun("lr=0.01")
+    assert expand_resume([f"resume={folder}", "keep=all", "lr=0.01"])[:3] == ["lr=0.01", "keep=all", "lr=0.01"]
+    with pytest.raises(UserError, match=r"lr=0\.5, model\.freeze=backbone would change it"):
+        expand_resume([f"resume={folder}", "lr=0.5", "model.freeze=backbone"])
+
+
+@pytest.mark.parametrize(("overrides", "mode"), [([], "MULTIRUN"), (["phase=search"], "RUN")])
+def test_a_run_that_may_not_read_the_test_split_still_may_not(overrides, mode, begun):
+    assert "phase=search" in expand_resume([f"resume={begun(*overrides, mode=mode)}"])
+
+
+@pytest.mark.parametrize("phase", ["confirm", "source"])
+def test_a_run_of_a_study_is_ended_by_the_study(phase, begun):
+    with pytest.raises(UserError, match="belongs to a study and goes on when its command is given again"):
+        expand_resume([f"resume={begun(f'phase={phase}')}"])
+
+
+def test_folders_without_a_run_and_runs_that_have_ended_are_refused(begun, tmp_path):
+    folder = begun()
+    write_json(tmp_path / "study.json", {"command": "headstart -m model=cnn"})
+    write_json(folder / "result.json", {"state": "DIVERGED"})
+    said = {
+        tmp_path / "nowhere": "no run was started there",
+        tmp_path: "is a study, .* again: headstart -m model=cnn",
+        folder: r"has ended already \(DIVERGED\)",
+    }
+    for where, text in said.items():
+        with pytest.raises(UserError, match=text):
+            expand_resume([f"resume={where}"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("a: [", r"config\.yaml can't be read"), ("db: {}", "no run of headstart")]
+)
+def test_saved_files_that_are_no_run_of_headstart_are_refused(content, said, begun):
+    folder = begun()
+    (folder / ".hydra/config.yaml").write_text(content)
+    with pytest.raises(UserError, match=said):
+        expand_resume([f"resume={folder}"])

@@ -1,0 +1,81 @@
+"""What a run is made of before it trains, and what is refused while it is made."""
+
+import pytest
+import torch
+from conftest import configured
+
+from headstart.data import sources
+from headstart.errors import UserError
+from headstart.models import builders
+from headstart.training import Lines, prepare
+from headstart.training.prepare import prepare_run
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """`prepared(*overrides)` is what would train that run."""
+    threads = torch.get_num_threads()
+    yield lambda *overrides: prepare_run(configured(*overrides), tmp_path, Lines(1))
+    torch.set_num_threads(threads)
+
+
+def test_auto_and_null_become_what_is_in_use(prepared, tmp_path):
+    settings = prepared("device=cpu", "patience=3", "seed=2").settings
+    assert settings.device == torch.device("cpu") and settings.precision in ("fp32", "bf16")
+    assert settings.compile is False
+    assert (settings.image_size, settings.patience, settings.seed, settings.clip_grad_norm) == (32, 3, 2, None)
+    assert list(tmp_path.iterdir()) == []  # nothing is written
+
+
+def test_images_have_the_size_that_is_asked_for_else_the_models_else_their_own(prepared):
+    assert prepared("image_size=16", "model=fan", "+model.image_size=24").settings.image_size == 16
+    assert prepared("model=fan", "+model.image_size=24").settings.image_size == 24
+    assert prepared("model=fan").settings.image_size == 32
+
+
+def test_a_run_is_identified_with_the_precision_that_it_computes_in(prepared):
+    made = prepared("precision=auto")
+    expected = configured().config_hash(precision=made.settings.precision, compile=False)
+    assert made.identity == expected == prepared(f"precision={made.settings.precision}").identity
+
+
+MISTAKES = [
+    (["batch_size=101"], r"batch_size=101 is larger than the 100 training images"),
+    (["schedule=cosine", "schedule.warmup=long"], r"schedule\.warmup=long is no share"),
+    (["augmentation=crop_flip", "augmentation.padding=big"], r"augmentation\.padding=big is refused .* --cfg job"),
+    (["optimizer.weight_decay=-1"], r"optimizer, schedule or augmentation is refused .*weight_decay"),
+    (["model._target_=headstart.data.sources.digits"], r"headstart\.data\.sources\.digits refused its configuration"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), MISTAKES, ids=str)
+def test_a_mistake_in_a_part_is_found_before_training(overrides, said, prepared):
+    with pytest.raises(UserError, match=said):
+        prepared(*overrides)
+
+
+def test_a_model_that_nothing_here_trains_is_refused(prepared, monkeypatch):
+    def something(**_):
+        return object()
+
+    something.__module__ = "headstart.models.builders"
+    monkeypatch.setattr(builders, "cnn", something)
+    with pytest.raises(UserError, match=r"model\._target_=headstart\.models\.builders\.cnn makes a object, which"):
+        prepared()
+
+
+def test_a_data_set_is_made_once_for_all_runs_of_a_process(run, monkeypatch):
+    prepare._dataset.cache_clear()
+    made, digits = [], sources.digits
+
+    def counting(**options):
+        made.append(options)
+        return digits(**options)
+
+    counting.__module__ = "headstart.data.sources"
+    monkeypatch.setattr(sources, "digits", counting)
+    run("data.train_size=110")
+    run("data.train_size=110", "lr=0.01")
+    run("data.train_size=120")
+    assert [options["train_size"] for options in made] == [110, 120]
+    prepare._dataset.cache_clear()
