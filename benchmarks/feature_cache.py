@@ -29,9 +29,11 @@ from headstart.data import augmentation
 from headstart.data.sources import Dataset, Split, cifar10
 from headstart.models import builders as models
 from headstart.training import devices
-from headstart.training import flips as mirrors
+from headstart.training.flips import REAL_IMAGES, needed_flips
 from headstart.training.progress_bar import Lines
-from headstart.training.trainer import Settings, Trainer, constant
+from headstart.training.schedules import constant
+from headstart.training.settings import Settings
+from headstart.training.trainer import NetworkTrainer
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 FROZEN = dict(weights=None, keep_classifier=False, freeze="backbone", unfreeze_epoch=None, backbone_lr_factor=1)
@@ -67,7 +69,7 @@ def trial(options: argparse.Namespace, data: Dataset, cache: Path, limit: str) -
         normalisation="data", mean=MEAN, std=STD,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        run = Trainer(
+        run = NetworkTrainer(
             model, data, settings, partial(torch.optim.Adam, fused=True), constant, AUGMENTATIONS[options.augmentation],
             Path(folder), Lines(options.epochs), "benchmark", 1e-3,
         )  # fmt: skip
@@ -119,8 +121,8 @@ def main() -> None:
         ratio = table.seconds_recomputing / table[f"seconds_{way}"]
         print(f"recomputing / {way}: median {ratio.median():.1f}, best {ratio.max():.1f}, worst {ratio.min():.1f}")
     passes = len(
-        mirrors.needed(
-            AUGMENTATIONS[options.augmentation], data.train.pictures(slice(mirrors.REAL)), data.train.labels, 10
+        needed_flips(
+            AUGMENTATIONS[options.augmentation], data.train.pictures(slice(REAL_IMAGES)), data.train.labels, 10
         )
     )
     device = devices.resolve_device(options.device)

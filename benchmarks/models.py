@@ -53,7 +53,7 @@ def built(option: str) -> tuple[models.Model, int]:
     size = node.get("image_size") or 32
     torch.manual_seed(0)
     model = make(node, classes=10, class_names=CLASSES, image_size=size)
-    devices.place(model.network, torch.device("cpu"))
+    devices.move_network(model.network, torch.device("cpu"))
     models.set_trainable(model, 1)
     return model, size
 

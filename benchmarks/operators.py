@@ -39,9 +39,9 @@ def epoch(name: str, images: int, precision: str) -> pd.DataFrame:
     data, device = pictures(images), torch.device("cpu")
     with tempfile.TemporaryDirectory() as folder:
         run = train_only(our_trainer(name, data, device, precision, Path(folder)))
-        run._one_epoch(1)
+        run.one_epoch(1)
         with profile(activities=[ProfilerActivity.CPU]) as seen:
-            run._one_epoch(2)
+            run.one_epoch(2)
     rows = [(event.key, event.self_cpu_time_total / 1000, event.count) for event in seen.key_averages()]
     table = pd.DataFrame(rows, columns=["operator", "milliseconds", "calls"]).sort_values("milliseconds")[::-1]
     share = 100 * table.milliseconds / table.milliseconds.sum()

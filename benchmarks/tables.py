@@ -108,7 +108,7 @@ optimizer:
   weight_decay: 0.0
   fused: true
 schedule:
-  _target_: headstart.training.trainer.constant
+  _target_: headstart.training.schedules.constant
   _partial_: true
 """
 

@@ -34,7 +34,9 @@ from headstart.data.sources import Dataset, Split, cifar10
 from headstart.models import builders as models
 from headstart.models.trimmed_conv import TrimmedConv2d
 from headstart.training import devices
-from headstart.training.trainer import Settings, Trainer, constant
+from headstart.training.schedules import constant
+from headstart.training.settings import Settings
+from headstart.training.trainer import NetworkTrainer
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH = 128
@@ -110,14 +112,14 @@ class Silent:
     epoch = features = step
 
 
-def our_trainer(name: str, data: Dataset, device: torch.device, precision: str, folder: Path) -> Trainer:
+def our_trainer(name: str, data: Dataset, device: torch.device, precision: str, folder: Path) -> NetworkTrainer:
     settings = Settings(
         epochs=1_000, batch_size=BATCH, seed=0, device=device, precision=precision, image_size=32,
         normalisation="data", mean=MEAN, std=STD,
     )  # fmt: skip
     fused = partial(torch.optim.Adam, fused=True)
     augment = partial(augmentation.crop_flip, padding=4)
-    return Trainer(network(name), data, settings, fused, constant, augment, folder, Silent(), "benchmark", 1e-3)
+    return NetworkTrainer(network(name), data, settings, fused, constant, augment, folder, Silent(), "benchmark", 1e-3)
 
 
 def rounds(name: str, variant: str, data: Dataset, count: int, device: torch.device) -> pd.DataFrame:
@@ -130,7 +132,7 @@ def rounds(name: str, variant: str, data: Dataset, count: int, device: torch.dev
         loader = DataLoader(Tutorial(data.train), batch_size=BATCH, shuffle=True)
         rows = []
         for number in range(count + 1):
-            row = ours._one_epoch(number + 1)
+            row = ours.one_epoch(number + 1)
             rows.append((row["seconds_train"], tutorial_epoch(theirs, loader, optimizer, device)))
     table = pd.DataFrame(rows[1:], columns=["seconds_ours", "seconds_tutorial"])
     table["ratio"] = table.seconds_tutorial / table.seconds_ours
@@ -151,7 +153,7 @@ def save(table: pd.DataFrame, name: str) -> None:
     print(target)
 
 
-def train_only(run: Trainer) -> Trainer:
+def train_only(run: NetworkTrainer) -> NetworkTrainer:
     """A run whose epochs are training steps alone: validation answers at once, and nothing."""
     run.predict = lambda split: (torch.full((len(split.labels), 10), 0.1), 0.0)
     return run

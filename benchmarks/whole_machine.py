@@ -52,7 +52,7 @@ def worker(side: str, images: int, epochs: int) -> None:
             numbers = iter(range(1, epochs + 2))
 
             def train() -> None:
-                run._one_epoch(next(numbers))
+                run.one_epoch(next(numbers))
         else:
             torch.set_num_threads(CORES)
             model = plain(network("cnn"))

@@ -13,7 +13,7 @@ ATTACKS = [
     "torch.optim.adam.torch.load",
     "headstart.models.builders.torch.load",
     "headstart.data.sources.Path",
-    "headstart.training.trainer.log.info",
+    "headstart.training.schedules.math.exp",
     "timm.create_model",
     "builtins.eval",
     "headstart.cli.main.main",
@@ -52,7 +52,7 @@ def test_every_classifier_of_scikit_learn_may_be_named():
 
 def test_keys_that_a_target_does_not_take_are_named():
     with pytest.raises(UserError, match="nonsense"):
-        make(OmegaConf.create({"_target_": "headstart.training.trainer.constant", "nonsense": 1}))
+        make(OmegaConf.create({"_target_": "headstart.training.schedules.constant", "nonsense": 1}))
 
 
 def test_a_name_that_does_not_exist_is_named():
@@ -62,11 +62,11 @@ def test_a_name_that_does_not_exist_is_named():
 
 def test_a_node_inside_a_configuration_may_refer_to_what_is_around_it():
     cfg = OmegaConf.create(
-        {"rate": 0.5, "node": {"_target_": "headstart.training.trainer.cosine", "warmup": "${rate}"}}
+        {"rate": 0.5, "node": {"_target_": "headstart.training.schedules.cosine", "warmup": "${rate}"}}
     )
     assert make(cfg.node, progress=0.25) == 0.5
 
 
 def test_what_the_target_itself_refuses_comes_as_it_is():
     with pytest.raises(UserError, match=r"^schedule\.warmup=2 is no share"):
-        make({"_target_": "headstart.training.trainer.cosine", "warmup": 2}, progress=0.5)
+        make({"_target_": "headstart.training.schedules.cosine", "warmup": 2}, progress=0.5)

@@ -1,48 +1,29 @@
 """scikit-learn's classifiers as models and arms, held against scikit-learn used by hand on the same arrays."""
 
 import csv
-import importlib
-import logging
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import timm
 import torch
-from conftest import ROOT, TINY, configured, untimed
+from conftest import TINY, configured
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
-from safetensors.torch import load_file, save_file
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart import store as records
-from headstart.analysis import collate as tables
 from headstart.cli import main as cli
-from headstart.config.groups import options
-from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.models import estimators as classical
 from headstart.sweep.storage import open_storage
-from headstart.training import estimator_trainer as fitting
-from headstart.training import run as job
 from headstart.training import trial_context as current
-from headstart.training.progress_bar import Lines
 
 LOGISTIC = "model=logistic_regression"
-QUICK = {"random_forest": ["model.n_estimators=5"], "gradient_boosting": ["model.max_iter=1", "model.max_bins=8"]}
-NETWORKS_ONLY = ("augmentation", "optimizer", "schedule", "lr", "batch_size", "epochs", "precision", "epochs_run")
 
 
 @pytest.fixture(autouse=True)
@@ -50,190 +31,6 @@ def one_thread() -> Iterator[None]:
     """What is done by hand computes as a run with threads=1 does."""
     with threadpool_limits(1):
         yield
-
-
-def model_files() -> list[str]:
-    """conf/model/*.yaml that name an estimator."""
-    nodes = {name: OmegaConf.load(ROOT / f"conf/model/{name}.yaml") for name in options("model")}
-    return sorted(name for name, node in nodes.items() if "estimator" in node and name != "sklearn")
-
-
-def by_hand(split: data.Split) -> np.ndarray:
-    """Pixels in 0..1, float32 [N, 3072]."""
-    return split.images.numpy().reshape(len(split.labels), -1).astype(np.float32) / np.float32(255)
-
-
-def estimator_of(name: str, *overrides: str):
-    """The estimator that a model file describes, made without headstart."""
-    node = configured(f"model={name}", *overrides).values.model
-    module, _, found = node["estimator"].pop("_target_").rpartition(".")
-    ours = {"_target_", "estimator", "scale", "features", "weights", "cv", "search"}
-    options = node["estimator"] | {key: value for key, value in node.items() if key not in ours}
-    made = getattr(importlib.import_module(module), found)(**options)
-    return made.set_params(random_state=0) if "random_state" in made.get_params() else made
-
-
-def trained(*overrides: str, folder: Path) -> fitting.Trainer:
-    trainer = job.prepare_run(configured(*overrides), folder, Lines(1))
-    trainer.run()
-    return trainer
-
-
-# ---- the same as scikit-learn
-
-
-@pytest.mark.parametrize("name", model_files())
-def test_a_run_is_what_scikit_learn_gives_by_hand(name, run):
-    result, folder = run(f"model={name}", *QUICK.get(name, []))
-    digits = data.digits(train_size=100)
-    estimator = estimator_of(name, *QUICK.get(name, []))
-    scaler = StandardScaler().fit(by_hand(digits.train))
-    estimator.fit(scaler.transform(by_hand(digits.train)), digits.train.labels.numpy())
-    stored = np.load(folder / "predictions.npz")
-    for part, split in (("val", digits.val), ("test", digits.test())):
-        inputs, labels = scaler.transform(by_hand(split)), split.labels.numpy()
-        assert result[f"{part}_accuracy"] == pytest.approx(100 * estimator.score(inputs, labels), abs=1e-9)
-        assert np.array_equal(stored[f"{part}_labels"], labels)
-        assert np.array_equal(stored[f"{part}_probabilities"].argmax(1), estimator.predict(inputs))
-        if hasattr(estimator, "predict_proba"):
-            assert np.array_equal(stored[f"{part}_probabilities"], estimator.predict_proba(inputs))
-    shares = stored["val_probabilities"] / stored["val_probabilities"].sum(
-        1, keepdims=True
-    )  # of float32 to the last digit
-    assert result["val_loss"] == pytest.approx(log_loss(stored["val_labels"], shares))
-    assert result["state"] == "COMPLETE" and result["test_reads"] == 1
-
-
-def test_an_estimator_without_probabilities_gets_the_softmax_of_its_outputs(run, caplog):
-    with caplog.at_level(logging.INFO):
-        _, folder = run("model=linear")
-    digits = data.digits(train_size=100)
-    scaler = StandardScaler().fit(by_hand(digits.train))
-    ridge = RidgeClassifier(alpha=100).fit(scaler.transform(by_hand(digits.train)), digits.train.labels.numpy())
-    outputs = np.exp(ridge.decision_function(scaler.transform(by_hand(digits.val))).astype(float))
-    stored = np.load(folder / "predictions.npz")["val_probabilities"]
-    np.testing.assert_allclose(stored, outputs / outputs.sum(1, keepdims=True), rtol=1e-4)
-    assert "RidgeClassifier has no probabilities: the softmax of its outputs stands in" in caplog.text
-
-
-@pytest.mark.parametrize("name", ["linear", "logistic_regression"])
-def test_two_classes_work_and_the_likelier_one_is_the_predicted_one(name, run):
-    result, folder = run(f"model={name}", "data.classes=[3,8]")
-    two = data.digits(classes=["3", "8"], train_size=100)
-    scaler = StandardScaler().fit(by_hand(two.train))
-    estimator = estimator_of(name).fit(scaler.transform(by_hand(two.train)), two.train.labels.numpy())
-    stored = np.load(folder / "predictions.npz")["test_probabilities"]
-    assert stored.shape == (len(two.test().labels), 2)
-    assert np.array_equal(stored.argmax(1), estimator.predict(scaler.transform(by_hand(two.test()))))
-    assert result["parameters"] == 3072 + 1
-
-
-def test_the_scaler_sees_the_training_part_alone(tmp_path):
-    pipeline = trained(LOGISTIC, folder=tmp_path).model.pipeline
-    train = by_hand(data.digits(train_size=100).train)
-    assert pipeline[0].n_samples_seen_ == 100
-    np.testing.assert_allclose(pipeline[0].mean_, train.mean(0, dtype=float), rtol=1e-6)
-
-
-def test_without_scale_the_estimator_sees_the_pixels(run):
-    result, folder = run("model=decision_tree", "model.scale=false")
-    digits = data.digits(train_size=100)
-    tree = DecisionTreeClassifier(min_samples_leaf=16, random_state=0)
-    tree.fit(by_hand(digits.train), digits.train.labels.numpy())
-    stored = np.load(folder / "predictions.npz")["test_probabilities"]
-    assert np.array_equal(stored, tree.predict_proba(by_hand(digits.test())))
-    assert result["normalisation"] is None
-
-
-def test_cross_validation_uses_the_training_part_alone_with_a_scaler_per_fold(run):
-    result, _ = run(LOGISTIC, "model.cv=4", "split_seed=3")
-    train = data.digits(train_size=100, split_seed=3).train
-    inputs, labels, scores = by_hand(train), train.labels.numpy(), []
-    for fit, left_out in StratifiedKFold(4, shuffle=True, random_state=3).split(inputs, labels):
-        scaler = StandardScaler().fit(inputs[fit])
-        estimator = LogisticRegression(C=0.01, max_iter=1000).fit(scaler.transform(inputs[fit]), labels[fit])
-        scores.append(100 * estimator.score(scaler.transform(inputs[left_out]), labels[left_out]))
-    assert result["cv_folds"] == 4
-    assert result["cv_accuracy_mean"] == pytest.approx(np.mean(scores))
-    assert result["cv_accuracy_std"] == pytest.approx(np.std(scores, ddof=1))
-
-
-def test_images_are_resized_as_a_network_would_see_them(tmp_path):
-    trainer = trained("model=decision_tree", "image_size=16", folder=tmp_path)
-    assert trainer.model.estimator.n_features_in_ == 16 * 16 * 3
-    assert trainer.facts()["image_size"] == 16
-
-
-# ---- features of a frozen network
-
-FEATURES = [LOGISTIC, "model.features=test_resnet", "precision=fp32"]
-
-
-def network_by_hand(weights: Path, split: data.Split, mean: float, std: float) -> np.ndarray:
-    """What timm's own code gives the classifier of the network whose tensors are in `weights`."""
-    network = timm.create_model("test_resnet", num_classes=10)
-    network.load_state_dict(load_file(weights))
-    pictures = (split.images.permute(0, 3, 1, 2).float() / 255 - mean) / std
-    with torch.inference_mode():
-        network.eval()
-        return network.forward_head(network.forward_features(pictures), pre_logits=True).numpy()
-
-
-@pytest.fixture
-def weights(tmp_path) -> Path:
-    """A file of random weights that expects pictures normalised by mean 0.25 and standard deviation 0.5."""
-    torch.manual_seed(7)
-    path = tmp_path / "network.safetensors"
-    described = dict(input_mean="0.25,0.25,0.25", input_std="0.5,0.5,0.5")
-    save_file(timm.create_model("test_resnet", num_classes=10).state_dict(), path, described)
-    return path
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_features_are_what_the_network_gives_its_classifier(kept, run, weights, monkeypatch, tmp_path):
-    if not kept:
-        monkeypatch.setenv("HEADSTART_CACHE_GB", "0")
-    result, folder = run(*FEATURES, f"model.weights={weights}")
-    digits = data.digits(train_size=100)
-    inputs = {p: network_by_hand(weights, s, 0.25, 0.5) for p, s in (("train", digits.train), ("test", digits.test()))}
-    scaler = StandardScaler().fit(inputs["train"])
-    estimator = LogisticRegression(C=0.01, max_iter=1000).fit(scaler.transform(inputs["train"]), digits.train.labels)
-    expected = estimator.predict_proba(scaler.transform(inputs["test"]))
-    np.testing.assert_allclose(np.load(folder / "predictions.npz")["test_probabilities"], expected, atol=1e-4)
-    backbone = timm.create_model("test_resnet", num_classes=0)
-    size = sum(p.numel() for p in backbone.parameters())
-    width = backbone.num_features
-    used = dict(freeze="backbone", weights=str(weights), weights_sha256=records.sha256_of(weights), precision="fp32")
-    used |= dict(parameters=size + 10 * width + 10, parameters_trainable=10 * width + 10)
-    assert used.items() <= result.items()
-    assert result["normalisation"].endswith(", standard_scaler")
-    assert result["seconds_features"] > 0
-    again, _ = run(*FEATURES, f"model.weights={weights}")
-    assert (again["seconds_features"] == 0) == kept
-    assert {k: v for k, v in untimed(again).items() if k != "seconds_features"} == {
-        k: v for k, v in untimed(result).items() if k != "seconds_features"
-    }
-    assert "precision=fp32" in result["command"]
-
-
-def test_the_seed_makes_the_random_weights_of_a_network_that_is_given_none(run, caplog):
-    with caplog.at_level(logging.INFO):
-        (first, _), (other, _) = run(*FEATURES), run(*FEATURES, "seed=1")
-    assert first["val_loss"] != other["val_loss"]
-    assert "the frozen features are random" in caplog.text
-
-
-# ---- what a run records
-
-
-def test_columns_that_do_not_apply_are_empty_and_the_others_say_what_was_used(run, tmp_path):
-    run(LOGISTIC, "lr=0.5", "optimizer=sgd")
-    (row,) = tables.trials(tmp_path).to_dict("records")
-    assert [name for name in NETWORKS_ONLY if row[name] is not None and row[name] == row[name]] == []
-    used = dict(model="logistic_regression", train_size=100, parameters=30730, device="cpu", threads=1, image_size=32)
-    assert used.items() <= row.items()
-    assert row["normalisation"] == "standard_scaler" and row["sklearn_version"] and row["seconds_train"] > 0
-    assert tables.epochs(tmp_path).empty
 
 
 def test_trees_have_no_count_of_parameters(run, capsys):
@@ -246,86 +43,12 @@ def test_trees_have_no_count_of_parameters(run, capsys):
     assert "parameters" not in shown and "epoch" not in shown and "images/s" not in shown
 
 
-@pytest.mark.parametrize("keep", ["best", "none"])
-def test_no_file_of_the_estimator_is_kept(keep, run):
-    result, folder = run("model=decision_tree", f"keep={keep}")
-    left = {p.name for p in folder.iterdir()} - {".lock"}
-    assert left == {"run.json", "result.json"} | (set() if keep == "none" else {"predictions.npz"})
-    assert "best_sha256" not in result
-
-
-def test_the_command_of_a_row_does_the_same_run_again_and_names_nothing_idle(run):
-    first, _ = run(
-        "model=random_forest", "model.n_estimators=3", "model.cv=2", "lr=0.5", "seed=4", "augmentation=mixup"
-    )
-    assert "lr=" not in first["command"] and "augmentation" not in first["command"]
-    assert {"model=random_forest", "model.n_estimators=3", "model.cv=2", "seed=4"} <= set(first["command"].split())
-    words = shlex.split(first["command"])
-    second, _ = run(*words[1:])
-    assert untimed(second) == untimed(first)
-
-
-def test_keys_without_effect_are_named_once_and_refused_by_nothing(run, caplog):
-    with caplog.at_level(logging.INFO):
-        run(LOGISTIC, "lr=0.5", "optimizer=sgd", "augmentation=mixup", "precision=fp32")
-    said = [r.message for r in caplog.records if "without effect" in r.message]
-    assert said == [
-        "without effect on model=logistic_regression, which is fitted in one go: augmentation, batch_size, epochs, lr, "
-        "optimizer, precision"
-    ]
-
-
 def test_the_hash_ignores_what_has_no_effect_and_the_search_space():
     plain = configured(LOGISTIC).config_hash()
     for idle in ("lr=0.5", "epochs=9", "schedule=cosine", "precision=fp32", "model.search=null", "patience=3"):
         assert configured(LOGISTIC, idle).config_hash() == plain, idle
     for change in ("model.C=1", "seed=1", "model.scale=false", "model.cv=3", "image_size=16", "data.train_size=50"):
         assert configured(LOGISTIC, change).config_hash() != plain, change
-
-
-def test_the_seed_is_the_estimators_random_state(run):
-    forest = ["model=random_forest", "model.n_estimators=3"]
-    (first, _), (again, _), (other, _) = run(*forest), run(*forest), run(*forest, "seed=1")
-    assert untimed(first) == untimed(again)
-    assert first["val_loss"] != other["val_loss"]
-
-
-def test_a_forest_does_not_depend_on_the_number_of_threads(run):
-    words = [
-        "model=random_forest",
-        "model.n_estimators=60",
-        "model.min_samples_leaf=3",
-    ]  # thirds: their sum depends on the order
-    (_, one), (result, two) = run(*words, "threads=1"), run(*words, "threads=2")
-    assert (one / "predictions.npz").read_bytes() == (two / "predictions.npz").read_bytes()
-    assert result["threads"] == 2
-
-
-def test_a_fit_that_does_not_converge_says_so_in_its_row_and_in_the_log(run, caplog, tmp_path):
-    result, _ = run(LOGISTIC, "model.max_iter=2", "model.cv=2")
-    assert (result["state"], result["reason"]) == ("COMPLETE", "did not converge in 2 iterations")
-    assert "StandardScaler and LogisticRegression: did not converge in 2 iterations" in caplog.text
-    assert "cross-validation: did not converge in 2 iterations in some of the folds" in caplog.text
-    assert list(tables.trials(tmp_path)["reason"]) == ["did not converge in 2 iterations"]
-    caveats = package.load(tmp_path).caveats
-    assert any("1 single run did not converge in 2 iterations" in c for c in caveats)
-
-
-def test_a_constant_answer_is_chance(run):
-    result, _ = run("model=sklearn", "model.estimator._target_=sklearn.dummy.DummyClassifier")
-    assert result["state"] == "CHANCE"
-    assert result["model"] == "sklearn.dummy.DummyClassifier"
-
-
-def test_an_interrupted_fit_starts_again(run, monkeypatch):
-    with monkeypatch.context() as broken:
-        broken.setattr(fitting.Trainer, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            run("model=decision_tree")
-    folder = next(iter(Path.cwd().glob("run-*")))
-    assert records.read_run(folder)["state"] == "INTERRUPTED"
-    result = job.train_run(configured("model=decision_tree"), folder, reads_test=True, watcher=Lines(1))
-    assert untimed(result) == untimed(run("model=decision_tree")[0])
 
 
 # ---- mistakes
@@ -368,11 +91,6 @@ def test_a_mistake_in_the_configuration_is_explained(options, said):
 def test_other_estimators_are_taken():
     assert make(LinearSVC()).name == "StandardScaler and LinearSVC"
     assert make(DummyClassifier(), scale=False).name == "DummyClassifier"
-
-
-def test_more_folds_than_images_of_a_class_are_refused(run):
-    with pytest.raises(UserError, match=r"model\.cv=11 needs as many images of each class; one has 10"):
-        run(LOGISTIC, "model.cv=11")
 
 
 @pytest.mark.parametrize(

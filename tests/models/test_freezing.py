@@ -14,7 +14,9 @@ from headstart.data.sources import digits
 from headstart.models import builders as models
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
-from headstart.training.trainer import Settings, Trainer, constant
+from headstart.training.schedules import constant
+from headstart.training.settings import Settings
+from headstart.training.trainer import NetworkTrainer
 
 
 @pytest.mark.parametrize("name, changes", by_function().items())
@@ -121,7 +123,7 @@ class Onlooker:
         now = self._copy()
         self.moved.append({key for key in now if not torch.equal(now[key], self.last[key])})
         self.last = now
-        groups = self.trainer.optimizer.param_groups
+        groups = self.trainer.state.optimizer.param_groups
         names = {id(p): name for name, p in self.model.network.named_parameters()}
         self.held.append({names[id(p)]: group["lr"] for group in groups for p in group["params"]})
 
@@ -134,7 +136,7 @@ def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlook
         epochs=epochs, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
         normalisation="data", mean=data.mean, std=data.std, **options,
     )  # fmt: skip
-    onlooker.trainer = Trainer(
+    onlooker.trainer = NetworkTrainer(
         model=model, data=data, settings=settings, optimizer_factory=partial(torch.optim.AdamW, weight_decay=0.1),
         schedule=constant, augment=crop_flip, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
     )  # fmt: skip

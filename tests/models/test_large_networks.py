@@ -9,7 +9,9 @@ from options import build
 
 from headstart.data.augmentation import none
 from headstart.data.sources import Dataset, cifar10
-from headstart.training.trainer import Settings, Trainer, constant
+from headstart.training.schedules import constant
+from headstart.training.settings import Settings
+from headstart.training.trainer import NetworkTrainer
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 needs_cifar10 = pytest.mark.skipif(
@@ -42,7 +44,7 @@ def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, 
         normalisation="data", mean=data.mean, std=data.std,
     )  # fmt: skip
     losses = Losses()
-    Trainer(
+    NetworkTrainer(
         model=build(name, freeze="none", unfreeze_epoch=None), settings=settings, run_dir=tmp_path, watcher=losses,
         identity="", lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none,
         data=Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test),

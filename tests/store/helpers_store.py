@@ -70,7 +70,7 @@ def in_tmpfs(script, folder, options):
     return json.loads(out)
 
 
-FEATURE_FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
+FEATURE_FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, flip="as they are")
 
 
 def numbers(rows: int = 100, seed: int = 0) -> np.ndarray:

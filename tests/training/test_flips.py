@@ -1,4 +1,4 @@
-"""Which augmentations only mirror is found by trying them; what the probe foretells is what real pictures get."""
+"""Which augmentations only flip is found by trying them; what the probe foretells is what real pictures get."""
 
 from functools import partial
 from pathlib import Path
@@ -8,11 +8,10 @@ import torch
 from omegaconf import OmegaConf
 
 from headstart.data import augmentation
-from headstart.training import flips as mirrors
-from headstart.training.flips import drawn, mirrored, needed
+from headstart.training.flips import drawn_flips, flipped, needed_flips, probe_images
 
 CONF = Path(__file__).parents[2] / "conf" / "augmentation"
-ONLY_MIRROR = {"none": (0,), "flip": (0, 1), "flip_hv": (0, 1, 2, 3)}
+ONLY_FLIPS = {"none": (0,), "flip": (0, 1), "flip_hv": (0, 1, 2, 3)}
 
 
 def pictures(count: int = 300, size: int = 32) -> torch.Tensor:
@@ -32,29 +31,29 @@ def configured(name: str):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
 def test_every_configured_augmentation_is_told_apart(name):
-    assert needed(configured(name), pictures(), labels(), 10) == ONLY_MIRROR.get(name)
+    assert needed_flips(configured(name), pictures(), labels(), 10) == ONLY_FLIPS.get(name)
 
 
-def test_crop_without_padding_is_found_to_mirror_only():
-    assert needed(partial(augmentation.crop_flip, padding=0), pictures(), labels(), 10) == (0, 1)
+def test_crop_without_padding_is_found_to_flip_only():
+    assert needed_flips(partial(augmentation.crop_flip, padding=0), pictures(), labels(), 10) == (0, 1)
 
 
-@pytest.mark.parametrize("name", ONLY_MIRROR)
+@pytest.mark.parametrize("name", ONLY_FLIPS)
 @pytest.mark.parametrize("count", [1, 5, 128, 300])
 def test_the_probe_foretells_what_pictures_of_any_size_get_and_draws_as_much(name, count):
     for size in (8, 33):
         ours, theirs = (torch.Generator().manual_seed(count) for _ in range(2))
-        foretold = drawn(configured(name), labels(count), 10, ours)
+        foretold = drawn_flips(configured(name), labels(count), 10, ours)
         real, _ = configured(name)(pictures(count, size), labels(count), classes=10, generator=theirs)
         expected = torch.stack(
-            [mirrored(p[None], int(m))[0] for p, m in zip(pictures(count, size), foretold, strict=True)]
+            [flipped(p[None], int(m))[0] for p, m in zip(pictures(count, size), foretold, strict=True)]
         )
         assert torch.equal(real, expected)
         assert torch.equal(ours.get_state(), theirs.get_state())
 
 
 def test_probe_pictures_differ_in_every_pixel():
-    flat = mirrors.probe(70_000).flatten(0, 2)
+    flat = probe_images(70_000).flatten(0, 2)
     assert len(flat.unique(dim=0)) == len(flat)
 
 
@@ -113,12 +112,24 @@ def drop_the_last(images, labels, *, classes, generator):
 
 @pytest.mark.parametrize(
     "augment",
-    [shift_by_a_tenth, brighten_rarely, shuffle, relabel, smooth_labels, draw_by_size, draw_more_for_large_ones,
-     draw_globally, flip_bright_ones, rotate, refuse_small_ones, drop_the_last],
-)  # fmt: skip
+    [
+        shift_by_a_tenth,
+        brighten_rarely,
+        shuffle,
+        relabel,
+        smooth_labels,
+        draw_by_size,
+        draw_more_for_large_ones,
+        draw_globally,
+        flip_bright_ones,
+        rotate,
+        refuse_small_ones,
+        drop_the_last,
+    ],
+)
 def test_what_does_anything_else_is_refused_and_nothing_is_drawn_from_the_global_stream(augment):
     before = torch.get_rng_state()
-    assert needed(augment, pictures(), labels(), 10) is None
+    assert needed_flips(augment, pictures(), labels(), 10) is None
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -136,17 +147,17 @@ def flip_only_the_ones(images, labels, *, classes, generator):
 def test_what_writes_into_its_pictures_or_looks_at_labels_is_understood(augment, expected):
     before = pictures()
     given = before.clone()
-    assert needed(augment, given, labels(), 10) == expected
+    assert needed_flips(augment, given, labels(), 10) == expected
     assert torch.equal(given, before)
-    found = drawn(augment, labels(), 10, torch.Generator().manual_seed(0))
+    found = drawn_flips(augment, labels(), 10, torch.Generator().manual_seed(0))
     assert set(found.tolist()) == set(expected)
 
 
-def test_mirror_images_are_those_of_torchvision():
+def test_flips_are_those_of_torchvision():
     from torchvision.transforms.v2 import functional as tv
 
     images = pictures(3, 9)
     planes = images.permute(0, 3, 1, 2)
     expected = [planes, tv.horizontal_flip(planes), tv.vertical_flip(planes), tv.rotate(planes, 180)]
-    for mirror, picture in enumerate(expected):
-        assert torch.equal(mirrored(images, mirror).permute(0, 3, 1, 2), picture)
+    for flip, picture in enumerate(expected):
+        assert torch.equal(flipped(images, flip).permute(0, 3, 1, 2), picture)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.training.metrics import at_chance, metrics
+from headstart.training.metrics import accuracy, at_chance, cross_entropy, metrics
 
 # True classes a a a b b c, predicted a a b b b b: c is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -53,3 +53,14 @@ def test_rounding_of_float32_probabilities_is_no_warning():
 def test_chance_is_three_standard_errors_above_the_better_guess(accuracy, counts, expected):
     labels = np.repeat(np.arange(len(counts)), counts)
     assert at_chance(accuracy, labels, len(counts)) is expected
+
+
+def test_accuracy_is_in_percent_and_ties_go_to_the_first_class():
+    assert accuracy(LABELS, PROBABILITIES) == pytest.approx(100 * 4 / 6)
+    assert accuracy(np.array([0, 1]), np.full((2, 3), 1 / 3)) == 50
+
+
+def test_a_true_class_of_probability_zero_costs_the_smallest_step_of_float64():
+    shares = np.array([[1.0, 0.0], [0.5, 0.5]])
+    expected = (-math.log(np.finfo(np.float64).eps) + math.log(2)) / 2
+    assert cross_entropy(np.array([1, 0]), shares) == pytest.approx(expected)

@@ -12,7 +12,7 @@ from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.training import Lines, prepare_run
 from headstart.training import run as training_run
-from headstart.training.trainer import Trainer
+from headstart.training.trainer import NetworkTrainer
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monk
     def fail(self):
         raise error
 
-    monkeypatch.setattr(Trainer, "run", fail)
+    monkeypatch.setattr(NetworkTrainer, "run", fail)
     with pytest.raises(type(error)):
         run()
     assert records.read_run(next(iter(Path.cwd().glob("run-*"))))["reason"] == reason
@@ -145,7 +145,7 @@ def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monk
 
 def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(Trainer, "run", lambda self: 1 / 0)
+        broken.setattr(NetworkTrainer, "run", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run()
     folder = next(iter(Path.cwd().glob("run-*")))

@@ -17,7 +17,7 @@ WHITELIST = (
     "headstart.data.sources.*",
     "headstart.models.builders.*",
     "headstart.models.estimators.*",
-    "headstart.training.trainer.*",
+    "headstart.training.schedules.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
     "logging.FileHandler",
     "logging.Formatter",

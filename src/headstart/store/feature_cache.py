@@ -216,9 +216,9 @@ class FeatureCache:
 
 def describe_features(facts: dict[str, Any]) -> str:
     """What an entry holds, in one line."""
-    if not {"model", "image_size", "precision", "images", "mirror"} <= facts.keys():
+    if not {"model", "image_size", "precision", "images", "flip"} <= facts.keys():
         return "unreadable features"
-    return "{model} at {image_size} px in {precision}, {images:,} images, {mirror}".format_map(facts)
+    return "{model} at {image_size} px in {precision}, {images:,} images, {flip}".format_map(facts)
 
 
 def size_on_disk(folder: Path) -> int:

@@ -12,21 +12,18 @@ if TYPE_CHECKING:
     from headstart.training.progress_bar import Lines, clock, print_run, print_study, watcher
     from headstart.training.run import train_run
 
-_HOMES = {
-    "resolve_device": "devices",
-    "Lines": "progress_bar",
-    "clock": "progress_bar",
-    "print_run": "progress_bar",
-    "print_study": "progress_bar",
-    "watcher": "progress_bar",
-    "prepare_run": "prepare",
-    "train_run": "run",
+_MODULES = {
+    "devices": ("resolve_device",),
+    "prepare": ("prepare_run",),
+    "progress_bar": ("Lines", "clock", "print_run", "print_study", "watcher"),
+    "run": ("train_run",),
 }
 
 __all__ = ["Lines", "clock", "prepare_run", "print_run", "print_study", "resolve_device", "train_run", "watcher"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

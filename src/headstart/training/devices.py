@@ -1,10 +1,8 @@
-"""What a run computes on: device, precision, threads; and torch's optimizers without the compiler they would import."""
+"""What a run computes on and how: device, precision, threads, memory and arithmetic."""
 
 import ctypes
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -48,8 +46,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def place(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move `network` to `device`, its weights in the memory format that is fastest there; pictures come channels last.
+def move_network(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move `network` to `device`, its weights in the memory format that is fastest there; images come channels last.
 
     A CPU's convolutions sort weights anew whatever their format, and its fused optimizers copy every tensor that is
     not contiguous, forth and back.
@@ -59,7 +57,7 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def settle_threads(threads: int | None, jobs: int) -> int:
-    """Set and return the number of threads torch computes with; None: this process's cores divided by `jobs`."""
+    """Set and return the number of threads that torch computes with; None: this process's cores divided by `jobs`."""
     threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     torch.set_num_threads(threads)
     return threads
@@ -85,43 +83,3 @@ def settle_arithmetic(deterministic: bool, tf32: bool, cudnn_benchmark: bool) ->
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
-
-
-def resolve_compile(name: str) -> bool:
-    """`auto` does not compile: on a CPU it loses, and on a GPU nobody has measured it here."""
-    return name == "on"
-
-
-def compiled(network: nn.Module, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """`network` by torch.compile, on a GPU replayed as CUDA graphs; the first call of each shape compiles."""
-    torch.compiler.reset()  # of an earlier trial in this process: after eight shapes torch would no longer compile
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
-    return torch.compile(network, mode=mode, dynamic=False)
-
-
-# ---- torch's optimizers import torch's compiler on first use, only to tell it what to leave alone: 2 s at every start
-
-
-def spare_compiler() -> None:
-    """Fill the cache of `torch._disable_dynamo`: the optimizers' methods run as they are, without importing it."""
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if method is not None and not hasattr(method, "__dynamo_disable"):
-            setattr(method, "__dynamo_disable", method)
-
-
-def align_state(optimizer: torch.optim.Optimizer) -> None:
-    """Give loaded state the memory format of its parameters, which another device's checkpoint may not have.
-
-    The fused optimizers of a CPU compute wrong numbers, silently, where the two differ.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
-                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-@torch.no_grad()
-def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
-    """`optimizer.step()` without its wrappers, which are for profilers, hooks and the compiler."""
-    inspect.unwrap(type(optimizer).step)(optimizer)

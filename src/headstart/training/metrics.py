@@ -1,4 +1,4 @@
-"""Metrics from stored predictions, by scikit-learn."""
+"""Metrics of stored predictions, by scikit-learn where it has them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,23 @@ import numpy as np
 from headstart.statistics import is_chance
 
 
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Percent of the images whose likeliest class is their own: labels [N] in 0..K-1, probabilities [N, K]."""
+    return 100 * float((probabilities.argmax(1) == labels).mean())
+
+
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean cross-entropy in nats: labels [N] in 0..K-1, probabilities [N, K] of any floating type.
+
+    Rows are made to add up to 1 in float64. A true class of probability 0 counts as the smallest step of float64, as
+    `sklearn.metrics.log_loss` has it.
+    """
+    from sklearn.metrics import log_loss
+
+    exact = probabilities.astype(np.float64)
+    return float(log_loss(labels, exact / exact.sum(1, keepdims=True), labels=range(exact.shape[1])))
+
+
 def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Score class probabilities [N, K] against labels [N] in 0..K-1.
 
@@ -15,31 +32,26 @@ def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str
     per_class {name: precision, recall, f1 in percent, support in images} and confusion [K][K] (rows: true class).
     A class that is never predicted counts as precision 0.
     """
-    from sklearn.metrics import classification_report, confusion_matrix, log_loss
+    from sklearn.metrics import classification_report, confusion_matrix
 
     expected = list(range(len(classes)))
     predicted = probabilities.argmax(1)
     report = classification_report(labels, predicted, labels=expected, output_dict=True, zero_division=0)
-    macro = report["macro avg"]
-    per_class = {
-        name: dict(
-            precision=100 * report[str(k)]["precision"],
-            recall=100 * report[str(k)]["recall"],
-            f1=100 * report[str(k)]["f1-score"],
-            support=int(report[str(k)]["support"]),
-        )
-        for k, name in enumerate(classes)
-    }
-    shares = probabilities.astype(np.float64)
+    macro = _in_percent(report["macro avg"])
+    of_class = {name: report[str(k)] for k, name in enumerate(classes)}
     return dict(
-        accuracy=100 * float((predicted == labels).mean()),
-        precision_macro=100 * macro["precision"],
-        recall_macro=100 * macro["recall"],
-        f1_macro=100 * macro["f1-score"],
-        loss=float(log_loss(labels, shares / shares.sum(1, keepdims=True), labels=expected)),
-        per_class=per_class,
+        accuracy=accuracy(labels, probabilities),
+        **{f"{name}_macro": value for name, value in macro.items()},
+        loss=cross_entropy(labels, probabilities),
+        per_class={name: _in_percent(row) | dict(support=int(row["support"])) for name, row in of_class.items()},
         confusion=confusion_matrix(labels, predicted, labels=expected).tolist(),
     )
+
+
+def _in_percent(row: dict[str, float]) -> dict[str, float]:
+    """precision, recall and f1 of a row of scikit-learn's classification report."""
+    names = {"precision": "precision", "recall": "recall", "f1-score": "f1"}
+    return {ours: 100 * row[theirs] for theirs, ours in names.items()}
 
 
 def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:

@@ -15,12 +15,13 @@ from headstart.data import Dataset
 from headstart.errors import UserError
 from headstart.models import Classical, Model, Normalisation
 from headstart.training import devices
-from headstart.training.estimator_trainer import Trainer as EstimatorTrainer
-from headstart.training.trainer import Settings, Watcher
-from headstart.training.trainer import Trainer as NetworkTrainer
+from headstart.training.compiling import resolve_compile
+from headstart.training.estimator_trainer import EstimatorTrainer
+from headstart.training.settings import Settings, Trainer, Watcher
+from headstart.training.trainer import NetworkTrainer
 
 
-def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> NetworkTrainer | EstimatorTrainer:
+def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> Trainer:
     """Make the data, the model and what trains it, so that a mistake in any of them is found before training.
 
     Raises UserError for what the user can mend.
@@ -56,7 +57,7 @@ class _Preparation:
     watcher: Watcher
 
     @singledispatchmethod
-    def trainer(self, model: Any) -> NetworkTrainer | EstimatorTrainer:
+    def trainer(self, model: Any) -> Trainer:
         """What trains a model of this kind."""
         target = self.run_config.values.model["_target_"]
         raise UserError(f"model._target_={target} makes a {type(model).__name__}, which nothing here trains")
@@ -102,7 +103,7 @@ class _Preparation:
         return Settings(
             device=device,
             precision=devices.resolve_precision(values.precision, device),
-            compile=devices.resolve_compile(values.compile),
+            compile=resolve_compile(values.compile),
             image_size=self.image_size,
             normalisation=expected.name,
             mean=tuple(expected.mean),

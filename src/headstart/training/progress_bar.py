@@ -1,4 +1,4 @@
-"""What a person sees while a run trains and when it has ended: a progress bar on a terminal, plain lines elsewhere."""
+"""What a person sees while a run trains: a progress bar on a terminal, plain lines in a log elsewhere."""
 
 import logging
 import sys
@@ -21,6 +21,10 @@ from rich.table import Table
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30  # on the features of a frozen backbone
+EPOCH_LINE = (
+    "epoch {epoch}/{epochs}  loss {train_loss:.4f}  train {train_accuracy:.2f} %  validation {val_accuracy:.2f} %  "
+    "{images_per_second:,.0f} images/s  {left} left"
+)
 
 
 def clock(seconds: float) -> str:
@@ -35,8 +39,8 @@ class Lines:
     def __init__(self, epochs: int):
         self.epochs = epochs
         self.begin = time.monotonic()
-        self.first: int | None = None
-        self.said = self.begin
+        self.first: int | None = None  # epoch that ended in this process
+        self.last_line = self.begin
 
     def __enter__(self) -> "Lines":
         return self
@@ -50,16 +54,10 @@ class Lines:
     def features(self, done: int, total: int, images_per_second: float) -> None:
         """Log now and then how far the features are; the estimate for the epochs starts when they are there."""
         now = time.monotonic()
-        if now - self.said > SECONDS_BETWEEN_LINES and done < total:
-            self.said = now
-            left = clock((total - done) / images_per_second)
-            log.info(
-                "features: %s of %s images, %s images/s, %s left",
-                f"{done:,}",
-                f"{total:,}",
-                f"{images_per_second:,.0f}",
-                left,
-            )
+        if now - self.last_line > SECONDS_BETWEEN_LINES and done < total:
+            self.last_line = now
+            text = f"{done:,} of {total:,} images, {images_per_second:,.0f} images/s"
+            log.info("features: %s, %s left", text, clock((total - done) / images_per_second))
         if self.first is None:
             self.begin = now
 
@@ -68,11 +66,7 @@ class Lines:
         self.first = self.first or row["epoch"]
         each = (time.monotonic() - self.begin) / (row["epoch"] - self.first + 1)
         left = clock(each * (self.epochs - row["epoch"]))
-        log.info(
-            "epoch %d/%d  loss %.4f  train %.2f %%  validation %.2f %%  %s images/s  %s left",
-            row["epoch"], self.epochs, row["train_loss"], row["train_accuracy"], row["val_accuracy"],
-            f"{row['images_per_second']:,.0f}", left,
-        )  # fmt: skip
+        log.info("%s", EPOCH_LINE.format(**row, epochs=self.epochs, left=left))
 
     def fit(self, what: str) -> None:
         """Nothing: the run's log says it, and no more is known until it is done."""
@@ -84,14 +78,13 @@ class Bar(Lines):
     def __init__(self, epochs: int, title: str):
         super().__init__(epochs)
         self.accuracy = 0.0
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"),
-            TextColumn("{task.fields[rate]:,.0f} images/s"), TimeRemainingColumn(), console=Console(stderr=True),
-        )  # fmt: skip
+        text, rate = TextColumn("{task.fields[text]}"), TextColumn("{task.fields[rate]:,.0f} images/s")
+        columns = (TextColumn("{task.description}"), BarColumn(), text, rate, TimeRemainingColumn())
+        self.progress = Progress(*columns, console=Console(stderr=True))
         empty = dict(text=self._text(1, float("nan")), rate=0.0)
         self.task = self.progress.add_task(title, total=epochs, visible=False, **empty)  # until there is something
         self.handlers: list[logging.StreamHandler] = []
-        self.extra: TaskID | None = None  # a second bar while features are computed
+        self.features_task: TaskID | None = None  # a second bar while they are computed
 
     def __enter__(self) -> "Bar":
         before = sys.stderr
@@ -115,13 +108,13 @@ class Bar(Lines):
 
     def features(self, done: int, total: int, images_per_second: float) -> None:
         """Show a bar of its own until the features are there."""
-        if self.extra is None:
-            self.extra = self.progress.add_task("features", total=total, text="", rate=0.0)
+        if self.features_task is None:
+            self.features_task = self.progress.add_task("features", total=total, text="", rate=0.0)
         text = f"{done:,}/{total:,} images"
-        self.progress.update(self.extra, completed=done, text=text, rate=images_per_second)
+        self.progress.update(self.features_task, completed=done, text=text, rate=images_per_second)
         if done == total:
-            self.progress.remove_task(self.extra)
-            self.extra = None
+            self.progress.remove_task(self.features_task)
+            self.features_task = None
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Move the bar to the end of an epoch."""

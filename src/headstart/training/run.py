@@ -12,19 +12,15 @@ from headstart.config import RunConfig
 from headstart.data import Split, choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
 from headstart.store import OUTCOMES, lock_run, read_json, read_run, set_aside, sha256_of, write_atomically, write_json
-from headstart.training.estimator_trainer import Trainer as EstimatorTrainer
 from headstart.training.metrics import at_chance, metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import planned_facts, run_facts
-from headstart.training.trainer import Outcome, Watcher
-from headstart.training.trainer import Trainer as NetworkTrainer
+from headstart.training.settings import Outcome, Trainer, Watcher
 
 log = logging.getLogger(__name__)
 
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
 SCORES = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
-
-Trainer = NetworkTrainer | EstimatorTrainer
 
 
 def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher: Watcher) -> dict[str, Any]:

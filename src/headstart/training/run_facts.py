@@ -10,8 +10,7 @@ import torch
 from headstart import __version__
 from headstart.config import RunConfig
 from headstart.training import trial_context
-from headstart.training.estimator_trainer import Trainer as EstimatorTrainer
-from headstart.training.trainer import Trainer as NetworkTrainer
+from headstart.training.settings import Trainer
 
 
 def planned_facts(run_config: RunConfig) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def planned_facts(run_config: RunConfig) -> dict[str, Any]:
     return _only_with_effect(facts, run_config)
 
 
-def run_facts(run_config: RunConfig, trainer: NetworkTrainer | EstimatorTrainer) -> dict[str, Any]:
+def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
     data, used, threads = trainer.data, trainer.facts(), torch.get_num_threads()
     facts = planned_facts(run_config)

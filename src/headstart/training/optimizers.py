@@ -1,0 +1,51 @@
+"""What a run does with torch's optimizers: learning rates, late parameters, and a start without torch's compiler.
+
+torch's optimizers import its compiler on first use, only to tell it what to leave alone: 2 s at every start.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+
+def spare_compiler() -> None:
+    """Fill the cache of `torch._disable_dynamo`: the optimizers' methods run as they are, without importing it."""
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if method is not None and not hasattr(method, "__dynamo_disable"):
+            setattr(method, "__dynamo_disable", method)
+
+
+@torch.no_grad()
+def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
+    """`optimizer.step()` without its wrappers, which are for profilers, hooks and the compiler."""
+    inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def scale_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Set every group's learning rate to `factor` times the one that it came with; return the first group's."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    return optimizer.param_groups[0]["lr"]
+
+
+def add_new_parameters(optimizer: torch.optim.Optimizer, groups: Iterable[dict[str, Any]]) -> None:
+    """Give the optimizer those parameters of `groups` that it does not have yet, as groups of their own."""
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for group in groups:
+        new = [p for p in group["params"] if id(p) not in known]
+        if new:
+            optimizer.add_param_group(group | dict(params=new))
+
+
+def align_state(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded state the memory format of its parameters, which another device's checkpoint may not have.
+
+    The fused optimizers of a CPU compute wrong numbers, silently, where the two differ.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,53 @@
+"""What a run is told by the study that it belongs to, and by whoever stops its process."""
+
+import subprocess
+import sys
+
+import pytest
+
+from headstart.training import trial_context
+
+
+class Pruning:
+    """A trial that is pruned from a step on."""
+
+    def __init__(self, step: int):
+        self.step, self.reported = step, []
+        self.facts = dict(number=3, params_lr=0.1)
+
+    def report(self, value: float, step: int) -> str | None:
+        self.reported.append((value, step))
+        return "pruned" if step >= self.step else None
+
+
+def test_outside_a_study_nothing_is_pruned_and_nothing_is_known():
+    assert trial_context.trial is None
+    assert trial_context.report(50.0, 1) is None
+    assert trial_context.facts() == {}
+
+
+def test_a_trial_hears_every_epoch_and_says_when_to_end(monkeypatch):
+    trial = Pruning(2)
+    monkeypatch.setattr(trial_context, "trial", trial)
+    assert [trial_context.report(10.0 * epoch, epoch) for epoch in (1, 2)] == [None, "pruned"]
+    assert trial.reported == [(10.0, 1), (20.0, 2)]
+    assert trial_context.facts() == trial.facts
+
+
+def test_a_process_that_was_told_to_stop_ends_before_its_trial_hears_more(monkeypatch):
+    trial = Pruning(1)
+    monkeypatch.setattr(trial_context, "trial", trial)
+    monkeypatch.setattr(trial_context, "stop", True)
+    with pytest.raises(SystemExit) as end:
+        trial_context.report(50.0, 1)
+    assert end.value.code == 143
+    assert trial.reported == []
+
+
+def test_the_context_and_a_clock_come_without_torch():
+    script = (
+        "import sys\nfrom headstart.training import Lines, clock, trial_context\n"
+        "print([m for m in ('torch', 'numpy', 'hydra') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
