@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 import headstart as package
 from headstart import store as records
-from headstart.analysis import collate as tables
+from headstart.analysis.collate import collate
 from headstart.cli import main as cli
 from headstart.config.groups import options
 from headstart.data import sources as data
@@ -228,12 +228,12 @@ def test_the_seed_makes_the_random_weights_of_a_network_that_is_given_none(run, 
 
 def test_columns_that_do_not_apply_are_empty_and_the_others_say_what_was_used(run, tmp_path):
     run(LOGISTIC, "lr=0.5", "optimizer=sgd")
-    (row,) = tables.trials(tmp_path).to_dict("records")
+    (row,) = collate(tmp_path).trials.to_dict("records")
     assert [name for name in NETWORKS_ONLY if row[name] is not None and row[name] == row[name]] == []
     used = dict(model="logistic_regression", train_size=100, parameters=30730, device="cpu", threads=1, image_size=32)
     assert used.items() <= row.items()
     assert row["normalisation"] == "standard_scaler" and row["sklearn_version"] and row["seconds_train"] > 0
-    assert tables.epochs(tmp_path).empty
+    assert collate(tmp_path).epochs.empty
 
 
 def test_trees_have_no_count_of_parameters(run, capsys):
@@ -306,9 +306,9 @@ def test_a_fit_that_does_not_converge_says_so_in_its_row_and_in_the_log(run, cap
     assert (result["state"], result["reason"]) == ("COMPLETE", "did not converge in 2 iterations")
     assert "StandardScaler and LogisticRegression: did not converge in 2 iterations" in caplog.text
     assert "cross-validation: did not converge in 2 iterations in some of the folds" in caplog.text
-    assert list(tables.trials(tmp_path)["reason"]) == ["did not converge in 2 iterations"]
+    assert list(collate(tmp_path).trials["reason"]) == ["did not converge in 2 iterations"]
     caveats = package.load(tmp_path).caveats
-    assert any("1 single run did not converge in 2 iterations" in c for c in caveats)
+    assert any("1 single run did not converge in 2 iterations" in str(c) for c in caveats)
 
 
 def test_a_constant_answer_is_chance(run):
@@ -444,7 +444,7 @@ def test_networks_and_estimators_are_arms_of_one_study_with_equal_budgets(typed)
     assert {r["params_lr"] for r in rows() if r["arm"] == "logistic_regression"} == {""}
     study = package.load("outputs/s")
     assert list(study.arms["trials"]) == [3, 3]
-    assert any("logistic_regression: every seed gave the same model" in c for c in study.caveats)
+    assert any("logistic_regression: every seed gave the same model" in str(c) for c in study.caveats)
     assert "model.C=" in text and "budgets differ" not in text
     with pytest.raises(UserError, match="no file is kept"):
         study.model("logistic_regression")

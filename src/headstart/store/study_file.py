@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UserError
-from headstart.store.run_folder import read_json
+from headstart.store.files import read_json
 
 logger = logging.getLogger(__name__)
 
