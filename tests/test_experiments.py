@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from headstart.analysis import collate as tables
-from headstart.analysis.published_figures import check_figures
+from headstart.analysis import read_table
 from headstart.config import experiments_folder, key_of
 from headstart.config.groups import options
+from headstart.store import check_figures
 
 STUDIES = options("experiments")
 TINY = ["budget=smoke", "n_trials=2", "confirm_seeds=1", "epochs=1", "threads=1", "augmentation=none"]
@@ -66,7 +66,7 @@ def test_study_runs_to_its_tables_and_then_has_nothing_left_to_run(study, headst
     first = headstart(*words)
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "outputs" / study
-    rows = tables.read_table(folder / "tables" / "trials.csv")
+    rows = read_table(folder / "tables" / "trials.csv")
     searched = rows[rows.phase == "search"].groupby("arm").size()
     assert len(searched) and (searched == (1 if study in ONE_TRIAL else 2)).all()
     assert rows[rows.phase != "confirm"].test_accuracy.isna().all()

@@ -9,27 +9,18 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, TINY
+from helpers_runs import make_run, make_study
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas.testing import assert_frame_equal
-from report.test_write import make_run, make_study
 
 import headstart as hs
-from headstart.analysis import FRAMES
-from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
-from headstart.report.write import report, write_frames
 
 
 def script(text):
     done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
-
-
-def frames_equal(a, b):
-    for name in FRAMES:
-        assert_frame_equal(getattr(a, name), getattr(b, name))
 
 
 # -------------------------------------------------------------------------------------------------------------- loading
@@ -47,99 +38,6 @@ print(*(m for m in ("torch", "hydra", "omegaconf", "matplotlib", "optuna") if m 
 def test_an_unknown_name_is_still_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'lod'"):
         hs.lod  # noqa: B018
-
-
-def test_frames_are_the_csv_files_with_their_types(tmp_path):
-    study = hs.load(make_study(tmp_path / "tiny", trials=2, seeds=3))
-    for path, name in zip(write_frames(study), FRAMES, strict=True):
-        assert_frame_equal(read_table(path), getattr(study, name))
-    assert len(study.trials) == 10 and len(study.arms) == 2 and len(study.pairs) == 1 and len(study.epochs) == 30
-    assert study.study["name"] == "tiny" and repr(study) == f"<tiny: 2 arms, 10 runs in {tmp_path / 'tiny'}>"
-
-
-def test_loading_writes_nothing(tmp_path):
-    root = make_study(tmp_path / "tiny", trials=1, seeds=0)
-    before = sorted(root.rglob("*"))
-    hs.load(root)
-    assert sorted(root.rglob("*")) == before
-
-
-def test_a_moved_folder_loads_the_same(tmp_path):
-    before = hs.load(make_study(tmp_path / "here", trials=2, seeds=3))
-    (tmp_path / "here").rename(tmp_path / "there")
-    after = hs.load(tmp_path / "there")
-    frames_equal(before, after)
-    assert after.best("random").path == tmp_path / "there/random/search/001" and after.best("random").path.is_dir()
-
-
-def test_a_study_in_progress_loads_and_has_no_best_yet(tmp_path):
-    make_run(tmp_path, "random/search/000", arm="random", phase="search", number=0, seed=0, lr=0.1)
-    study = hs.load(tmp_path)
-    assert study.trials["state"].tolist() == ["INTERRUPTED"] and study.verdict() == "There are no two arms to compare."
-    with pytest.raises(UserError, match="no trial that may be selected"):
-        study.best("random")
-
-
-def test_an_empty_folder_loads_and_a_missing_one_is_a_sentence(tmp_path):
-    assert len(hs.load(tmp_path).trials) == 0
-    with pytest.raises(UserError, match="is not a folder"):
-        hs.load(tmp_path / "nowhere")
-
-
-def test_where_only_the_tables_are_left_they_are_read(tmp_path):
-    whole = hs.load(make_study(tmp_path / "tiny", trials=2, seeds=3))
-    write_frames(whole)
-    (tmp_path / "left").mkdir()
-    (tmp_path / "tiny/tables").rename(tmp_path / "left/tables")
-    left = hs.load(tmp_path / "left")
-    frames_equal(whole, left)
-    assert left.verdict() == whole.verdict()
-
-
-def test_several_studies_load_side_by_side(tmp_path):
-    for name in ("one", "two"):
-        make_study(tmp_path / name, name=name, trials=1, seeds=2)
-    study = hs.load(tmp_path / "one", tmp_path / "two")
-    assert study.arms["study"].tolist() == ["one", "one", "two", "two"] and study.study == {}
-    assert all((study.root / place).is_dir() for place in study.trials["run_dir"])
-    assert [text.partition(":")[0] for text in study.verdict().splitlines()] == ["one", "two"]
-    with pytest.raises(UserError, match=r"several studies .* give one/random or two/random"):
-        study.best("random")
-    assert study.best("two/random").path.resolve() == (tmp_path / "two/random/search/000").resolve()
-
-
-def test_a_study_that_is_given_twice_is_refused(tmp_path, monkeypatch):
-    make_study(tmp_path / "one", trials=1, seeds=0)
-    (tmp_path / "link").symlink_to("one")
-    monkeypatch.chdir(tmp_path)
-    for other in ("one", "one/", "link", str(tmp_path / "one")):
-        with pytest.raises(UserError, match=f"one is the same folder as {other.rstrip('/')}, so its runs would count"):
-            hs.load("one", other)
-    with pytest.raises(UserError, match=r"one is inside \., so its runs"):
-        hs.load(".", "one")
-    with pytest.raises(UserError, match="so its runs would count twice"):
-        report([tmp_path / "one", tmp_path / "link"])
-    assert not (tmp_path / "comparison").exists()
-
-
-# -------------------------------------------------------------------------------------------------------------- answers
-
-
-def test_best_is_the_trial_that_the_table_of_arms_names(tmp_path):
-    study = hs.load(make_study(tmp_path / "tiny"))
-    assert study.best("pretrained") == (tmp_path / "tiny/pretrained/search/002", {"lr": 0.001})
-    assert type(study.best("random").params["lr"]) is float
-    assert "pretrained is better than random" in study.verdict()
-    with pytest.raises(UserError, match=r"no arm 'prtrained' .*its arms: random, pretrained"):
-        study.best("prtrained")
-
-
-def test_best_of_single_runs_is_the_one_with_the_highest_validation_accuracy(tmp_path):
-    for number, score in enumerate([50.0, 70.0, 60.0]):
-        make_run(
-            tmp_path, f"run{number}", arm="cnn", phase="run", seed=number, lr=0.1, state="COMPLETE", val_accuracy=score
-        )
-    assert hs.load(tmp_path).best("cnn") == (tmp_path / "run1", {})
 
 
 # ---------------------------------------------------------------------------------------------------------------- plots

@@ -13,23 +13,30 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from headstart import statistics
-from headstart.analysis import Predictions, columns, read_predictions
-from headstart.analysis.arms_table import arms as arms_of
-from headstart.analysis.arms_table import without_number
-from headstart.analysis.pairs_table import pairs as pairs_of
+from headstart.analysis import Predictions, columns, read_predictions, without_number
+from headstart.analysis.arms_table import arms_table
+from headstart.analysis.pairs_table import pairs_table
 from headstart.data.thumbnails import choose_thumbnails, shrink
 from headstart.errors import UserError
 from headstart.report import galleries as pictures
 from headstart.report.plots import all as plots
 from headstart.report.plots.search import random_draws
 from headstart.report.plots.style import short
-from headstart.store import write_json
+from headstart.store import StudyFile, write_json
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
 LRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 3e-3)
 VALS = (None, 70.0, 90.0, 60.0, 10.0, 85.0)
 STATES = ("DIVERGED", "COMPLETE", "COMPLETE", "PRUNED", "CHANCE", "COMPLETE")
 CLASSES = ("cat", "dog", "deer")
+
+
+def arms_of(trials, epochs, about=None):
+    return arms_table(trials, epochs, StudyFile.of(about))
+
+
+def pairs_of(arms, trials, about=None):
+    return pairs_table(arms, trials, StudyFile.of(about))
 
 
 def frame(rows, columns):

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from store.helpers_store import epoch_row
+from helpers_runs import make_run, make_study
 
 from headstart.analysis import FRAMES
 from headstart.analysis import load_results as load
@@ -22,55 +22,9 @@ from headstart.report import display_tables as cells
 from headstart.report import page
 from headstart.report.plots import all as plots
 from headstart.report.write import main, question, report, write_report, write_side_by_side
-from headstart.store import append_epoch, write_json
+from headstart.store import write_json
 
-FACTS = dict(
-    study="tiny", model="cnn", freeze="none", data="digits", train_size=50, image_size=32, augmentation="none",
-    optimizer="adam", schedule="constant", batch_size=10, epochs=3, split_seed=0, normalisation="data", device="cpu",
-    threads=1, precision="fp32", torch_version="2.15.0", headstart_version="0.1.0", git_commit="f00d",
-    data_sha256="1" * 64, parameters=1000, parameters_trainable=1000, parameters_with_statistics=1000,
-)  # fmt: skip
-ARMS = {"random": 80.0, "pretrained": 90.0}
-SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True, "step": None}}
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
-
-
-def make_run(root, place, *, accuracies=(40.0, 60.0, 75.0), **values):
-    folder = root / place
-    folder.mkdir(parents=True)
-    facts = FACTS | {"command": f"headstart lr={values.get('lr')}"} | values
-    result = {k: facts.pop(k) for k in ("state", "reason", "val_accuracy", "test_accuracy", "confusion") if k in facts}
-    write_json(folder / "run.json", facts)
-    for epoch, accuracy in enumerate(accuracies, 1):
-        append_epoch(folder, epoch_row(epoch, val_accuracy=accuracy, seconds_total=10.0 * epoch))
-    if result.get("state"):
-        ended = dict(epochs_run=len(accuracies), best_epoch=len(accuracies), seconds_train=10.0 * len(accuracies))
-        scores = {f"test_{k}_macro": 80.0 for k in ("precision", "recall", "f1")} if "test_accuracy" in result else {}
-        ended |= scores | dict(test_reads=int("test_accuracy" in result))
-        write_json(folder / "result.json", facts | ended | result)
-    return folder
-
-
-def make_study(root, accuracies=ARMS, *, trials=5, seeds=5, name="tiny", **study):
-    """A finished study: a search over factors of ten, and the best rate confirmed over seeds."""
-    for kind, (arm, accuracy) in enumerate(accuracies.items(), 1):
-        place = re.sub(r"[^a-z]", "", arm) or "arm"
-        for number in range(trials):
-            lr, score = 10.0 ** -(number + 1), accuracy - 5 * abs(number - 2)
-            common = dict(study=name, arm=arm, number=number, lr=lr, params={"lr": lr}, val_accuracy=score)
-            make_run(root, f"{place}/search/{number:03d}", phase="search", seed=0, state="COMPLETE", **common)
-        for seed in range(1, seeds + 1):
-            common = dict(study=name, arm=arm, number=2, lr=1e-3, val_accuracy=accuracy, params={"lr": 1e-3})
-            scores = dict(test_accuracy=accuracy + seed * kind % 4, confusion=[[40, 10], [10, 40]])
-            place_of_seed = f"{place}/confirm/002/seed-{seed}"
-            make_run(root, place_of_seed, phase="confirm", seed=seed, state="COMPLETE", **common, **scores)
-    written = dict(
-        common={"protocol": 1}, arms={arm: {"epochs": 3, "model.weights": arm} for arm in accuracies}, name=name,
-        experiment=None, command=f"headstart -m name={name}", n_trials=trials, confirm_seeds=seeds, seed=0,
-        arm_order=list(accuracies), spaces=dict.fromkeys(accuracies, SPACE), unpruned=True, sampler="decades",
-    )  # fmt: skip
-    write_json(root / "study.json", written | study)
-    return root
 
 
 class Page(HTMLParser):
@@ -177,14 +131,14 @@ def test_page_is_made_for_light_dark_and_paper(finished):
 def test_page_says_question_verdict_arms_plots_and_ledger_in_this_order(finished):
     words = read(finished).words()
     study = load(finished)
-    order = ["tiny", study.verdicts[0], study.caveats[0], "Test, mean %", "Readings of the test split", "PNG"]
+    order = ["tiny", study.verdicts[0], str(study.caveats[0]), "Test, mean %", "Readings of the test split", "PNG"]
     places = [words.index(" ".join(part.split())) for part in order]
     assert places == sorted(places)
     assert "pretrained is better than random" in study.verdicts[0]
     mean = f"{study.arms.loc[study.arms['arm'] == 'pretrained', 'test_mean'].iloc[0]:.2f}"
     assert mean in words and "headstart -m name=tiny" in words and "2.15.0" in words and "f00d" in words
     for caveat in study.caveats:
-        assert " ".join(caveat.split()) in words
+        assert " ".join(str(caveat).split()) in words
     for key in ("protocol", "epochs", "model.weights", "n_trials", "confirm_seeds"):
         assert key in words
     assert "nfinished" not in words
@@ -276,8 +230,9 @@ def spoiled(study, payload):
 
     frames = {name: getattr(study, name).astype(object).map(swap) for name in FRAMES}
     facts = json.loads(json.dumps(study.study).replace("HARM", json.dumps(payload)[1:-1]))
-    said = {kind: [swap(text) for text in getattr(study, kind)] for kind in ("verdicts", "caveats")}
-    return dataclasses.replace(study, **frames, study=facts, **said)
+    caveats = [dataclasses.replace(caveat, text=swap(caveat.text)) for caveat in study.caveats]
+    verdicts = [swap(text) for text in study.verdicts]
+    return dataclasses.replace(study, **frames, study=facts, verdicts=verdicts, caveats=caveats)
 
 
 def test_200_payloads_in_every_text_add_no_tag_no_attribute_and_stay_readable(tmp_path):

@@ -1,62 +1,98 @@
-"""The sentences of a report: the verdicts, and what has to be said beside them."""
+"""What has to be said beside the verdicts of a study: each a sentence, and what kind of one."""
 
+import dataclasses
+import enum
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from headstart.analysis.arms_table import OPEN, Study, first, item
-from headstart.analysis.pairs_table import count, sampling_width
+from headstart.analysis.arms_table import NO_STUDY, OPEN
+from headstart.analysis.csv_tables import first
+from headstart.analysis.pairs_table import sampling_width
 from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.wording import counted
+from headstart.store import StudyFile
 
-NOT_CONVERGED = "did not converge"  # in the reason of a COMPLETE run
+# In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.
+NOT_CONVERGED = "did not converge"
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 
-def verdicts(pairs: pd.DataFrame) -> list[str]:
-    """Return a sentence per pair: the verdict, and what to run next where something is missing."""
-    return [
-        f"{verdict}." + ("" if hint is pd.NA else f" Next: {hint}.")
-        for verdict, hint in zip(pairs["verdict"], pairs["next"], strict=True)
-    ]
+class CaveatKind(enum.Enum):
+    """What a caveat is about."""
+
+    UNFINISHED = "trials or confirmations that the study still owes"
+    SINGLE_RUNS = "arms that were not searched"
+    LUCK_OF_THE_SEARCH = "what an interval over seeds leaves out"
+    TEST_READS = "how often the test split was read"
+    EARLIER_CHOICE = "readings for a trial that is the best no more"
+    FORBIDDEN_READS = "readings by runs that never should"
+    TEST_SAMPLING = "what the choice of test images leaves open"
+    NOT_PAIRED = "arms that no verdict compares"
+    OWN_WEIGHTS = "weights that are not published ones"
+    UNSUCCESSFUL = "trials and confirmations that led nowhere"
+    NOT_CONVERGED = "fits that were cut short"
+    NOT_VARIED = "arms that the seeds leave as they are"
+    EDGE_UNCHECKED = "searched values whose range nobody checked"
+    SECONDS_NOT_COMPARED = "machines that differ"
+    REPEATS = "searches repeated with other seeds"
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """A sentence to be read with the verdicts; `str` of it is the sentence."""
+
+    kind: CaveatKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def of(self, name: str) -> "Caveat":
+        """The same, said of what is called `name`."""
+        return dataclasses.replace(self, text=f"{name}: {self.text}")
 
 
 def caveats(
-    arms: pd.DataFrame, pairs: pd.DataFrame, ledger: pd.DataFrame, trials: pd.DataFrame, study: Study | None = None
-) -> list[str]:
-    """Return what has to be said beside the verdicts of one study, a sentence each; [] without runs."""
+    arms: pd.DataFrame, pairs: pd.DataFrame, ledger: pd.DataFrame, trials: pd.DataFrame, study: StudyFile = NO_STUDY
+) -> list[Caveat]:
+    """Return what has to be said beside the verdicts of one study; [] without runs."""
     if trials.empty:
         return []
-    return [
-        *_unfinished(arms, trials, study),
-        *_single_runs(arms),
-        *_luck(arms),
-        *_test_split(arms, ledger, trials),
-        *_not_paired(arms),
-        *_own_weights(arms, trials),
-        *_unsuccessful(arms),
-        *_not_converged(arms, trials),
-        *_not_varied(arms, trials),
-        *_unchecked(arms, study),
-        *_machines(arms, pairs),
-    ]
+    said = {
+        CaveatKind.UNFINISHED: _unfinished(arms, trials, study),
+        CaveatKind.SINGLE_RUNS: _single_runs(arms),
+        CaveatKind.LUCK_OF_THE_SEARCH: _luck(arms),
+        CaveatKind.TEST_READS: _test_reads(trials),
+        CaveatKind.EARLIER_CHOICE: _earlier_choice(ledger),
+        CaveatKind.FORBIDDEN_READS: _forbidden_reads(trials),
+        CaveatKind.TEST_SAMPLING: _test_sampling(arms),
+        CaveatKind.NOT_PAIRED: _not_paired(arms),
+        CaveatKind.OWN_WEIGHTS: _own_weights(arms, trials),
+        CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
+        CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
+        CaveatKind.NOT_VARIED: _not_varied(arms, trials),
+        CaveatKind.EDGE_UNCHECKED: _unchecked(arms, study),
+        CaveatKind.SECONDS_NOT_COMPARED: _machines(pairs),
+    }
+    return [Caveat(kind, sentence) for kind, sentences in said.items() for sentence in sentences]
 
 
-def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: Study | None) -> Iterator[str]:
+def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
     """Trials and confirmations that the study still owes; of a budget that was raised, what the furthest arm had."""
-    if study is None:
-        return
-    order, seeds = item(study, "arm_order", list), item(study, "confirm_seeds", int)
+    order, seeds = study.arm_order, study.confirm_seeds
     own = arms[arms["arm"].isin(order)]
     ended = own["trials"] + own["failed"]
-    each = max([item(study, "n_trials", int), *ended])
+    each = max([study.n_trials, *ended])
     nothing_to_confirm = ((ended >= each) & own["best_number"].isna()).sum()
     trials_wanted, wanted = each * len(order), seeds * (len(order) - nothing_to_confirm)
     done = sum(min(n, seeds) for n in _ended_confirmations(own, trials))
     if ended.sum() < trials_wanted or done < wanted or own["open"].any():
         state = f"{ended.sum()} of {trials_wanted} search trials and {done} of {wanted} confirmations have ended"
-        yield f"The study is unfinished: {state}. The same command goes on: {item(study, 'command', str)}"
+        yield f"The study is unfinished: {state}. The same command goes on: {study.command}"
 
 
 def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[int]:
@@ -86,19 +122,33 @@ def _luck(arms: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _test_split(arms: pd.DataFrame, ledger: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
-    reads = trials.groupby("phase", dropna=False)["test_reads"].sum()
+def _test_reads(trials: pd.DataFrame) -> Iterator[str]:
+    reads = _reads_by_phase(trials)
     by = {"confirm": "confirmations", "run": "single runs", "search": "search trials", "source": "source runs"}
     named = [f"{n} by {by.get(phase, 'runs of no known phase')}" for phase, n in reads.items() if n]
-    yield f"The test split was read {count(int(reads.sum()), 'time')}" + (f": {', '.join(named)}." if named else ".")
+    yield f"The test split was read {counted(int(reads.sum()), 'time')}" + (f": {', '.join(named)}." if named else ".")
+
+
+def _reads_by_phase(trials: pd.DataFrame) -> pd.Series:
+    return trials.groupby("phase", dropna=False)["test_reads"].sum()
+
+
+def _earlier_choice(ledger: pd.DataFrame) -> Iterator[str]:
     earlier = ledger[ledger["test_reads_earlier_choice"].gt(0)].iloc[:-1]
     for name, number in zip(earlier["arm"], earlier["test_reads_earlier_choice"], strict=True):
         yield (
-            f"The test split had been read {count(number, 'time')} for an earlier choice of {name}'s best trial; "
+            f"The test split had been read {counted(number, 'time')} for an earlier choice of {name}'s best trial; "
             "these readings are in trials.csv and the ledger, not in arms.csv and pairs.csv."
         )
+
+
+def _forbidden_reads(trials: pd.DataFrame) -> Iterator[str]:
+    reads = _reads_by_phase(trials)
     if reads.get("search", 0) or reads.get("source", 0):
         yield "Search or source runs have read the test split, which they never should; look at trials.csv."
+
+
+def _test_sampling(arms: pd.DataFrame) -> Iterator[str]:
     if width := sampling_width(*(row for _, row in arms.iterrows())):
         images = "/".join(f"{n:,}" for n in sorted(arms["test_images"].dropna().unique()))
         yield f"Test-set sampling alone moves an accuracy by up to ±{width:.2f} points (95 %, {images} test images)."
@@ -142,7 +192,7 @@ def _not_converged(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
         runs = _repeats(arm, trials)
         short = runs[runs["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
         if len(short):
-            what = count(len(short), "confirmation" if arm["tuned"] else "single run")
+            what = counted(len(short), "confirmation" if arm["tuned"] else "single run")
             yield f"{arm['arm']}: {what} {first(short['reason'])}; a longer fit might score otherwise."
 
 
@@ -160,13 +210,13 @@ def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _unchecked(arms: pd.DataFrame, study: Study | None) -> Iterator[str]:
+def _unchecked(arms: pd.DataFrame, study: StudyFile) -> Iterator[str]:
     for name in arms["arm"]:
-        other = [k for k in item(item(study, "spaces", dict), name, dict) if k != "lr"]
+        other = [key for key in study.spaces.get(name, {}) if key != "lr"]
         if other:
             yield f"{name}: whether the best {', '.join(other)} lies at the edge of what was searched is not checked."
 
 
-def _machines(arms: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+def _machines(pairs: pd.DataFrame) -> Iterator[str]:
     if (pairs["speedup_epochs"].notna() & pairs["speedup_seconds"].isna()).any():
         yield "Training seconds are not compared where the arms' confirmations ran on other devices or thread counts."

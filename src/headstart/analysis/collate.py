@@ -16,30 +16,6 @@ from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, wr
 from headstart.errors import UserError
 from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, Epochs, as_text, find_runs, read_epochs, read_run
 
-# ------------------------------------------------------------------------------------------------------------ collating
-
-
-def trials(root: str | Path) -> pd.DataFrame:
-    """Return one row per run below `root`, `TRIALS` and then `params_<key>` by name, whatever state the run is in.
-
-    The types are those of `TRIALS` for any number of runs. Values that are not of their column's type are left out
-    and named in `reason`. Texts are kept as they are, also those that a spreadsheet takes for a formula (= + - @):
-    names are restricted where they are given (`records.valid_name`), and the table must read back unchanged.
-
-    Raises:
-        UserError: `root` is not a folder.
-    """
-    return collate(root).trials
-
-
-def epochs(root: str | Path) -> pd.DataFrame:
-    """Return one row per epoch of every run below `root` (`EPOCHS`), in the order of `trials`.
-
-    Raises:
-        UserError: `root` is not a folder.
-    """
-    return collate(root).epochs
-
 
 @dataclass
 class _Run:
@@ -56,12 +32,17 @@ class Collated:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """As the function `trials` returns it."""
+        """A row per run, whatever state it is in: `TRIALS`, and then `params_<key>` by name.
+
+        The types are those of `TRIALS` for any number of runs. Values that are not of their column's type are left out
+        and named in `reason`. Texts are kept as they are, also those that a spreadsheet takes for a formula (= + - @):
+        names are restricted where they are given (`store.valid_name`), and the table must read back unchanged.
+        """
         return _trials_frame(self._runs)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """As the function `epochs` returns it."""
+        """A row per epoch of every run (`EPOCHS`), in the order of `trials`."""
         return _epochs_frame(self._runs)
 
     def write(self, folder: str | Path) -> list[Path]:
@@ -172,9 +153,6 @@ def _params(params: Any) -> dict[str, str]:
     if not isinstance(params, dict):
         return {}
     return {_clean(f"params_{key}"): _clean(as_text(value)) for key, value in params.items() if value is not None}
-
-
-# --------------------------------------------------------------------------------------------------------------- frames
 
 
 def _trials_frame(runs: list[_Run]) -> pd.DataFrame:

@@ -36,6 +36,12 @@ def known(value: Any) -> Any:
     return None if missing else value
 
 
+def first(values: pd.Series) -> Any:
+    """The first value that is there, or None."""
+    there = values.dropna()
+    return there.iloc[0] if len(there) else None
+
+
 def typed_array(values: Sequence[Any], dtype: str) -> Any:
     """Return a pandas array of the nullable type `dtype`; None and NaN are missing."""
     if dtype == "string":

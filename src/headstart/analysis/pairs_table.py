@@ -1,9 +1,8 @@
 """pairs.csv: the paired differences between arms, and the verdict on each with what to run next."""
 
 import itertools
-import logging
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +10,63 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.arms_table import Study, by_arm, first, first_trials, item
+from headstart.analysis.arm_search import first_trials
+from headstart.analysis.arms_table import NO_STUDY, by_arm
 from headstart.analysis.columns import PAIRS, THRESHOLDS
-from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.csv_tables import first, frame_of, known
+from headstart.analysis.predictions import read_predictions
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
-from headstart.analysis.verdict import PairEvidence, verdict
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, verdict
+from headstart.analysis.wording import counted
 from headstart.statistics import Edge, PairedDifference
+from headstart.store import StudyFile
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, eq=False)
+class _Arm:
+    """One side of a pair."""
+
+    row: pd.Series  # of arms.csv
+    runs: ArmRuns
+    first_trials: pd.DataFrame  # at learning rates that are tried whatever the search finds
 
 
-def pairs(
-    arms: pd.DataFrame, trials: pd.DataFrame, study: Study | None = None, root: str | Path | None = None
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Two arms, and their test accuracies at the seeds that both have: columns a and b, index seed."""
+
+    a: _Arm
+    b: _Arm
+    scores: pd.DataFrame
+
+    @property
+    def rows(self) -> tuple[pd.Series, pd.Series]:
+        """Of arms.csv."""
+        return self.a.row, self.b.row
+
+
+def pairs_table(
+    arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile = NO_STUDY, root: str | Path | None = None
 ) -> pd.DataFrame:
     """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
-    `arms`: as `arms` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are below;
-    needed only where every seed gave the same difference, for McNemar's test on the predictions.
+    `arms`: as `arms_table` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are
+    below; needed only where every seed gave the same difference, for McNemar's test on the predictions.
     """
     own = dict(by_arm(trials, study))
-    runs = {name: runs_of_arm(rows) for name, rows in own.items()}
-    untuned = {name: first_trials(name, rows, study) for name, rows in own.items()}
-    rows = [row for _, row in arms.iterrows()]
-    couples = [(a, b) for a, b in itertools.combinations(rows, 2) if _same_size(a, b)]
-    scores = [_paired(runs[a["arm"]], runs[b["arm"]]) for a, b in couples]
-    compared = statistics.compare_pairs([(s["a"], s["b"]) for s in scores])
-    return frame_of(
-        [
-            _pair_row(a, b, runs, s, c, len(couples), study, root)
-            | dict(untuned_a=_untuned(a, b, untuned), untuned_b=_untuned(b, a, untuned))
-            for (a, b), s, c in zip(couples, scores, compared, strict=True)
-        ],
-        PAIRS,
-    )
+    sides = [
+        _Arm(row, runs_of_arm(own[row["arm"]]), first_trials(row["arm"], own[row["arm"]], study))
+        for _, row in arms.iterrows()
+    ]
+    couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
+    pairs = [_Pair(a, b, _paired(a.runs, b.runs)) for a, b in couples]
+    compared = statistics.compare_pairs([(pair.scores["a"], pair.scores["b"]) for pair in pairs])
+    rows = []
+    for pair, difference in zip(pairs, compared, strict=True):
+        p_mcnemar = None if root is None or difference.std != 0 else _mcnemar(Path(root), pair)
+        judged = _verdict_columns(pair, difference, len(pairs), p_mcnemar, study)
+        rows.append(_measured_columns(pair) | difference_columns(difference, len(pairs)) | judged)
+    return frame_of(rows, PAIRS)
 
 
 def same_images(a: pd.Series, b: pd.Series) -> bool:
@@ -53,54 +76,40 @@ def same_images(a: pd.Series, b: pd.Series) -> bool:
 
 def _same_size(a: pd.Series, b: pd.Series) -> bool:
     """Whether both arms learn from as many images of the same data; what isn't known isn't the same."""
-    return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("data", "train_size"))
+    return _agree(a, b, "data", "train_size")
+
+
+def _agree(a: pd.Series, b: pd.Series, *columns: str) -> bool:
+    return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in columns)
 
 
 def _paired(a: ArmRuns, b: ArmRuns) -> pd.DataFrame:
-    """Test accuracies of the seeds that both have, columns a and b, index seed."""
     scores = [runs.tested.dropna(subset="seed").set_index("seed")["test_accuracy"] for runs in (a, b)]
     return pd.concat({"a": scores[0], "b": scores[1]}, axis=1, join="inner").sort_index().astype(float)
 
 
-def _pair_row(
-    a: pd.Series,
-    b: pd.Series,
-    runs: Mapping[str, ArmRuns],
-    scores: pd.DataFrame,
-    compared: PairedDifference,
-    family: int,
-    study: Study | None,
-    root: str | Path | None,
-) -> dict[str, Any]:
-    mcnemar = None
-    if compared.std == 0 and root is not None:
-        mcnemar = _mcnemar(Path(root), runs[a["arm"]].repeats, runs[b["arm"]].repeats, scores.index[0])
-    sampling = sampling_width(a, b)
-    evidence = PairEvidence(
-        a["arm"], b["arm"], compared.difference, compared.low, compared.high, compared.p_holm, compared.n,
-        int(a["trials"]), int(b["trials"]), *planned_epochs(a, b), edge_of(a), edge_of(b), pairs=family,
-        p_mcnemar=mcnemar, test_sampling=sampling, reasons=tuple(_reasons(a, b)),
-    )  # fmt: skip
-    sentence, winner, hint = _judge(a, b, evidence, study)
-    return dict(
-        study=a["study"], arm_a=a["arm"], arm_b=b["arm"], data=a["data"], train_size=a["train_size"], seeds=compared.n,
-        difference=compared.difference, ci_low=compared.low, ci_high=compared.high, level=compared.level,
-        probability_of_improvement=statistics.probability_of_improvement(scores["a"], scores["b"]), p=compared.p,
-        p_holm=compared.p_holm, family=family, test_sampling=sampling, winner=winner or None, verdict=sentence,
-        next=hint or None, **_speedup(a, b),
-    )  # fmt: skip
+# ---- what was measured
 
 
-def planned_epochs(a: pd.Series, b: pd.Series) -> tuple[int | None, int | None]:
-    """Epochs per trial; a model without epochs has none that another could have more of."""
-    planned = [known(arm["epochs"]) for arm in (a, b)]
-    return (None, None) if None in planned else (int(planned[0]), int(planned[1]))
+def difference_columns(compared: PairedDifference, family: int) -> dict[str, Any]:
+    """A difference, its interval and its test as columns of pairs.csv and search_pairs.csv."""
+    row: dict[str, Any] = {"difference": compared.difference, "ci_low": compared.low, "ci_high": compared.high}
+    return row | {"level": compared.level, "p": compared.p, "p_holm": compared.p_holm, "family": family}
 
 
-def edge_of(arm: pd.Series) -> Edge | None:
-    """The bound that the arm's search ended at; None: at neither."""
-    side = known(arm["edge_side"])
-    return None if side is None else Edge(side, float(arm["edge_try_low"]), float(arm["edge_try_high"]))
+def _measured_columns(pair: _Pair) -> dict[str, Any]:
+    a, b = pair.rows
+    return {
+        **{column: a[column] for column in ("study", "data", "train_size")},
+        "arm_a": a["arm"],
+        "arm_b": b["arm"],
+        "seeds": len(pair.scores),
+        "probability_of_improvement": statistics.probability_of_improvement(pair.scores["a"], pair.scores["b"]),
+        "test_sampling": sampling_width(a, b),
+        "untuned_a": _untuned(pair.a, pair.b),
+        "untuned_b": _untuned(pair.b, pair.a),
+        **_speedup(a, b),
+    }
 
 
 def sampling_width(*rows: pd.Series) -> float | None:
@@ -122,54 +131,74 @@ def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
         epochs = [known(arm[f"epochs_to_{target}"]) for arm in (a, b)]
         if None in epochs or not epochs[0]:
             continue
-        row = dict(speedup_epochs=float(epochs[1]) / float(epochs[0]), speedup_threshold=threshold)
+        row = {"speedup_epochs": float(epochs[1]) / float(epochs[0]), "speedup_threshold": threshold}
         seconds = [known(arm[f"seconds_to_{target}"]) for arm in (a, b)]
-        if None not in seconds and seconds[0] and _same_machine(a, b):
+        if None not in seconds and seconds[0] and _agree(a, b, "device", "threads"):
             row["speedup_seconds"] = float(seconds[1]) / float(seconds[0])
         return row
     return {}
 
 
-def _untuned(a: pd.Series, b: pd.Series, untuned: Mapping[str, pd.DataFrame]) -> float | None:
-    """Percent of a's first trials that had more validation accuracy than b's whole search: what tuning a is spared."""
-    rows, best = untuned[a["arm"]], known(b["val_accuracy"])
-    if rows.empty or best is None or not same_images(a, b):
+def _untuned(arm: _Arm, other: _Arm) -> float | None:
+    """Percent of the arm's first trials that had more validation accuracy than the other's whole search: what tuning it
+    is spared."""
+    rows, best = arm.first_trials, known(other.row["val_accuracy"])
+    if rows.empty or best is None or not same_images(arm.row, other.row):
         return None
     return 100 * float((rows["state"].eq("COMPLETE") & rows["val_accuracy"].gt(best).fillna(False)).mean())
 
 
-def _same_machine(a: pd.Series, b: pd.Series) -> bool:
-    return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in ("device", "threads"))
-
-
-def _mcnemar(root: Path, a: pd.DataFrame, b: pd.DataFrame, seed: int) -> float | None:
-    """Exact McNemar p-value of both arms' models of one seed on the test images; None without their predictions."""
-    right = [_right(root / first(r.loc[r["seed"] == seed, "run_dir"]) / "predictions.npz") for r in (a, b)]
-    if right[0] is None or right[1] is None or right[0].keys() != right[1].keys():
-        return None
-    images = sorted(right[0])
-    return statistics.mcnemar([right[0][i] for i in images], [right[1][i] for i in images]).p
-
-
-def _right(path: Path) -> dict[int, bool] | None:
-    """Whether each test image, by its index, was classified correctly."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            labels, indices = stored["test_labels"], stored["test_indices"]
-            correct = stored["test_probabilities"].argmax(1) == labels
-            return dict(zip(indices.tolist(), correct.tolist(), strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("%s is left out: %s", path, error)
-        return None
+def _mcnemar(root: Path, pair: _Pair) -> float | None:
+    """Exact McNemar p-value of both arms' models of the first seed on the test images; None without predictions."""
+    right = []
+    for runs in (pair.a.runs.repeats, pair.b.runs.repeats):
+        run_dir = first(runs.loc[runs["seed"] == pair.scores.index[0], "run_dir"])
+        found = read_predictions(root / run_dir / "predictions.npz")
+        if found is None:
+            return None
+        order = np.argsort(found.indices, kind="stable")
+        right.append((found.indices[order], found.correct[order]))
+    (images_a, right_a), (images_b, right_b) = right
+    return statistics.mcnemar(right_a, right_b).p if np.array_equal(images_a, images_b) else None
 
 
 # ---- the verdict
 
 
-def _judge(a: pd.Series, b: pd.Series, evidence: PairEvidence, study: Study | None) -> tuple[str, str, str]:
-    """Verdict sentence, winner ("" for none) and what to run next."""
-    found = verdict(evidence)
-    return found.sentence, found.winner, "" if found.winner else _next(a, b, found.hint.split(), study)
+def verdict_lines(pairs: pd.DataFrame) -> list[str]:
+    """Return a sentence per row of pairs.csv or search_pairs.csv: the verdict, and what to run next if anything is."""
+    return [
+        f"{verdict}." + ("" if hint is pd.NA else f" Next: {hint}.")
+        for verdict, hint in zip(pairs["verdict"], pairs["next"], strict=True)
+    ]
+
+
+def _verdict_columns(
+    pair: _Pair, compared: PairedDifference, family: int, p_mcnemar: float | None, study: StudyFile
+) -> dict[str, Any]:
+    a, b = pair.rows
+    sides, sampling, reasons = (_evidence(a), _evidence(b)), sampling_width(a, b), tuple(_reasons(a, b))
+    found = verdict(
+        PairEvidence(*sides, compared, family, p_mcnemar=p_mcnemar, test_sampling=sampling, reasons=reasons)
+    )
+    hint = "" if found.winner else _next(a, b, found.next_steps, study)
+    return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
+
+
+def _evidence(arm: pd.Series) -> ArmEvidence:
+    return ArmEvidence(arm["arm"], int(arm["trials"]), planned_epochs(arm), edge_of(arm))
+
+
+def planned_epochs(arm: pd.Series) -> int | None:
+    """Epochs of each trial; None: a model without."""
+    planned = known(arm["epochs"])
+    return None if planned is None else int(planned)
+
+
+def edge_of(arm: pd.Series) -> Edge | None:
+    """The bound that the arm's search ended at; None: at neither."""
+    side = known(arm["edge_side"])
+    return None if side is None else Edge(side, float(arm["edge_try_low"]), float(arm["edge_try_high"]))
 
 
 def _reasons(a: pd.Series, b: pd.Series) -> list[str]:
@@ -188,30 +217,23 @@ def reasons_against(arm: pd.Series) -> Iterator[str]:
     if known(arm["best_number"]) is None:
         yield f"{arm['arm']} has no trial that may be selected{_states(arm)}"
     if known(arm["confirmations_lost"]):
-        lost = count(arm["confirmations_lost"], "confirmation")
+        lost = counted(arm["confirmations_lost"], "confirmation")
         yield f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean"
 
 
 def _states(arm: pd.Series) -> str:
-    counted = [f"{arm[c]} {c.upper()}" for c in ("chance", "diverged", "pruned", "failed") if arm[c]]
-    return f" ({', '.join(counted)})" if counted else ""
+    listed = [f"{arm[c]} {c.upper()}" for c in ("chance", "diverged", "pruned", "failed") if arm[c]]
+    return f" ({', '.join(listed)})" if listed else ""
 
 
-def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> str:
-    """What to run next, in words; `hints`: overrides that `verdict` asks for."""
+# ---- what to run next
+
+
+def _next(a: pd.Series, b: pd.Series, steps: tuple[NextStep, ...], study: StudyFile) -> str:
+    """What to run next, in words; "" where nothing would help."""
     if not (a["tuned"] and b["tuned"]):
         return "tune both as arms of one study (headstart -m)"
-    fewer = a if a["trials"] < b["trials"] else b
-    selected = all(known(arm["best_number"]) is not None for arm in (a, b))
-    wanted: list[str] = []
-    for hint in hints:
-        key = hint.partition("=")[0]
-        if (key == "n_trials" and fewer["failed"]) or (key == "confirm_seeds" and any(map(_without_test, (a, b)))):
-            wanted.append("hydra.sweeper.retry_failed=true")
-        elif key == "search.extend_at_edge":
-            wanted += [override for arm in (a, b) for override in _wider(arm, study)]
-        elif not (key == "n_trials" and fewer["open"]) and not (key == "confirm_seeds" and not selected):
-            wanted.append(hint)  # open trials end by the same command; without a best trial there is nothing to confirm
+    wanted = [override for step in steps for override in _overrides(step, a, b, study)]
     unknown = any(known(arm["edge"]) is None for arm in (a, b))
     words = " ".join(dict.fromkeys(wanted))
     if words or a["open"] or b["open"] or unknown:
@@ -219,22 +241,30 @@ def _next(a: pd.Series, b: pd.Series, hints: list[str], study: Study | None) -> 
     return ""
 
 
+def _overrides(step: NextStep, a: pd.Series, b: pd.Series, study: StudyFile) -> list[str]:
+    """What the study's command has to say in addition; [] where it goes on as it is, or nothing would help."""
+    if step.kind == "range":
+        return [override for arm in (a, b) for override in _wider(arm, study)]
+    fewer = a if a["trials"] < b["trials"] else b
+    if (step.kind == "trials" and fewer["failed"]) or (step.kind == "seeds" and any(map(_without_test, (a, b)))):
+        return ["hydra.sweeper.retry_failed=true"]
+    if step.kind == "trials":
+        return [] if fewer["open"] else [f"n_trials={step.number}"]  # open trials end by the same command
+    selected = all(known(arm["best_number"]) is not None for arm in (a, b))
+    return [f"confirm_seeds={step.number}"] if selected else []  # without a best trial there is nothing to confirm
+
+
 def _without_test(arm: pd.Series) -> bool:
     """Whether confirmations that were begun lack a test accuracy, and not for divergence: they failed, or go on."""
     return arm["confirmations"] > arm["confirmations_lost"] + arm["seeds"]
 
 
-def _wider(arm: pd.Series, study: Study | None) -> list[str]:
+def _wider(arm: pd.Series, study: StudyFile) -> list[str]:
     """Overrides that widen a flagged arm's range: the study can extend an interval, a list needs a study of its own."""
     if not known(arm["edge"]):
         return []
-    space = item(item(item(study, "spaces", dict), arm["arm"], dict), "lr", dict)
-    if space.get("log"):
+    distribution = study.spaces.get(arm["arm"], {}).get("lr")
+    if isinstance(distribution, dict) and distribution.get("log"):
         return ["search.extend_at_edge=true"]
     side = arm["edge_side"]
     return [f"lr_{side}={arm[f'edge_try_{side}']:g}", "name=NEW_NAME"]
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """`1 trial`, `1,234 trials`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

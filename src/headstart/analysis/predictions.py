@@ -18,7 +18,7 @@ class Predictions:
     labels: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
-    indices: np.ndarray
+    indices: np.ndarray  # of the images in the data set
     classes: tuple[str, ...]
     thumbnails: Mapping[int, np.ndarray]
 
@@ -32,18 +32,28 @@ def read_predictions(path: str | Path) -> Predictions | None:
     """Read a run's predictions.npz; None, with a line in the log, where it is missing, damaged or has no test split."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            labels, probabilities = stored["test_labels"], stored["test_probabilities"]
-            thumbnails = {}
-            if "thumbnails" in stored and "thumbnail_indices" in stored:
-                thumbnails = dict(zip(stored["thumbnail_indices"].tolist(), stored["thumbnails"], strict=True))
-            classes = stored["classes"] if "classes" in stored else range(probabilities.shape[1])
-            return Predictions(
-                labels, probabilities.argmax(1), probabilities.max(1), stored["test_indices"], tuple(map(str, classes)),
-                {i: image for i, image in thumbnails.items() if 0 <= i < len(labels) and image.ndim == 3},
-            )  # fmt: skip
+            return _predictions(stored)
     except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        logger.warning("%s is left out of the plots: %s", path, error)
+        logger.warning("%s is left out: %s", path, error)
         return None
+
+
+def _predictions(stored: Mapping[str, np.ndarray]) -> Predictions:
+    labels, probabilities, indices = (stored[f"test_{name}"] for name in ("labels", "probabilities", "indices"))
+    if not labels.shape == indices.shape == probabilities.shape[:1]:
+        raise ValueError(f"{labels.shape} labels, {indices.shape} indices and {probabilities.shape} probabilities")
+    images = {}
+    if "thumbnails" in stored and "thumbnail_indices" in stored:
+        images = dict(zip(stored["thumbnail_indices"].tolist(), stored["thumbnails"], strict=True))
+    classes = stored["classes"] if "classes" in stored else range(probabilities.shape[1])
+    return Predictions(
+        labels=labels,
+        predicted=probabilities.argmax(1),
+        confidence=probabilities.max(1),
+        indices=indices,
+        classes=tuple(map(str, classes)),
+        thumbnails={i: image for i, image in images.items() if 0 <= i < len(labels) and image.ndim == 3},
+    )
 
 
 def same_answers(a: Sequence[Predictions] | None, b: Sequence[Predictions] | None) -> bool:

@@ -1,40 +1,25 @@
-"""Figures that others reported for a study's arms, beside ours: data of the experiment's file, not of the code."""
+"""reported.csv: figures that others reported for a study's arms, beside ours; they stand in the experiment's file."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from headstart.analysis.columns import REPORTED
 from headstart.analysis.csv_tables import frame_of
-from headstart.errors import UserError
-from headstart.store import check_figures
+from headstart.store import PublishedFigure
 
 
-def reported(study: Mapping[str, Any], arms: pd.DataFrame) -> pd.DataFrame:
-    """Return a row (`columns.REPORTED`) per figure in study.json's `reported` whose arm is in `arms`.
-
-    `arms`: as `arm_rows.arms` returns it. Figures that are malformed, in a file edited by hand, are left out.
-    """
-    figures = study.get("reported")
-    rows = []
-    for figure in figures if isinstance(figures, list) else []:
-        try:
-            check_figures([figure])
-        except UserError:
-            continue
-        own = arms[arms["arm"] == figure["arm"]]
-        if len(own):
-            rows.append(_row(figure, own.iloc[0]))
-    return frame_of(rows, REPORTED)
+def reported_table(figures: Sequence[PublishedFigure], arms: pd.DataFrame) -> pd.DataFrame:
+    """Return a row (`columns.REPORTED`) per figure whose arm is in `arms`, which is as `arms_table` returns it."""
+    named = [(figure, arms[arms["arm"] == figure.arm]) for figure in figures]
+    return frame_of([_row(figure, own.iloc[0]) for figure, own in named if len(own)], REPORTED)
 
 
-def _row(figure: Mapping[str, Any], arm: pd.Series) -> dict[str, Any]:
-    metric, value = figure.get("metric", "test_mean"), float(figure["value"])
-    ours = arm[metric]
-    interval = dict(ci_low=arm["test_ci_low"], ci_high=arm["test_ci_high"]) if metric == "test_mean" else {}
-    return dict(
-        arm=figure["arm"], metric=metric, reported=value, ours=ours,
-        difference=None if pd.isna(ours) else float(ours) - value, source=str(figure["source"]),
-        note=str(figure["note"]) if figure.get("note") else None, **interval,
-    )  # fmt: skip
+def _row(figure: PublishedFigure, arm: pd.Series) -> dict[str, Any]:
+    ours = arm[figure.metric]
+    row: dict[str, Any] = {"arm": figure.arm, "metric": figure.metric, "reported": figure.value, "ours": ours}
+    row |= {"difference": None if pd.isna(ours) else float(ours) - figure.value}
+    if figure.metric == "test_mean":
+        row |= {"ci_low": arm["test_ci_low"], "ci_high": arm["test_ci_high"]}
+    return row | {"source": figure.source, "note": figure.note or None}

@@ -1,4 +1,4 @@
-"""Searches that were repeated with other seeds, compared with the luck of the search inside the interval.
+"""searches.csv and search_pairs.csv: searches repeated with other seeds, with their luck inside the interval.
 
 The confirmation seeds of one study repeat the setting that its search found; whether another search would have found
 as good a one they cannot say. Studies that differ in nothing but `seed` (and `name`) are repeats of the search itself:
@@ -10,25 +10,35 @@ import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.arms_table import Study, item, without_number
+from headstart.analysis.caveats import Caveat, CaveatKind
 from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
 from headstart.analysis.csv_tables import frame_of, known
-from headstart.analysis.pairs_table import edge_of, planned_epochs, reasons_against, same_images, sampling_width
-from headstart.analysis.verdict import PairEvidence, verdict
+from headstart.analysis.pairs_table import (
+    difference_columns,
+    edge_of,
+    planned_epochs,
+    reasons_against,
+    same_images,
+    sampling_width,
+)
+from headstart.analysis.verdict import ArmEvidence, PairEvidence, verdict
+from headstart.analysis.wording import without_number
 from headstart.statistics import Edge, PairedDifference
+from headstart.store import StudyFile
 
 
-class Repeated(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class RepeatedSearches:
     """The tables of repeated searches, and what has to be said beside them."""
 
     searches: pd.DataFrame
     pairs: pd.DataFrame
-    caveats: list[str]
+    caveats: list[Caveat]
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class _Search:
     """One arm of one study: its trials, and the confirmations of what they found."""
 
     study: str
-    facts: Study  # its study.json
+    study_file: StudyFile
     arm: pd.Series
     alone: bool  # the study has no other arm
     epochs: int  # trained by its trials
@@ -44,35 +54,25 @@ class _Search:
     @property
     def seed(self) -> int:
         """The study's, from which the seeds of its confirmations count on."""
-        return int(self.facts["seed"])
-
-    @property
-    def confirm_seeds(self) -> int:
-        """Confirmations that the study asked for."""
-        return item(self.facts, "confirm_seeds", int)
+        return self.study_file.seed or 0
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What was set for the arm, by key."""
-        return item(item(self.facts, "arms", dict), self.arm["arm"], dict)
-
-    @property
-    def protocol(self) -> Any:
-        """Version of the rules that it was made by."""
-        return item(self.facts, "common", dict).get("protocol")
+        return self.study_file.arms.get(self.arm["arm"], {})
 
     @property
     def has_ended(self) -> bool:
         """Whether trials and confirmations are all there; what failed may be tried again and counts as missing."""
-        if self.count("trials") + self.count("failed") < item(self.facts, "n_trials", int) or self.count("open"):
+        if self.count("trials") + self.count("failed") < self.study_file.n_trials or self.count("open"):
             return False
         ended = self.count("seeds") + self.count("confirmations_lost")
-        return known(self.arm["best_number"]) is None or ended >= self.confirm_seeds
+        return known(self.arm["best_number"]) is None or ended >= self.study_file.confirm_seeds
 
     @property
     def is_scored(self) -> bool:
         """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
-        return self.count("seeds") >= max(1, self.confirm_seeds)
+        return self.count("seeds") >= max(1, self.study_file.confirm_seeds)
 
     def count(self, column: str) -> int:
         """A count of arms.csv; 0 where it is missing, in a table edited by hand."""
@@ -107,18 +107,18 @@ class _Group:
             for reason in reasons_against(search.arm):
                 yield f"{search.study}: {reason}"
         for one, other in itertools.pairwise(self.searches):
-            if other.seed - one.seed < one.confirm_seeds:
+            if other.seed - one.seed < one.study_file.confirm_seeds:
                 yield (
                     f"{one.study} and {other.study} share confirmation seeds, which makes the interval too narrow "
-                    f"(leave {one.confirm_seeds} or more between the studies' seeds)"
+                    f"(leave {one.study_file.confirm_seeds} or more between the studies' seeds)"
                 )
 
 
-def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Repeated:
+def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFrame]]) -> RepeatedSearches:
     """Find the searches that were repeated with other seeds, and compare those on the same images, paired by seed.
 
-    `studies`: of each what its study.json holds, its arms and its trials (`arm_rows.arms`, `tables.trials`). The tables
-    are empty where nothing was repeated.
+    `studies`: of each its study.json, and the rows of arms.csv and trials.csv. The tables are empty where nothing was
+    repeated.
     """
     groups, caveats = _groups(itertools.chain.from_iterable(itertools.starmap(_searches, studies)))
     couples = [(a, b) for a, b in itertools.combinations(groups, 2) if _comparable(a, b)]
@@ -127,16 +127,16 @@ def repeated(studies: Sequence[tuple[Study, pd.DataFrame, pd.DataFrame]]) -> Rep
             caveats.append(f"{a.name} and {b.name} have no seed in common, and only equal seeds are paired.")
     for group in groups:
         caveats += [f"{group.name}: {reason}." for reason in group.reasons()]
-    return Repeated(
+    return RepeatedSearches(
         frame_of([_search_row(group) for group in groups], SEARCHES),
         frame_of(_pair_rows(couples), SEARCH_PAIRS),
-        list(dict.fromkeys(caveats)),
+        [Caveat(CaveatKind.REPEATS, text) for text in dict.fromkeys(caveats)],
     )
 
 
-def _searches(study: Study, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[_Search]:
+def _searches(study: StudyFile, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[_Search]:
     """The study's searches; none where it is not known what was set for them, and with which seed."""
-    if not isinstance(study.get("seed"), int):
+    if study.seed is None:
         return
     epochs = trials[trials["phase"] == "search"].groupby("arm")["epochs_run"].sum()
     for _, arm in arms.iterrows():
@@ -172,8 +172,8 @@ def _groups(searches: Iterable[_Search]) -> tuple[list[_Group], list[str]]:
 
 def _all_but_the_seed(search: _Search) -> str:
     """Everything that was set for a search; what is equal in two of them makes them repeats."""
-    budget = [search.facts.get("n_trials"), search.confirm_seeds]
-    return json.dumps(_without_seeds([search.arm["arm"], search.settings, search.facts.get("common"), budget]))
+    budget = [search.study_file.n_trials, search.study_file.confirm_seeds]
+    return json.dumps(_without_seeds([search.arm["arm"], search.settings, search.study_file.common, budget]))
 
 
 def _without_seeds(settings: Any) -> Any:
@@ -206,15 +206,14 @@ def _search_row(group: _Group) -> dict[str, Any]:
     scored = [search for search in group.searches if search.is_scored]
     rates, validation, test = (_scores(scored, column) for column in ("best_lr", "val_accuracy", "test_mean"))
     summary = statistics.summarise(test)
-    return dict(
-        search=group.name, arm=group.arm["arm"], repeats=len(scored), led_nowhere=len(group.by_seed) - len(scored),
-        trials=min(search.count("trials") for search in group.searches),
-        epochs_searched=statistics.summarise([search.epochs for search in group.searches]).mean,
-        best_lr_low=min(rates, default=None), best_lr_high=max(rates, default=None),
-        val_mean=statistics.summarise(validation).mean, val_lowest=min(validation, default=None),
-        test_mean=summary.mean, test_std=summary.std, test_ci_low=summary.low, test_ci_high=summary.high,
-        test_lowest=min(test, default=None), data=group.arm["data"], train_size=group.arm["train_size"],
-    )  # fmt: skip
+    row: dict[str, Any] = {"search": group.name, "repeats": len(scored)}
+    row |= {column: group.arm[column] for column in ("arm", "data", "train_size")}
+    row |= {"led_nowhere": len(group.by_seed) - len(scored), "trials": min(s.count("trials") for s in group.searches)}
+    row |= {"epochs_searched": statistics.summarise([search.epochs for search in group.searches]).mean}
+    row |= {"best_lr_low": min(rates, default=None), "best_lr_high": max(rates, default=None)}
+    row |= {"val_mean": statistics.summarise(validation).mean, "val_lowest": min(validation, default=None)}
+    row |= {"test_mean": summary.mean, "test_std": summary.std, "test_lowest": min(test, default=None)}
+    return row | {"test_ci_low": summary.low, "test_ci_high": summary.high}
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs
@@ -222,7 +221,8 @@ def _search_row(group: _Group) -> dict[str, Any]:
 
 def _comparable(a: _Group, b: _Group) -> bool:
     """Whether the searches were made by the same rules on the same images."""
-    return a.searches[0].protocol == b.searches[0].protocol and same_images(a.arm, b.arm)
+    protocols = [group.searches[0].study_file.common.get("protocol") for group in (a, b)]
+    return protocols[0] == protocols[1] and same_images(a.arm, b.arm)
 
 
 def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]:
@@ -240,18 +240,18 @@ def _pair_row(
 ) -> dict[str, Any]:
     budgets = [(one.count("trials"), other.count("trials")) for one, other in paired]
     unequal = [budget for budget in budgets if budget[0] != budget[1]]
-    evidence = PairEvidence(
-        a.name, b.name, test.difference, test.low, test.high, test.p_holm, test.n, *(*unequal, *budgets, (0, 0))[0],
-        *planned_epochs(a.arm, b.arm), a.edge, b.edge, pairs=family, test_sampling=sampling_width(a.arm, b.arm),
-        reasons=(*a.reasons(), *b.reasons()), repeats="searches",
-    )  # fmt: skip
-    found = verdict(evidence)
-    validation = statistics.paired_difference(
-        *(_scores((pair[side] for pair in paired), "val_accuracy") for side in (0, 1))
-    )
-    return dict(
-        search_a=a.name, search_b=b.name, repeats=test.n, val_difference=validation.difference,
-        val_ci_low=validation.low, val_ci_high=validation.high, difference=test.difference, ci_low=test.low,
-        ci_high=test.high, level=test.level, p=test.p, p_holm=test.p_holm, family=family, winner=found.winner or None,
-        verdict=found.sentence, next=found.hint or None,
-    )  # fmt: skip
+    trials = (*unequal, *budgets, (0, 0))[0]
+    sides = [ArmEvidence(g.name, n, planned_epochs(g.arm), g.edge) for g, n in zip((a, b), trials, strict=True)]
+    reasons, sampling = (*a.reasons(), *b.reasons()), sampling_width(a.arm, b.arm)
+    found = verdict(PairEvidence(*sides, test, family, test_sampling=sampling, reasons=reasons, repeats="searches"))
+    more = [step.number - test.n for step in found.next_steps if step.kind == "seeds" and step.number is not None]
+    hint = f"repeat both with {more[0]} more seeds, the same for both" if more else None
+    row = {"search_a": a.name, "search_b": b.name, "repeats": test.n}
+    row |= difference_columns(test, family) | _validation_columns(paired)
+    return row | {"winner": found.winner or None, "verdict": found.sentence, "next": hint}
+
+
+def _validation_columns(paired: list[tuple[_Search, _Search]]) -> dict[str, float]:
+    one, other = (_scores((pair[side] for pair in paired), "val_accuracy") for side in (0, 1))
+    found = statistics.paired_difference(one, other)
+    return {"val_difference": found.difference, "val_ci_low": found.low, "val_ci_high": found.high}

@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from headstart.analysis.arms_table import NO_STUDY
+from headstart.analysis.caveats import Caveat
 from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
 from headstart.analysis.comparison import compare
-from headstart.analysis.comparison import verdicts as verdicts_of
 from headstart.analysis.csv_tables import frame_of, read_table
-from headstart.analysis.published_figures import reported
-from headstart.analysis.repeated_searches import repeated
+from headstart.analysis.pairs_table import verdict_lines
+from headstart.analysis.published_figures import reported_table
+from headstart.analysis.repeated_searches import repeated_searches
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.errors import UserError
-from headstart.store import find_runs, read_json
+from headstart.store import StudyFile, find_runs, read_json
 
 FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
 REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
@@ -43,8 +45,9 @@ class Results:
     pairs: pd.DataFrame  # a row per pair of arms that can be compared
     ledger: pd.DataFrame  # what every arm has cost, last the sum
     study: dict[str, Any] = field(default_factory=dict)  # study.json; of several studies the question that they share
+    study_file: StudyFile = NO_STUDY  # the same with types, for code that asks it
     verdicts: list[str] = field(default_factory=list)  # a sentence per pair
-    caveats: list[str] = field(default_factory=list)  # what has to be said beside them
+    caveats: list[Caveat] = field(default_factory=list)  # what has to be said beside them
     searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCHES))  # repeated with other seeds
     search_pairs: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_PAIRS))  # compared
 
@@ -59,7 +62,7 @@ class Results:
     @property
     def reported(self) -> pd.DataFrame:
         """Figures that others reported for these arms beside ours (`columns.REPORTED`)."""
-        return reported(self.study, self.arms)
+        return reported_table(self.study_file.reported, self.arms)
 
     def best(self, arm: str) -> Best:
         """Return the run folder and the swept values of the arm's best trial by validation accuracy.
@@ -98,7 +101,7 @@ class Results:
         return rows.iloc[0]
 
 
-def told_apart(study: Any) -> dict[str, pd.DataFrame]:
+def told_apart(study: Results) -> dict[str, pd.DataFrame]:
     """Return `trials`, `epochs`, `arms` and `pairs`; where there are several studies, arms are called STUDY/ARM.
 
     Single runs, which belong to no study, count as one called `runs`.
@@ -135,8 +138,9 @@ def load_results(path: str | Path, *more: str | Path) -> Results:
         paths = {name: root / "tables" / f"{name}.csv" for name in (*FRAMES, *REPEATS)}
         frames |= {name: read_table(path) for name, path in paths.items() if path.is_file()}
         compared = [frames[name] for name in ("search_pairs", "pairs") if name in frames]
-        verdicts = [text for pairs in compared for text in verdicts_of(pairs)]
-    return Results(root, **frames, study=_study_json(root), verdicts=verdicts, caveats=found.caveats)
+        verdicts = [text for pairs in compared for text in verdict_lines(pairs)]
+    about = {"study": _study_json(root), "study_file": found.study_file}
+    return Results(root, **frames, **about, verdicts=verdicts, caveats=found.caveats)
 
 
 def _refuse_doubled(paths: list[Path]) -> None:
@@ -150,7 +154,7 @@ def _study_json(root: Path) -> dict[str, Any]:
     try:
         found = read_json(root / "study.json")
     except UserError:
-        return {}  # no study, or a damaged file, which `comparison` warns of
+        return {}  # no study, or a damaged file, which `read_study` warns of
     return found if isinstance(found, dict) else {}
 
 
@@ -167,18 +171,23 @@ def side_by_side(studies: list[Results]) -> Results:
     trials = frames["trials"]  # a value swept in one study only has no column in the others
     fixed = [name for name in trials if not name.startswith("params_")]
     frames["trials"] = trials[fixed + sorted(set(trials) - set(fixed))]
-    again = repeated([(m.study, m.arms, m.trials) for m in moved])
+    again = repeated_searches((m.study_file, m.arms, m.trials) for m in moved)
     verdicts = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.verdicts]
-    said: dict[str, list[str]] = {}
-    for m, name in zip(moved, names, strict=True):
-        for text in m.caveats:
-            said.setdefault(text, []).append(name)
-    caveats = [f"{_which(own, names)}: {text}" for text, own in said.items()]
-    verdicts, caveats = [*verdicts_of(again.pairs), *verdicts], [*again.caveats, *caveats]
+    verdicts, caveats = [*verdict_lines(again.pairs), *verdicts], [*again.caveats, *_said_once(moved, names)]
     asked = [m.study.get("question") for m in moved]
     common = {"question": asked[0]} if asked[0] and all(text == asked[0] for text in asked) else {}
-    return Results(root, **frames, study=common, verdicts=verdicts, caveats=caveats, searches=again.searches,
-                 search_pairs=again.pairs)  # fmt: skip
+    frames |= {"searches": again.searches, "search_pairs": again.pairs}
+    about = {"study": common, "study_file": StudyFile.of(common)}
+    return Results(root, **frames, **about, verdicts=verdicts, caveats=caveats)
+
+
+def _said_once(studies: list[Results], names: list[str]) -> list[Caveat]:
+    """The caveats of all, each with the names of the studies that it is said of."""
+    said: dict[Caveat, list[str]] = {}
+    for study, name in zip(studies, names, strict=True):
+        for caveat in study.caveats:
+            said.setdefault(caveat, []).append(name)
+    return [caveat.of(_which(own, names)) for caveat, own in said.items()]
 
 
 def _labels(studies: Iterable[Results]) -> list[str]:

@@ -1,10 +1,11 @@
 """The verdict on two arms in words: a winner where the evidence names one, else what is missing and what to run."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.statistics import Edge
+from headstart.statistics import Edge, PairedDifference
 
 MINIMUM_SEEDS = 3  # below, a verdict says "too few seeds": with 2 the t quantile is 12.7 standard errors
 CLAIM_SEEDS = 10  # for a claim beyond the study itself
@@ -12,49 +13,63 @@ DEFAULT_SEEDS = 5
 
 
 @dataclass(frozen=True)
+class ArmEvidence:
+    """What a verdict rests on of one side, an arm or a search that was repeated."""
+
+    name: str
+    trials: int
+    epochs: int | None = None  # of each trial; None: a model without epochs
+    edge: Edge | None = None  # None: the best learning rate lies inside its range
+
+
+@dataclass(frozen=True)
 class PairEvidence:
     """What a verdict on a pair of arms rests on.
 
-    `difference`, `low`, `high` (a - b, in points; NaN where there is none) and `p_holm` are as `compare_pairs` gives
-    them for a family of `pairs`. `epochs_*` is None for an arm without epochs. `p_mcnemar`, of the confirmed models, is
-    used only where every seed gave the same difference (deterministic arms). `test_sampling` (`sampling_half_width` at
-    the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else forbids to name a winner.
-    `repeats` says what each paired value comes from: a confirmation seed of one search, or a search of its own.
+    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `p_mcnemar`, of the
+    confirmed models, is used only where every seed gave the same difference (deterministic arms). `test_sampling`
+    (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else
+    forbids to name a winner. `repeats` says what each paired value comes from: a confirmation seed of one search, or a
+    search of its own.
     """
 
-    arm_a: str
-    arm_b: str
-    difference: float
-    low: float
-    high: float
-    p_holm: float
-    seeds: int
-    trials_a: int
-    trials_b: int
-    epochs_a: int | None = None
-    epochs_b: int | None = None
-    edge_a: Edge | None = None
-    edge_b: Edge | None = None
+    a: ArmEvidence
+    b: ArmEvidence
+    compared: PairedDifference
+    family: int = 1
     alpha: float = 0.05
-    pairs: int = 1
     p_mcnemar: float | None = None
     test_sampling: float | None = None
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
 
     @property
-    def budgets_equal(self) -> bool:
-        """Same number of trials and same epochs per trial."""
-        return (self.trials_a, self.epochs_a) == (self.trials_b, self.epochs_b)
+    def names(self) -> str:
+        """Both arms."""
+        return f"{self.a.name} and {self.b.name}"
+
+    @property
+    def better_and_worse(self) -> tuple[str, str]:
+        """The arms by their difference."""
+        names = self.a.name, self.b.name
+        return names if self.compared.difference > 0 else names[::-1]
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What more would have to be run: trials or seeds up to `number` of each arm, or trials in a wider range."""
+
+    kind: Literal["trials", "seeds", "range"]
+    number: int | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sentence, the arm it names as better ("" for none) and the overrides to run next ("" for nothing missing)."""
+    """One sentence, the arm that it names as better ("" for none) and what to run next (empty: nothing is missing)."""
 
     sentence: str
-    winner: str
-    hint: str
+    winner: str = ""
+    next_steps: tuple[NextStep, ...] = ()
 
 
 def verdict(evidence: PairEvidence) -> Verdict:
@@ -63,95 +78,76 @@ def verdict(evidence: PairEvidence) -> Verdict:
     A winner is named only where budgets are equal, neither arm has an edge flag, there are at least 3 paired seeds, the
     interval excludes zero and p_holm < alpha. Otherwise: what is missing, or the largest difference not ruled out.
     """
-    missing = _missing_budget(evidence) + _missing_range(evidence) + _missing_seeds(evidence)
-    missing += [(reason, "") for reason in evidence.reasons]
+    compared = evidence.compared
+    missing = list(_missing(evidence))
     if missing:
-        reasons, hints = zip(*missing, strict=True)
-        has_interval = math.isfinite(evidence.low) and evidence.seeds >= MINIMUM_SEEDS
+        has_interval = math.isfinite(compared.low) and compared.n >= MINIMUM_SEEDS
         measured = f" ({_measured(evidence)})" if has_interval else ""
-        sentence = f"no winner between {evidence.arm_a} and {evidence.arm_b}{measured}: {'; '.join(reasons)}"
-        return Verdict(sentence, "", " ".join(dict.fromkeys(hint for hint in hints if hint)))
-    if not math.isfinite(evidence.low):
+        reasons = "; ".join(reason for reason, _ in missing)
+        steps = dict.fromkeys(step for _, step in missing if step)
+        return Verdict(f"no winner between {evidence.names}{measured}: {reasons}", next_steps=tuple(steps))
+    if not math.isfinite(compared.low):
         return _verdict_without_spread(evidence)
-    if evidence.p_holm < evidence.alpha and evidence.low * evidence.high > 0:
-        winner, loser = _ordered(evidence)
-        points = f"{abs(evidence.difference):.2f} points"
-        return Verdict(f"{winner} is better than {loser} by {points} ({_interval(evidence)})", winner, "")
-    largest = f"{max(abs(evidence.low), abs(evidence.high)):.2f} points"
-    sentence = f"no difference larger than {largest} shown between {evidence.arm_a} and {evidence.arm_b}"
-    return Verdict(f"{sentence} ({_measured(evidence)})", "", _more_seeds(evidence))
+    if compared.p_holm < evidence.alpha and compared.low * compared.high > 0:
+        return _winner(evidence, _interval(evidence))
+    largest = f"{max(abs(compared.low), abs(compared.high)):.2f} points"
+    sentence = f"no difference larger than {largest} shown between {evidence.names} ({_measured(evidence)})"
+    return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
-def _ordered(evidence: PairEvidence) -> tuple[str, str]:
-    arms = evidence.arm_a, evidence.arm_b
-    return arms if evidence.difference > 0 else arms[::-1]
+def _winner(evidence: PairEvidence, why: str) -> Verdict:
+    winner, loser = evidence.better_and_worse
+    return Verdict(f"{winner} is better than {loser} by {abs(evidence.compared.difference):.2f} points ({why})", winner)
 
 
-def _more_seeds(evidence: PairEvidence) -> str:
-    return _seeds_wanted(evidence, CLAIM_SEEDS) if evidence.seeds < CLAIM_SEEDS else ""
+def _more_seeds(evidence: PairEvidence) -> tuple[NextStep, ...]:
+    return (NextStep("seeds", CLAIM_SEEDS),) if evidence.compared.n < CLAIM_SEEDS else ()
 
 
-def _seeds_wanted(evidence: PairEvidence, number: int) -> str:
-    if evidence.repeats == "seeds":
-        return f"confirm_seeds={number}"
-    return f"repeat both with {number - evidence.seeds} more seeds, the same for both"
-
-
-def _missing_budget(evidence: PairEvidence) -> list[tuple[str, str]]:
-    missing = []
-    if evidence.trials_a != evidence.trials_b:
-        reason = f"budgets differ ({evidence.trials_a} against {evidence.trials_b} trials)"
-        more = f"n_trials={max(evidence.trials_a, evidence.trials_b)}"
-        missing.append((reason, more if evidence.repeats == "seeds" else ""))
-    if evidence.epochs_a != evidence.epochs_b:
-        # Epochs are fixed in a study, so there is no override that would mend this one.
-        missing.append((f"budgets differ ({evidence.epochs_a} against {evidence.epochs_b} epochs)", ""))
-    return missing
-
-
-def _missing_range(evidence: PairEvidence) -> list[tuple[str, str]]:
-    missing = []
-    for arm, flag in ((evidence.arm_a, evidence.edge_a), (evidence.arm_b, evidence.edge_b)):
-        if flag is not None and flag.side:
-            reason = f"best learning rate of {arm} at the {flag.side} edge (try {flag.low:g} to {flag.high:g})"
-            missing.append((reason, "search.extend_at_edge=true" if evidence.repeats == "seeds" else ""))
-    return missing
-
-
-def _missing_seeds(evidence: PairEvidence) -> list[tuple[str, str]]:
-    if evidence.seeds >= MINIMUM_SEEDS:
-        return []
-    reason = f"too few {evidence.repeats} ({evidence.seeds}, at least {MINIMUM_SEEDS})"
-    return [(reason, _seeds_wanted(evidence, DEFAULT_SEEDS))]
+def _missing(evidence: PairEvidence) -> Iterator[tuple[str, NextStep | None]]:
+    """Every reason against naming a winner, and what would mend it."""
+    a, b, seeds = evidence.a, evidence.b, evidence.compared.n
+    if a.trials != b.trials:
+        more = NextStep("trials", max(a.trials, b.trials))
+        yield f"budgets differ ({a.trials} against {b.trials} trials)", more
+    if None not in (a.epochs, b.epochs) and a.epochs != b.epochs:
+        # Epochs are fixed in a study, so there is no step that would mend this one.
+        yield f"budgets differ ({a.epochs} against {b.epochs} epochs)", None
+    for arm in (a, b):
+        if arm.edge is not None and arm.edge.side:
+            range_to_try = f"{arm.edge.low:g} to {arm.edge.high:g}"
+            reason = f"best learning rate of {arm.name} at the {arm.edge.side} edge (try {range_to_try})"
+            yield reason, NextStep("range")
+    if seeds < MINIMUM_SEEDS:
+        yield f"too few {evidence.repeats} ({seeds}, at least {MINIMUM_SEEDS})", NextStep("seeds", DEFAULT_SEEDS)
+    yield from ((reason, None) for reason in evidence.reasons)
 
 
 def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
     """Verdict on arms whose difference is the same at every seed: only the test images can tell them apart."""
-    same = f"every one of {evidence.seeds} {evidence.repeats} gave the same difference"
-    p = None if evidence.p_mcnemar is None else min(1.0, evidence.p_mcnemar * evidence.pairs)
-    if p is not None and p < evidence.alpha and evidence.difference:
-        winner, loser = _ordered(evidence)
-        points = f"{abs(evidence.difference):.2f} points"
-        return Verdict(f"{winner} is better than {loser} by {points} ({same}; exact McNemar p = {p:.2g})", winner, "")
+    difference = evidence.compared.difference
+    same = f"every one of {evidence.compared.n} {evidence.repeats} gave the same difference"
+    p = None if evidence.p_mcnemar is None else min(1.0, evidence.p_mcnemar * evidence.family)
     test = "no McNemar test at hand" if p is None else f"exact McNemar p = {p:.2g}"
-    measured = f"{same} ({evidence.difference:+.2f} points; {test})"
-    sentence = f"no winner between {evidence.arm_a} and {evidence.arm_b}: {measured}"
-    return Verdict(sentence, "", _more_seeds(evidence))
+    if p is not None and p < evidence.alpha and difference:
+        return _winner(evidence, f"{same}; {test}")
+    sentence = f"no winner between {evidence.names}: {same} ({difference:+.2f} points; {test})"
+    return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
 def _measured(evidence: PairEvidence) -> str:
-    return f"difference {evidence.difference:+.2f}, {_interval(evidence, signed=True)}"
+    return f"difference {evidence.compared.difference:+.2f}, {_interval(evidence, signed=True)}"
 
 
 def _interval(evidence: PairEvidence, signed: bool = False) -> str:
     """The interval in words: as a - b where `signed`, otherwise as winner - loser; with what it does not hold."""
-    low, high = evidence.low, evidence.high
-    if evidence.difference < 0 and not signed:
+    difference, low, high = evidence.compared.difference, evidence.compared.low, evidence.compared.high
+    if difference < 0 and not signed:
         low, high = -high, -low
-    family = f", corrected for {evidence.pairs} pairs" if evidence.pairs > 1 else ""
+    family = f", corrected for {evidence.family} pairs" if evidence.family > 1 else ""
     level = f"{100 * (1 - evidence.alpha):g} % interval {low:.2f} to {high:.2f}{family}"
     sampling = evidence.test_sampling
-    small_gap = sampling is not None and abs(evidence.difference) < sampling
+    small_gap = sampling is not None and abs(difference) < sampling
     images = f", test-set sampling alone ±{sampling:.2f}" if small_gap else ""
     luck = "not included" if evidence.repeats == "seeds" else "included"
-    return f"{level}, {evidence.seeds} {evidence.repeats}, luck of the search {luck}{images}"
+    return f"{level}, {evidence.compared.n} {evidence.repeats}, luck of the search {luck}{images}"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from headstart.analysis import Results
+from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables as cells
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,12 +48,13 @@ class Content:
     @property
     def unfinished(self) -> list[str]:
         """The sentences which say that the study goes on."""
-        return [c for c in self.study.caveats if "The study is unfinished" in c]
+        return [str(caveat) for caveat in self.study.caveats if caveat.kind is CaveatKind.UNFINISHED]
 
     @property
     def caveats(self) -> list[str]:
         """What else has to be said beside the verdicts."""
-        return [*(c for c in self.study.caveats if c not in self.unfinished), *self.notes]
+        others = [str(caveat) for caveat in self.study.caveats if caveat.kind is not CaveatKind.UNFINISHED]
+        return [*others, *self.notes]
 
     @property
     def command(self) -> str:

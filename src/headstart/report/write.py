@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from headstart.analysis import (
     FRAMES,
     REPEATS,
+    CaveatKind,
     Results,
     load_results,
     write_comparison,
@@ -163,7 +164,7 @@ def print_report(study: Results, written: list[Path]) -> None:
 
 def _said_in_the_terminal(study: Results) -> list[str]:
     """The caveats that a reader of the last lines must not miss; the page has them all."""
-    return [c for c in study.caveats if "The study is unfinished" in c or "The test split was read" in c]
+    return [str(c) for c in study.caveats if c.kind in (CaveatKind.UNFINISHED, CaveatKind.TEST_READS)]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from headstart.store.locks import holding_lock
 from headstart.store.run_folder import FINISHED, OUTCOMES, find_runs, read_run, set_aside, valid_name
 from headstart.store.run_lock import is_alive, lock_run
 from headstart.store.scratch import scratch_folder
-from headstart.store.study_file import METRICS, check_figures
+from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, read_study
 
 __all__ = [
     "EPOCH_FIELDS",
@@ -31,6 +31,8 @@ __all__ = [
     "FeatureCache",
     "FeatureEntry",
     "NotKept",
+    "PublishedFigure",
+    "StudyFile",
     "append_epoch",
     "as_text",
     "cache_limit",
@@ -45,6 +47,7 @@ __all__ = [
     "read_epochs",
     "read_json",
     "read_run",
+    "read_study",
     "scratch_folder",
     "set_aside",
     "sha256_of",

@@ -1,10 +1,16 @@
-"""What a study says of itself in study.json, beside its runs."""
+"""What a study says of itself in study.json, beside its runs; read without trust, as a file that people edit."""
 
-import math
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from headstart.errors import UserError
+from headstart.store.files import read_json
+
+logger = logging.getLogger(__name__)
 
 METRICS = {
     "test_mean": "test accuracy",
@@ -15,6 +21,104 @@ METRICS = {
     "parameters": "parameters",
 }  # columns of arms.csv that a figure may be compared with
 
+Settings = Mapping[str, Any]  # by key, as JSON has them
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """A figure that others reported for an arm, in the unit of the column `metric` of arms.csv."""
+
+    arm: str
+    value: float
+    source: str
+    metric: str = "test_mean"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What study.json says. What it lacks, or holds in another type, is empty here: it may be of another version."""
+
+    name: str = ""
+    question: str = ""
+    experiment: str = ""  # file in experiments/
+    command: str = ""  # that made the study, and goes on with it
+    seed: int | None = None
+    n_trials: int = 0  # of each arm
+    confirm_seeds: int = 0  # of each arm's best trial
+    sampler: str = ""  # decades, tpe, qmc, random
+    unpruned: bool = False
+    arm_order: tuple[str, ...] = ()
+    arms: Mapping[str, Settings] = field(default_factory=dict)  # what was set for each
+    spaces: Mapping[str, Settings] = field(default_factory=dict)  # per arm and key: {low, high, log} or {choices}
+    common: Settings = field(default_factory=dict)  # what was set for the study
+    reported: tuple[PublishedFigure, ...] = ()
+
+    @classmethod
+    def of(cls, content: Any) -> "StudyFile":
+        """What a value read from JSON says; anything but an object says nothing."""
+        values = content if isinstance(content, Mapping) else {}
+        texts = {key: _text(values.get(key)) for key in ("name", "question", "experiment", "command", "sampler")}
+        counts = {key: _count(values.get(key)) or 0 for key in ("n_trials", "confirm_seeds")}
+        settings = {key: _objects(values.get(key)) for key in ("arms", "spaces")}
+        return cls(
+            **texts,
+            **counts,
+            **settings,
+            common=_object(values.get("common")),
+            seed=_count(values.get("seed")),
+            unpruned=values.get("unpruned") is True,
+            arm_order=tuple(name for name in _listed(values.get("arm_order")) if isinstance(name, str)),
+            reported=tuple(_figures(_listed(values.get("reported")))),
+        )
+
+    def first_rates(self, arm: str) -> list[float]:
+        """Learning rates that the arm tries whatever its search finds; [] where none are known."""
+        points = map(_object, _listed(self.arms.get(arm, {}).get("first points")))
+        return [point["lr"] for point in points if _is_number(point.get("lr"))]
+
+
+def read_study(path: str | Path) -> StudyFile | None:
+    """Return what a study.json says; None where there is none, and, with a line in the log, where it is damaged."""
+    if not Path(path).exists():
+        return None
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise UserError(f"{path} holds no study: expected a JSON object")
+    except UserError as error:
+        logger.warning("%s; its arms are described and not judged", error)
+        return None
+    return StudyFile.of(content)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold; JSON's may have hundreds of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> dict[str, dict[str, Any]]:
+    return {name: settings for name, settings in _object(value).items() if isinstance(settings, dict)}
+
+
+# ---- figures of others
+
 
 def check_figures(figures: Any) -> None:
     """Refuse an experiment's `reported:` that is not a list of {arm, metric, value, source, note}. Raises UserError."""
@@ -24,8 +128,20 @@ def check_figures(figures: Any) -> None:
         known = {"arm", "metric", "value", "source", "note"}
         if not isinstance(figure, Mapping) or not {"arm", "value", "source"} <= set(figure) <= known:
             raise UserError(f"reported: got {figure}; expected {{arm: ..., value: 83.0, source: ..., note: ...}}")
-        if figure.get("metric", "test_mean") not in METRICS:
+        if figure.get("metric", "test_mean") not in tuple(METRICS):
             raise UserError(f"reported: metric={figure['metric']} is unknown; choose one of {', '.join(METRICS)}")
         value = figure["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_number(value):
             raise UserError(f"reported: value={value} of {figure['arm']} is not a number")
+
+
+def _figures(listed: list[Any]) -> Iterator[PublishedFigure]:
+    """The figures that are whole; the others are left out."""
+    for figure in listed:
+        try:
+            check_figures([figure])
+        except UserError:
+            continue
+        note = str(figure.get("note") or "")
+        metric = figure.get("metric", "test_mean")
+        yield PublishedFigure(str(figure["arm"]), float(figure["value"]), str(figure["source"]), metric, note)

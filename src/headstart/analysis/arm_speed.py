@@ -1,0 +1,78 @@
+"""Convergence speed of an arm: what its runs had cost when they first reached each stated validation accuracy."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart import statistics
+from headstart.analysis.columns import THRESHOLDS
+from headstart.analysis.csv_tables import first
+
+MEASURES = {"epochs": "epoch", "steps": "steps", "images": "images", "seconds": "seconds_total"}  # columns of epochs
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One run's epochs: validation accuracy [n] and, per measure, what it had cost by the end of each epoch [n]."""
+
+    accuracy: np.ndarray
+    costs: dict[str, np.ndarray]
+    diverged: bool
+
+
+def speed_columns(repeats: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Any]:
+    """Medians over an arm's repeats to every target, by every measure, and how many never got there; {} without epochs.
+
+    `repeats`: rows of trials.csv, with the column `classes` where the half-way target is known; `epochs`: epochs.csv.
+    """
+    curves = _curves(repeats, epochs)
+    if not curves:
+        return {}
+    ended = repeats["state"].isin(["COMPLETE", "CHANCE"])
+    last = [c.accuracy[-1] for c, there in zip(curves, ended, strict=True) if there and len(c.accuracy)]
+    final = float(np.mean(last)) if last else math.nan
+    targets = {str(t): float(t) for t in THRESHOLDS}
+    classes = first(repeats["classes"]) if "classes" in repeats else None
+    targets |= {"halfway": halfway_accuracy(classes)} if classes else {}
+    targets |= {"99_of_final": 0.99 * final} if math.isfinite(final) else {}
+    row: dict[str, Any] = {"final_val_accuracy": final}
+    for (target, accuracy), measure in itertools.product(targets.items(), MEASURES):
+        median, censored = _median(curves, measure, accuracy)
+        row |= {f"{measure}_to_{target}": median, f"{measure}_to_{target}_censored": censored}
+    return row
+
+
+def halfway_accuracy(classes: int) -> float:
+    """Percent half-way between guessing and all right."""
+    return (100 / classes + 100) / 2
+
+
+def _curves(repeats: pd.DataFrame, epochs: pd.DataFrame) -> list[_Curve]:
+    own = epochs[epochs["run_dir"].isin(repeats["run_dir"])].sort_values("epoch")
+    curves = []
+    for run_dir, state in zip(repeats["run_dir"], repeats["state"], strict=True):
+        numbers = own[own["run_dir"] == run_dir]
+        costs = {name: numbers[c].to_numpy(dtype=float, na_value=math.nan) for name, c in MEASURES.items()}
+        accuracy = numbers["val_accuracy"].to_numpy(dtype=float, na_value=math.nan)
+        curves.append(_Curve(accuracy, costs, state == "DIVERGED"))
+    return curves if any(len(c.accuracy) for c in curves) else []
+
+
+def _median(curves: list[_Curve], measure: str, accuracy: float) -> tuple[float, int | None]:
+    """Kaplan-Meier median cost to an accuracy (NaN: not known or never), and the runs that didn't reach it."""
+    longest = max(float(c.costs[measure][-1]) for c in curves if len(c.accuracy))
+    times, reached = [], []
+    for curve in curves:
+        there = np.flatnonzero(curve.accuracy >= accuracy)
+        lasted = curve.costs[measure][-1] if len(curve.accuracy) else 0.0
+        # A run that diverged would not have got there by going on: it stays in the count to the end.
+        times.append(curve.costs[measure][there[0]] if len(there) else longest if curve.diverged else lasted)
+        reached.append(bool(len(there)))
+    if not np.isfinite(times).all():
+        return math.nan, None
+    found = statistics.time_to_target(times, reached)
+    return found.median, found.censored

@@ -1,0 +1,44 @@
+"""The statistics of a comparison as pure functions on numbers: intervals, tests, edges, times to a target.
+
+Accuracies and their differences are in percent and percentage points (0..100), probabilities in 0..1. Every function
+takes lists or arrays and refuses NaN and infinity with a ValueError: a missing value is the caller's to drop or name.
+scipy is imported where it is used, because `scipy.stats` alone takes over a second to import.
+"""
+
+from headstart.statistics.convergence import time_to_target
+from headstart.statistics.intervals import sampling_half_width, summarise
+from headstart.statistics.pairs import (
+    PairedDifference,
+    compare_pairs,
+    paired_difference,
+    probability_of_improvement,
+)
+from headstart.statistics.search import (
+    BudgetCurve,
+    Edge,
+    best_against_budget,
+    edge,
+    expected_best,
+    learning_rate_tolerance,
+)
+from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibration_error, is_chance, mcnemar
+
+__all__ = [
+    "CALIBRATION_BINS",
+    "BudgetCurve",
+    "Edge",
+    "PairedDifference",
+    "best_against_budget",
+    "compare_pairs",
+    "edge",
+    "expected_best",
+    "expected_calibration_error",
+    "is_chance",
+    "learning_rate_tolerance",
+    "mcnemar",
+    "paired_difference",
+    "probability_of_improvement",
+    "sampling_half_width",
+    "summarise",
+    "time_to_target",
+]

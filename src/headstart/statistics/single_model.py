@@ -1,0 +1,69 @@
+"""What one trained model answered: above guessing or not, calibrated or not, unlike another model's or not."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from headstart.statistics.checks import finite_numbers, flags, refuse_other_lengths
+
+CALIBRATION_BINS = 15
+
+
+def is_chance(accuracy: float, images: int, classes: int, majority_share: float = 0.0, errors: float = 3.0) -> bool:
+    """Whether an accuracy (percent) on `images` images is not above chance by `errors` standard errors (state CHANCE).
+
+    Chance c is 1 / classes, or `majority_share` (0..1, of the largest class) where that is more: a constant answer
+    reaches it. The standard error is that of guessing, √(c (1 - c) / images).
+    """
+    finite_numbers([accuracy, majority_share], "accuracy and majority_share")
+    if images < 1 or classes < 1 or not 0 <= majority_share <= 1 or not 0 <= accuracy <= 100:
+        raise ValueError(
+            f"accuracy={accuracy}, images={images}, classes={classes}, majority_share={majority_share}; "
+            "expected percent, at least one image and class, and a share of 0 to 1."
+        )
+    chance = max(1 / classes, majority_share)
+    return accuracy / 100 <= chance + errors * math.sqrt(chance * (1 - chance) / images) + 1e-12
+
+
+def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error in percentage points: |accuracy - confidence| per bin, averaged over images.
+
+    `confidences`: [images], probability of the predicted class, 0..1; `correct`: [images] of true/false. Bins are of
+    equal width on 0..1, 15 of them, closed on the right (0 joins the first). NaN without images.
+    Source: Guo et al. (2017), 1706.04599, eq. 3 and §2 "Expected Calibration Error".
+    """
+    confidences, correct = finite_numbers(confidences, "confidences"), flags(correct, "correct")
+    refuse_other_lengths(confidences=confidences, correct=correct)
+    if not confidences.size:
+        return math.nan
+    if confidences.min() < 0 or confidences.max() > 1 + 1e-6:  # a softmax in float32 may pass 1 by rounding
+        raise ValueError(f"confidences from {confidences.min()} to {confidences.max()}; expected 0 to 1.")
+    bin_of = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_of, weights=correct - confidences, minlength=bins)
+    return 100 * float(np.abs(gaps).sum() / confidences.size)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Images that only model a, or only model b, classified correctly, and the exact two-sided p-value."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
+    """Exact McNemar test of two single models on the same images (not of two arms: seeds don't enter).
+
+    `correct_a`, `correct_b`: [images] of true/false, same order of images. p = 1 where the models agree everywhere.
+    Source: McNemar (1947), Psychometrika 12; exact binomial form, see Dietterich (1998), Neural Computation 10, §3.1.
+    """
+    from scipy.stats import binomtest
+
+    a, b = flags(correct_a, "correct_a"), flags(correct_b, "correct_b")
+    refuse_other_lengths(correct_a=a, correct_b=b)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return McNemar(only_a, only_b, p)

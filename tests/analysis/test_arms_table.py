@@ -1,0 +1,54 @@
+"""arms.csv against numbers worked out by hand and by scipy."""
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from analysis.helpers_analysis import A, describe_study, row_of, run, search
+from headstart.analysis.comparison import compare
+from headstart.store import read_run, write_json
+
+
+def test_an_arm_is_its_search_its_best_trial_and_the_seeds_of_that_trial(fair):
+    row = row_of(compare(fair).arms, arm="a")
+    assert tuple(row[["tuned", "trials", "diverged", "pruned", "failed", "chance", "open"]]) == (True, 5, 1, 0, 0, 0, 0)
+    assert tuple(row[["best_number", "best_lr", "val_accuracy", "lr_low", "lr_high"]]) == (2, 1e-3, 84.0, 1e-5, 1e-1)
+    assert tuple(row[["model", "parameters", "data", "train_size", "test_images"]]) == ("cnn", 10, "digits", 50, 1000)
+    assert not row["edge"] and row["edge_side"] is pd.NA and row["edge_try_low"] is pd.NA
+    low, high = scipy.stats.t.interval(0.95, 4, np.mean(A), scipy.stats.sem(A))
+    assert row["seeds"] == 5 and row["test_mean"] == 92.0 and row["test_f1_macro"] == 91.0
+    np.testing.assert_allclose(
+        [row["test_std"], row["test_ci_low"], row["test_ci_high"]], [np.std(A, ddof=1), low, high]
+    )
+
+
+def test_arms_stand_in_the_order_of_the_study(fair):
+    assert compare(fair).arms["arm"].tolist() == ["b", "a"]
+
+
+def test_of_equal_trials_the_earlier_is_the_best_and_only_complete_ones_count(tmp_path):
+    describe_study(tmp_path, "a")
+    search(tmp_path, "a", [95.0, 84.0, 84.0, 99.0, 98.0], states=["CHANCE", "COMPLETE", "COMPLETE", "PRUNED", "FAILED"])
+    row = compare(tmp_path).arms.iloc[0]
+    assert (row["best_number"], row["trials"], row["failed"]) == (1, 4, 1)
+
+
+def test_a_copied_confirmation_is_no_further_seed(fair):
+    run(fair, "copy", arm="a", phase="confirm", number=2, seed=5, test_accuracy=94.0, val_accuracy=84.0)
+    row = row_of(compare(fair).arms, arm="a")
+    assert (row["seeds"], row["test_mean"]) == (5, 92.0)
+
+
+def test_a_confirmation_at_chance_stays_in_the_mean(fair):
+    run(fair, "a/confirm/002/seed-6", state="CHANCE", arm="a", phase="confirm", number=2, seed=6, test_accuracy=20.0)
+    row = row_of(compare(fair).arms, arm="a")
+    assert (row["seeds"], row["test_mean"], row["confirmations_lost"]) == (6, 80.0, 0)
+
+
+def test_an_arm_whose_processes_all_died_before_they_said_anything_is_described(fair):
+    for folder in fair.glob("a/search/*"):
+        known = {k: v for k, v in read_run(folder).items() if k in ("study", "arm", "phase", "number", "params")}
+        for file in folder.iterdir():
+            file.unlink()
+        write_json(folder / "result.json", known | dict(state="FAILED", reason="its process died 3 times"))
+    assert row_of(compare(fair).arms, arm="a")["failed"] == 5

@@ -1,0 +1,51 @@
+"""What has to be said beside a verdict is said, under its kind."""
+
+from analysis.helpers_analysis import result_of, run, said
+from headstart.analysis.caveats import NOT_CONVERGED, CaveatKind
+from headstart.analysis.comparison import compare
+from headstart.store import read_run, write_json
+
+SHORT = f"{NOT_CONVERGED} in 100 iterations"
+
+
+def test_what_has_to_be_said_beside_a_verdict_is_said(fair):
+    found = compare(fair)
+    assert said(found, "seeds vary initial weights", "not the search", "luck")
+    assert said(found, "read 10 times: 10 by confirmations")
+    assert said(found, "±1.84 points (95 %, 1,000 test images)")
+    assert said(found, "a: 1 of 5 search trials ended DIVERGED")
+    assert not said(found, "unfinished") and not said(found, "earlier choice") and not said(found, "weights of")
+
+
+def test_weights_from_a_file_are_not_called_imagenets(fair):
+    run(fair, "source", arm="source", phase="source")
+    for arm, weights in (("a", "/x/s/source/best.safetensors"), ("b", "mine/model.pth")):
+        for folder in fair.glob(f"{arm}/search/*"):
+            result_of(folder, weights=weights)
+    found = compare(fair)
+    assert said(found, "weights of a are our own", "source run", "not ImageNet's")
+    assert said(found, "weights of b are a file", "model.pth", "not called ImageNet's")
+    for folder in fair.glob("b/search/*"):
+        result_of(folder, weights="timm/resnet18.a1_in1k")
+    assert not said(compare(fair), "weights of b")
+
+
+def test_a_reading_of_the_test_split_by_a_search_trial_is_reported(fair):
+    result_of(fair / "a/search/001", test_reads=1)
+    assert said(compare(fair), "which they never should")
+
+
+def test_a_caveat_has_a_kind_and_reads_as_its_sentence(fair):
+    (fair / "b/search/004/result.json").unlink()
+    found = {caveat.kind: caveat for caveat in compare(fair).caveats}
+    assert str(found[CaveatKind.UNFINISHED]).startswith("The study is unfinished: 9 of 10 search trials")
+    assert str(found[CaveatKind.TEST_READS]) == "The test split was read 10 times: 10 by confirmations."
+    assert found[CaveatKind.TEST_READS].of("s").kind is CaveatKind.TEST_READS
+    assert str(found[CaveatKind.TEST_READS].of("s")).startswith("s: The test split")
+    assert CaveatKind.FORBIDDEN_READS not in found and CaveatKind.SINGLE_RUNS not in found
+
+
+def test_a_fit_that_was_cut_short_is_said_with_its_reason(fair):
+    write_json(fair / "a/confirm/002/seed-1/result.json", read_run(fair / "a/confirm/002/seed-1") | dict(reason=SHORT))
+    (caveat,) = (caveat for caveat in compare(fair).caveats if caveat.kind is CaveatKind.NOT_CONVERGED)
+    assert str(caveat) == f"a: 1 confirmation {SHORT}; a longer fit might score otherwise."

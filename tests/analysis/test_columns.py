@@ -1,0 +1,48 @@
+"""Every column has a type and a meaning, and is in the dictionary."""
+
+import re
+
+from headstart.analysis.columns import ARMS, EPOCHS, LEDGER, PAIRS, TABLES, TRIALS, Column, dictionary_markdown
+from headstart.store import EPOCH_FIELDS
+
+
+def test_every_column_that_the_design_promises_is_there():
+    text = """study arm phase number state reason model weights freeze stem data train_size image_size augmentation
+    optimizer schedule lr batch_size epochs epochs_run seed split_seed val_accuracy val_loss best_epoch test_accuracy
+    test_precision_macro test_recall_macro test_f1_macro epochs_to_70 epochs_to_80 epochs_to_90 epochs_to_93
+    epochs_to_95 seconds_to_70 seconds_to_80 seconds_to_90 seconds_to_93 seconds_to_95 seconds_train images_per_second
+    parameters parameters_trainable parameters_with_statistics weights_sha256 normalisation test_reads device threads
+    precision torch_version git_commit config_hash command run_dir"""
+    promised = text.split()
+    assert [name for name in TRIALS if name in promised] == promised
+    assert set(EPOCHS) == {"study", "arm", "phase", "number", "seed", "run_dir", *EPOCH_FIELDS}
+    for columns in TABLES.values():
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in columns)
+        assert {column.dtype for column in columns.values()} <= {"Int64", "Float64", "string", "boolean"}
+
+
+def test_every_comparing_column_that_the_design_promises_is_there():
+    promised = """arm trials pruned diverged failed best_lr lr_low lr_high edge lr_tolerance_decades val_accuracy seeds
+    test_mean test_std test_ci_low test_ci_high test_precision_macro test_recall_macro test_f1_macro epochs_to_70
+    epochs_to_70_censored seconds_to_95 seconds_to_95_censored parameters"""
+    assert set(promised.split()) <= set(ARMS)
+    promised = """arm_a arm_b seeds difference ci_low ci_high probability_of_improvement p_holm speedup_epochs
+    speedup_seconds verdict"""
+    assert set(promised.split()) <= set(PAIRS)
+
+
+def test_the_dictionary_explains_every_column_of_every_table():
+    text = dictionary_markdown()
+    for name, columns in TABLES.items():
+        section = text.split(f"## {name}.csv\n")[1].split("\n## ")[0]
+        for column, about in columns.items():
+            assert f"| `{column}` | {about.dtype} | {about.unit} | {about.meaning} |" in section
+    assert "`params_<key>`" in text and "censored" in text
+    assert all(isinstance(c, Column) and c.meaning for columns in TABLES.values() for c in columns.values())
+
+
+def test_the_dictionary_explains_the_tables():
+    text = dictionary_markdown()
+    for name, columns in {"arms": ARMS, "pairs": PAIRS, "ledger": LEDGER}.items():
+        assert f"## {name}.csv" in text and TABLES[name] is columns
+        assert all(column.meaning for column in columns.values())

@@ -1,0 +1,174 @@
+"""A verdict names a winner only where every rule is met, by simulation in at most 5 % of families of equal arms."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence
+from headstart.analysis.verdict import verdict as judge
+from headstart.statistics import Edge, compare_pairs, paired_difference
+
+STUDIES = 2000
+
+
+def _families(rng, centres, families, seeds):
+    """Simulated test accuracies of arms, [families, arms, seeds]; seeds share an effect over the arms."""
+    shape = (families, len(centres), seeds)
+    return np.asarray(centres)[:, None] + rng.normal(0, 0.5, shape) + rng.normal(0, 1, (families, 1, seeds))
+
+
+def _judge(family):
+    """Every pair of a family through the code path of a report: (i, j, comparison, verdict)."""
+    indices = list(itertools.combinations(range(len(family)), 2))
+    comparisons = compare_pairs([(family[i], family[j]) for i, j in indices])
+    for (i, j), compared in zip(indices, comparisons, strict=True):
+        arms = [ArmEvidence(f"arm{k}", trials=12) for k in (i, j)]
+        yield i, j, compared, judge(PairEvidence(*arms, compared, family=len(indices)))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_equal_arms_get_a_false_winner_in_at_most_5_percent_of_families(seeds):
+    families = _families(np.random.default_rng(seeds), [90.0] * 4, STUDIES, seeds)
+    wrong = np.mean([any(v.winner for *_, v in _judge(family)) for family in families])
+    assert 0.01 < wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / STUDIES)
+
+
+def test_a_far_better_arm_does_not_raise_the_false_winners_among_the_others():
+    families = _families(np.random.default_rng(1), [90.0, 90.0, 90.0, 99.0], STUDIES // 2, 5)
+    judged = [list(_judge(family)) for family in families]
+    wrong = np.mean([any(v.winner for i, j, _, v in pairs if j < 3) for pairs in judged])
+    right = np.mean([v.winner == "arm3" for pairs in judged for i, j, _, v in pairs if j == 3])
+    assert wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / len(families))
+    assert right > 0.99
+
+
+def test_an_interval_excludes_zero_exactly_when_holm_rejects_and_a_winner_is_named():
+    rejected = 0
+    for family in _families(np.random.default_rng(2), [90.0, 90.5, 91.0, 92.5], 300, 5):
+        for *_, comparison, verdict in _judge(family):
+            excludes = comparison.low > 0 or comparison.high < 0
+            assert excludes == (comparison.p_holm < 0.05) == bool(verdict.winner)
+            assert comparison.level >= 0.95 - 1e-12
+            rejected += excludes
+    assert 300 < rejected < 1500  # both kinds are well represented among the 1,800 pairs
+
+
+def test_each_interval_of_a_family_covers_its_own_difference():
+    centres = [90.0, 90.5, 91.0, 92.5]
+    families = _families(np.random.default_rng(3), centres, 500, 5)
+    judged = [item for family in families for item in _judge(family)]
+    assert np.mean([c.low <= centres[i] - centres[j] <= c.high for i, j, c, _ in judged]) > 0.95
+
+
+COMPARED = replace(paired_difference([0.0] * 5, [0.0] * 5), difference=3.0, low=1.0, high=5.0, p_holm=0.01)
+CLEAR = PairEvidence(ArmEvidence("pretrained", trials=12), ArmEvidence("random", trials=12), COMPARED)
+
+
+def changed(evidence=CLEAR, **values):
+    """Evidence with other values: trials_a, edge_b, ... of an arm; low, n, ... of what was compared; or its own."""
+    for side in "ab":
+        own = {key: values.pop(f"{key}_{side}") for key in vars(evidence.a) if f"{key}_{side}" in values}
+        evidence = replace(evidence, **{side: replace(getattr(evidence, side), **own)})
+    compared = {key: values.pop(key) for key in vars(COMPARED) if key in values}
+    return replace(evidence, compared=replace(evidence.compared, **compared), **values)
+
+
+def test_clear_evidence_names_the_winner_with_interval_and_seeds():
+    result = judge(CLEAR)
+    assert (result.winner, result.next_steps) == ("pretrained", ())
+    assert result.sentence == (
+        "pretrained is better than random by 3.00 points "
+        "(95 % interval 1.00 to 5.00, 5 seeds, luck of the search not included)"
+    )
+
+
+def test_the_winner_is_the_better_arm_in_whichever_order():
+    mirrored = changed(name_a="random", name_b="pretrained", difference=-3.0, low=-5.0, high=-1.0)
+    assert judge(mirrored) == judge(CLEAR)
+
+
+def test_the_family_and_the_level_are_named():
+    sentence = judge(changed(family=6, alpha=0.1)).sentence
+    assert "90 % interval 1.00 to 5.00, corrected for 6 pairs" in sentence
+
+
+def test_an_interval_around_zero_bounds_the_difference():
+    result = judge(changed(difference=-0.4, low=-1.3, high=0.5, p_holm=0.3))
+    assert result.winner == ""
+    assert result.sentence.startswith("no difference larger than 1.30 points shown between pretrained and random")
+    assert "difference -0.40, 95 % interval -1.30 to 0.50" in result.sentence
+    assert result.next_steps == (NextStep("seeds", 10),)
+    assert judge(changed(low=-1.0, p_holm=0.3, n=10)).next_steps == ()
+
+
+@pytest.mark.parametrize("change", [{"low": -0.1}, {"p_holm": 0.05}, {"p_holm": 0.2}, {"low": 0.0}])
+def test_no_winner_without_both_the_interval_and_the_p_value(change):
+    assert judge(changed(**change)).winner == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "steps"),
+    [
+        ({"trials_b": 30}, "budgets differ (12 against 30 trials)", [NextStep("trials", 30)]),
+        (
+            {"trials_b": 30, "low": math.nan, "high": math.nan},
+            "budgets differ (12 against 30 trials)",
+            [NextStep("trials", 30)],
+        ),
+        ({"epochs_a": 10, "epochs_b": 20}, "budgets differ (10 against 20 epochs)", []),
+        (
+            {"edge_a": Edge("high", 1e-5, 1.0)},
+            "best learning rate of pretrained at the high edge (try 1e-05 to 1)",
+            [NextStep("range")],
+        ),
+        (
+            {"edge_b": Edge("low", 1e-6, 0.1)},
+            "best learning rate of random at the low edge (try 1e-06 to 0.1)",
+            [NextStep("range")],
+        ),
+        ({"n": 2}, "too few seeds (2, at least 3)", [NextStep("seeds", 5)]),
+        ({"n": 0, "low": math.nan, "high": math.nan}, "too few seeds (0, at least 3)", [NextStep("seeds", 5)]),
+    ],
+)
+def test_a_broken_rule_is_named_instead_of_a_winner(change, words, steps):
+    result = judge(changed(**change))
+    assert result.winner == ""
+    assert words in result.sentence
+    assert "better" not in result.sentence and "nan" not in result.sentence
+    assert list(result.next_steps) == steps
+
+
+def test_all_that_is_missing_is_named_at_once_and_each_step_once():
+    edges = dict(edge_a=Edge("high", 1e-5, 1.0), edge_b=Edge("high", 1e-5, 1.0))
+    result = judge(changed(trials_a=30, n=1, low=math.nan, high=math.nan, **edges))
+    assert result.next_steps == (NextStep("trials", 30), NextStep("range"), NextStep("seeds", 5))
+    assert result.sentence.count("edge") == 2
+
+
+def test_an_arm_checked_and_found_inside_its_range_is_no_obstacle():
+    inside = Edge("", 1e-5, 0.1)
+    assert judge(changed(edge_a=inside, edge_b=inside, epochs_a=10, epochs_b=10)).winner == "pretrained"
+
+
+def test_a_model_without_epochs_has_none_that_another_could_have_more_of():
+    assert judge(changed(epochs_a=10, epochs_b=None)).winner == "pretrained"
+
+
+def test_small_gaps_are_shown_beside_the_sampling_of_test_images():
+    small = changed(difference=0.3, low=0.1, high=0.5, test_sampling=0.427)
+    assert "test-set sampling alone ±0.43" in judge(small).sentence
+    assert "sampling" not in judge(changed(small, difference=0.5)).sentence
+
+
+def test_equal_differences_at_every_seed_leave_the_question_to_mcnemar():
+    same = changed(low=math.nan, high=math.nan, p_holm=math.nan)
+    unknown = judge(same)
+    assert unknown.winner == "" and "every one of 5 seeds gave the same difference (+3.00 points" in unknown.sentence
+    assert "nan" not in unknown.sentence
+    assert judge(changed(same, p_mcnemar=0.02)).winner == "pretrained"
+    assert judge(changed(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
+    assert judge(changed(same, p_mcnemar=0.02, family=6)).winner == ""  # 0.12 after Bonferroni
+    assert judge(changed(same, p_mcnemar=0.02, difference=0.0)).winner == ""

@@ -1,0 +1,72 @@
+"""Chance, calibration and McNemar's test by hand and against statsmodels."""
+
+import math
+
+import numpy as np
+import pytest
+
+from headstart.statistics import expected_calibration_error, is_chance, mcnemar
+
+
+@pytest.mark.parametrize(("only_a", "only_b", "p"), [(12, 3, 0.03515625), (4, 4, 1.0), (0, 0, 1.0)])
+def test_mcnemar_equals_statsmodels(only_a, only_b, p):
+    # statsmodels 0.15.0: mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue
+    correct_a = [True] * only_a + [False] * only_b + [True] * 5 + [False] * 2
+    correct_b = [False] * only_a + [True] * only_b + [True] * 5 + [False] * 2
+    result = mcnemar(correct_a, np.array(correct_b))
+    assert (result.only_a, result.only_b) == (only_a, only_b)
+    assert result.p == pytest.approx(p, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "images", "classes", "share", "chance"),
+    [
+        (12.0, 2500, 10, 0.0, False),  # 10 % + 3 * sqrt(0.1 * 0.9 / 2500) = 11.8 %
+        (11.8, 2500, 10, 0.0, True),
+        (11.7, 2500, 10, 0.0, True),
+        (0.0, 100, 10, 0.0, True),
+        (65.0, 100, 2, 0.0, True),  # 50 % + 3 * 5 %
+        (66.0, 100, 2, 0.0, False),
+        (66.0, 100, 2, 0.6, True),  # always answering the larger class gives 60 %
+        (100.0, 10, 1, 0.0, True),
+    ],
+)
+def test_chance_is_within_3_standard_errors_of_guessing(accuracy, images, classes, share, chance):
+    assert is_chance(accuracy, images, classes, share) is chance
+
+
+def test_calibration_error_equals_a_case_by_hand():
+    # Bins of 1/15: 0.95, 0.97 in the last (1 of 2 right, mean 0.96), 0.62 in the tenth (right), 0 in the first (wrong).
+    # (2 * |0.5 - 0.96| + |1 - 0.62| + 0) / 4
+    assert expected_calibration_error([0.95, 0.62, 0.97, 0.0], [1, 1, 0, 0]) == pytest.approx(100 * 1.3 / 4)
+    assert expected_calibration_error([1.0, 1.0], [True, True]) == 0
+    assert math.isnan(expected_calibration_error([], []))
+
+
+def test_calibration_error_equals_a_loop_over_bins_and_puts_a_border_in_the_lower_bin():
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0, 1, 500)
+    correct = rng.uniform(size=500) < confidences**2
+    expected = 0.0
+    for k in range(15):
+        inside = (confidences > k / 15) & (confidences <= (k + 1) / 15)
+        expected += inside.mean() * abs(correct[inside].mean() - confidences[inside].mean())
+    assert expected_calibration_error(confidences, correct) == pytest.approx(100 * expected)
+    assert expected_calibration_error([0.5, 0.4], [1, 0], bins=2) == pytest.approx(100 * abs(1 - 0.9) / 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mcnemar([0, 1], [0, 1, 1]),
+        lambda: mcnemar([0, 2], [0, 1]),
+        lambda: is_chance(50.0, 0, 10),
+        lambda: is_chance(math.nan, 10, 10),
+        lambda: is_chance(50.0, 10, 10, majority_share=60),
+        lambda: expected_calibration_error([50.0], [1]),
+        lambda: expected_calibration_error([0.5, 0.5], [1]),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(call):
+    with pytest.raises(ValueError):
+        call()
