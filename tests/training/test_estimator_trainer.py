@@ -23,7 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import headstart as package
-from headstart.analysis import collate as tables
+from headstart.analysis.collate import collate
 from headstart.config.groups import options
 from headstart.data import sources as data
 from headstart.errors import UserError
@@ -215,12 +215,12 @@ def test_the_seed_makes_the_random_weights_of_a_network_that_is_given_none(run, 
 
 def test_columns_that_do_not_apply_are_empty_and_the_others_say_what_was_used(run, tmp_path):
     run(LOGISTIC, "lr=0.5", "optimizer=sgd")
-    (row,) = tables.trials(tmp_path).to_dict("records")
+    (row,) = collate(tmp_path).trials.to_dict("records")
     assert [name for name in NETWORKS_ONLY if row[name] is not None and row[name] == row[name]] == []
     used = dict(model="logistic_regression", train_size=100, parameters=30730, device="cpu", threads=1, image_size=32)
     assert used.items() <= row.items()
     assert row["normalisation"] == "standard_scaler" and row["sklearn_version"] and row["seconds_train"] > 0
-    assert tables.epochs(tmp_path).empty
+    assert collate(tmp_path).epochs.empty
 
 
 @pytest.mark.parametrize("keep", ["best", "none"])
@@ -271,7 +271,7 @@ def test_a_fit_that_does_not_converge_says_so_in_its_row_and_in_the_log(run, cap
     assert (result["state"], result["reason"]) == ("COMPLETE", "did not converge in 2 iterations")
     assert "StandardScaler and LogisticRegression: did not converge in 2 iterations" in caplog.text
     assert "cross-validation: did not converge in 2 iterations in some of the folds" in caplog.text
-    assert list(tables.trials(tmp_path)["reason"]) == ["did not converge in 2 iterations"]
+    assert list(collate(tmp_path).trials["reason"]) == ["did not converge in 2 iterations"]
     caveats = package.load(tmp_path).caveats
     assert any("1 single run did not converge in 2 iterations" in c for c in caveats)
 
