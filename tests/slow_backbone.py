@@ -7,8 +7,7 @@ import time
 import torch
 from torch import nn
 
-from headstart.data import augmentation
-from headstart.data.sources import Split
+from headstart.data import Split, augmentation
 from headstart.models.model import Model
 from headstart.training.frozen_features import BATCH, Features
 from headstart.training.trainer import Settings

@@ -7,8 +7,9 @@ import pytest
 import torch
 from options import build
 
+from headstart.data import Dataset
 from headstart.data.augmentation import none
-from headstart.data.sources import Dataset, cifar10
+from headstart.data.sources import cifar10
 from headstart.training.trainer import Settings, Trainer, constant
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))

@@ -19,9 +19,8 @@ from slow_backbone import noise, prepared, settings
 from torch import nn
 
 from headstart import store as records
-from headstart.data import augmentation
+from headstart.data import Split, augmentation
 from headstart.data import sources as data
-from headstart.data.sources import Split
 from headstart.errors import UserError
 from headstart.models import builders as models
 from headstart.models.model import Model

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from headstart import store as records
-from headstart.data import augmentation
-from headstart.data.sources import Dataset, digits
+from headstart.data import Dataset, augmentation, normalise
+from headstart.data.sources import digits
 from headstart.errors import UserError
 from headstart.models.builders import Model
 from headstart.training import trainer as training
@@ -333,7 +333,7 @@ def test_clipping_bounds_the_step_of_plain_gradient_descent(pictures, tmp_path):
 
 def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_path):
     run = trainer(pictures, tmp_path, epochs=1, batch_size=80, label_smoothing=0.1)
-    images = augmentation.normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
+    images = normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
     torch.manual_seed(5)
     order = torch.randperm(80, generator=run._generator(1, 0))
     logits = run.network(images[order])
@@ -399,7 +399,7 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
         "import sys, training.test_trainer as t, headstart.training.run\nfrom pathlib import Path\n"
-        "from headstart.data.sources import Split\n"
+        "from headstart.data import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
         "for name in t.OPTIMIZERS:\n    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"
