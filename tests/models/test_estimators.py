@@ -31,9 +31,10 @@ from headstart import store as records
 from headstart.analysis import collate as tables
 from headstart.cli import main as cli
 from headstart.config.groups import options
+from headstart.data import Split
 from headstart.data import sources as data
 from headstart.errors import UserError
-from headstart.models import estimators as classical
+from headstart.models.estimators import sklearn_model
 from headstart.sweep.storage import open_storage
 from headstart.training import estimator_trainer as fitting
 from headstart.training import run as job
@@ -58,7 +59,7 @@ def model_files() -> list[str]:
     return sorted(name for name, node in nodes.items() if "estimator" in node and name != "sklearn")
 
 
-def by_hand(split: data.Split) -> np.ndarray:
+def by_hand(split: Split) -> np.ndarray:
     """Pixels in 0..1, float32 [N, 3072]."""
     return split.images.numpy().reshape(len(split.labels), -1).astype(np.float32) / np.float32(255)
 
@@ -169,7 +170,7 @@ def test_images_are_resized_as_a_network_would_see_them(tmp_path):
 FEATURES = [LOGISTIC, "model.features=test_resnet", "precision=fp32"]
 
 
-def network_by_hand(weights: Path, split: data.Split, mean: float, std: float) -> np.ndarray:
+def network_by_hand(weights: Path, split: Split, mean: float, std: float) -> np.ndarray:
     """What timm's own code gives the classifier of the network whose tensors are in `weights`."""
     network = timm.create_model("test_resnet", num_classes=10)
     network.load_state_dict(load_file(weights))
@@ -332,7 +333,7 @@ def test_an_interrupted_fit_starts_again(run, monkeypatch):
 
 
 def make(estimator=None, **options):
-    return classical.classical(
+    return sklearn_model(
         estimator=estimator or LogisticRegression(), classes=2, class_names=("a", "b"), image_size=8, **options
     )
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import configured
-from options import build, by_function, parts
 
+from headstart import models
 from headstart import store as records
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
-from headstart.models import builders as models
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
 from headstart.training.trainer import Settings, Trainer, constant
+from models.helpers_models import build, by_function, parts
 
 
 @pytest.mark.parametrize("name, changes", by_function().items())
@@ -130,14 +130,13 @@ def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlook
     """Train on 60 digits, cropped, so that no feature of them is kept, and return what was noted."""
     torch.set_num_threads(1)
     data, onlooker = digits(train_size=60), Onlooker(model)
-    settings = Settings(
-        epochs=epochs, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
-        normalisation="data", mean=data.mean, std=data.std, **options,
-    )  # fmt: skip
-    onlooker.trainer = Trainer(
-        model=model, data=data, settings=settings, optimizer_factory=partial(torch.optim.AdamW, weight_decay=0.1),
-        schedule=constant, augment=crop_flip, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
-    )  # fmt: skip
+    seen = dict(image_size=32, normalisation="data", mean=data.mean, std=data.std)
+    computed = dict(device=torch.device("cpu"), precision="fp32") | options
+    settings = Settings(epochs=epochs, batch_size=32, seed=0, **seen, **computed)
+    adam = partial(torch.optim.AdamW, weight_decay=0.1)
+    learning = dict(lr=1e-2, optimizer_factory=adam, schedule=constant, augment=crop_flip)
+    used = dict(model=model, data=data, settings=settings, run_dir=folder, watcher=onlooker, identity="")
+    onlooker.trainer = Trainer(**used, **learning)
     onlooker.trainer.run()
     return onlooker
 

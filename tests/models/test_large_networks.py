@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from options import build
 
 from headstart.data import Dataset
 from headstart.data.augmentation import none
 from headstart.data.sources import cifar10
 from headstart.training.trainer import Settings, Trainer, constant
+from models.helpers_models import build
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 needs_cifar10 = pytest.mark.skipif(
@@ -38,15 +38,12 @@ def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, 
     torch.set_num_threads(1)
     data = cifar10(str(ROOT), train_size=30, download=False)
     often, few = data.train.choose(torch.arange(30).repeat(6)), data.val.choose(slice(50))
-    settings = Settings(
-        epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", image_size=32,
-        normalisation="data", mean=data.mean, std=data.std,
-    )  # fmt: skip
+    seen = dict(image_size=32, normalisation="data", mean=data.mean, std=data.std)
+    settings = Settings(epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", **seen)
     losses = Losses()
-    Trainer(
-        model=build(name, freeze="none", unfreeze_epoch=None), settings=settings, run_dir=tmp_path, watcher=losses,
-        identity="", lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none,
-        data=Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test),
-    ).run()  # fmt: skip
+    small = Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test)
+    used = dict(model=build(name, freeze="none", unfreeze_epoch=None), data=small, settings=settings)
+    learning = dict(lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none)
+    Trainer(**used, **learning, run_dir=tmp_path, watcher=losses, identity="").run()
     assert len(losses) == 3
     assert losses[2] < 0.9 * losses[0], losses  # guessing would stay at 2.3

@@ -14,7 +14,7 @@ import torch
 
 from headstart.data import Dataset, Split, normalise
 from headstart.errors import UserError
-from headstart.models import Classical, backbone_features, count_parameters
+from headstart.models import EstimatorModel, backbone_features, count_parameters
 from headstart.training.devices import autocast, device_name, place
 from headstart.training.frozen_features import Features
 from headstart.training.trainer import Outcome, Settings, Watcher
@@ -29,7 +29,7 @@ BATCH = 100  # of them, that go through a network at once
 class Trainer:
     """One fit, seen by a run as `training.Trainer` is: `run`, `predict`, `facts`, `costs`, `weights_file`."""
 
-    model: Classical
+    model: EstimatorModel
     data: Dataset
     settings: Settings  # its seed and image size; device, precision and normalisation are the network's
     split_seed: int

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from headstart.data import Dataset, Split, normalise, tensor_on
-from headstart.models import Model, backbone_digest, backbone_features, splits
+from headstart.models import Model, backbone_digest, backbone_features, halves_agree
 from headstart.store import FeatureCache, FeatureEntry, NotKept, cache_limit, cache_root, shown_path, shown_size
 from headstart.training import devices
 from headstart.training.flips import MIRRORS, REAL, Augmentation, drawn, mirrored, needed
@@ -228,7 +228,7 @@ class Features:
 
     def _splits(self, images: Tensor) -> bool:
         with devices.autocast(self.settings.device, self.settings.precision):
-            return splits(self.model, self._normalised(images))
+            return halves_agree(self.model, self._normalised(images))
 
     def _normalised(self, images: Tensor) -> Tensor:
         settings = self.settings
