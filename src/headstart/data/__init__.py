@@ -1,4 +1,4 @@
-"""Pictures: sources, splits, augmentation."""
+"""Pictures in memory: where they come from, how they are split, augmented and normalised."""
 
 from headstart.data.dataset import Dataset, Split, tensor_on
 from headstart.data.decoding import decode
