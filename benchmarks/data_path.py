@@ -17,8 +17,7 @@ import torchvision
 from torch.utils.data import DataLoader
 from training_loop import BATCH, MEAN, STD, Tutorial, pictures, processor, save
 
-from headstart.data import augmentation
-from headstart.data.sources import Split
+from headstart.data import Split, augmentation, normalise
 from headstart.training import devices
 
 GOAL = 10.0
@@ -32,7 +31,7 @@ def ours(split: Split) -> float:
     for start in range(0, len(order), BATCH):
         picked = order[start : start + BATCH]
         images, _ = augmentation.crop_flip(split.pictures(picked), split.labels[picked], classes=10, generator=stream)
-        augmentation.normalise(images, MEAN, STD)
+        normalise(images, MEAN, STD)
     return time.perf_counter() - begin
 
 

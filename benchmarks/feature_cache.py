@@ -25,8 +25,8 @@ from training_loop import save
 from headstart import __version__
 from headstart import store as records
 from headstart.config import schema as config
-from headstart.data import augmentation
-from headstart.data.sources import Dataset, Split, cifar10
+from headstart.data import Dataset, Split, augmentation
+from headstart.data.sources import cifar10
 from headstart.models import builders as models
 from headstart.training import devices
 from headstart.training.flips import REAL_IMAGES, needed_flips

@@ -21,8 +21,8 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from headstart import models
 from headstart.config import groups, make
-from headstart.models import builders as models
 from headstart.training import devices
 
 CLASSES = tuple("0123456789")

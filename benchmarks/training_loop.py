@@ -29,8 +29,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from headstart import __version__
-from headstart.data import augmentation
-from headstart.data.sources import Dataset, Split, cifar10
+from headstart.data import Dataset, Split, augmentation
+from headstart.data.sources import cifar10
 from headstart.models import builders as models
 from headstart.models.trimmed_conv import TrimmedConv2d
 from headstart.training import devices

@@ -10,23 +10,11 @@ import yaml
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
+from data.helpers_data import CLASSES, HEIGHT, WIDTH, N, chw, generator
 from headstart.data import augmentation
-from headstart.data import auto_augment as policies
 from headstart.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "augmentation").glob("*.yaml"))
-N, HEIGHT, WIDTH, CLASSES = 24, 32, 28, 5
-
-
-@pytest.fixture
-def batch():
-    draw = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (N, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=draw)
-    return images, torch.randint(0, CLASSES, (N,), generator=draw)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def configured(path):
@@ -34,10 +22,6 @@ def configured(path):
     function = getattr(augmentation, keys.pop("_target_").removeprefix("headstart.data.augmentation."))
     assert keys.pop("_partial_") is True
     return partial(function, **keys)
-
-
-def chw(image):
-    return image.permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -189,51 +173,6 @@ def test_padding_null_leaves_out_crop_and_flip(name, padding):
     assert seen > 0.3 if padding is None else seen < 0.3
 
 
-POLICIES = {
-    "trivialaugment": (v2.TrivialAugmentWide, policies.trivial_magnitude),
-    "randaugment": (v2.RandAugment, policies.rand_magnitude),
-}
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", policies.OPERATIONS)
-@pytest.mark.parametrize("negative", [False, True])
-def test_operations_are_torchvisions_for_the_same_strength(policy, name, negative, batch):
-    images, _ = batch
-    theirs, magnitude_of = POLICIES[policy]
-    reference = theirs()
-    magnitudes, signed = reference._AUGMENTATION_SPACE[name]
-    magnitudes = magnitudes(31, HEIGHT, WIDTH)
-    strength = torch.arange(N) * 30 // (N - 1)
-    operation = torch.full((N,), policies.OPERATIONS.index(name))
-    ours = policies.apply(images, operation, strength, torch.full((N,), negative), magnitude_of)
-    for i in range(N):
-        magnitude = 0.0 if magnitudes is None else float(magnitudes[strength[i]])
-        magnitude *= -1 if signed and negative else 1
-        expected = reference._apply_image_or_video_transform(
-            chw(images[i]), name, magnitude, interpolation=v2.InterpolationMode.NEAREST, fill={}
-        )
-        assert torch.equal(chw(ours[i]), expected)
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_policies_have_torchvisions_set_of_operations(policy):
-    assert set(policies.OPERATIONS) == set(POLICIES[policy][0]._AUGMENTATION_SPACE)
-
-
-def test_a_policy_applies_to_each_picture_its_own_operation(batch):
-    images, _ = batch
-    operation = torch.randint(14, (N,), generator=generator())
-    strength = torch.randint(31, (N,), generator=generator(1))
-    negative = torch.rand(N, generator=generator(2)) < 0.5
-    drawn = (operation, strength, negative)
-    together = policies.apply(images, *drawn, policies.trivial_magnitude)
-    alone = [
-        policies.apply(images[i : i + 1], *(t[i : i + 1] for t in drawn), policies.trivial_magnitude) for i in range(N)
-    ]
-    assert torch.equal(together, torch.cat(alone))
-
-
 def test_randaugment_chains_as_many_operations_as_asked_for(batch):
     images, labels = batch
     draw, arguments = generator(3), dict(classes=CLASSES, padding=None)
@@ -283,27 +222,6 @@ def test_cutmix_draws_a_box_of_its_own_for_each_picture():
 def test_settings_that_mean_nothing_are_refused_in_words(name, wrong, batch):
     with pytest.raises(UserError, match=f"augmentation.{next(iter(wrong))}="):
         getattr(augmentation, name)(*batch, classes=CLASSES, generator=generator(), **wrong)
-
-
-@pytest.mark.parametrize("size", [None, 28, 16, 64])
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_normalise_is_torchvisions_normalise_and_antialiased_resize(size, channels_last):
-    images = torch.randint(0, 256, (4, 28, 28, 3), dtype=torch.uint8, generator=generator())
-    mean, std = (0.49, 0.48, 0.44), (0.24, 0.25, 0.26)
-    ours = augmentation.normalise(images, mean, std, size, channels_last)
-    pictures = images.permute(0, 3, 1, 2).float() / 255
-    if size is not None:
-        pictures = tv.resize(pictures, [size, size], antialias=True)
-    assert torch.allclose(ours, tv.normalize(pictures, mean, std), atol=2e-5)
-    assert ours.dtype == torch.float32
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    assert ours.is_contiguous(memory_format=layout)
-
-
-def test_normalise_takes_mixed_float_pictures(batch):
-    images, _ = batch
-    args = ((0.5,) * 3, (0.2,) * 3)
-    assert torch.equal(augmentation.normalise(images.float(), *args), augmentation.normalise(images, *args))
 
 
 @pytest.mark.parametrize(

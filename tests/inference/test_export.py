@@ -9,13 +9,13 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY, files_below
+from models.helpers_models import EXAMPLE, build, keys_of
 from omegaconf import OmegaConf
-from options import EXAMPLE, build, keys_of
 
+from headstart import models
 from headstart import store as records
 from headstart.errors import UserError
 from headstart.inference import export
-from headstart.models import builders as models
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 CLASSES = ("cat", "dog", "bird")

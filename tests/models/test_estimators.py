@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 import headstart as package
 from headstart.cli import main as cli
 from headstart.errors import UserError
-from headstart.models import estimators as classical
+from headstart.models.estimators import sklearn_model
 from headstart.sweep.storage import open_storage
 from headstart.training import trial_context as current
 
@@ -55,7 +55,7 @@ def test_the_hash_ignores_what_has_no_effect_and_the_search_space():
 
 
 def make(estimator=None, **options):
-    return classical.classical(
+    return sklearn_model(
         estimator=estimator or LogisticRegression(), classes=2, class_names=("a", "b"), image_size=8, **options
     )
 

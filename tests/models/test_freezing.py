@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import configured
-from options import build, by_function, parts
 
+from headstart import models
 from headstart import store as records
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
-from headstart.models import builders as models
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
 from headstart.training.schedules import constant
 from headstart.training.settings import Settings
 from headstart.training.trainer import NetworkTrainer
+from models.helpers_models import build, by_function, parts
 
 
 @pytest.mark.parametrize("name, changes", by_function().items())

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from options import build
 
+from headstart.data import Dataset
 from headstart.data.augmentation import none
-from headstart.data.sources import Dataset, cifar10
+from headstart.data.sources import cifar10
 from headstart.training.schedules import constant
 from headstart.training.settings import Settings
 from headstart.training.trainer import NetworkTrainer
+from models.helpers_models import build
 
 ROOT = Path(os.environ.get("HEADSTART_DATA", "nowhere"))
 needs_cifar10 = pytest.mark.skipif(
@@ -39,10 +40,8 @@ def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, 
     torch.set_num_threads(1)
     data = cifar10(str(ROOT), train_size=30, download=False)
     often, few = data.train.choose(torch.arange(30).repeat(6)), data.val.choose(slice(50))
-    settings = Settings(
-        epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", image_size=32,
-        normalisation="data", mean=data.mean, std=data.std,
-    )  # fmt: skip
+    seen = dict(image_size=32, normalisation="data", mean=data.mean, std=data.std)
+    settings = Settings(epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", **seen)
     losses = Losses()
     NetworkTrainer(
         model=build(name, freeze="none", unfreeze_epoch=None), settings=settings, run_dir=tmp_path, watcher=losses,

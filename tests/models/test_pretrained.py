@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from options import build
 
+from headstart import models
 from headstart.errors import UserError
-from headstart.models import builders as models
-from headstart.models import pretrained as published
+from headstart.models import pretrained
 from headstart.models.weight_files import Normalisation
+from models.helpers_models import build
 
 IMAGENET = Normalisation("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NETWORK = "shufflenet_v2_x0_5"  # of torchvision's small ones
@@ -29,19 +29,19 @@ without_network = pytest.mark.skipif(not can_unshare, reason="unshare -rn is not
 PROBE = """
 import hashlib, pathlib, sys, time
 import safetensors.torch, timm, torch
-from headstart.models import builders as models
+from headstart.models import builders
 from headstart.errors import UserError
 
 def build(weights, **changes):
     torch.manual_seed(0)
     options = dict(name="test_resnet", stem="imagenet", keep_classifier=False, freeze="none", unfreeze_epoch=None,
                    backbone_lr_factor=1, classes=10, class_names=tuple("abcdefghij"), image_size=32)
-    return models.timm_model(weights=weights, **(options | changes))
+    return builders.timm_model(weights=weights, **(options | changes))
 
 def torchvisions():
     options = dict(name="resnet18", stem="imagenet", keep_classifier=False, freeze="none", unfreeze_epoch=None,
                    backbone_lr_factor=1, classes=10, class_names=tuple("abcdefghij"), image_size=32)
-    return models.torchvision_model(weights="imagenet", **options)
+    return builders.torchvision_model(weights="imagenet", **options)
 
 for fetch in (lambda: build("imagenet"), lambda: build("r160_in1k"), torchvisions):
     begin = time.monotonic()
@@ -120,7 +120,7 @@ def test_timms_normalisation_is_that_of_its_configuration(name, shown):
     import timm
 
     known = timm.get_pretrained_cfg(name)
-    found = published.normalisation_of(known)
+    found = pretrained.timm_normalisation(known)
     assert (found.name, found.mean, found.std) == (shown, known.mean, known.std)
 
 

@@ -1,4 +1,4 @@
-"""Weights from files and from timm: what is taken, what is refused, and in which words."""
+"""Files of weights, read without trust: however they are wrapped, damaged or meant."""
 
 import errno
 import hashlib
@@ -14,109 +14,8 @@ import safetensors.torch
 import torch
 
 from headstart.errors import UserError
-from headstart.models import builders as models
 from headstart.models import weight_files as weights
-
-NAMES = tuple("abcdefghij")
-OPTIONS = dict(keep_classifier=False, freeze="none", unfreeze_epoch=None, backbone_lr_factor=1)
-MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-
-
-def cnn(*, file=None, seed=0, classes=10, class_names=None, image_size=8, **changes) -> models.Model:
-    """The small network at 8 px, so that its files are small too."""
-    torch.manual_seed(seed)
-    given = None if file is None else str(file)
-    options = OPTIONS | dict(weights=given, classes=classes, image_size=image_size) | changes
-    return models.cnn(**options, class_names=class_names or NAMES[:classes])
-
-
-def exported(model: models.Model, classes=NAMES) -> bytes:
-    return models.export_bytes(model, classes=classes, mean=MEAN, std=STD, image_size=8, architecture="cnn")
-
-
-@pytest.fixture
-def trained() -> models.Model:
-    return cnn(seed=7)
-
-
-@pytest.fixture
-def file(tmp_path, trained) -> Path:
-    path = tmp_path / "best.safetensors"
-    path.write_bytes(exported(trained))
-    return path
-
-
-def refused(file, *said: str, **changes) -> str:
-    with pytest.raises(UserError) as caught:
-        cnn(file=file, **changes)
-    text = str(caught.value)
-    assert [word for word in said if word not in text] == []
-    assert len(text.splitlines()) <= 3 and len(text) < 700
-    return text
-
-
-# ----------------------------------------------------------------------------------------------------- what is taken
-
-
-def test_a_written_file_is_taken_but_for_the_classifier(file, trained):
-    model, fresh = cnn(file=file, seed=1), cnn(seed=1)
-    here, there, random_state = (m.network.state_dict() for m in (model, trained, fresh))
-    for name in here:
-        expected = random_state if name.startswith("classifier.") else there
-        assert torch.equal(here[name], expected[name]), name
-    assert model.report == [f"weights: 8 tensors from {file}; start anew: classifier.weight, classifier.bias"]
-    assert model.weights == str(file)
-    assert model.weights_sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert model.normalisation == weights.Normalisation("file", MEAN, STD)
-
-
-def test_a_written_file_carries_what_reading_it_back_needs(file):
-    found = weights.read_metadata(file.read_bytes())
-    assert found.keys() == {
-        "headstart_version", "architecture", "classes", "normalisation", "input_mean", "input_std", "image_size"
-    }  # fmt: skip
-    assert json.loads(found["classes"]) == list(NAMES)
-    assert json.loads(found["input_mean"]) == list(MEAN) and json.loads(found["input_std"]) == list(STD)
-    assert (found["architecture"], found["normalisation"], found["image_size"]) == ("cnn", "data", "8")
-
-
-def test_the_same_network_gives_the_same_bytes_in_any_memory_format(file, trained):
-    assert all(exported(trained) == file.read_bytes() for _ in range(5))
-    trained.network.to(memory_format=torch.channels_last)
-    assert exported(trained) == file.read_bytes()
-
-
-def test_keep_classifier_gives_the_trained_network_back(file, trained):
-    model = cnn(file=file, seed=1, keep_classifier=True)
-    images = torch.randn(3, 3, 8, 8)
-    assert torch.equal(model.network(images), trained.network(images))
-    assert model.report == [f"weights: 10 tensors from {file}; start anew: none"]
-
-
-@pytest.mark.parametrize("class_names", [NAMES[::-1], tuple("0123456789")])
-def test_keep_classifier_needs_the_same_classes_in_the_same_order(file, class_names):
-    refused(file, "classes a, b, c, ...", "keep_classifier", keep_classifier=True, class_names=class_names)
-
-
-def test_keep_classifier_needs_the_same_number_of_classes(tmp_path, trained):
-    path = tmp_path / "x.pth"
-    torch.save(trained.network.state_dict(), path)
-    refused(path, "classifier.weight [10, 512] for [4, 512]", "keep_classifier", keep_classifier=True, classes=4)
-
-
-def test_another_number_of_classes_is_fine_without_keep_classifier(file):
-    assert cnn(file=file, classes=4).network(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
-
-
-def test_a_file_without_any_classifier_is_fine(tmp_path, trained):
-    path = tmp_path / "x.safetensors"
-    state = {k: v for k, v in trained.network.state_dict().items() if not k.startswith("classifier.")}
-    safetensors.torch.save_file(state, path)
-    assert cnn(file=path).normalisation is None
-
-
-def lightning(state: dict, prefix: str) -> dict:
-    return {"state_dict": {f"{prefix}{k}": v for k, v in state.items()}, "pytorch-lightning_version": "2.6", "epoch": 3}
+from models.helpers_models import cnn, exported, lightning, refused
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
@@ -143,15 +42,6 @@ def test_torch_files_are_taken_however_they_are_wrapped(tmp_path, trained, suffi
     assert model.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_float_types_are_cast_to_the_networks_own(tmp_path, trained, dtype):
-    path = tmp_path / "x.safetensors"
-    safetensors.torch.save_file({k: v.to(dtype) for k, v in trained.network.state_dict().items()}, path)
-    weight = cnn(file=path).network.hidden.weight
-    assert weight.dtype == torch.float32
-    assert torch.equal(weight, trained.network.hidden.weight.to(dtype).float())
-
-
 def test_numbers_separated_by_commas_are_a_normalisation_too(tmp_path, trained):
     path = tmp_path / "x.safetensors"
     found = dict(input_mean="0.5, 0.25,0.125", input_std="1,2,3")
@@ -159,71 +49,9 @@ def test_numbers_separated_by_commas_are_a_normalisation_too(tmp_path, trained):
     assert cnn(file=path).normalisation == weights.Normalisation("file", (0.5, 0.25, 0.125), (1.0, 2.0, 3.0))
 
 
-def test_loading_leaves_the_stream_of_random_numbers_as_it_was(file):
-    cnn(seed=3)
-    expected = torch.rand(3)
-    cnn(seed=3, file=file)
-    assert torch.equal(torch.rand(3), expected)
-
-
-def test_another_training_size_is_reported(tmp_path):
-    torch.manual_seed(0)
-    options = OPTIONS | dict(name="test_resnet", stem="imagenet", classes=10, class_names=NAMES)
-    model = models.timm_model(weights=None, image_size=32, **options)
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(exported(model))
-    again = models.timm_model(weights=str(path), image_size=32, **options)
-    assert again.report[-1] == "weights: trained at 8 px, in use at 32 px"
-
-
-@pytest.mark.skipif("HEADSTART_WEIGHTS" not in os.environ, reason="HEADSTART_WEIGHTS names no folder with weights")
-def test_the_cifar100_weights_fit_resnet18_and_no_other_stem():
-    path = Path(os.environ["HEADSTART_WEIGHTS"]) / "resnet18_cifar100_32px.safetensors"
-    options = OPTIONS | dict(name="resnet18", weights=str(path), classes=10, class_names=NAMES, image_size=32)
-    model = models.timm_model(stem="imagenet", **options)
-    assert model.normalisation == weights.Normalisation("file", (0.507, 0.487, 0.441), (0.267, 0.256, 0.276))
-    assert "100 tensors" in model.report[0] and "start anew: fc.weight, fc.bias" in model.report[0]
-    stored = safetensors.torch.load_file(path)
-    own = model.network.state_dict()
-    assert all(torch.equal(own[k], v.float()) for k, v in stored.items() if not k.startswith("fc."))
-    with pytest.raises(UserError, match=r"conv1.weight \[64, 3, 7, 7\] for \[64, 3, 3, 3\]"):
-        models.timm_model(stem="cifar", **options)
-
-
-# --------------------------------------------------------------------------------------------------- what is refused
-
-
 @pytest.mark.parametrize("name", ["none.pth", "none.safetensors", "folder/none", "~/none.pt", "a" * 300 + ".pth"])
 def test_a_missing_file_is_named(tmp_path, name):
     refused(tmp_path / name, "none" if "none" in name else "aaa", "does not exist", "null")
-
-
-@pytest.mark.parametrize("given", ["imagenet", "a1_in1k", "resnet18"])
-def test_a_word_that_is_no_weights_lists_the_options(given):
-    refused(given, given, "cnn", ".safetensors", "null")
-
-
-def test_a_tag_that_timm_does_not_have_lists_those_it_has():
-    with pytest.raises(UserError, match="imagenet, r160_in1k"):
-        models.timm_model(
-            name="test_resnet",
-            stem="imagenet",
-            weights="a9",
-            classes=2,
-            class_names=("a", "b"),
-            image_size=32,
-            **OPTIONS,
-        )
-
-
-def test_the_sources_name_alone_is_refused():
-    refused("source", "study")
-
-
-@pytest.mark.parametrize("given", [3, True, 1e-3])
-def test_what_is_no_text_is_refused(given):
-    with pytest.raises(UserError, match="not a text"):
-        models.cnn(weights=given, classes=10, class_names=NAMES, image_size=8, **OPTIONS)
 
 
 def test_a_folder_a_pipe_and_an_unknown_kind_are_refused(tmp_path):
@@ -272,16 +100,6 @@ def test_a_truncated_file_is_refused(tmp_path, trained, suffix, kept):
     refused(path, str(path), "damaged")
 
 
-def test_a_file_of_another_network_is_refused_by_names(tmp_path):
-    network = torch.nn.Sequential(OrderedDict(body=torch.nn.Linear(3, 3), tail=torch.nn.Linear(3, 3)))
-    path = tmp_path / "other.safetensors"
-    safetensors.torch.save_file(network.state_dict(), path)
-    refused(
-        path, "does not fit cnn", "8 missing (convolution1.weight, convolution1.bias, convolution2.weight, ...)",
-        "4 unexpected (", "Only the classifier (classifier) may differ",
-    )  # fmt: skip
-
-
 def test_a_prefix_that_was_left_out_is_reported(tmp_path, trained):
     path = tmp_path / "x.pth"
     torch.save(lightning(trained.network.state_dict(), "model."), path)
@@ -299,29 +117,6 @@ def test_a_checkpoint_with_the_tensors_under_another_key_is_refused_with_the_way
     path = tmp_path / "x.pth"
     torch.save({"epoch": 3, "optimizer": {}, "net": trained.network.state_dict()}, path)
     refused(path, "not plain tensors: epoch, optimizer, net; save network.state_dict() alone")
-
-
-def test_tensors_of_another_shape_are_named(file):
-    refused(file, "1 of another shape (hidden.weight [512, 128] for [512, 512])", image_size=16)
-
-
-def test_one_tensor_too_few_or_too_many_is_refused(tmp_path, trained):
-    path = tmp_path / "x.pth"
-    state = dict(trained.network.state_dict())
-    torch.save(state | {"extra": torch.zeros(1)}, path)
-    refused(path, "1 unexpected (extra)")
-    del state["hidden.bias"]
-    torch.save(state, path)
-    refused(path, "1 missing (hidden.bias)")
-
-
-@pytest.mark.parametrize("name", ["hidden.weight", "classifier.bias"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_nan_and_infinity_are_refused(tmp_path, trained, name, value):
-    trained.network.get_parameter(name).data.view(-1)[1] = value
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(exported(trained))
-    refused(path, "NaN", f"1 tensors: {name}")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 import headstart as package
 from headstart.analysis.collate import collate
 from headstart.config.groups import options
+from headstart.data import Split
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.store import read_run, sha256_of
@@ -49,7 +50,7 @@ def model_files() -> list[str]:
     return sorted(name for name, node in nodes.items() if "estimator" in node and name != "sklearn")
 
 
-def by_hand(split: data.Split) -> np.ndarray:
+def by_hand(split: Split) -> np.ndarray:
     """Pixels in 0..1, float32 [N, 3072]."""
     return split.images.numpy().reshape(len(split.labels), -1).astype(np.float32) / np.float32(255)
 
@@ -158,7 +159,7 @@ def test_images_are_resized_as_a_network_would_see_them(tmp_path):
 FEATURES = [LOGISTIC, "model.features=test_resnet", "precision=fp32"]
 
 
-def network_by_hand(weights: Path, split: data.Split, mean: float, std: float) -> np.ndarray:
+def network_by_hand(weights: Path, split: Split, mean: float, std: float) -> np.ndarray:
     """What timm's own code gives the classifier of the network whose tensors are in `weights`."""
     network = timm.create_model("test_resnet", num_classes=10)
     network.load_state_dict(load_file(weights))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.data import augmentation
+from headstart.data import normalise
 from headstart.models import Model
 from headstart.store import read_epochs
 from headstart.training.batches import ORDER, random_stream
@@ -89,7 +89,7 @@ def test_clipping_bounds_the_step_of_plain_gradient_descent(pictures, tmp_path):
 
 def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_path):
     run = trainer(pictures, tmp_path, epochs=1, batch_size=80, label_smoothing=0.1)
-    images = augmentation.normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
+    images = normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
     torch.manual_seed(5)
     order = torch.randperm(80, generator=random_stream(0, 1, ORDER))
     logits = run.network(images[order])

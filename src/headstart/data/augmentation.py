@@ -8,41 +8,40 @@ Each one has the form `f(images, labels, *, classes, generator, ...) -> (images,
 - generator: a `torch.Generator` on the CPU. Every random number is drawn from it, on the CPU, and only the small vector
   of draws moves, so that the stream is the same on every device. Each picture gets draws of its own.
 
-The public ones only draw; `crop`, `flip`, `erase`, `mix`, `paste` and `policies.apply` compute with what was drawn.
+Those that configurations name only draw; `crop`, `flip`, `erase`, `mix`, `paste` and `auto_augment.apply` compute
+with what was drawn.
 """
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-from headstart.data import auto_augment as policies
+from headstart.data import auto_augment
 from headstart.errors import UserError
+
+Batch = tuple[Tensor, Tensor]  # images and labels
 
 _GREY = 128  # close to the mean of natural pictures, so that an erased square hardly moves a batch's statistics
 
 
-def none(images: Tensor, labels: Tensor, *, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def none(images: Tensor, labels: Tensor, *, classes: int, generator: Generator) -> Batch:
     """Return the batch as it is."""
     return images, labels
 
 
-def horizontal_flip(
-    images: Tensor, labels: Tensor, *, classes: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def horizontal_flip(images: Tensor, labels: Tensor, *, classes: int, generator: Generator) -> Batch:
     """Mirror each picture left to right with probability 1/2."""
     return flip(images, _coins(images, generator)), labels
 
 
-def flip_hv(images: Tensor, labels: Tensor, *, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def flip_hv(images: Tensor, labels: Tensor, *, classes: int, generator: Generator) -> Batch:
     """Mirror each picture left to right and, independently, upside down, each with probability 1/2."""
     images = flip(images, _coins(images, generator))
     return flip(images, _coins(images, generator), axis=1), labels
 
 
-def crop_flip(
-    images: Tensor, labels: Tensor, *, classes: int, generator: torch.Generator, padding: int = 4
-) -> tuple[Tensor, Tensor]:
+def crop_flip(images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: int = 4) -> Batch:
     """Pad with zeros, cut a window of the old size at a random place and mirror it with probability 1/2.
 
     `padding`: pixels on each side, 0 or more. The usual training augmentation of CIFAR (He et al. 2015, section 4.2).
@@ -51,14 +50,8 @@ def crop_flip(
 
 
 def cutout(
-    images: Tensor,
-    labels: Tensor,
-    *,
-    classes: int,
-    generator: torch.Generator,
-    size: int = 8,
-    padding: int | None = 4,
-) -> tuple[Tensor, Tensor]:
+    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, size: int = 8, padding: int | None = 4
+) -> Batch:
     """Crop and flip as `crop_flip`, then grey out one square of `size` pixels a side (https://arxiv.org/abs/1708.04552).
 
     The square's centre falls anywhere in the picture, so that part of the square may lie outside, as in the paper.
@@ -74,14 +67,8 @@ def cutout(
 
 
 def mixup(
-    images: Tensor,
-    labels: Tensor,
-    *,
-    classes: int,
-    generator: torch.Generator,
-    alpha: float = 0.2,
-    padding: int | None = 4,
-) -> tuple[Tensor, Tensor]:
+    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, alpha: float = 0.2, padding: int | None = 4
+) -> Batch:
     """Crop and flip as `crop_flip`, then blend each picture and its label with another one of the batch.
 
     The share kept is drawn from Beta(alpha, alpha) for each picture (https://arxiv.org/abs/1710.09412).
@@ -95,14 +82,8 @@ def mixup(
 
 
 def cutmix(
-    images: Tensor,
-    labels: Tensor,
-    *,
-    classes: int,
-    generator: torch.Generator,
-    alpha: float = 1.0,
-    padding: int | None = 4,
-) -> tuple[Tensor, Tensor]:
+    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, alpha: float = 1.0, padding: int | None = 4
+) -> Batch:
     """Crop and flip as `crop_flip`, then paste a box of another picture of the batch into each, and mix their labels.
 
     The box keeps a share drawn from Beta(alpha, alpha) of the picture, or more where it is cut off at the border
@@ -119,8 +100,8 @@ def cutmix(
 
 
 def trivialaugment(
-    images: Tensor, labels: Tensor, *, classes: int, generator: torch.Generator, padding: int | None = 4
-) -> tuple[Tensor, Tensor]:
+    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: int | None = 4
+) -> Batch:
     """Crop and flip as `crop_flip`, then apply one random operation of random strength to each picture.
 
     TrivialAugmentWide (https://arxiv.org/abs/2103.10158) with torchvision's 14 operations and 31 strengths.
@@ -128,10 +109,10 @@ def trivialaugment(
     """
     images = _crop_flip(images, generator, padding)
     n = len(images)
-    operation = torch.randint(len(policies.OPERATIONS), (n,), generator=generator)
-    strength = torch.randint(policies.BINS, (n,), generator=generator)
+    operation = torch.randint(len(auto_augment.OPERATIONS), (n,), generator=generator)
+    strength = torch.randint(auto_augment.BINS, (n,), generator=generator)
     negative = torch.rand(n, generator=generator) < 0.5
-    return policies.apply(images, operation, strength, negative, policies.trivial_magnitude), labels
+    return auto_augment.apply(images, operation, strength, negative, auto_augment.trivial_magnitude), labels
 
 
 def randaugment(
@@ -139,26 +120,26 @@ def randaugment(
     labels: Tensor,
     *,
     classes: int,
-    generator: torch.Generator,
+    generator: Generator,
     operations: int = 2,
     magnitude: int = 9,
     padding: int | None = 4,
-) -> tuple[Tensor, Tensor]:
+) -> Batch:
     """Crop and flip as `crop_flip`, then apply `operations` random operations of one strength to each picture.
 
     RandAugment (https://arxiv.org/abs/1909.13719) with torchvision's 14 operations; `magnitude`: 0 .. 30.
     `padding=None` leaves out crop and flip.
     """
-    if not (type(magnitude) is int and 0 <= magnitude < policies.BINS):
+    if not (type(magnitude) is int and 0 <= magnitude < auto_augment.BINS):
         raise UserError(f"augmentation.magnitude={magnitude} is no strength; give a whole number from 0 to 30.")
     if not (type(operations) is int and operations > 0):
         raise UserError(f"augmentation.operations={operations} is no count; give 1 or more operations a picture.")
     images = _crop_flip(images, generator, padding)
     strength = torch.full((len(images),), magnitude)
     for _ in range(operations):
-        operation = torch.randint(len(policies.OPERATIONS), (len(images),), generator=generator)
+        operation = torch.randint(len(auto_augment.OPERATIONS), (len(images),), generator=generator)
         negative = torch.rand(len(images), generator=generator) < 0.5
-        images = policies.apply(images, operation, strength, negative, policies.rand_magnitude)
+        images = auto_augment.apply(images, operation, strength, negative, auto_augment.rand_magnitude)
     return images, labels
 
 
@@ -196,7 +177,7 @@ def erase(images: Tensor, row: Tensor, column: Tensor, size: int, value: int = _
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[..., None], value)
 
 
-def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, classes: int) -> Batch:
     """share * itself + (1 - share) * its partner, for pictures and labels.
 
     partner: int64 [N], a position in the batch; share: float32 [N], 0 .. 1.
@@ -210,7 +191,7 @@ def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, classes:
 
 def paste(
     images: Tensor, labels: Tensor, partner: Tensor, share: Tensor, row: Tensor, column: Tensor, classes: int
-) -> tuple[Tensor, Tensor]:
+) -> Batch:
     """A box of 1 - share of the area of each picture [N, H, W, C], around (row, column), taken from its partner.
 
     partner, row, column: int64 [N]; share: float32 [N], 0 .. 1. As in torchvision's CutMix the box's sides are whole,
@@ -227,31 +208,7 @@ def paste(
     return pasted, torch.lerp(targets.index_select(0, partner), targets, kept[:, None])
 
 
-def normalise(
-    images: Tensor,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    size: int | None = None,
-    channels_last: bool = True,
-) -> Tensor:
-    """Turn pictures [N, H, W, 3] on the scale 0 .. 255 into the network's float32 [N, 3, H, W].
-
-    (x / 255 - mean) / std per channel, and a bilinear antialiased resize to `size` x `size` when that differs.
-    channels_last: memory format of the result, else contiguous.
-    """
-    n, height, width, channels = images.shape
-    spread = torch.tensor(std, dtype=torch.float64)
-    scale = (1 / (255 * spread)).float().repeat(width).to(images.device)
-    shift = (-torch.tensor(mean, dtype=torch.float64) / spread).float().repeat(width).to(images.device)
-    # Whole rows of width * 3 numbers instead of 3 channels as the last axis: the inner loop vectorises.
-    rows = images.reshape(n, height, width * channels).float()
-    result = torch.addcmul(shift, rows, scale).view(n, height, width, channels).permute(0, 3, 1, 2)
-    if size is not None and (size, size) != (height, width):
-        result = F.interpolate(result, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return result.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def _crop_flip(images: Tensor, generator: torch.Generator, padding: int | None) -> Tensor:
+def _crop_flip(images: Tensor, generator: Generator, padding: int | None) -> Tensor:
     if padding is None:
         return images
     if padding < 0:
@@ -260,7 +217,7 @@ def _crop_flip(images: Tensor, generator: torch.Generator, padding: int | None) 
     return flip(crop(images, top, left, padding), _coins(images, generator))
 
 
-def _beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
+def _beta(alpha: float, n: int, generator: Generator) -> Tensor:
     if not alpha > 0:
         raise UserError(f"augmentation.alpha={alpha} is no Beta distribution; give a number above 0, e.g. 0.2.")
     # torch has no public Beta that takes a generator; numpy's RandomState is promised never to change its stream.
@@ -268,7 +225,7 @@ def _beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(np.random.RandomState(seed).beta(alpha, alpha, n)).float()
 
 
-def _coins(images: Tensor, generator: torch.Generator) -> Tensor:
+def _coins(images: Tensor, generator: Generator) -> Tensor:
     return (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
 
 

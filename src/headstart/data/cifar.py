@@ -59,7 +59,7 @@ LAYOUTS = {
 }
 
 
-def read(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
+def read_part(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
     """Read one part of `kind` (a key of `LAYOUTS`, a class of torchvision.datasets) below `root`.
 
     Returns class names, images uint8 [N, 32, 32, 3] and labels int64 [N]. Every file's md5 is checked,
@@ -77,7 +77,7 @@ def read(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
 
 
 def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | None:
-    """Return what `read` does, the pictures shared by all processes of this machine; None where that cannot be."""
+    """Return what `read_part` does, the pictures shared by all processes of this machine; None where that cannot be."""
     files = layout.train if train else layout.test
     content = hashlib.sha256(repr((CACHE_VERSION, layout.meta, files)).encode()).hexdigest()
 

@@ -31,7 +31,7 @@ class Decoded:
     sizes: np.ndarray  # int32 [N, 2], width and height in the file
 
 
-def load(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
+def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
     """Decoded pictures root/path for each path, from the cache, decoding them first when they are not there.
 
     The key holds every file's path, size, time of modification and of change of its inode, so that a start costs a
@@ -107,10 +107,11 @@ def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
     digests, sizes, unreadable = [], [], []
 
     def decoded() -> Iterator[np.ndarray]:
-        for pixels, digest, extent in pool.map(lambda path: _try_decode(root, path, size), paths):
-            if pixels is None:
-                unreadable.append(digest)
+        for found in pool.map(lambda path: _try_decode(root, path, size), paths):
+            if isinstance(found, str):
+                unreadable.append(found)
                 continue
+            pixels, digest, extent = found
             digests.append(np.frombuffer(digest, np.uint8))
             sizes.append(extent)
             yield pixels
@@ -132,13 +133,13 @@ def _pool():
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
-def _try_decode(root: Path, path: str, size: int):
-    """`decode`, or (None, what is wrong with the file, None): one bad file must not hide the others."""
+def _try_decode(root: Path, path: str, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]] | str:
+    """What `decode` returns, or what is wrong with the file: one bad file must not hide the others."""
     try:
         return decode(root / path, size)
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files; all are reported by name
         reason = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-        return None, f"{shown(path)}: {reason or type(error).__name__}", None
+        return f"{shown(path)}: {reason or type(error).__name__}"
 
 
 def shown(path: str) -> str:

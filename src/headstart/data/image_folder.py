@@ -1,5 +1,6 @@
 """Any tree of image files as a data set: listed, checked and split into parts."""
 
+import dataclasses
 import logging
 import os
 import re
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.decoding import Decoded, load, shown
-from headstart.data.sources import Dataset, Part, assemble, stratified
+from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
+from headstart.data.decoding import Decoded, decode_once, shown
+from headstart.data.splits import stratified
 from headstart.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -34,22 +36,17 @@ class Tree:
         return [path for files in self.parts.values() for path, _ in files]
 
 
-def read(
-    root: Path,
-    *,
-    size: int,
-    cache: Path,
-    test_size: int | float | None,
-    validation_size: int | float | None,
-    allow_duplicates: bool,
-    **choices: object,
+def read_dataset(
+    root: Path, *, size: int, cache: Path, test_size: int | float | None, allow_duplicates: bool, options: SplitOptions
 ) -> Dataset:
-    """Check, decode and split a tree of images; arguments and errors as `headstart.data.sources.folder` describes
-    them."""
+    """Check, decode and split a tree of images; arguments and errors as `headstart.data.sources.folder` has them.
+
+    options.validation_size: None for a tree that brings a validation part of its own; for others None is a tenth.
+    """
     tree = find(root)
-    _refuse_size_of_given(tree, "val", "validation_size", validation_size)
+    _refuse_size_of_given(tree, "val", "validation_size", options.validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
-    decoded = load(tree.root, tree.paths, size, cache)
+    decoded = decode_once(tree.root, tree.paths, size, cache)
     _log_facts(tree, decoded)
     parts, digests = _parts(tree, decoded)
     if "test" not in parts:
@@ -58,18 +55,11 @@ def read(
         parts["test"], parts["train"] = parts["train"].choose(held), parts["train"].choose(rest)
         digests["test"] = digests["train"]
     _refuse_duplicates(tree, parts, digests, allow_duplicates)
-    data = assemble(
-        re.sub(r"[^A-Za-z0-9._-]", "_", tree.root.name) or "folder",
-        tree.classes,
-        parts["train"],
-        lambda: parts["test"],
-        validation_size=0.1 if validation_size is None else validation_size,
-        val=parts.get("val"),
-        **choices,
-    )
-    shared = _shared(digests["train"][data.train.indices], digests.get("val", digests["train"])[data.val.indices])
-    if len(shared):
-        log.warning("%d training pictures lie, pixel for pixel, in the validation part too", len(shared))
+    if options.validation_size is None:
+        options = dataclasses.replace(options, validation_size=0.1)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", tree.root.name) or "folder"
+    data = assemble(name, tree.classes, parts["train"], lambda: parts["test"], options, parts.get("val"))
+    _warn_of_copies(data, digests)
     return data
 
 
@@ -191,6 +181,14 @@ def _refuse_duplicates(tree: Tree, parts: dict[str, Part], digests: dict[str, np
     log.warning("%s", what)
 
 
+def _warn_of_copies(data: Dataset, digests: dict[str, np.ndarray]) -> None:
+    """Say how many pictures are, pixel for pixel, in both the training and the validation part."""
+    train, val = digests["train"], digests.get("val", digests["train"])
+    copies = len(_shared(train[data.train.indices], val[data.val.indices]))
+    if copies:
+        log.warning("%d training pictures lie, pixel for pixel, in the validation part too", copies)
+
+
 def _shared(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Positions in `ours` whose digest (uint8 [N, 32]) is also in `theirs`."""
     known = {row.tobytes() for row in theirs}
@@ -200,16 +198,8 @@ def _shared(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 def _log_facts(tree: Tree, decoded: Decoded) -> None:
     counts = ", ".join(f"{len(files)} {part}" for part, files in tree.parts.items())
     (narrow, low), (wide, high) = decoded.sizes.min(0), decoded.sizes.max(0)
-    log.info(
-        "%s: %s, %d classes, %d to %d wide, %d to %d high",
-        tree.root,
-        counts,
-        len(tree.classes),
-        narrow,
-        wide,
-        low,
-        high,
-    )
+    extents = f"{narrow} to {wide} wide, {low} to {high} high"  # pixels
+    log.info("%s: %s, %d classes, %s", tree.root, counts, len(tree.classes), extents)
     copies = len(decoded.digests) - len({row.tobytes() for row in decoded.digests})
     if copies or tree.ignored:
         log.info("%d exact copies of other pictures; %d files that are no images were left out", copies, tree.ignored)

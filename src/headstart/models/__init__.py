@@ -1,22 +1,21 @@
 """Networks and estimators, with their weights."""
 
-from headstart.models.builders import Normalisation
-from headstart.models.estimators import Classical
+from headstart.models.estimators import EstimatorModel
 from headstart.models.freezing import is_frozen, parameter_groups, set_trainable
-from headstart.models.load_weights import export_bytes
 from headstart.models.model import (
     Model,
     backbone_digest,
     backbone_features,
     classify,
     count_parameters,
+    halves_agree,
     in_classifier,
-    splits,
 )
-from headstart.models.weight_files import from_file, read_metadata
+from headstart.models.save_weights import export_bytes
+from headstart.models.weight_files import Normalisation, from_file, read_metadata
 
 __all__ = [
-    "Classical",
+    "EstimatorModel",
     "Model",
     "Normalisation",
     "backbone_digest",
@@ -25,10 +24,10 @@ __all__ = [
     "count_parameters",
     "export_bytes",
     "from_file",
+    "halves_agree",
     "in_classifier",
     "is_frozen",
     "parameter_groups",
     "read_metadata",
     "set_trainable",
-    "splits",
 ]

@@ -6,14 +6,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from headstart.errors import UserError
-from headstart.models import builders as models
+from headstart.models.builders import timm_model
 from headstart.models.model import Model
 
 SET_ELSEWHERE = {"random_state": "seed", "n_jobs": "threads"}
 
 
 @dataclass
-class Classical:
+class EstimatorModel:
     """A scikit-learn pipeline that is not fitted yet, and what a run has to know about it."""
 
     pipeline: Any  # sklearn.pipeline.Pipeline; its last step is the classifier
@@ -32,11 +32,19 @@ class Classical:
         return " and ".join(type(step).__name__ for _, step in self.pipeline.steps)
 
 
-def classical(
-    *, estimator: Any, scale: bool = True, features: str | None = None, weights: str | None = None,
-    cv: int | None = None, search: Any = None, classes: int, class_names: tuple[str, ...], image_size: int,
+def sklearn_model(
+    *,
+    estimator: Any,
+    scale: bool = True,
+    features: str | None = None,
+    weights: str | None = None,
+    cv: int | None = None,
+    search: Any = None,
+    classes: int,
+    class_names: tuple[str, ...],
+    image_size: int,
     **parameters: Any,
-) -> Classical:  # fmt: skip
+) -> EstimatorModel:
     """A classifier of scikit-learn on standardised features.
 
     estimator: the classifier. parameters: set on it, and win over its own node's. search: read by sweeps alone.
@@ -50,7 +58,7 @@ def classical(
     _set_parameters(estimator, parameters)
     _check_options(scale, features, weights, cv)
     network = None if features is None else _network(features, weights, classes, class_names, image_size)
-    model = Classical(make_pipeline(*([StandardScaler()] if scale else []), estimator), cv, network)
+    model = EstimatorModel(make_pipeline(*([StandardScaler()] if scale else []), estimator), cv, network)
     if network is not None:
         model.report += [*network.report, f"features: what {features} gives its classifier, computed once"]
     model.report.append(f"fitted in one go: {model.name}; no file of it is kept, its command fits it again")
@@ -60,11 +68,10 @@ def classical(
 
 
 def _network(features: str, weights: str | None, classes: int, class_names: tuple[str, ...], image_size: int) -> Model:
+    shape = dict(classes=classes, class_names=class_names, image_size=image_size)
+    frozen = dict(keep_classifier=False, freeze="backbone", unfreeze_epoch=None, backbone_lr_factor=1)
     try:
-        return models.timm_model(
-            name=features, stem="imagenet", classes=classes, class_names=class_names, image_size=image_size,
-            weights=weights, keep_classifier=False, freeze="backbone", unfreeze_epoch=None, backbone_lr_factor=1,
-        )  # fmt: skip
+        return timm_model(name=features, stem="imagenet", weights=weights, **shape, **frozen)
     except UserError as error:
         raise UserError(str(error).replace("model.name=", "model.features=")) from error
 

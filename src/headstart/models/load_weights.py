@@ -1,47 +1,88 @@
-"""Tensors from one network into another: what fits is taken, what does not is named; and a network as a file."""
+"""The weights that `model.weights` names, into a network: what fits is taken, what does not is named."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from torch import nn
 
 from headstart.errors import UserError
-from headstart.models import weight_files
-from headstart.models.model import Model
-from headstart.models.weight_files import Weights, first_few
+from headstart.models.model import Model, in_classifier
+from headstart.models.pretrained import Published
+from headstart.models.weight_files import SUFFIXES, Weights, first_few, from_file
 
 COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
 
 
-def take(
-    network: nn.Module, classifier: str, architecture: str, loaded: Weights, class_names: tuple[str, ...], keep: bool
-) -> list[str]:
-    """Copy the loaded tensors into the network, all but the classifier's unless `keep`; return lines for the log.
+def load_weights(
+    model: Model, published: Published, class_names: tuple[str, ...], image_size: int, keep_classifier: bool
+) -> None:
+    """Put the tensors that `model.weights` names into the model's network, and what is known about them into the model.
 
-    Raises UserError, with nothing copied, when the tensors do not fit or are not finite.
+    published: what the network's library has. class_names, image_size (pixels): of the data in use. keep_classifier:
+    take the classifier's tensors, too. Raises UserError for anything that cannot be loaded, with nothing copied.
     """
-    if keep and loaded.classes is not None and loaded.classes != tuple(class_names):
+    loaded = published.adapt(_found(model, published))
+    _check_classes(loaded, class_names, keep_classifier)
+    copied = _copy(loaded, model, keep_classifier)
+    model.normalisation, model.weights_sha256 = loaded.normalisation, loaded.sha256
+    model.report += [*loaded.notes, copied]
+    if loaded.image_size not in (None, image_size):
+        model.report.append(f"weights: trained at {loaded.image_size} px, in use at {image_size} px")
+
+
+def _found(model: Model, published: Published) -> Weights:
+    """Return the tensors that `model.weights` names: `imagenet`, one of the published tags, or a file."""
+    weights, options = model.weights, _options(published.tags)
+    if not isinstance(weights, str):
+        raise UserError(f"model.weights={weights!r} is not a text; give {options}")
+    if weights == "source":
+        raise UserError("model.weights=source belongs into a study with a `source:` entry; here give a file or null")
+    if published.fetch is not None and published.tags and weights in ("imagenet", *published.tags):
+        return published.fetch(weights)
+    if os.path.exists(weights) or weights.endswith(SUFFIXES) or os.sep in weights:
+        return from_file(Path(weights).expanduser())
+    raise UserError(f"model.weights={weights!r} is neither a file nor known for {model.name}; give {options}")
+
+
+def _options(tags: Sequence[str]) -> str:
+    known = f"imagenet, {', '.join(tags)}, " if tags else ""
+    return f"null, {known}or a file ({', '.join(SUFFIXES)})"
+
+
+def _check_classes(loaded: Weights, class_names: tuple[str, ...], keep_classifier: bool) -> None:
+    if keep_classifier and loaded.classes is not None and loaded.classes != tuple(class_names):
         raise UserError(
             f"{loaded.origin} is for the classes {first_few(loaded.classes)}; the data has {first_few(class_names)}, "
             "and model.keep_classifier=true needs the same.\nGive model.keep_classifier=false."
         )
-    own = network.state_dict()
+
+
+@torch.no_grad()
+def _copy(loaded: Weights, model: Model, keep_classifier: bool) -> str:
+    """Copy the tensors into the network, the classifier's only where they are to be kept; return a line for the log.
+
+    Raises UserError, with nothing copied, when they do not fit or are not finite.
+    """
+    own = model.network.state_dict()
     wanted, offered = (
-        {name: t for name, t in tensors.items() if keep or not name.startswith(classifier + ".")}
+        {name: tensor for name, tensor in tensors.items() if keep_classifier or not in_classifier(model, name)}
         for tensors in (own, loaded.tensors)
     )
     misfits = _misfits(wanted, offered)
     if misfits:
-        may = "With model.keep_classifier=true nothing may" if keep else f"Only the classifier ({classifier}) may"
-        raise UserError(f"{loaded.origin} does not fit {architecture}: {'; '.join(misfits)}.\n{may} differ.")
+        only = f"Only the classifier ({model.classifier}) may"
+        may = "With model.keep_classifier=true nothing may" if keep_classifier else only
+        raise UserError(f"{loaded.origin} does not fit {model.name}: {'; '.join(misfits)}.\n{may} differ.")
     bad = [name for name, t in loaded.tensors.items() if t.is_floating_point() and not t.float().isfinite().all()]
     if bad:
         raise UserError(
             f"{loaded.origin} holds NaN or infinite values in {len(bad)} tensors: {first_few(bad)}; train it again"
         )
-    with torch.no_grad():
-        for name, tensor in offered.items():
-            own[name].copy_(tensor)  # casts to the network's own type
+    for name, tensor in offered.items():
+        own[name].copy_(tensor)  # casts to the network's own type
     anew = [name for name in own if name not in offered and not name.endswith(COUNTER)]
-    return [f"weights: {len(offered)} tensors from {loaded.origin}; start anew: {first_few(anew) or 'none'}"]
+    return f"weights: {len(offered)} tensors from {loaded.origin}; start anew: {first_few(anew) or 'none'}"
 
 
 def _misfits(own: dict[str, torch.Tensor], offered: dict[str, torch.Tensor]) -> list[str]:
@@ -57,18 +98,3 @@ def _misfits(own: dict[str, torch.Tensor], offered: dict[str, torch.Tensor]) -> 
             types.append(f"{name} {there.dtype} for {here.dtype}")
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes, "of another type": types}
     return [f"{len(names)} {kind} ({first_few(names)})" for kind, names in kinds.items() if names]
-
-
-def export_bytes(
-    model: Model, classes: tuple[str, ...], mean: tuple, std: tuple, image_size: int, architecture: str
-) -> bytes:
-    """Return the network as a safetensors file with the metadata that reading it back needs.
-
-    mean, std: what the inputs were normalised by in training, per channel, of values in 0..1.
-    """
-    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in model.network.state_dict().items()}
-    name = "data" if model.normalisation is None else model.normalisation.name
-    described = weight_files.metadata(
-        architecture=architecture, classes=classes, normalisation=name, mean=mean, std=std, image_size=image_size
-    )
-    return weight_files.to_bytes(tensors, described)

@@ -15,13 +15,13 @@ class Model:
 
     network: nn.Module
     classifier: str  # prefix of the classifier's parameters in network.state_dict(), e.g. "fc"
+    name: str = "network"  # of the architecture
     normalisation: Normalisation | None = None  # what the weights in use expect; None: the data's own statistics
     weights: str | None = None  # as given
     weights_sha256: str | None = None
     freeze: str = "none"
     unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
     backbone_lr_factor: float = 1.0
-    name: str = "network"  # of the architecture
     report: list[str] = field(default_factory=list)  # lines for the log
     fixed: frozenset[str] = field(init=False)  # parameters that the network itself never trains, such as sine positions
 
@@ -68,7 +68,7 @@ def classify(model: Model, features: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def splits(model: Model, images: torch.Tensor) -> bool:
+def halves_agree(model: Model, images: torch.Tensor) -> bool:
     """Whether `classify(backbone_features(images))` gives the network's logits to the last bit, in eval mode.
 
     It does for every file of conf/model; some network of timm's may compute more behind its classifier. The network is

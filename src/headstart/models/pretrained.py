@@ -10,7 +10,9 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,20 @@ import torch
 from torch import nn
 
 from headstart.errors import UserError
-from headstart.models.weight_files import Normalisation, Weights, shortened, to_bytes
+from headstart.models.save_weights import to_bytes
+from headstart.models.weight_files import Normalisation, Weights, shortened
 from headstart.store import sha256_of
 
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a library publishes for a network; nothing for our own."""
+
+    tags: Sequence[str] = ()  # names of the weights
+    fetch: Callable[[str], Weights] | None = None  # the weights that `imagenet` or a tag names
+    adapt: Callable[[Weights], Weights] = lambda loaded: loaded  # gives what was loaded the network's names
 
 
 def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Module]) -> nn.Module:
@@ -61,7 +73,7 @@ def _in_hub(url: str | None) -> str | None:
     return path if name and os.path.isfile(path) else None
 
 
-def _named(mean: tuple[float, ...], std: tuple[float, ...], library: str) -> Normalisation:
+def _normalisation(mean: tuple[float, ...], std: tuple[float, ...], library: str) -> Normalisation:
     """Name a normalisation: `imagenet` for the usual values, else the library and the values themselves."""
     from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -72,6 +84,16 @@ def _named(mean: tuple[float, ...], std: tuple[float, ...], library: str) -> Nor
 
 
 # ----------------------------------------------------------------------------------------------------------------- timm
+
+
+def of_timm(name: str, **arguments: Any) -> Published:
+    """What timm publishes for the network `name`; arguments: passed on to timm.create_model, as the network's were."""
+    return Published(timm_tags(name), partial(from_timm, name, **arguments))
+
+
+def of_timm_backbone(name: str, **arguments: Any) -> Published:
+    """The same for a network that has the one of timm as its `backbone`."""
+    return Published(timm_tags(name), partial(from_timm, name, **arguments), partial(_into_backbone, name))
 
 
 def timm_tags(name: str) -> list[str]:
@@ -90,46 +112,72 @@ def from_timm(name: str, tag: str, **arguments: Any) -> Weights:
     import timm
 
     full = name if tag == "imagenet" else f"{name}.{tag}"
-    published = timm.get_pretrained_cfg(full)
-    cached = _cached(published)
+    configuration = timm.get_pretrained_cfg(full)
+    cached = _cached(configuration)
     # Given a file, timm asks no host whether there is a newer one, which takes a minute where none answers.
     overlay = {"file": cached} if cached else None
-    network = _built(
-        full, _url(published), cached,
-        lambda: timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **arguments),
-    )  # fmt: skip
+    build = partial(timm.create_model, full, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
+    network = _built(full, _url(configuration), cached, build)
     tensors = network.state_dict()
-    cached = cached or _cached(published)
+    cached = cached or _cached(configuration)
     content = Path(cached).read_bytes() if cached else to_bytes(tensors, {})
     sha256 = hashlib.sha256(content).hexdigest()
     kind = "file" if cached else "tensors"
-    notes = [f"weights: timm's {published.architecture}.{published.tag}, sha256 of the {kind} {sha256}"]
-    return Weights(f"timm's {full}", tensors, sha256, normalisation_of(published), notes=notes)
+    notes = [f"weights: timm's {configuration.architecture}.{configuration.tag}, sha256 of the {kind} {sha256}"]
+    return Weights(f"timm's {full}", tensors, sha256, timm_normalisation(configuration), notes=notes)
 
 
-def _url(published: Any) -> str:
+def _url(configuration: Any) -> str:
     from huggingface_hub import constants
 
-    return constants.ENDPOINT if published.hf_hub_id else published.url
+    return constants.ENDPOINT if configuration.hf_hub_id else configuration.url
 
 
-def _cached(published: Any) -> str | None:
+def _cached(configuration: Any) -> str | None:
     """Return the file that timm has fetched before for this configuration, if any."""
-    if not published.hf_hub_id:
-        return _in_hub(published.url)
+    if not configuration.hf_hub_id:
+        return _in_hub(configuration.url)
     from huggingface_hub import try_to_load_from_cache
 
-    names = [published.hf_hub_filename] if published.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
-    found = [try_to_load_from_cache(published.hf_hub_id, name) for name in names]
+    own = configuration.hf_hub_filename
+    names = [own] if own else ["model.safetensors", "pytorch_model.bin"]
+    found = [try_to_load_from_cache(configuration.hf_hub_id, name) for name in names]
     return next((path for path in found if isinstance(path, str)), None)
 
 
-def normalisation_of(published: Any) -> Normalisation:
+def timm_normalisation(configuration: Any) -> Normalisation:
     """Return what timm's configuration of some weights says about inputs."""
-    return _named(tuple(published.mean), tuple(published.std), "timm")
+    return _normalisation(tuple(configuration.mean), tuple(configuration.std), "timm")
+
+
+def _into_backbone(name: str, loaded: Weights) -> Weights:
+    """Move tensors with timm's names below `backbone.`, without timm's classifier; a file of our own stays as it is.
+
+    A file that says no normalisation is taken to expect that of timm's published weights.
+    """
+    import timm
+
+    if any(key.startswith("backbone.") for key in loaded.tensors):
+        return loaded
+    configuration = timm.get_pretrained_cfg(name)
+    own = configuration.classifier  # a prefix, or several
+    own = own if isinstance(own, str) else tuple(own or ())
+    left = [key for key in loaded.tensors if key.startswith(own)]
+    notes = [*loaded.notes, *([f"weights: {loaded.origin}: left out {', '.join(left)}"] if left else [])]
+    normalisation = loaded.normalisation
+    if normalisation is None:
+        normalisation = timm_normalisation(configuration)
+        notes.append(f"weights: {loaded.origin} says no normalisation; taken: {normalisation.name}, as timm's {name}")
+    kept = {f"backbone.{key}": tensor for key, tensor in loaded.tensors.items() if key not in left}
+    return dataclasses.replace(loaded, tensors=kept, normalisation=normalisation, notes=notes)
 
 
 # ---------------------------------------------------------------------------------------------------------- torchvision
+
+
+def of_torchvision(name: str) -> Published:
+    """What torchvision publishes for the network `name`."""
+    return Published(torchvision_tags(name), partial(from_torchvision, name), partial(_recognised, name))
 
 
 def torchvision_tags(name: str) -> list[str]:
@@ -156,17 +204,18 @@ def from_torchvision(name: str, tag: str) -> Weights:
     network = _built(str(member), member.url, cached, lambda: build(name, weights=member))
     sha256 = sha256_of(_in_hub(member.url))
     notes = [f"weights: torchvision's {member}, sha256 of the file {sha256}"]
-    return Weights(f"torchvision's {member}", network.state_dict(), sha256, _normalisation(member), notes=notes)
+    normalisation = _torchvision_normalisation(member)
+    return Weights(f"torchvision's {member}", network.state_dict(), sha256, normalisation, notes=notes)
 
 
-def recognise_torchvision(name: str, loaded: Weights) -> Weights:
+def _recognised(name: str, loaded: Weights) -> Weights:
     """Add the normalisation to a copy of one of torchvision's files: it does not say it, but its sha256 is known."""
     import torchvision
 
     for member in torchvision.models.get_model_weights(name):
         if loaded.normalisation is None and _matches(member, loaded.sha256):
             notes = [*loaded.notes, f"weights: {loaded.origin} is torchvision's {member} by its sha256"]
-            return dataclasses.replace(loaded, normalisation=_normalisation(member), notes=notes)
+            return dataclasses.replace(loaded, normalisation=_torchvision_normalisation(member), notes=notes)
     return loaded
 
 
@@ -175,6 +224,6 @@ def _matches(member: Any, sha256: str) -> bool:
     return digits is not None and sha256.startswith(digits[1])
 
 
-def _normalisation(member: Any) -> Normalisation:
+def _torchvision_normalisation(member: Any) -> Normalisation:
     wanted = member.transforms()
-    return _named(tuple(wanted.mean), tuple(wanted.std), "torchvision")
+    return _normalisation(tuple(wanted.mean), tuple(wanted.std), "torchvision")

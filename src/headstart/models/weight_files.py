@@ -1,4 +1,4 @@
-"""Where a network's weights come from: local files read without trust, or published ones by their name."""
+"""Weights in local files, read without trust: what is damaged, foreign or could run code is refused in words."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import math
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -46,31 +46,6 @@ class Weights:
     notes: list[str] = field(default_factory=list)
 
 
-def load(weights: str, architecture: str, tags: list[str], fetch: Callable[[str], "Weights"] | None) -> Weights:
-    """Return the tensors that `model.weights` names: `imagenet`, one of the published `tags`, or a file.
-
-    fetch: returns the published weights that `imagenet` or a tag names; None where nothing is published.
-    Raises UserError for anything that cannot be loaded.
-    """
-    if not isinstance(weights, str):
-        raise UserError(f"model.weights={weights!r} is not a text; give {_options(tags)}")
-    if weights == "source":
-        raise UserError("model.weights=source belongs into a study with a `source:` entry; here give a file or null")
-    if fetch is not None and tags and weights in ("imagenet", *tags):
-        return fetch(weights)
-    if os.path.exists(weights) or weights.endswith(SUFFIXES) or os.sep in weights:
-        return from_file(Path(weights).expanduser())
-    raise UserError(f"model.weights={weights!r} is neither a file nor known for {architecture}; give {_options(tags)}")
-
-
-def _options(tags: list[str]) -> str:
-    known = f"imagenet, {', '.join(tags)}, " if tags else ""
-    return f"null, {known}or a file ({', '.join(SUFFIXES)})"
-
-
-# ---------------------------------------------------------------------------------------------------------------- files
-
-
 def from_file(path: Path) -> Weights:
     """Read a weights file: safetensors, or torch's format restricted to tensors (no code in it is ever run).
 
@@ -80,12 +55,12 @@ def from_file(path: Path) -> Weights:
     sha256 = hashlib.sha256(content).hexdigest()
     _check_record(path, sha256)
     if path.suffix != ".safetensors":
-        return _named(_unpickled(content, path), path, sha256)
+        return _weights(_unpickled(content, path), path, sha256)
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # it raises several kinds, KeyError among them, for damaged headers
         raise UserError(f"{given(path)} is damaged or not a safetensors file: {shortened(error)}") from error
-    return _named(tensors, path, sha256, **_described(read_metadata(content), path))
+    return _weights(tensors, path, sha256, **_described(read_metadata(content), path))
 
 
 def _content(path: Path) -> bytes:
@@ -148,7 +123,7 @@ def _unpickled(content: bytes, path: Path) -> Any:
         raise UserError(f"{given(path)} is damaged or not a torch file: {shortened(error)}") from error
 
 
-def _named(content: Any, path: Path, sha256: str, **described: Any) -> Weights:
+def _weights(content: Any, path: Path, sha256: str, **described: Any) -> Weights:
     """The tensors in what a file held, their names without the prefixes that wrappers of networks add."""
     tensors, stripped = _tensors(content, path), ""
     prefixes = ["module.", "_orig_mod."]  # of DataParallel and torch.compile
@@ -191,31 +166,6 @@ def first_few(names: Sequence[str]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- metadata
-
-
-def metadata(
-    *, architecture: str, classes: tuple[str, ...], normalisation: str, mean: tuple, std: tuple, image_size: int
-) -> dict[str, str]:
-    """Return the metadata that best.safetensors carries; `read_metadata` and `from_file` read it back."""
-    from headstart import __version__
-
-    return dict(
-        headstart_version=__version__, architecture=architecture, classes=json.dumps(list(classes)),
-        normalisation=normalisation, input_mean=json.dumps(list(mean)), input_std=json.dumps(list(std)),
-        image_size=str(image_size),
-    )  # fmt: skip
-
-
-def to_bytes(tensors: dict[str, torch.Tensor], described: dict[str, str]) -> bytes:
-    """Return a safetensors file whose bytes, and so its sha256, depend on its content alone.
-
-    The library writes metadata in an order of chance, so the header is written again, sorted and padded as it was.
-    """
-    content = safetensors.torch.save(tensors, metadata=described)
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # tensors start at multiples of 8 bytes
-    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_metadata(content: bytes) -> dict[str, str]:

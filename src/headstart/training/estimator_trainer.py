@@ -14,7 +14,7 @@ import torch
 
 from headstart.data import Dataset, Split, normalise
 from headstart.errors import UserError
-from headstart.models import Classical, count_parameters
+from headstart.models import EstimatorModel, count_parameters
 from headstart.training.devices import device_name, move_network
 from headstart.training.frozen_features import FrozenFeatures
 from headstart.training.metrics import accuracy, cross_entropy
@@ -30,7 +30,7 @@ BATCH = 100  # of them, that go through a network at once
 class EstimatorTrainer:
     """The fit of one scikit-learn pipeline, in one go; `run` is the way in."""
 
-    model: Classical
+    model: EstimatorModel
     data: Dataset
     settings: Settings  # its seed and image size; device, precision and normalisation are the network's
     split_seed: int

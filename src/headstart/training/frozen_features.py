@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from headstart.data import Dataset, Split, normalise
-from headstart.models import Model, backbone_digest, backbone_features, splits
+from headstart.models import Model, backbone_digest, backbone_features, halves_agree
 from headstart.store import FeatureCache, FeatureEntry, NotKept, cache_limit, cache_root, shown_path, shown_size
 from headstart.training.devices import autocast, device_name
 from headstart.training.feature_table import FeatureTable, Layout, agrees
@@ -208,7 +208,7 @@ class FrozenFeatures:
 
     def _splits(self, images: Tensor) -> bool:
         with autocast(self.settings.device, self.settings.precision):
-            return splits(self.model, self._normalised(images))
+            return halves_agree(self.model, self._normalised(images))
 
     def _normalised(self, images: Tensor) -> Tensor:
         settings = self.settings

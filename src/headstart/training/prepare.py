@@ -13,7 +13,7 @@ import torch
 from headstart.config import RunConfig, make
 from headstart.data import Dataset
 from headstart.errors import UserError
-from headstart.models import Classical, Model, Normalisation
+from headstart.models import EstimatorModel, Model, Normalisation
 from headstart.training import devices
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
@@ -63,7 +63,7 @@ class _Preparation:
         raise UserError(f"model._target_={target} makes a {type(model).__name__}, which nothing here trains")
 
     @trainer.register
-    def _(self, model: Classical) -> EstimatorTrainer:
+    def _(self, model: EstimatorModel) -> EstimatorTrainer:
         split_seed, threads = self.run_config.values.split_seed, torch.get_num_threads()
         return EstimatorTrainer(model=model, split_seed=split_seed, threads=threads, **self._shared(model.network))
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from headstart.data import Dataset, Split
-from headstart.models import Classical, Model
+from headstart.models import EstimatorModel, Model
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Watcher(Protocol):
 class Trainer(Protocol):
     """One run in progress, whatever its model is; `NetworkTrainer` and `EstimatorTrainer` are such."""
 
-    model: Model | Classical
+    model: Model | EstimatorModel
     data: Dataset
     run_dir: Path
     identity: str  # config hash

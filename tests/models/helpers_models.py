@@ -1,16 +1,21 @@
-"""The options of the config group `model`, built without Hydra: with random weights and for small pictures."""
+"""What tests of the models room share: conf/model built without Hydra, small, with random weights; files of weights."""
 
 import importlib
 from pathlib import Path
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from headstart.models import builders as models
+from headstart import models
+from headstart.errors import UserError
+from headstart.models import builders
 
-CONF = Path(__file__).parents[1] / "conf" / "model"
+CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = tuple("abcdefghij")
+OPTIONS = dict(keep_classifier=False, freeze="none", unfreeze_epoch=None, backbone_lr_factor=1)
+MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 EXAMPLE = {"timm": {"name": "test_resnet"}, "torchvision": {"name": "shufflenet_v2_x0_5"}}  # what leaves the name open
 
 
@@ -57,3 +62,31 @@ def parts(model: models.Model) -> tuple[dict[str, nn.Parameter], dict[str, nn.Pa
     named = dict(model.network.named_parameters())
     head = {name: p for name, p in named.items() if name.startswith(f"{model.classifier}.")}
     return {name: p for name, p in named.items() if name not in head}, head
+
+
+# ---- files of weights
+
+
+def cnn(*, file=None, seed=0, classes=10, class_names=None, image_size=8, **changes) -> models.Model:
+    """The small network at 8 px, so that its files are small too."""
+    torch.manual_seed(seed)
+    given = None if file is None else str(file)
+    options = OPTIONS | dict(weights=given, classes=classes, image_size=image_size) | changes
+    return builders.cnn(**options, class_names=class_names or NAMES[:classes])
+
+
+def exported(model: models.Model, classes=NAMES) -> bytes:
+    return models.export_bytes(model, classes=classes, mean=MEAN, std=STD, image_size=8, architecture="cnn")
+
+
+def refused(file, *said: str, **changes) -> str:
+    with pytest.raises(UserError) as caught:
+        cnn(file=file, **changes)
+    text = str(caught.value)
+    assert [word for word in said if word not in text] == []
+    assert len(text.splitlines()) <= 3 and len(text) < 700
+    return text
+
+
+def lightning(state: dict, prefix: str) -> dict:
+    return {"state_dict": {f"{prefix}{k}": v for k, v in state.items()}, "pytorch-lightning_version": "2.6", "epoch": 3}

@@ -1,0 +1,146 @@
+"""Any tree of images: what is a class and a part, what is split off, what is refused, copies."""
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.helpers_data import THREE, counts, draw_image, make_tree
+from headstart.errors import UserError
+
+
+class TestFolder:
+    def test_given_parts_are_used_as_they_are(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", THREE)
+        ours = read()
+        assert ours.classes == ("cat", "dog") and ours.name == "pictures"
+        for part, split in (("train", ours.train), ("val", ours.val), ("test", ours.test())):
+            files = sorted((root / part).rglob("*.png"))
+            assert split.indices.tolist() == list(range(len(files)))
+            for path, picture, label in zip(files, split.images, split.labels, strict=True):
+                assert np.array_equal(picture, np.asarray(Image.open(path)))
+                assert ours.classes[label] == path.parent.name
+
+    @pytest.mark.parametrize(
+        ("layout", "expected"),
+        [
+            ({"cat": 50, "dog": 50}, (72, 8, 20)),
+            ({"train/cat": 50, "train/dog": 50}, (72, 8, 20)),
+            ({"train/cat": 50, "train/dog": 50, "test/cat": 5, "test/dog": 5}, (90, 10, 10)),
+            ({"train/cat": 50, "train/dog": 50, "val/cat": 5, "val/dog": 5}, (80, 10, 20)),
+            ({"train": 50, "plane": 50}, (72, 8, 20)),  # a class that is called train
+        ],
+    )
+    def test_parts_that_are_missing_are_split_off_train(self, layout, expected, tmp_path, read):
+        make_tree(tmp_path / "pictures", layout)
+        ours = read()
+        parts = (ours.train, ours.val, ours.test())
+        assert tuple(len(part.labels) for part in parts) == expected
+        assert all(len(set(counts(part))) == 1 for part in parts)
+        pictures = torch.cat([part.images for part in parts]).flatten(1).unique(dim=0)
+        assert len(pictures) == sum(expected)
+        assert torch.equal(read(split_seed=1).test().indices, ours.test().indices)
+
+    def test_choices_work_as_for_the_other_sources(self, tmp_path, read):
+        make_tree(tmp_path / "pictures", {"cat": 30, "dog": 30, "emu": 30})
+        ours = read(classes=["emu", "cat"], train_size=10, validation_size=0.5, test_size=0.1)
+        assert ours.classes == ("emu", "cat")
+        assert counts(ours.train) == [5, 5] and counts(ours.test()) == [3, 3]
+
+    @pytest.mark.parametrize("key", ["validation_size", "test_size"])
+    @pytest.mark.parametrize("size", [0, 0.0, False])
+    def test_a_part_of_no_pictures_is_refused(self, tmp_path, read, key, size):
+        make_tree(tmp_path / "pictures", {"cat": 10, "dog": 10})
+        with pytest.raises(UserError, match=rf"data\.{key}={size} cannot be taken"):
+            read(**{key: size})
+
+    def test_a_size_for_a_part_that_is_given_is_refused(self, tmp_path, read):
+        make_tree(tmp_path / "pictures", THREE)
+        for key in ("validation_size", "test_size"):
+            with pytest.raises(UserError, match=rf"data\.{key}=null"):
+                read(**{key: 2})
+
+    @pytest.mark.parametrize(
+        ("layout", "message"),
+        [
+            ({}, "holds no folders of images"),
+            ({"cat": 0, "dog": 0}, "holds no folders of images"),
+            ({"cat": 5}, r"one class \(cat\)"),
+            ({"cat": 5, "dog": 0}, "dog holds no images"),
+            ({"train/cat": 5}, r"one class \(cat\)"),
+            ({"test/cat": 5, "test/dog": 5}, "holds test but no train"),
+            ({"val/cat": 5, "val/dog": 5, "test/cat": 5, "test/dog": 5}, "holds val and test but no train"),
+            ({"train/cat": 5, "train/dog": 5, "test": 5}, "test holds no images|test.*no class folders"),
+            ({"train/cat": 5, "train/dog": 5, "valid/cat": 5, "valid/dog": 5}, "also valid"),
+            ({"train/cat": 5, "train/dog": 5, "test/cat": 5}, "class dog is in train but not in test"),
+            (
+                {"train/cat": 5, "train/dog": 5, "val/cat": 1, "val/dog": 1, "val/emu": 1},
+                "emu is in val but not in train",
+            ),
+            ({"cat": 1, "dog": 5}, "smallest"),
+            ({"cat\nx": 5, "dog": 5}, "cannot be printed"),
+        ],
+    )
+    def test_trees_that_cannot_be_used_are_refused(self, layout, message, tmp_path, read):
+        (tmp_path / "pictures").mkdir()
+        make_tree(tmp_path / "pictures", layout)
+        with pytest.raises(UserError, match=message):
+            read()
+
+    def test_a_root_that_does_not_exist_is_refused(self, tmp_path, read):
+        with pytest.raises(UserError, match=r"data\.root=.*nowhere is no folder"):
+            read(tmp_path / "nowhere")
+
+    def test_other_files_hidden_files_and_tool_folders_are_left_out(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", {"cat": 20, "dog": 20})
+        for name in (
+            "cat/Thumbs.db",
+            "cat/._000.png",
+            "README.txt",
+            ".git/x.png",
+            "__MACOSX/y.png",
+            "cat/.cache/z.png",
+        ):
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text("no picture")
+        (root / "dog/deeper").mkdir()
+        draw_image(999).save(root / "dog/deeper/UPPER.PNG")
+        ours = read(test_size=4, validation_size=4)
+        assert ours.classes == ("cat", "dog")
+        assert sum(len(part.labels) for part in (ours.train, ours.val, ours.test())) == 41
+
+
+class TestCopies:
+    def tree(self, tmp_path, source, target):
+        root = make_tree(tmp_path / "pictures", THREE)
+        Image.open(root / source).save(root / target)  # the same pixels in another kind of file
+        return root
+
+    @pytest.mark.parametrize("part", ["train", "val"])
+    def test_copies_between_test_and_the_rest_are_refused_by_name_unless_allowed(self, part, tmp_path, read):
+        self.tree(tmp_path, f"{part}/cat/001.png", "test/dog/copy.bmp")
+        with pytest.raises(
+            UserError, match=r"(?s)1 of 9 test pictures.*test/dog/copy\.bmp.*data\.allow_duplicates=true"
+        ):
+            read()
+        assert len(read(allow_duplicates=True).test().labels) == 9
+
+    def test_copies_between_train_and_validation_are_warned_of(self, tmp_path, read, caplog):
+        self.tree(tmp_path, "train/cat/001.png", "val/cat/copy.bmp")
+        read()
+        assert "1 training pictures lie" in caplog.text
+
+    def test_copies_within_train_are_no_fault(self, tmp_path, read, caplog):
+        self.tree(tmp_path, "train/cat/001.png", "train/cat/copy.bmp")
+        read()
+        assert not [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+
+    def test_copies_torn_apart_by_our_own_split_are_refused(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", {"cat": 20, "dog": 20})
+        for path in sorted(root.rglob("*.png")):
+            shutil.copy(path, path.with_name(f"copy-{path.name}"))
+        with pytest.raises(UserError, match="exact copies"):
+            read()
