@@ -162,7 +162,7 @@ def test_networks_and_estimators_are_arms_of_one_study_with_equal_budgets(typed)
     assert {r["params_lr"] for r in rows() if r["arm"] == "logistic_regression"} == {""}
     study = package.load("outputs/s")
     assert list(study.arms["trials"]) == [3, 3]
-    assert any("logistic_regression: every seed gave the same model" in c for c in study.caveats)
+    assert any("logistic_regression: every seed gave the same model" in str(caveat) for caveat in study.caveats)
     assert "model.C=" in text and "budgets differ" not in text
     with pytest.raises(UserError, match="no file is kept"):
         study.model("logistic_regression")

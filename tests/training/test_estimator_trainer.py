@@ -274,7 +274,7 @@ def test_a_fit_that_does_not_converge_says_so_in_its_row_and_in_the_log(run, cap
     assert "cross-validation: did not converge in 2 iterations in some of the folds" in caplog.text
     assert list(collate(tmp_path).trials["reason"]) == ["did not converge in 2 iterations"]
     caveats = package.load(tmp_path).caveats
-    assert any("1 single run did not converge in 2 iterations" in c for c in caveats)
+    assert any("1 single run did not converge in 2 iterations" in str(caveat) for caveat in caveats)
 
 
 def test_a_constant_answer_is_chance(run):

@@ -151,7 +151,7 @@ def test_a_last_batch_of_one_picture_is_left_out(pictures, tmp_path):
 def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
     script = (
         "import sys, training.helpers_training as t, headstart.training.run\nfrom pathlib import Path\n"
-        "from headstart.data.sources import Split\n"
+        "from headstart.data import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
         "for name in t.OPTIMIZERS:\n    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"
