@@ -62,9 +62,12 @@ def test_a_run_of_a_study_is_ended_by_the_study(phase, begun):
 def test_folders_without_a_run_and_runs_that_have_ended_are_refused(begun, tmp_path):
     folder = begun()
     write_json(tmp_path / "study.json", {"command": "headstart -m model=cnn"})
+    (tmp_path / "edited").mkdir()
+    write_json(tmp_path / "edited/study.json", [])
     write_json(folder / "result.json", {"state": "DIVERGED"})
     said = {
         tmp_path / "nowhere": "no run was started there",
+        tmp_path / "edited": "is a study, which goes on when its command is given again",
         tmp_path: "is a study, .* again: headstart -m model=cnn",
         folder: r"has ended already \(DIVERGED\)",
     }

@@ -64,6 +64,14 @@ def test_what_a_run_settled_is_in_its_hash_and_in_its_command():
     assert run.command(threads=2, precision="fp32") == "headstart precision=fp32 threads=2"
 
 
+def test_other_values_make_another_run_and_leave_the_first_as_it_was():
+    run = read("seed=3")
+    other = run.with_values(seed=4, precision="fp32")
+    assert (run.values.seed, other.values.seed, other.choices) == (3, 4, run.choices)
+    assert other.command() == "headstart precision=fp32 seed=4" and run.command() == "headstart seed=3"
+    assert other.config_hash() == read("seed=4", "precision=fp32").config_hash()
+
+
 @pytest.mark.parametrize(
     ("keep", "phase", "keeps"), [("best", "run", True), ("none", "run", False), ("none", "source", True)]
 )

@@ -12,7 +12,7 @@ from headstart.config.groups import composed
 from headstart.config.overrides import MULTIRUN
 from headstart.config.schema import DESCRIBING
 from headstart.errors import UserError, first_line
-from headstart.store import OUTCOMES, read_json, read_run
+from headstart.store import OUTCOMES, StudyFile, read_json, read_run
 
 
 def expand_resume(words: Sequence[str]) -> list[str]:
@@ -39,7 +39,7 @@ def expand_resume(words: Sequence[str]) -> list[str]:
 
 def _check_resumable(folder: Path) -> None:
     if (folder / "study.json").exists():
-        command = read_json(folder / "study.json").get("command")
+        command = StudyFile.of(read_json(folder / "study.json")).command
         raise UserError(f"resume={folder} is a study, which goes on when its command is given again: {command}")
     if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
         raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")

@@ -1,8 +1,8 @@
 """One run's configuration, read once: checked, resolved and typed, so that nobody behind it asks Hydra again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +25,10 @@ class RunConfig:
     values: Config  # every key; the groups are plain mappings
     choices: Mapping[str, str]  # the option of each of RUN_GROUPS
     written: Mapping[str, Any]  # as composed, `${...}` unresolved: what a command line is made of
+
+    def with_values(self, **changes: Any) -> Self:
+        """The same run with other values of these keys."""
+        return replace(self, values=replace(self.values, **changes), written={**self.written, **changes})
 
     @property
     def title(self) -> str:

@@ -15,18 +15,17 @@ def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
     """
     if not cfgs:
         return
-    from headstart.config import read_run_config, without_hydra
+    from headstart.config import read_run_config
     from headstart.training import (
         Lines,
         prepare_run,  # torch: not before something has to be made
     )
 
     for whose, cfg in cfgs.items():
-        choices, cfg = cfg.hydra.runtime.choices, without_hydra(cfg)
-        # The processes of a sweep divide the GPUs among themselves later on; this one must not have taken one by then.
-        cfg.device, cfg.precision, cfg.compile = "cpu", "fp32", "off"
         try:
-            run_config = read_run_config(cfg, choices)
-            prepare_run(run_config, Path(), Lines(cfg.epochs))
+            run_config = read_run_config(cfg, cfg.hydra.runtime.choices)
+            # The processes of a sweep divide the GPUs among themselves later; this one must not have taken one by then.
+            run_config = run_config.with_values(device="cpu", precision="fp32", compile="off")
+            prepare_run(run_config, Path(), Lines(run_config.values.epochs))
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(cfgs) > 1 else str(error)) from None
