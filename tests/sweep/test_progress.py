@@ -5,7 +5,7 @@ import pytest
 
 from headstart.sweep import progress
 from headstart.training import progress_bar as console
-from sweep.test_scheduler import finish, open_study
+from sweep.helpers_sweep import finish, open_scheduler
 
 
 @pytest.fixture
@@ -17,15 +17,15 @@ def clock(monkeypatch):
 
 
 def test_the_time_left_goes_by_what_each_arm_took_and_confirmations_by_its_whole_runs(tmp_path, clock):
-    study = open_study(tmp_path, arms=("small", "large"), n_trials=2, confirm_seeds=2)
-    status = progress.SweepStatus(study, jobs=2, quiet=False)
+    scheduler = open_scheduler(tmp_path, arms=("small", "large"), n_trials=2, confirm_seeds=2)
+    status = progress.SweepStatus(scheduler.state, jobs=2, quiet=False)
     seconds = {("small", 0): 10, ("large", 0): 600, ("small", 1): 2, ("large", 1): 120}
 
     def run():
-        claim = study.claim()
+        claim = scheduler.claim()
         status.begin(claim)
         clock[0] += seconds.get((claim.arm, claim.number), 60) if claim.kind == "search" else 30
-        finish(study, claim)
+        finish(scheduler, claim)
         claim.release()
         status.end(claim, "COMPLETE")
         return status.line()
@@ -44,8 +44,8 @@ def test_more_than_a_day_stays_in_hours():
 
 
 def test_a_status_line_asks_the_storage_once_an_arm(tmp_path, monkeypatch):
-    study = open_study(tmp_path, arms=("a", "b", "c"), confirm_seeds=5)
-    status = progress.SweepStatus(study, jobs=1, quiet=False)
+    scheduler = open_scheduler(tmp_path, arms=("a", "b", "c"), confirm_seeds=5)
+    status = progress.SweepStatus(scheduler.state, jobs=1, quiet=False)
     asked, get_trials = [], optuna.Study.get_trials
     monkeypatch.setattr(optuna.Study, "get_trials", lambda *a, **k: asked.append(a) or get_trials(*a, **k))
     status.line()

@@ -27,7 +27,7 @@ def sweep(tmp_path, monkeypatch, capfd):
     """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, m: str = "-m", rehearses: bool = False, **environment: str) -> tuple[int, str]:
+    def run(*words: str, m: str = "-m", preflight: bool = False, **environment: str) -> tuple[int, str]:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
             patch.setenv("OMP_NUM_THREADS", "1")
@@ -36,8 +36,8 @@ def sweep(tmp_path, monkeypatch, capfd):
                 patch.setenv(key, value)
             patch.setattr("headstart.cli.main.job", toy.job)
             patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
-            if not rehearses:
-                patch.setattr("headstart.sweep.preflight.rehearse", lambda cfgs: None)
+            if not preflight:
+                patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
             code = 0
             try:
                 toy.cli.main()
@@ -236,10 +236,10 @@ def test_what_cannot_work_is_refused_before_anything_is_written(sweep, words, to
     ],
 )
 def test_a_mistake_in_data_model_or_searched_keys_is_found_before_the_study_begins(sweep, words, told):
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, rehearses=True)
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, preflight=True)
     assert code == 1 and told in text and "Traceback" not in text, text
     assert not list(Path(".").rglob("study.json"))
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", rehearses=True)
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", preflight=True)
     assert code == 0, text
 
 
