@@ -18,6 +18,7 @@ from headstart.sweep.trial import Reporter, number_of, state_of
 LR = {"lr": FloatDistribution(1e-5, 1e-1, log=True)}
 DECADES = [{"lr": v} for v in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)]
 EPOCHS = 3
+SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]  # of a sweep that is typed
 
 
 def random_sampler(seed):

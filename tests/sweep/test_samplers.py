@@ -1,12 +1,15 @@
 """Draws that depend on the trial's number alone."""
 
 import math
+import warnings
+from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
+from headstart.sweep.samplers import make_sampler, seed_of, without_experimental_warnings
 from sweep.helpers_sweep import DECADES, LR, open_scheduler, qmc_sampler, random_sampler, table, tpe_sampler, work
 
 
@@ -43,3 +46,37 @@ def test_tpe_models_as_soon_as_the_first_points_are_done(tmp_path):
         plain = optuna.create_study(sampler=RandomSampler(count), direction="maximize")
         assert drawn[count] != pytest.approx(plain.ask(LR).params["lr"])
     assert abs(math.log10(drawn[5]) + 3) < 1  # near the best of the first points
+
+
+def settings(sampler, is_grid=False):
+    return SimpleNamespace(sampler=sampler, is_grid=is_grid)
+
+
+def test_the_configured_sampler_is_made_with_the_trials_seed():
+    node = dict(_target_="optuna.samplers.TPESampler", seed=0, multivariate=False, n_startup_trials=3)
+    first, again, other = (make_sampler(settings(node), seed)._rng.rng.random() for seed in (5, 5, 6))
+    assert first == again != other
+    assert make_sampler(settings(node), 5)._n_startup_trials == 3
+
+
+def test_a_grids_points_are_queued_so_that_its_sampler_only_fills_up():
+    node = dict(_target_="optuna.samplers.GridSampler", _partial_=True, seed=0)
+    assert isinstance(make_sampler(settings(node, is_grid=True), 5), RandomSampler)
+
+
+def test_only_samplers_are_made():
+    with pytest.raises(Exception, match=r"os\.system"):
+        make_sampler(settings(dict(_target_="os.system")), 0)
+
+
+def test_every_trial_of_every_study_has_a_seed_of_its_own():
+    seeds = [seed_of(seed, number) for seed in range(5) for number in range(200)]
+    assert len(set(seeds)) == 1000
+    assert 0 <= seed_of(2**32 - 1, 10**6) < 2**32
+
+
+def test_optunas_experimental_warnings_are_for_developers():
+    with without_experimental_warnings():  # warnings are errors here
+        warnings.warn("QMCSampler is experimental", optuna.exceptions.ExperimentalWarning, stacklevel=1)
+    with pytest.raises(optuna.exceptions.ExperimentalWarning):
+        warnings.warn("QMCSampler is experimental", optuna.exceptions.ExperimentalWarning, stacklevel=1)

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import os
 import shlex
 import sys
 import warnings
@@ -10,48 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-import toy
 from conftest import files_below
-from hydra.core.global_hydra import GlobalHydra
 
 import headstart
 from headstart import store as records
-from headstart.sweep.storage import open_storage
-from headstart.training import trial_context as current
-
-SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
-
-
-@pytest.fixture
-def sweep(tmp_path, monkeypatch, capfd):
-    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str, m: str = "-m", preflight: bool = False, **environment: str) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
-            patch.setenv("OMP_NUM_THREADS", "1")
-            patch.delenv("HEADSTART_SWEEP", raising=False)
-            for key, value in environment.items():
-                patch.setenv(key, value)
-            patch.setattr("headstart.cli.main.job", toy.job)
-            patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
-            if not preflight:
-                patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
-            code = 0
-            try:
-                toy.cli.main()
-            except SystemExit as end:
-                code = end.code
-            finally:
-                GlobalHydra.instance().clear()
-                current.trial = None
-                open_storage.cache_clear()
-                os.environ.pop("HEADSTART_SWEEP", None)
-        text = capfd.readouterr()
-        return code or 0, text.out + text.err
-
-    return run
+from sweep.helpers_sweep import SMALL
 
 
 def rows(name: str) -> list[dict[str, str]]:
