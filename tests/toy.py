@@ -18,8 +18,7 @@ from omegaconf import DictConfig
 from headstart import store as records
 from headstart.cli import main as cli
 from headstart.config import read_run_config
-from headstart.sweep import preflight as rehearsal
-from headstart.sweep import workers
+from headstart.sweep import preflight, workers
 from headstart.training import trial_context as current
 
 
@@ -76,7 +75,7 @@ def job(cfg: DictConfig) -> float:
 def main() -> None:
     """The command line."""
     cli.job = job
-    rehearsal.rehearse = lambda cfgs: None  # it makes the real networks
+    preflight.run_preflight = lambda cfgs: None  # it makes the real networks
     workers.PROGRAM = [sys.executable, __file__]
     cli.main()
 

@@ -4,23 +4,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headstart.errors import UserError
-from headstart.sweep.arms import (
-    build_arms,
-    grid,
-    linear_learning_rate,
-    replace_overrides,
-    size_of,
-    sort_arguments,
-    space_of,
-    with_models_search,
-)
+from headstart.sweep.arms import build_arms, replace_overrides, sort_overrides, with_models_search
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
 PARAMS = {"lr": LOG}
 
 
 def arms(*typed, configured=None, params=PARAMS, first_points="decades"):
-    return build_arms(configured, sort_arguments(list(typed), params), first_points, "cnn")
+    return build_arms(configured, sort_overrides(list(typed), params), first_points, "cnn")
 
 
 def shown(found):
@@ -79,11 +70,6 @@ def test_intervals_and_ranges_are_searched_inside_each_arm(typed, key, expected)
 def test_a_value_that_is_typed_is_not_searched():
     (arm,) = arms("lr=1e-2")
     assert (arm.space, arm.first_points) == ({}, [])
-
-
-def test_numbers_in_choices_are_numbers():
-    space = space_of({"a": "choice(1,2)", "b": "choice(1e-3,1e-2)", "c": "choice(adam,sgd)", "d": 5})
-    assert {k: d.choices for k, d in space.items()} == {"a": (1, 2), "b": (1e-3, 1e-2), "c": ("adam", "sgd"), "d": (5,)}
 
 
 @pytest.mark.parametrize("typed", ["seed=0,1,2", "split_seed=0,1", "seed=range(5)"])
@@ -147,30 +133,6 @@ def test_arms_with_the_same_name_are_refused():
         arms("data.classes=[0,1],[0-1]")
 
 
-def test_a_grid_is_every_combination():
-    space = space_of({"lr": "choice(1e-2,1e-3)", "model.width": "range(8, 25, 8)"})
-    assert grid(space) == [{"lr": lr, "model.width": w} for lr in (1e-2, 1e-3) for w in (8, 16, 24)]
-
-
-def test_a_grid_over_a_range_is_refused():
-    with pytest.raises(UserError, match="choice"):
-        grid(space_of(PARAMS))
-
-
-def test_a_grid_over_a_range_takes_the_points_that_are_listed_for_it():
-    assert grid(space_of({"model.C": LOG}), [{"model.C": 1e-2}, {"model.C": 1e-3}]) == [
-        {"model.C": 1e-2}, {"model.C": 1e-3},
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("params", "size"),
-    [({}, 1), ({"a": "choice(1,2,3)"}, 3), ({"a": "range(8, 33, 8)", "b": "choice(x,y)"}, 8), (PARAMS, float("inf"))],
-)
-def test_the_size_of_a_space_is_the_number_of_its_points(params, size):
-    assert size_of(space_of(params)) == size
-
-
 # ---- a model that brings its own search
 
 SEARCH = {"params": {"model.C": "tag(log, interval(1e-4, 1))"}, "first_points": [{"model.C": 1}, {"model.C": 1e-2}]}
@@ -178,7 +140,7 @@ IDLE = {"lr", "epochs"}
 
 
 def with_search(*typed, configured=None, search=SEARCH, unused=IDLE, params=PARAMS):
-    sorted_ = sort_arguments(list(typed), params, search["params"] if search else ())
+    sorted_ = sort_overrides(list(typed), params, search["params"] if search else ())
     (arm,) = build_arms(configured, sorted_, "decades", "logistic")
     return with_models_search(arm, search, sorted_, unused)
 
@@ -234,20 +196,12 @@ def test_an_override_of_an_arm_ends_the_search_of_that_key():
 )
 def test_a_malformed_search_of_a_model_is_explained(search):
     with pytest.raises(UserError, match=r"search|params|first point"):
-        with_models_search(build_arms(None, sort_arguments([], {}), None, "a")[0], search, sort_arguments([], {}), ())
+        with_models_search(build_arms(None, sort_overrides([], {}), None, "a")[0], search, sort_overrides([], {}), ())
 
 
 def test_a_first_point_that_is_none_of_the_choices_is_refused():
     with pytest.raises(UserError, match="not in the search space"):
         arms(params={"lr": "choice(1e-2,1e-3)"}, first_points=[{"lr": 5}])
-
-
-@pytest.mark.parametrize(
-    ("sweep", "warned"),
-    [("interval(1e-5, 1e-1)", True), (LOG, False), ("interval(1e-3, 5e-3)", False), ("choice(1e-1,1e-5)", False)],
-)
-def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(sweep, warned):
-    assert bool(linear_learning_rate(space_of({"lr": sweep}))) == warned
 
 
 def test_later_overrides_replace_earlier_ones_of_the_same_key():

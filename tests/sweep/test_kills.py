@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 from conftest import ROOT
 
 from headstart import store as records
-from headstart.sweep.turns import Turns
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
 REAL = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
@@ -214,28 +212,3 @@ def test_a_job_that_takes_its_pool_with_it_fails_alone(tmp_path, undisturbed, mo
     start(tmp_path, TOY, *TOY_WORDS, *LOKY, seconds=0.3).wait(300)
     found = {r["number"]: r["state"] for r in table(tmp_path) if r["phase"] == "search"}
     assert found == {str(n): "FAILED" if n == 1 else "COMPLETE" for n in range(7)}
-
-
-def test_who_runs_alone_waits_for_all_and_all_for_him():
-    turns, done = Turns(), []
-
-    def run(name: str, turn, seconds: float) -> None:
-        with turn():
-            done.append(f"{name} begins")
-            time.sleep(seconds)
-            done.append(f"{name} ends")
-
-    words = [
-        ("a", turns.together, 0.3),
-        ("b", turns.together, 0.3),
-        ("alone", turns.alone, 0.2),
-        ("c", turns.together, 0),
-    ]
-    threads = [threading.Thread(target=run, args=each) for each in words]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join()
-    assert done[:2] == ["a begins", "b begins"] and set(done[2:4]) == {"a ends", "b ends"}
-    assert done[4:] == ["alone begins", "alone ends", "c begins", "c ends"]

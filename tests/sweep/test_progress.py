@@ -5,7 +5,7 @@ import pytest
 
 from headstart.sweep import progress
 from headstart.training import progress_bar as console
-from sweep.test_scheduler import finish, open_study
+from sweep.helpers_sweep import finish, open_scheduler, work
 
 
 @pytest.fixture
@@ -17,15 +17,15 @@ def clock(monkeypatch):
 
 
 def test_the_time_left_goes_by_what_each_arm_took_and_confirmations_by_its_whole_runs(tmp_path, clock):
-    study = open_study(tmp_path, arms=("small", "large"), n_trials=2, confirm_seeds=2)
-    status = progress.SweepStatus(study, jobs=2, quiet=False)
+    scheduler = open_scheduler(tmp_path, arms=("small", "large"), n_trials=2, confirm_seeds=2)
+    status = progress.SweepStatus(scheduler.state, jobs=2, quiet=False)
     seconds = {("small", 0): 10, ("large", 0): 600, ("small", 1): 2, ("large", 1): 120}
 
     def run():
-        claim = study.claim()
+        claim = scheduler.claim()
         status.begin(claim)
         clock[0] += seconds.get((claim.arm, claim.number), 60) if claim.kind == "search" else 30
-        finish(study, claim)
+        finish(scheduler, claim)
         claim.release()
         status.end(claim, "COMPLETE")
         return status.line()
@@ -44,11 +44,60 @@ def test_more_than_a_day_stays_in_hours():
 
 
 def test_a_status_line_asks_the_storage_once_an_arm(tmp_path, monkeypatch):
-    study = open_study(tmp_path, arms=("a", "b", "c"), confirm_seeds=5)
-    status = progress.SweepStatus(study, jobs=1, quiet=False)
+    scheduler = open_scheduler(tmp_path, arms=("a", "b", "c"), confirm_seeds=5)
+    status = progress.SweepStatus(scheduler.state, jobs=1, quiet=False)
     asked, get_trials = [], optuna.Study.get_trials
     monkeypatch.setattr(optuna.Study, "get_trials", lambda *a, **k: asked.append(a) or get_trials(*a, **k))
     status.line()
     assert len(asked) == 3
     status.line()
     assert len(asked) == 6  # and anew for the next
+
+
+def test_the_plan_says_how_much_will_run_and_where(tmp_path, planned, capsys):
+    plan = planned("experiments=optimizer", "n_trials=2", "confirm_seeds=1", "epochs=3", "threads=1", "device=cpu")
+    state = open_scheduler(tmp_path, n_trials=2, confirm_seeds=1).state
+    progress.SweepStatus(state, jobs=2, quiet=False).print_plan(plan)
+    assert capsys.readouterr().err.splitlines() == [
+        plan.question(),
+        "study s: 2 arms (a, b)",
+        "  2 trials an arm of up to 3 epochs, then each arm's best with 1 seed; 0 of 6 runs exist",
+        f"  device cpu, precision auto, 2 jobs with 1 thread; writes {tmp_path}/s",
+    ]
+    progress.SweepStatus(state, jobs=2, quiet=True).print_plan(plan)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [
+        (["model=logistic_regression"], "of one fit each,"),
+        (['hydra.sweeper.arms={a: ["epochs=2"], b: ["epochs=5"]}'], "of 2 to 5 epochs,"),
+        (["epochs=1"], "of up to 1 epoch,"),
+    ],
+)
+def test_the_plan_says_how_long_a_trial_is(tmp_path, planned, capsys, words, length):
+    progress.SweepStatus(open_scheduler(tmp_path).state, jobs=1, quiet=False).print_plan(planned(*words))
+    assert length in capsys.readouterr().err
+
+
+def test_arms_with_failed_trials_are_named_with_the_last_reason_and_log(tmp_path):
+    scheduler = open_scheduler(tmp_path, n_trials=2)
+    work(scheduler, limit=1)
+    work(scheduler, limit=1, state="FAILED", reason="no disk")
+    assert progress.failed_arms(scheduler.state) == [
+        f"arm b: 1 trial failed, the last with: no disk ({tmp_path}/s/b/search/000/log)"
+    ]
+    work(scheduler, state="FAILED", reason="no memory")
+    assert [line.partition(" (")[0] for line in progress.failed_arms(scheduler.state)] == [
+        "arm a: 1 trial failed, the last with: no memory",
+        "arm b: 2 trials failed, the last with: no memory",
+    ]
+
+
+def test_where_the_line_cannot_be_redrawn_it_is_printed_now_and_then(tmp_path, clock, capsys):
+    status = progress.SweepStatus(open_scheduler(tmp_path).state, jobs=1, quiet=False)
+    status.show()
+    clock[0] += progress.SECONDS_BETWEEN_LINES + 1
+    status.show(), status.show()
+    assert capsys.readouterr().err.splitlines() == ["0/12 runs done, 0 pruned, 0 failed, 12 left; best: none yet"]

@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
+from headstart.errors import UserError
 from headstart.sweep.storage import _JournalLock, open_storage, study_lock, without_password
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
@@ -53,6 +54,20 @@ class TestJournal(OurStorages):
 )
 def test_urls_are_shown_without_their_password(url, shown):
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize("key", ["password", "PASSWD"])
+def test_a_password_among_the_options_of_a_url_is_hidden_too(key):
+    assert without_password(f"postgresql+psycopg://h/db?user=me&{key}=hunter2&x=1").endswith(f"user=me&{key}=***&x=1")
+
+
+def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path):
+    with pytest.raises(UserError, match=r"somebody:\*\*\*@") as error:
+        open_storage("postgresql+psycopg://somebody:secret@127.0.0.1:1/none")
+    assert "secret" not in str(error.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be opened"):
+        open_storage(f"sqlite:///{tmp_path}/file/study.db")
 
 
 def test_a_journals_torn_last_line_is_cut_before_the_next_write(tmp_path):
@@ -142,15 +157,15 @@ def postgres(tmp_path_factory):
 
 @needs_server
 def test_arms_are_searched_on_postgresql_and_two_folders_never_share_a_study(postgres, tmp_path):
-    from sweep.test_scheduler import open_study, table, work
+    from sweep.helpers_sweep import open_scheduler, table, work
 
-    study = open_study(tmp_path, url=postgres, name="shared")
+    study = open_scheduler(tmp_path, url=postgres, name="shared")
     work(study)
-    local = open_study(tmp_path / "local")
+    local = open_scheduler(tmp_path / "local")
     work(local)
     assert table(study) == table(local)
     with pytest.raises(Exception, match="another by name="):
-        open_study(tmp_path / "elsewhere", url=postgres, name="shared")
+        open_scheduler(tmp_path / "elsewhere", url=postgres, name="shared")
 
 
 @needs_server
@@ -188,8 +203,8 @@ def test_a_sweep_in_a_journal_is_killed_and_completes(tmp_path, monkeypatch):
 def test_processes_that_start_together_make_one_database(tmp_path):
     program = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from pathlib import Path; from sweep.test_scheduler import open_study, work
-open_study(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/study.db', n_trials=1)
+from pathlib import Path; from sweep.helpers_sweep import open_scheduler
+open_scheduler(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/study.db', n_trials=1)
 """
     together = [subprocess.Popen([TOY[0], "-c", program]) for _ in range(4)]
     assert [p.wait(120) for p in together] == [0] * 4

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import os
 import shlex
 import sys
 import warnings
@@ -10,48 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-import toy
 from conftest import files_below
-from hydra.core.global_hydra import GlobalHydra
 
 import headstart
 from headstart import store as records
-from headstart.sweep.storage import open_storage
-from headstart.training import trial_context as current
-
-SMALL = ["data=digits", "epochs=3", "hydra.hydra_logging.root.level=ERROR"]
-
-
-@pytest.fixture
-def sweep(tmp_path, monkeypatch, capfd):
-    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str, m: str = "-m", rehearses: bool = False, **environment: str) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
-            patch.setenv("OMP_NUM_THREADS", "1")
-            patch.delenv("HEADSTART_SWEEP", raising=False)
-            for key, value in environment.items():
-                patch.setenv(key, value)
-            patch.setattr("headstart.cli.main.job", toy.job)
-            patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
-            if not rehearses:
-                patch.setattr("headstart.sweep.preflight.rehearse", lambda cfgs: None)
-            code = 0
-            try:
-                toy.cli.main()
-            except SystemExit as end:
-                code = end.code
-            finally:
-                GlobalHydra.instance().clear()
-                current.trial = None
-                open_storage.cache_clear()
-                os.environ.pop("HEADSTART_SWEEP", None)
-        text = capfd.readouterr()
-        return code or 0, text.out + text.err
-
-    return run
+from sweep.helpers_sweep import SMALL
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -236,10 +198,10 @@ def test_what_cannot_work_is_refused_before_anything_is_written(sweep, words, to
     ],
 )
 def test_a_mistake_in_data_model_or_searched_keys_is_found_before_the_study_begins(sweep, words, told):
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, rehearses=True)
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, preflight=True)
     assert code == 1 and told in text and "Traceback" not in text, text
     assert not list(Path(".").rglob("study.json"))
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", rehearses=True)
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", preflight=True)
     assert code == 0, text
 
 

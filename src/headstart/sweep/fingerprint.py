@@ -1,17 +1,60 @@
 """What a study fixed when it began, and the refusal to go on with anything else."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from headstart.config import DESCRIBING, keys_without_effect, without_hydra
 from headstart.errors import UserError
 from headstart.store import read_json, read_run, write_json
+from headstart.sweep.arms import Arm
+from headstart.sweep.settings import SweeperSettings
+
+PROTOCOL_VERSION = 2  # raise it when a change to the rules makes old and new trials incomparable
+ELSEWHERE = ("data.root", "data.cache", "data.download")  # where data lies: its content is known by its hash
 
 
-def check_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Compare with the study that is already in the folder, and record its new arms. Raises UserError for changes.
+def fingerprint_of(
+    settings: SweeperSettings, arms: list[Arm], composed: Mapping[str, DictConfig]
+) -> dict[str, dict[str, Any]]:
+    """What an existing study must agree with: {"common": {key: value}, "arms": {arm: {key: value}}}.
 
-    fingerprint: {"common": {key: value}, "arms": {arm: {key: value}}}, JSON values, and what the report has to know.
+    composed: each arm's configuration, by its name.
+    """
+    common = {"protocol": PROTOCOL_VERSION}
+    common |= {key: getattr(settings, key) for key in ("objective", "sampler", "pruner", "source")}
+    return dict(common=common, arms={arm.name: _fixed_of(arm, composed[arm.name]) for arm in arms})
+
+
+def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
+    """What determines the arm's results, but what it searches, and how that is searched."""
+    ignored = DESCRIBING | {"threads"} | keys_without_effect(cfg)
+    searched = arm.space.keys() | ({"optimizer.lr"} if "lr" in arm.space else set())
+    settings = {
+        key: value
+        for key, value in _flatten(OmegaConf.to_container(without_hydra(cfg), resolve=True))
+        if key.partition(".")[0] not in ignored
+        and not key.startswith("model.search")
+        and key not in ELSEWHERE
+        and key not in searched
+    }
+    space = {key: repr(distribution) for key, distribution in arm.space.items()}
+    return settings | {"search space": space, "first points": arm.first_points}
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [pair for k, v in value.items() for pair in _flatten(v, f"{prefix}.{k}" if prefix else str(k))]
+    return [(prefix, value)]
+
+
+def record_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Write study.json, or its new arms where the study is already in the folder. Raises UserError for changes.
+
+    fingerprint: as `fingerprint_of` returns it, JSON values, and beside it what the report has to know of the study.
     An added arm is no change, and one left out stays recorded.
     """
     refuse_changes(folder, fingerprint)
@@ -44,20 +87,23 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
     now = json.loads(json.dumps(fingerprint))
     changes = _changed(before["common"], now["common"])
     for arm, keys in now["arms"].items():
-        for change in _changed(before["arms"].get(arm, keys), keys):
-            if change not in changes:
-                changes.append(change)
+        changes += [c for c in _changed(before["arms"].get(arm, keys), keys) if c not in changes]
     if changes:
-        shown = "\n".join(f"  {c}" for c in changes[:12])
-        ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
-        lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
-        raise UserError(
-            f"{folder} holds a study with other settings:\n{shown}\n"
-            f"set them as they were, or start another by name=...{lost}"
-        )
+        _refuse(folder, changes)
+
+
+def _refuse(folder: Path, changes: list[str]) -> None:
+    shown = "\n".join(f"  {c}" for c in changes[:12])
+    ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
+    lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
+    raise UserError(
+        f"{folder} holds a study with other settings:\n{shown}\n"
+        f"set them as they were, or start another by name=...{lost}"
+    )
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any], within: str = "") -> list[str]:
+    """`epochs: was 10, now 20` for every key that differs."""
     missing, found = "(not there)", []
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, missing), now.get(key, missing)

@@ -1,16 +1,19 @@
-"""The Hydra sweeper `arms`: thin; arms and their search come from sweep/arms.py, what to run next from
-sweep/scheduler.py.
+"""The Hydra sweeper `arms`, as thin as it goes: settings in, a sweep run, and how it ended for whoever reports.
 
 Hydra imports this module at every start, so Optuna and all else heavy is imported when a sweep begins.
 """
 
+import sys
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
+
+from headstart.errors import UserError
 
 
 @dataclass
@@ -42,8 +45,19 @@ class ArmsConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="arms", node=ArmsConf, provider="headstart")
 
 
+@dataclass(frozen=True)
+class EndedSweep:
+    """How a sweep that ran to its total has ended, for the command that reports on it."""
+
+    folder: Path
+    problems: tuple[str, ...]  # lines to print after the report: failed trials by arm, workers that ended in error
+    error: str  # with which the command exits 1; "" for none
+
+
 class ArmsSweeper(Sweeper):
     """One Optuna study per arm, equal budgets, resumable and shared by any number of processes."""
+
+    ended: ClassVar[EndedSweep | None] = None  # set by the process that reports: no worker, and not by a dry run
 
     def __init__(self, **settings: Any):
         self.settings = settings
@@ -53,20 +67,21 @@ class ArmsSweeper(Sweeper):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the sweep to its total, or print its plan. Exits with a message for a user's mistake."""
-        from headstart.errors import UserError
-        from headstart.sweep.launch import Sweep
+        """Run the sweep to its total, or print its plan; arguments: the overrides as typed.
 
+        Exits with a message for a user's mistake.
+        """
+        from headstart.sweep.launch import run_sweep
+        from headstart.sweep.plan import make_plan
+        from headstart.sweep.settings import read_settings
+
+        ArmsSweeper.ended = None
         try:
-            Sweep(self.settings, self.context, self.task, self.config, arguments).run()
+            settings = read_settings(self.settings, self.config)
+            plan = make_plan(settings, self.context.config_loader, self.config, arguments)
+            ended = run_sweep(plan, self.context, self.task)
         except UserError as error:
-            from hydra.errors import HydraException
-
-            raise SystemExit(_fail(str(error))) from HydraException(str(error))
-
-
-def _fail(text: str) -> int:
-    import sys
-
-    print(f"headstart: {text}", file=sys.stderr)
-    return 1
+            print(f"headstart: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        if ended is not None:
+            ArmsSweeper.ended = EndedSweep(plan.folder, *ended)

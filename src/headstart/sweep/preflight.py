@@ -5,21 +5,44 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from headstart.config import override_value, read_run_config
 from headstart.errors import UserError
+from headstart.store import OUTCOMES, read_run
+from headstart.sweep.arms import replace_overrides
+from headstart.sweep.plan import Plan
+from headstart.sweep.search_space import example_point
 
 
-def rehearse(cfgs: Mapping[str, DictConfig]) -> None:
+def configurations_to_check(plan: Plan) -> dict[str, DictConfig]:
+    """What has no run yet, with values of its search space in place: the source's configuration and one of each arm.
+
+    An arm that starts from the source's weights is only composed: they are not there yet.
+    """
+    found = {}
+    if plan.settings.source and not _has_run(plan.folder / "source"):
+        found["source"] = plan.compose("source", plan.settings.source_overrides)
+    for arm in plan.arms:
+        if _has_run(plan.folder / arm.name / "search" / "000"):
+            continue
+        point = [f"{k}={override_value(v)}" for k, v in example_point(arm.space, arm.first_points).items()]
+        cfg = plan.compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
+        if "model.weights=source" not in arm.overrides:
+            found[f"arm {arm.name}"] = cfg
+    return found
+
+
+def _has_run(run_dir: Path) -> bool:
+    return read_run(run_dir)["state"] in OUTCOMES
+
+
+def run_preflight(cfgs: Mapping[str, DictConfig]) -> None:
     """Make what each configuration describes, on the CPU; nothing is trained or written. cfgs: by whose they are.
 
     Raises UserError for what a run would be refused for, naming whose it is where there are several.
     """
     if not cfgs:
         return
-    from headstart.config import read_run_config
-    from headstart.training import (
-        Lines,
-        prepare_run,  # torch: not before something has to be made
-    )
+    from headstart.training import Lines, prepare_run  # torch: not before something has to be made
 
     for whose, cfg in cfgs.items():
         try:

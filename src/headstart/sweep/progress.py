@@ -3,58 +3,54 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from headstart.sweep.study_state import StudyState
+from headstart.sweep.trial import number_of
 from headstart.training import clock
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from headstart.sweep.scheduler import Claim, Study
+    from headstart.sweep.plan import Plan
+    from headstart.sweep.scheduler import Claim
 
 SECONDS_BETWEEN_LINES = 20  # where the status can't be redrawn in place
 
 
 class SweepStatus:
-    """Plan, status line and end of a study, on stderr; nothing at all in a worker that another process reports for."""
+    """Plan and status line of a study, on stderr; nothing at all in a worker that another process reports for."""
 
-    def __init__(self, study: "Study", jobs: int, quiet: bool):
-        self.study, self.jobs, self.quiet = study, jobs, quiet
+    def __init__(self, state: StudyState, jobs: int, quiet: bool):
+        self.state, self.jobs, self.quiet = state, jobs, quiet
         self.console = Console(stderr=True)
         self.live: Live | None = None
         self.printed = self.began = time.monotonic()
         self.seconds: dict[tuple[str, str], list[float]] = {}  # what this process's runs took, by arm and kind
         self.started: dict[Path, float] = {}
 
-    def plan(self, cfg: "DictConfig", epochs: set[int], question: str | None, notes: Sequence[str]) -> None:
-        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already.
-
-        epochs: of the arms; most often all have the same number, and estimators fitted in one go have none.
-        """
+    def print_plan(self, plan: "Plan") -> None:
+        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already."""
         if self.quiet:
             return
-        study = self.study
-        done, total = self.counts()
-        names = ", ".join(a.name for a in study.arms)
-        length = "one fit each"
-        if epochs:
-            length = ("up to " if len(epochs) == 1 else f"{min(epochs)} to ") + count(max(epochs), "epoch")
+        state, cfg, question = self.state, plan.config, plan.question()
+        ended, total = self.counts()
+        trials, length = plural(state.trials_per_arm(), "trial"), _length(plan.epochs())
+        threads = f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}"
         lines = [question] if question else []
         lines += [
-            f"study {study.name}: {count(len(study.arms), 'arm')} ({names})",
-            f"  {count(study.total(), 'trial')} an arm of {length}, then each arm's best with "
-            f"{count(study.confirm_seeds, 'seed')}; {done} of {count(total, 'run')} exist",
-            f"  device {cfg.device}, precision {cfg.precision}, {count(self.jobs, 'job')} with "
-            f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}; writes {study.folder}",
+            f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
+            f"  {trials} an arm of {length}, then each arm's best with {plural(state.confirm_seeds, 'seed')}; "
+            f"{ended} of {plural(total, 'run')} exist",
+            f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
+            f"writes {state.folder}",
         ]
-        print("\n".join([*lines, *(f"  {n}" for n in notes)]), file=sys.stderr, flush=True)
+        print("\n".join([*lines, *(f"  {note}" for note in plan.notes())]), file=sys.stderr, flush=True)
 
     def __enter__(self) -> "SweepStatus":
         if self.console.is_terminal and not self.quiet:
@@ -88,28 +84,27 @@ class SweepStatus:
 
     def counts(self) -> tuple[int, int]:
         """(runs that ended, runs in all), search trials and confirmations together."""
-        with self.study.looking():
+        with self.state.snapshot():
             return self._ended().total(), self._total()
 
     def _total(self) -> int:
-        return len(self.study.arms) * (self.study.total() + self.study.confirm_seeds)
+        return len(self.state.arms) * (self.state.trials_per_arm() + self.state.confirm_seeds)
 
     def _ended(self) -> Counter[tuple[str, str]]:
         """How many runs have ended, by arm and kind."""
-        study = self.study
-        ended = Counter((arm, "confirm") for arm, *_, done in study.confirmations() if done)
-        for arm in study.arms:
-            ended[arm.name, "search"] = sum(t.state.is_finished() for t in study.trials(arm.name))
+        ended = Counter((run.arm, "confirm") for run in self.state.confirmations() if run.ended)
+        for arm in self.state.arms:
+            ended[arm.name, "search"] = self.state.finished(arm.name)
         return ended
 
     def line(self) -> str:
         """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
-        study = self.study
-        with study.looking():
+        state = self.state
+        with state.snapshot():
             ended, total = self._ended(), self._total()
-            trials = [t for a in study.arms for t in study.trials(a.name)]
-            pruned, failed = (sum(t.state.name == s for t in trials) for s in ("PRUNED", "FAIL"))
-            best = [(a.name, study.best(a.name)) for a in study.arms]
+            trials = [t for a in state.arms for t in state.trials(a.name)]
+            pruned, failed = (sum(t.state == s for t in trials) for s in (TrialState.PRUNED, TrialState.FAIL))
+            best = [(a.name, state.best(a.name)) for a in state.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
                 f"{ended.total()}/{total} runs done, {pruned} pruned, {failed} failed, "
@@ -120,19 +115,37 @@ class SweepStatus:
         """By what the arm's own runs took: a small arm says nothing of a large one, a pruned trial nothing of a run."""
         if not self.seconds:
             return ""
-        study, everything = self.study, [s for own in list(self.seconds.values()) for s in own]  # other threads add
+        state, everything = self.state, [s for own in list(self.seconds.values()) for s in own]  # other threads add
         left = 0.0
-        for arm in (a.name for a in study.arms):
+        for arm in (a.name for a in state.arms):
             search = self.seconds.get((arm, "search"), everything)
-            left += fmean(search) * max(0, study.total() - ended[arm, "search"])
+            left += fmean(search) * max(0, state.trials_per_arm() - ended[arm, "search"])
             whole = self.seconds.get((arm, "confirm"), [max(search)])
-            left += fmean(whole) * max(0, study.confirm_seeds - ended[arm, "confirm"])
+            left += fmean(whole) * max(0, state.confirm_seeds - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
 
 
-def count(number: int, what: str) -> str:
+def failed_arms(state: StudyState) -> list[str]:
+    """A line for every arm with failed trials: they are results, but nobody should overlook them."""
+    lines = []
+    for arm in (a.name for a in state.arms):
+        failed = [t for t in state.trials(arm) if t.state == TrialState.FAIL]
+        if failed:
+            reason, log = failed[-1].user_attrs.get("reason"), state.run_dir(arm, number_of(failed[-1])) / "log"
+            lines.append(f"arm {arm}: {plural(len(failed), 'trial')} failed, the last with: {reason} ({log})")
+    return lines
+
+
+def plural(number: int, noun: str) -> str:
     """`1 arm`, `2 arms`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _length(epochs: set[int]) -> str:
+    """How long a trial is; most often all arms have the same number of epochs."""
+    if not epochs:
+        return "one fit each"
+    return ("up to " if len(epochs) == 1 else f"{min(epochs)} to ") + plural(max(epochs), "epoch")
 
 
 def _params(params: dict[str, Any]) -> str:

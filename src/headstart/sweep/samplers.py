@@ -6,8 +6,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from hydra.utils import instantiate
 from optuna.trial import FrozenTrial
+
+from headstart.sweep.search_space import Space
+from headstart.sweep.settings import SweeperSettings
+
+SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
+
+
+def make_sampler(settings: SweeperSettings, seed: int) -> optuna.samplers.BaseSampler:
+    """The configured sampler with this seed; of a grid, whose points are all queued as first points, a random one."""
+    node = {"_target_": "optuna.samplers.RandomSampler"} if settings.is_grid else settings.sampler
+    return instantiate(node | {"seed": seed}, _execution_whitelist_=SAMPLERS, _convert_="all")
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -26,31 +37,28 @@ def without_experimental_warnings() -> Iterator[None]:
 class NumberedQMC(optuna.samplers.QMCSampler):
     """Quasi-random sampler whose position is the trial's number: no counter to lose, the same draws in every arm."""
 
-    def __init__(self, space: dict[str, BaseDistribution], number: int, **arguments: Any):
-        super().__init__(**arguments)
+    def __init__(self, space: Space, number: int, **arguments: Any):
+        super().__init__(**arguments, warn_independent_sampling=False)
         self._space, self._number = space, number
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
         """The whole space, from the first trial on."""
         return {k: d for k, d in self._space.items() if not d.single()}
 
-    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+    def _find_sample_id(self, study: optuna.Study, search_space: Space) -> int:
         return self._number
 
 
 def sampler_for(
-    sampler: optuna.samplers.BaseSampler, space: dict[str, BaseDistribution], first_points: int, number: int, seed: int
+    sampler: optuna.samplers.BaseSampler, space: Space, first_points: int, number: int, seed: int
 ) -> optuna.samplers.BaseSampler:
     """The configured sampler as trial `number` needs it.
 
-    sampler: made with `seed_of(seed, number)`. QMC is replaced by one that stands at that number, scrambled by the
-    study's seed; TPE starts to model after the first points.
+    sampler: made with `seed_of(seed, number)`; first_points: how many the arm has; seed: the study's. QMC is replaced
+    by one that stands at that number, scrambled by the study's seed; TPE starts to model after the first points.
     """
     if isinstance(sampler, optuna.samplers.QMCSampler):
-        return NumberedQMC(
-            space, number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=seed,
-            warn_independent_sampling=False,
-        )  # fmt: skip
+        return NumberedQMC(space, number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=seed)
     if isinstance(sampler, optuna.samplers.TPESampler) and first_points:
         sampler._n_startup_trials = first_points
     return sampler

@@ -2,41 +2,43 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError
 from headstart.store import write_atomically
+from headstart.sweep.arms import Arm
+from headstart.sweep.search_space import Point, Space
 from headstart.sweep.storage import is_there, open_storage, study_lock, without_password
-from headstart.sweep.trial import number_of
+from headstart.sweep.trial import has_ended, number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 IN_MEMORY = "sqlite://"
 
 
+@dataclass(frozen=True)
+class Confirmation:
+    """A run that an arm's best trial asks for: the same settings with another seed."""
+
+    arm: str
+    number: int  # of the best trial
+    seed: int
+    run_dir: Path
+    params: Point
+    ended: bool
+
+
 @dataclass
-class Arm:
-    """One thing being compared, with its search space and the points tried first."""
-
-    name: str
-    overrides: list[str]
-    space: dict[str, BaseDistribution]
-    first_points: list[dict[str, Any]] = field(default_factory=list)
-    own_params: bool = False  # the study gives this arm a space of its own, which its model's file doesn't replace
-
-
-@dataclass
-class Standing:
-    """The arms of one study as they stand on disk and in its storage."""
+class StudyState:
+    """The arms of one study as they stand on disk and in its storage: one Optuna study an arm."""
 
     name: str
     folder: Path
@@ -45,15 +47,10 @@ class Standing:
     n_trials: int
     confirm_seeds: int
     seed: int
-    make_sampler: Callable[[int], optuna.samplers.BaseSampler]  # from a seed
     pruner: optuna.pruners.BasePruner
-    source: bool = False
-    keep: str = "best"
-    extend_at_edge: bool = False
-    retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        self._looked = threading.local()  # what a thread saw of the trials since it began to look
+        self._seen = threading.local()  # what a thread read of the trials since it began a snapshot
         if not is_there(self.url):  # before opening makes it
             for arm in self.arms:
                 refuse_unknown_runs(self.folder, arm.name, self.url)
@@ -65,40 +62,50 @@ class Standing:
     def locked(self) -> Iterator[None]:
         """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
         lock = nullcontext() if self.url == IN_MEMORY else study_lock(self.folder)  # in memory: nobody else sees it
-        with lock, self.looking():
-            self._looked.trials, self._looked.widened = {}, {}  # what was seen before the lock decides nothing
+        with lock, self.snapshot():
+            self._seen.trials, self._seen.extensions = {}, {}  # what was seen before the lock decides nothing
             yield
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """Read the trials once meanwhile, in this thread; otherwise every look asks the storage."""
-        if hasattr(self._looked, "trials"):
+        if hasattr(self._seen, "trials"):
             yield
             return
-        self._looked.trials, self._looked.widened = {}, {}
+        self._seen.trials, self._seen.extensions = {}, {}
         try:
             yield
         finally:
-            del self._looked.trials, self._looked.widened
+            del self._seen.trials, self._seen.extensions
 
-    def _changed(self, arm: str) -> None:
-        """Read the arm's trials again at the next look."""
-        self._looked.trials.pop(arm, None)
-        self._looked.widened.pop(arm, None)
+    def refresh(self, arm: str) -> None:
+        """Read the arm's trials again at the next look, also within a snapshot."""
+        for name in ("trials", "extensions"):
+            getattr(self._seen, name, {}).pop(arm, None)
+
+    # ---- opening
 
     def _open_arm(self, arm: Arm) -> optuna.Study:
         study = optuna.create_study(
-            study_name=f"{self.name}/{arm.name}", storage=self.storage, direction="maximize",
-            sampler=optuna.samplers.RandomSampler(), pruner=self.pruner, load_if_exists=True,
-        )  # fmt: skip
+            study_name=self.study_name(arm.name),
+            storage=self.storage,
+            direction="maximize",
+            sampler=optuna.samplers.RandomSampler(),
+            pruner=self.pruner,
+            load_if_exists=True,
+        )
         self._refuse_a_stranger(study)
         if self.url != IN_MEMORY and not study.get_trials(deepcopy=False):
             refuse_unknown_runs(self.folder, arm.name, self.url)
         if not study.user_attrs.get("first_points_enqueued"):
             for point in arm.first_points:
-                self._enqueue(study, point)
+                self.enqueue(study, point)
             study.set_user_attr("first_points_enqueued", True)
         return study
+
+    def study_name(self, arm: str) -> str:
+        """Name of the arm's Optuna study in the storage."""
+        return f"{self.name}/{arm}"
 
     def _refuse_a_stranger(self, study: optuna.Study) -> None:
         """Studies in one database meet by name alone: the trials of another folder's study are none of ours."""
@@ -116,44 +123,71 @@ class Standing:
                 f"{self.folder};\nput its folder back, or start another by name=..."
             )
 
-    def _enqueue(self, study: optuna.Study, point: dict[str, Any]) -> None:
+    def enqueue(self, study: optuna.Study, point: Point) -> None:
         """Queue a first point, once: a kill may have come between queueing and noting it."""
         if point not in [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]:
             study.enqueue_trial(point, user_attrs={"first_point": True})
 
+    # ---- trials
+
     def trials(self, arm: str) -> list[FrozenTrial]:
-        """The arm's trials that count: a failed one that was given back is replaced by its retry."""
-        seen = getattr(self._looked, "trials", {})
+        """The arm's trials that count: a failed one that was requeued is replaced by its retry."""
+        seen = getattr(self._seen, "trials", {})
         if arm not in seen:
             latest = {number_of(t): t for t in self.studies[arm].get_trials(deepcopy=False)}
             seen[arm] = [latest[n] for n in sorted(latest)]
         return seen[arm]
 
-    def total(self) -> int:
-        """Trials each arm gets: the budget, and the same extra for every arm where the edge rule widened a range."""
-        return self.n_trials + sum(e["extra"] for e in self.extensions())
+    def started(self, arm: str) -> int:
+        """How many of the arm's trials are running or have ended."""
+        return sum(t.state != TrialState.WAITING for t in self.trials(arm))
 
-    def extensions(self) -> list[dict[str, Any]]:
-        """What the edge rule has widened so far, over all arms."""
-        return [e for arm in self.studies for e in self._widened(arm)]
+    def finished(self, arm: str) -> int:
+        """How many of the arm's trials have ended, however they did."""
+        return sum(t.state.is_finished() for t in self.trials(arm))
 
-    def _widened(self, arm: str) -> list[dict[str, Any]]:
-        seen = getattr(self._looked, "widened", {})
+    def is_searching(self) -> bool:
+        """Whether a trial of any arm is running."""
+        return any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
+
+    def best(self, arm: str) -> FrozenTrial | None:
+        """The arm's best trial that may be selected; the earlier one of two equals."""
+        return max(self.selectable(arm), key=lambda t: (t.value, -number_of(t)), default=None)
+
+    def selectable(self, arm: str) -> list[FrozenTrial]:
+        """The arm's trials that may become its best: COMPLETE and not at chance."""
+        return [t for t in self.trials(arm) if t.state == TrialState.COMPLETE and not t.user_attrs.get("reason")]
+
+    def find(self, arm: str, number: int) -> FrozenTrial:
+        """The trial of that number, as stored now."""
+        return next(t for t in self.trials(arm) if number_of(t) == number)
+
+    # ---- budget and ranges
+
+    def trials_per_arm(self) -> int:
+        """The budget, and the same extra for every arm where the edge rule widened a range."""
+        return self.n_trials + sum(e["extra"] for arm in self.studies for e in self.extensions(arm))
+
+    def extensions(self, arm: str) -> list[dict[str, Any]]:
+        """What the edge rule has widened so far in this arm."""
+        seen = getattr(self._seen, "extensions", {})
         if arm not in seen:
             seen[arm] = self.studies[arm].user_attrs.get("extensions", [])
         return seen[arm]
 
-    def space(self, arm: Arm) -> dict[str, BaseDistribution]:
+    def space(self, arm: Arm) -> Space:
         """The arm's search space, with the range of the learning rate as the edge rule left it."""
-        widened = self._widened(arm.name)
-        if not widened:
+        extensions = self.extensions(arm.name)
+        if not extensions:
             return arm.space
-        return arm.space | {"lr": FloatDistribution(widened[-1]["low"], widened[-1]["high"], log=True)}
+        return arm.space | {"lr": FloatDistribution(extensions[-1]["low"], extensions[-1]["high"], log=True)}
 
-    def best(self, arm: str) -> FrozenTrial | None:
-        """The arm's best trial that may be selected: COMPLETE and not at chance; the earlier one of two equals."""
-        done = [t for t in self.trials(arm) if t.state == TrialState.COMPLETE and not t.user_attrs.get("reason")]
-        return max(done, key=lambda t: (t.value, -number_of(t)), default=None)
+    # ---- folders and confirmations
+
+    @property
+    def source_dir(self) -> Path:
+        """Folder of the run that has to exist before any arm."""
+        return self.folder / "source"
 
     def run_dir(self, arm: str, number: int, seed: int | None = None) -> Path:
         """Folder of a search trial, or with a seed of one of its confirmations."""
@@ -161,14 +195,19 @@ class Standing:
             return self.folder / arm / "search" / f"{number:03d}"
         return self.folder / arm / "confirm" / f"{number:03d}" / f"seed-{seed}"
 
-    @property
-    def source_dir(self) -> Path:
-        """Folder of the run that has to exist before any arm."""
-        return self.folder / "source"
+    def confirmations(self) -> list[Confirmation]:
+        """What the arms' present best trials ask for, where the search is over; paired, so seed by seed.
 
-    def confirmation_seeds(self) -> list[int]:
-        """Paired over arms; none of them is the search's own seed, whose luck the search has already picked."""
-        return [self.seed + 1 + i for i in range(self.confirm_seeds)]
+        None of the seeds is the search's own, whose luck the search has already picked.
+        """
+        found = []
+        for seed in range(self.seed + 1, self.seed + 1 + self.confirm_seeds):
+            for arm in (a.name for a in self.arms):
+                if self.finished(arm) >= self.trials_per_arm() and (best := self.best(arm)) is not None:
+                    number = number_of(best)
+                    run_dir = self.run_dir(arm, number, seed)
+                    found.append(Confirmation(arm, number, seed, run_dir, dict(best.params), has_ended(run_dir)))
+        return found
 
 
 def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:
@@ -181,7 +220,7 @@ def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:
         )
 
 
-def copy_of(url: str, folder: Path, name: str, arms: list[str]) -> str:
+def copy_in_memory(url: str, folder: Path, name: str, arms: list[str]) -> str:
     """URL of a storage in memory that holds what the study holds now: what a plan does to it stays there."""
     copy = open_storage(IN_MEMORY)
     begun = (folder / "study.json").exists() and is_there(url)

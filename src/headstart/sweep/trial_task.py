@@ -6,16 +6,18 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from optuna.pruners import BasePruner, NopPruner
 
 from headstart.errors import UserError, summary
 from headstart.store import lock_run
+from headstart.sweep.settings import plain
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure
-from headstart.training import trial_context as current
+from headstart.training import trial_context
 
 
-class StudyTask:
+class TrialTask:
     """A picklable task that tells the study its own outcome, so that nothing depends on the sweeper's life.
 
     owner: the process that claimed the run. A job that waited in a queue while that process died, and whose run was
@@ -38,33 +40,29 @@ class StudyTask:
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
                 facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed)
-                record_failure(run_dir, summary(error), facts | current.facts())
+                record_failure(run_dir, summary(error), facts | trial_context.facts())
                 raise
             finally:
-                current.trial = None
+                trial_context.trial = None
 
     def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
         # The storage's URL is the job's own: pickled with the task it could leak a password.
-        sweeper = HydraConfig.get().sweeper
-        current.trial = reporter = Reporter(
-            f"{cfg.name}/{cfg.arm}", sweeper.storage, HydraConfig.get().job.num, make_pruner(sweeper.pruner),
-            reports=cfg.phase == "search",
-        )  # fmt: skip
+        sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
+        study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(sweeper.pruner)
+        reporter = Reporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
+        trial_context.trial = reporter
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, summary(error), current.facts())
+            record_failure(run_dir, summary(error), trial_context.facts())
             reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)
         return returned
 
 
-def make_pruner(node: Any) -> Any:
+def make_pruner(node: Any) -> BasePruner:
     """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna."""
-    from optuna.pruners import NopPruner
-
     if node is None:
         return NopPruner()
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    return instantiate(plain, _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
+    return instantiate(plain(node), _execution_whitelist_=("optuna.pruners.*",), _convert_="all")

@@ -1,0 +1,172 @@
+"""From configuration and command line to the plan of a sweep: its arms, their search, and what is said of it."""
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, open_dict
+
+from headstart.config import check_values, experiments_folder, explain, keys_without_effect
+from headstart.errors import UserError
+from headstart.store import check_figures
+from headstart.sweep.arms import (
+    Arm,
+    SortedOverrides,
+    build_arms,
+    replace_overrides,
+    sort_overrides,
+    with_models_search,
+)
+from headstart.sweep.fingerprint import fingerprint_of
+from headstart.sweep.search_space import (
+    bounds,
+    check_learning_rate,
+    grid,
+    linear_learning_rate,
+    searched_by_model,
+    size_of,
+)
+from headstart.sweep.settings import SweeperSettings, plain
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do; nothing is opened or written for it."""
+
+    settings: SweeperSettings
+    config: DictConfig  # the sweep's, with the name that an unnamed one was given
+    fixed: list[str]  # overrides from the command line that all arms share
+    arms: list[Arm]
+    composed: dict[str, DictConfig]  # each arm's configuration, by its name
+    compose: Callable[[str, list[str]], DictConfig]  # from whose it is, for the error, and overrides
+    n_trials: int
+    fingerprint: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return Path(self.config.hydra.sweep.dir)
+
+    @property
+    def jobs(self) -> int:
+        """How many runs go on at a time, in processes or threads."""
+        return max(self.config.jobs, self.settings.n_jobs)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def words(self) -> list[str]:
+        """The command line of this sweep without -m, with the name that an unnamed one was given."""
+        typed = self.config.hydra.overrides
+        own = [word for word in typed.hydra if not word.startswith("hydra.mode=")]
+        return [*own, *replace_overrides(list(typed.task), [f"name={self.config.name}"])]
+
+    def epochs(self) -> set[int]:
+        """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
+        trained = any("epochs" not in keys_without_effect(cfg) for cfg in self.composed.values())
+        found = {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")}
+        return found or ({self.config.epochs} if trained else set())
+
+    def question(self) -> str | None:
+        """The first comment of the experiment's file: what the study asks."""
+        chosen = self.config.hydra.runtime.choices.get("experiments")
+        if not chosen:
+            return None
+        lines = (experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
+        return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
+
+    def notes(self) -> list[str]:
+        """What is unusual about the budget."""
+        asked, notes = self.settings.n_trials, []
+        if self.settings.is_grid and self.n_trials < asked:
+            notes.append(f"the grid has {self.n_trials} points: that many trials an arm, not {asked}")
+        for arm in self.arms:
+            size = size_of(arm.space)
+            if size < self.n_trials:
+                notes.append(f"arm {arm.name} has only {size} different settings to try: some of its trials repeat")
+        return notes
+
+    def facts(self) -> dict[str, Any]:
+        """What the report wants to know of a study beyond its runs: keys of study.json beside the fingerprint."""
+        choices, figures = self.config.hydra.runtime.choices, plain(self.config.reported)
+        facts = {
+            "name": self.config.name,
+            "experiment": choices.get("experiments"),
+            "question": self.question(),
+            "command": shlex.join(["headstart", "-m", *self.words()]),
+            "n_trials": self.n_trials,
+            "confirm_seeds": self.settings.confirm_seeds,
+            "seed": self.config.seed,
+            "arm_order": [arm.name for arm in self.arms],
+            "spaces": {arm.name: {key: bounds(d) for key, d in arm.space.items()} for arm in self.arms},
+            "unpruned": self.settings.pruner is None,
+            "sampler": str(choices.get("search")),
+        }
+        if figures is not None:  # of others, which the experiment's file holds
+            check_figures(figures)
+            facts["reported"] = figures
+        return facts
+
+
+def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfig, words: list[str]) -> Plan:
+    """The plan of a sweep; words: its overrides as typed. Composing every arm finds its mistakes before anything runs.
+
+    An unnamed sweep is given a name in `config`, by its fingerprint. Raises UserError for what a user has to mend.
+    """
+    searched, _ = searched_by_model(plain(config.model.get("search")))
+    given = sort_overrides(words, settings.params, searched)
+    arms = build_arms(settings.arms, given, settings.first_points, str(config.hydra.runtime.choices["model"]))
+    compose = partial(_compose, loader, config, given.fixed)
+    composed = {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms}
+    arms = [_with_models_search(arm, composed[arm.name], given) for arm in arms]
+    arms = [_with_first_points(arm, settings.is_grid) for arm in arms]
+    for cfg in composed.values():
+        check_values(cfg)
+    fingerprint = fingerprint_of(settings, arms, composed)
+    with open_dict(config):
+        config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
+    n_trials = _trials_to_run(settings, arms)
+    return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
+
+
+def _compose(
+    loader: ConfigLoader, config: DictConfig, fixed: list[str], whose: str, overrides: list[str]
+) -> DictConfig:
+    """The configuration with these overrides on top of what is fixed for all arms."""
+    words = replace_overrides(fixed, overrides)
+    try:
+        return loader.load_sweep_config(config, words)
+    except CompactHydraException as error:
+        raise UserError(f"{whose}: {explain(error, words)}") from None
+
+
+def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Arm:
+    return with_models_search(arm, plain(cfg.model.get("search")), given, keys_without_effect(cfg))
+
+
+def _with_first_points(arm: Arm, is_grid: bool) -> Arm:
+    """The arm with a grid as points that are tried in order; a learning rate swept linearly is warned about."""
+    if is_grid:
+        arm = replace(arm, first_points=grid(arm.space, arm.first_points))
+    check_learning_rate(arm.name, arm.space)
+    if warning := linear_learning_rate(arm.space):
+        print(f"warning: {warning}", file=sys.stderr)
+    return arm
+
+
+def _trials_to_run(settings: SweeperSettings, arms: list[Arm]) -> int:
+    """Trials an arm: the budget, without what a small space doesn't have."""
+    if not any(arm.space for arm in arms):
+        return 1  # nothing to search: one trial per arm
+    if settings.is_grid:
+        return min(settings.n_trials, max(len(arm.first_points) for arm in arms))  # smaller grids repeat
+    return settings.n_trials

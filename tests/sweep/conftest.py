@@ -1,0 +1,72 @@
+"""What the tests of sweeps share: whole sweeps in this process, and plans of those that are not run."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import toy
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from headstart.sweep.plan import Plan, make_plan
+from headstart.sweep.settings import read_settings
+from headstart.sweep.storage import open_storage
+from headstart.training import trial_context
+from sweep.helpers_sweep import SMALL
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capfd):
+    """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, m: str = "-m", preflight: bool = False, **environment: str) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
+            patch.setenv("OMP_NUM_THREADS", "1")
+            patch.delenv("HEADSTART_SWEEP", raising=False)
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            patch.setattr("headstart.cli.main.job", toy.job)
+            patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
+            if not preflight:
+                patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
+            code = 0
+            try:
+                toy.cli.main()
+            except SystemExit as end:
+                code = end.code
+            finally:
+                GlobalHydra.instance().clear()
+                trial_context.trial = None
+                open_storage.cache_clear()
+                os.environ.pop("HEADSTART_SWEEP", None)
+        text = capfd.readouterr()
+        return code or 0, text.out + text.err
+
+    return run
+
+
+@pytest.fixture
+def composed(tmp_path, monkeypatch) -> Iterator[Callable[..., DictConfig]]:
+    """`composed(*words)` is the configuration of `headstart -m` with these words, as Hydra hands it to the sweeper."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADSTART_SWEEP", "sweep-unnamed")
+    with initialize_config_module("headstart.conf"):
+        loader = GlobalHydra.instance().config_loader()
+        yield lambda *words: loader.load_configuration("config", ["data=digits", *words], RunMode.MULTIRUN)
+
+
+@pytest.fixture
+def planned(composed) -> Callable[..., Plan]:
+    """`planned(*words)` is the plan of `headstart -m` with these words."""
+
+    def plan(*words: str) -> Plan:
+        config = composed(*words)
+        settings = read_settings(dict(config.hydra.sweeper), config)
+        return make_plan(settings, GlobalHydra.instance().config_loader(), config, list(config.hydra.overrides.task))
+
+    return plan

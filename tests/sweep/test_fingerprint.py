@@ -1,0 +1,98 @@
+"""What a study fixed when it began."""
+
+import pytest
+
+from headstart.errors import UserError
+from headstart.store import read_json, write_json
+from headstart.sweep.fingerprint import PROTOCOL_VERSION, record_fingerprint, refuse_changes
+
+
+def fingerprint(**changes):
+    return {"common": {"sampler.seed": 0}, "arms": {"cnn": {"epochs": 10, "data.train_size": None} | changes}}
+
+
+def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
+    record_fingerprint(tmp_path, fingerprint())
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(UserError) as error:
+        record_fingerprint(tmp_path, fingerprint(epochs=20, **{"data.train_size": 500}))
+    assert "epochs: was 10, now 20" in str(error.value)
+    assert "data.train_size: was None, now 500" in str(error.value)
+    with pytest.raises(UserError, match="epochs: was 10, now 20"):
+        refuse_changes(tmp_path, fingerprint(epochs=20))
+    assert (tmp_path / "study.json").read_bytes() == before
+    added = fingerprint()
+    added["arms"]["resnet18"] = {"epochs": 10}
+    record_fingerprint(tmp_path, added)
+    record_fingerprint(tmp_path, fingerprint())  # an arm left out stays recorded
+    assert set(read_json(tmp_path / "study.json")["arms"]) == {"cnn", "resnet18"}
+
+
+def test_what_the_report_knows_of_an_arm_stays_when_a_later_command_leaves_the_arm_out(tmp_path):
+    both = fingerprint() | dict(spaces={"cnn": {"lr": {}}, "big": {"lr": {}}}, arm_order=["big", "cnn"], n_trials=5)
+    record_fingerprint(tmp_path, both)
+    record_fingerprint(tmp_path, fingerprint() | dict(spaces={"cnn": {"lr": {}}}, arm_order=["cnn"], n_trials=12))
+    found = read_json(tmp_path / "study.json")
+    assert (set(found["spaces"]), found["arm_order"], found["n_trials"]) == ({"cnn", "big"}, ["big", "cnn"], 12)
+
+
+def test_what_determines_results_is_fixed_and_nothing_else(planned):
+    before = planned().fingerprint
+    free = ["n_trials=3", "confirm_seeds=7", "threads=3", "jobs=2", "device=cpu", "+data.root=elsewhere", "name=other"]
+    for word in free:
+        assert planned(word).fingerprint == before, word
+    fixed = ["epochs=3", "batch_size=8", "seed=1", "split_seed=1", "lr_low=1e-4", "budget.pruner=null", "search=random"]
+    fixed += ["data.train_size=500", "optimizer=sgd", "model.weights=file.safetensors", "lr=1e-3,1e-2"]
+    for word in fixed:
+        assert planned(word).fingerprint != before, word
+
+
+def test_what_is_searched_is_fixed_as_a_space_and_not_as_a_value(planned):
+    arm = planned("+hydra.sweeper.params.batch_size='choice(8,16)'").fingerprint["arms"]
+    (keys,) = arm.values()
+    assert not {"lr", "optimizer.lr", "batch_size"} & set(keys)
+    assert keys["search space"]["batch_size"].startswith("CategoricalDistribution(choices=(8, 16))")
+    assert keys["first points"][0] == {"lr": 0.1}
+
+
+def test_keys_without_effect_on_an_arms_model_are_left_out(planned):
+    plan = planned("model=cnn,logistic_regression")
+    assert "epochs" in plan.fingerprint["arms"]["cnn"]
+    assert not {"epochs", "batch_size", "precision"} & set(plan.fingerprint["arms"]["logistic_regression"])
+
+
+def test_protocol_2_began_with_the_rooms(planned):
+    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 2
+
+
+def test_a_study_that_came_to_nothing_may_be_removed(tmp_path):
+    record_fingerprint(tmp_path, fingerprint())
+    run_dir = tmp_path / "cnn" / "search" / "000"
+    run_dir.mkdir(parents=True)
+    for state, advised in (("FAILED", True), ("COMPLETE", False)):
+        write_json(run_dir / "result.json", dict(state=state, val_accuracy=1.0))
+        with pytest.raises(UserError) as error:
+            refuse_changes(tmp_path, fingerprint(epochs=20))
+        assert (f"rm -r {tmp_path}" in str(error.value)) == advised
+
+
+def test_nobody_guesses_what_runs_were_made_with(tmp_path):
+    refuse_changes(tmp_path, fingerprint())  # nothing there yet
+    (tmp_path / "cnn" / "search" / "000").mkdir(parents=True)
+    write_json(tmp_path / "cnn" / "search" / "000" / "result.json", dict(state="COMPLETE"))
+    with pytest.raises(UserError, match=r"study\.json is missing"):
+        refuse_changes(tmp_path, fingerprint())
+    write_json(tmp_path / "study.json", dict(common={}))
+    with pytest.raises(UserError, match="damaged: it lacks common or arms"):
+        refuse_changes(tmp_path, fingerprint())
+
+
+def test_of_many_changes_the_first_are_shown_and_one_that_arms_share_once(tmp_path):
+    arms = {name: {f"key{n}": 0 for n in range(20)} for name in ("a", "b")}
+    record_fingerprint(tmp_path, dict(common={}, arms=arms))
+    changed = {name: dict.fromkeys(keys, 1) for name, keys in arms.items()}
+    with pytest.raises(UserError) as error:
+        refuse_changes(tmp_path, dict(common={}, arms=changed))
+    assert [line.strip() for line in str(error.value).splitlines()[1:-1]] == [
+        f"key{n}: was 0, now 1" for n in range(12)
+    ]

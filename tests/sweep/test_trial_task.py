@@ -1,0 +1,117 @@
+"""A job of a study, in whatever process: it tells the study its own outcome."""
+
+import pickle
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+from optuna.pruners import NopPruner, PercentilePruner
+
+from headstart.config import without_hydra
+from headstart.errors import UserError
+from headstart.store import is_alive, read_run, write_json
+from headstart.sweep.trial_task import TrialTask, make_pruner
+from headstart.training import trial_context
+from sweep.helpers_sweep import open_scheduler
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """`job(scheduler, claim)` is the configuration of a claim's job, with Hydra's as the job would find it."""
+    with initialize_config_module("headstart.conf"):
+
+        def configured(scheduler, claim):
+            words = ["name=s", f"arm={claim.arm}", f"phase={claim.kind}", "data=digits", f"seed={claim.seed or 0}"]
+            cfg = compose("config", words, return_hydra_config=True)
+            with open_dict(cfg):
+                cfg.hydra.runtime.output_dir = str(claim.run_dir)
+                cfg.hydra.sweep.dir = str(scheduler.state.folder)
+                cfg.hydra.sweeper.storage = scheduler.state.url
+                cfg.hydra.job.num = claim.number or 0
+            claim.release()  # a job in another process, whose sweeper holds no lock of its own here
+            HydraConfig.instance().set_config(cfg)
+            return without_hydra(cfg)
+
+        yield configured
+        HydraConfig.instance().cfg = None
+
+
+def state_of(scheduler, number=0):
+    trial = scheduler.state.find("a", number)
+    return trial.state.name, trial.value, trial.user_attrs.get("reason")
+
+
+def test_a_search_trial_reports_and_tells_what_it_returned(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim = scheduler.claim()
+
+    def task(cfg):
+        assert is_alive(claim.run_dir)  # locked while it runs
+        assert trial_context.facts() == dict(number=0, params={"lr": 0.1})
+        trial_context.report(40.0, 1)
+        return 42.0
+
+    assert TrialTask(task, scheduler.owner)(job(scheduler, claim)) == 42.0
+    assert state_of(scheduler) == ("COMPLETE", 42.0, None)
+    assert scheduler.state.find("a", 0).intermediate_values == {1: 40.0}
+    assert trial_context.trial is None and not is_alive(claim.run_dir)
+
+
+def test_a_job_that_raises_is_recorded_and_told_as_failed(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim = scheduler.claim()
+    with pytest.raises(RuntimeError):
+        TrialTask(lambda cfg: exec("raise RuntimeError('out of paper')"), scheduler.owner)(job(scheduler, claim))
+    assert state_of(scheduler) == ("FAIL", None, "out of paper")
+    found = read_run(claim.run_dir)
+    assert (found["state"], found["reason"], found["params"]) == ("FAILED", "out of paper", {"lr": 0.1})
+    assert trial_context.trial is None
+
+
+def test_a_confirmation_knows_its_trial_and_tells_nothing(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"], n_trials=1, confirm_seeds=1)
+    first = scheduler.claim()
+    TrialTask(
+        lambda cfg: write_json(first.run_dir / "result.json", dict(state="COMPLETE", val_accuracy=50.0)),
+        (scheduler.owner),
+    )(job(scheduler, first))
+    claim = scheduler.claim()
+    seen = []
+    TrialTask(lambda cfg: seen.append(trial_context.facts()) or 99.0, scheduler.owner)(job(scheduler, claim))
+    assert (claim.kind, seen) == ("confirm", [dict(number=0, params={"lr": 0.1})])
+    assert state_of(scheduler) == ("COMPLETE", 50.0, None)
+
+
+def test_the_source_is_no_trial(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"], source=True)
+    seen = []
+    TrialTask(lambda cfg: seen.append(trial_context.trial), scheduler.owner)(job(scheduler, scheduler.claim()))
+    assert seen == [None]
+
+
+def test_a_job_whose_run_was_handed_to_another_process_does_nothing(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim, ran = scheduler.claim(), []
+    cfg = job(scheduler, claim)
+    with pytest.raises(UserError, match="handed to another process while this job waited"):
+        TrialTask(ran.append, "another owner")(cfg)
+    assert ran == [] and state_of(scheduler)[0] == "RUNNING"
+
+
+def test_a_task_can_be_sent_to_another_process_and_holds_no_password():
+    sent = pickle.dumps(TrialTask(make_pruner, "owner"))
+    assert pickle.loads(sent).owner == "owner"
+    assert set(vars(TrialTask(make_pruner, "owner"))) == {"task", "owner"}
+
+
+def test_no_pruner_means_none_and_no_median_pruner():
+    assert isinstance(make_pruner(None), NopPruner)
+    node = dict(_target_="optuna.pruners.PercentilePruner", percentile=25.0)
+    for given in (node, OmegaConf.create(node)):
+        assert isinstance(make_pruner(given), PercentilePruner)
+
+
+def test_only_optunas_pruners_are_made():
+    with pytest.raises(Exception, match=r"os\.system"):
+        make_pruner(dict(_target_="os.system", command="true"))
