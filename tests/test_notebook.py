@@ -17,8 +17,9 @@ from report.test_write import make_run, make_study
 import headstart as hs
 from headstart.analysis import FRAMES
 from headstart.analysis.csv_tables import read_table
+from headstart.cli.report import report
 from headstart.errors import UserError
-from headstart.report.write import report, write_frames
+from headstart.report import write_frames
 
 
 def script(text):

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from headstart.cli import job as jobs
 from headstart.cli import main as cli
 from headstart.config import schema as config
 from headstart.store import run_folder as records
@@ -30,7 +31,7 @@ def accuracy(cfg: DictConfig, epoch: int) -> float:
 
 
 def job(cfg: DictConfig) -> float:
-    """As headstart.cli.main.job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
+    """As headstart.cli.job.run_job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     phase = "search" if multirun and cfg.phase == "run" else cfg.phase
     run_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -75,7 +76,7 @@ def job(cfg: DictConfig) -> float:
 
 def main() -> None:
     """The command line."""
-    cli.job = job
+    jobs.run_job = job
     rehearsal.rehearse = lambda cfgs: None  # it makes the real networks
     workers.PROGRAM = [sys.executable, __file__]
     cli.main()

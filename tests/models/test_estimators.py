@@ -244,7 +244,7 @@ def test_columns_that_do_not_apply_are_empty_and_the_others_say_what_was_used(ru
 
 
 def test_trees_have_no_count_of_parameters(run, capsys):
-    from headstart.training.progress_bar import print_run
+    from headstart.cli.run_summary import print_run
 
     result, folder = run("model=decision_tree")
     assert result["parameters"] is None

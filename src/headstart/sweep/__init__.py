@@ -1,1 +1,5 @@
 """A study: its arms and trials, and who runs what next."""
+
+from headstart.sweep.plugin import ArmsSweeper
+
+__all__ = ["ArmsSweeper"]

@@ -7,6 +7,7 @@ import shlex
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ from headstart.training import trial_context as current
 
 SECONDS_BETWEEN_CLAIMS = 0.3
 SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
+
+
+@dataclass(frozen=True)
+class EndedSweep:
+    """A sweep that has ended, for whoever reports it."""
+
+    folder: Path
+    problems: tuple[str, ...]  # a sentence each
+    error: str  # why the sweep counts as failed; empty where it doesn't
 
 
 class Sweep:
@@ -173,8 +183,8 @@ class Sweep:
 
     # ---- running
 
-    def run(self) -> None:
-        """Show the plan, run what is missing, report."""
+    def run(self) -> EndedSweep | None:
+        """Show the plan and run what is missing; return what there is to report, unless another process does."""
         refuse_changes(self.folder, self.fingerprint)
         if not self.config.dry_run:
             self._rehearse()
@@ -191,7 +201,7 @@ class Sweep:
         self.status = SweepStatus(self.study, jobs, quiet=bool(self.parent))
         self.status.plan(self.config, self._epochs(), self._question(), self._plan_notes())
         if self.config.dry_run:
-            return
+            return None
         workers = [] if self.parent else start_workers(self._typed(), self.config.jobs, self.folder)
         try:
             with self.status:
@@ -201,15 +211,15 @@ class Sweep:
         except BaseException:
             stop_workers(workers)
             raise
-        if not self.parent:
-            from headstart.training import print_study
-
-            print_study(self.folder)
-            for index, worker in enumerate(workers, start=1):
-                if worker.returncode:
-                    log = self.folder / f"worker-{index}.log"
-                    print(f"a worker ended with exit code {worker.returncode}; its log: {log}", file=sys.stderr)
-            self._say_what_failed()
+        if self.parent:
+            return None
+        problems = [
+            f"a worker ended with exit code {worker.returncode}; its log: {self.folder / f'worker-{index}.log'}"
+            for index, worker in enumerate(workers, start=1)
+            if worker.returncode
+        ]
+        failed, error = self._failures()
+        return EndedSweep(self.folder, (*problems, *failed), error)
 
     def _rehearse(self) -> None:
         """Make data and model of what has no run yet, before anything is recorded; not where jobs run elsewhere."""
@@ -230,21 +240,22 @@ class Sweep:
     def _has_run(self, run_dir: Path) -> bool:
         return read_run(run_dir)["state"] in OUTCOMES
 
-    def _say_what_failed(self) -> None:
-        """Failed trials are results, but nobody should overlook them; an arm without any other exits with 1."""
+    def _failures(self) -> tuple[list[str], str]:
+        """Failed trials are results, but nobody should overlook them; an arm without any other is an error."""
+        problems = []
         for arm in self.arms:
             trials = self.study.trials(arm.name)
             failed = [t for t in trials if t.state == TrialState.FAIL]
             if failed:
                 log = self.study.run_dir(arm.name, number_of(failed[-1])) / "log"
-                print(
+                problems.append(
                     f"arm {arm.name}: {count(len(failed), 'trial')} failed, the last with: "
-                    f"{failed[-1].user_attrs.get('reason')} ({log})",
-                    file=sys.stderr,
+                    f"{failed[-1].user_attrs.get('reason')} ({log})"
                 )
         tried = [[t for t in self.study.trials(a.name) if t.state != TrialState.WAITING] for a in self.arms]
         if any(all(t.state == TrialState.FAIL for t in trials) for trials in tried):
-            raise UserError("an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true")
+            return problems, "an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true"
+        return problems, ""
 
     def _remembered(self) -> dict[str, Any]:
         """What the report wants to know of a study beyond its runs."""

@@ -5,12 +5,15 @@ Hydra imports this module at every start, so Optuna and all else heavy is import
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
+
+if TYPE_CHECKING:
+    from headstart.sweep.launch import EndedSweep
 
 
 @dataclass
@@ -45,6 +48,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="arms", node=ArmsConf, 
 class ArmsSweeper(Sweeper):
     """One Optuna study per arm, equal budgets, resumable and shared by any number of processes."""
 
+    ended: "EndedSweep | None" = None  # the sweep that this process ended last and has to report
+
     def __init__(self, **settings: Any):
         self.settings = settings
 
@@ -58,7 +63,7 @@ class ArmsSweeper(Sweeper):
         from headstart.sweep.launch import Sweep
 
         try:
-            Sweep(self.settings, self.context, self.task, self.config, arguments).run()
+            ArmsSweeper.ended = Sweep(self.settings, self.context, self.task, self.config, arguments).run()
         except UserError as error:
             from hydra.errors import HydraException
 

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.training.devices import resolve_device
-    from headstart.training.progress_bar import Lines, clock, print_run, print_study, watcher
+    from headstart.training.progress_bar import Lines, clock, watcher
     from headstart.training.run import prepare_run, train_run
 
 _HOMES = {
     "resolve_device": "devices",
     "Lines": "progress_bar",
     "clock": "progress_bar",
-    "print_run": "progress_bar",
-    "print_study": "progress_bar",
     "watcher": "progress_bar",
     "prepare_run": "run",
     "train_run": "run",
 }
 
-__all__ = ["Lines", "clock", "prepare_run", "print_run", "print_study", "resolve_device", "train_run", "watcher"]
+__all__ = ["Lines", "clock", "prepare_run", "resolve_device", "train_run", "watcher"]
 
 
 def __getattr__(name: str) -> Any:
