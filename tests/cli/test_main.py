@@ -1,10 +1,15 @@
 """The command: what a user can get wrong ends in one to three lines, with nothing written or overwritten."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import TINY
 
+import headstart as hs
 from cli.helpers_cli import refused, tiny
+from headstart.sweep import ArmsSweeper
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is present")
 MISTAKES = [
@@ -122,3 +127,87 @@ def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(headstart, tm
     refused(done.returncode, done.stderr, "no multiple of 10")
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+# ---- verbs, help, version
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["reprot"], "headstart report"),
+        (["reports", "outputs/x", "--tables"], "headstart report outputs/x --tables"),
+        (["wieghts", "show", "x.pth"], "headstart weights show x.pth"),
+    ],
+)
+def test_a_misspelt_verb_is_answered_with_the_command_that_was_meant(words, meant, typed, tmp_path):
+    code, text = typed(*words)
+    said = f"{words[0]!r} is neither key=value nor a verb (report, weights, cache). Did you mean {meant}?"
+    assert (code, text) == (1, f"headstart: {said}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_name_of_a_study_is_no_misspelt_verb(typed):
+    refused(*typed("pretraining"), r"'pretraining' is a study; start it by headstart -m experiments=pretraining")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["model=fan", "--help"]])
+def test_help_shows_the_verbs_and_then_what_hydra_is_told(words, command):
+    code, printed, _ = command(*words)
+    assert code == 0
+    verbs, _, configured = printed.partition("\n\n")
+    assert [line.split()[0] for line in verbs.splitlines()[1:]] == ["report", "weights", "cache"]
+    assert "headstart -m experiments=quickstart" in configured and "logistic_regression" in configured
+
+
+@pytest.mark.parametrize("verb", ["report", "weights", "cache"])
+def test_a_verbs_help_is_its_own(verb, command):
+    code, printed, _ = command(verb, "--help")
+    assert code == 0 and printed.startswith(f"usage: headstart {verb} ") and "experiments" not in printed
+
+
+def test_version_is_ours(command):
+    assert command("--version") == (0, f"headstart {hs.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cfg", "job", "model=fan"], "batch_size: 128"),
+        (["--hydra-help"], "--multirun"),
+        (["-sc", "install=bash"], "hydra_bash_completion"),
+    ],
+    ids=str,
+)
+def test_hydras_own_flags_work_as_ever(words, said, command, tmp_path):
+    code, printed, _ = command(*words)
+    assert code == 0 and said in printed
+    assert not list(tmp_path.iterdir())
+
+
+# ---- the end of a sweep
+
+
+@pytest.mark.parametrize(
+    ("problems", "error", "code"),
+    [
+        ((), "", 0),
+        (("a worker ended", "arm cnn: 1 trial failed"), "", 0),
+        (("arm cnn: 2 trials failed",), "none ran", 1),
+    ],
+)
+def test_a_sweep_that_has_ended_is_reported_then_its_problems_are_said(problems, error, code, command, monkeypatch):
+    ended = SimpleNamespace(folder=Path("outputs/mine"), problems=problems, error=error)
+    monkeypatch.setattr("headstart.cli.main._call_hydra", lambda words: setattr(ArmsSweeper, "ended", ended))
+    monkeypatch.setattr("headstart.cli.report.report", lambda folders: print("report of", *folders))
+    refusal = [f"headstart: {error}"] if error else []
+    assert command("-m") == (code, "report of outputs/mine\n", "".join(f"{x}\n" for x in [*problems, *refusal]))
+    monkeypatch.setattr("headstart.cli.main._call_hydra", lambda words: None)  # a single run, later in this process
+    assert command() == (0, "", "")
+
+
+def test_a_sweep_whose_report_cannot_be_written_is_refused(command, monkeypatch):
+    ended = SimpleNamespace(folder=Path("outputs/mine"), problems=(), error="")
+    monkeypatch.setattr("headstart.cli.main._call_hydra", lambda words: setattr(ArmsSweeper, "ended", ended))
+    code, _, text = command("-m")
+    assert code == 1 and text.startswith("headstart: outputs/mine is not a folder; give one that holds runs")

@@ -1,7 +1,8 @@
-"""Tab completion: the verbs, which Hydra's own completion does not know."""
+"""Tab completion of verbs and of the files behind them, which Hydra's own completion does not know."""
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from headstart.cli.verbs import VERBS, find_verb
 
@@ -12,18 +13,18 @@ def is_asked(words: Sequence[str]) -> bool:
     return bool(asks) and any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ
 
 
-def print_verbs() -> bool:
-    """Print the verbs that the first word may become; return whether that is all, and Hydra need not be asked.
-
-    So it is behind a verb: nothing is printed, and the shell completes names of files.
-    """
+def print_choices() -> bool:
+    """Print what the word at the cursor may become, a line each; return whether that is all, not Hydra's part of it."""
     complete, current = _before_cursor()
-    if complete:
-        return find_verb(complete[0]) is not None
-    for verb in VERBS:
-        if verb.name.startswith(current):
-            print(verb.name)
-    return False
+    if not complete:
+        choices = [verb.name for verb in VERBS if verb.name.startswith(current)]
+    elif find_verb(complete[0]) is not None:
+        choices = _files(current)
+    else:
+        return False
+    for choice in choices:
+        print(choice)
+    return bool(complete)
 
 
 def _before_cursor() -> tuple[list[str], str]:
@@ -32,3 +33,14 @@ def _before_cursor() -> tuple[list[str], str]:
     line = line[: int(os.environ.get("COMP_POINT") or len(line))]
     words = line.split()[1:]
     return (words, "") if not words or line[-1].isspace() else (words[:-1], words[-1])
+
+
+def _files(current: str) -> list[str]:
+    """Files and, with a slash, folders that begin so; the shell would leave out the slash, and can't take spaces."""
+    folder, slash, name = current.rpartition("/")
+    try:
+        found = sorted(Path(folder + slash).expanduser().iterdir())
+    except (OSError, RuntimeError):  # no such folder, or no such person behind ~
+        return []
+    shown = [p for p in found if p.name.startswith(name) and (name or not p.name.startswith("."))]
+    return [folder + slash + p.name + "/" * p.is_dir() for p in shown if not set(p.name) & set(" \t\n")]

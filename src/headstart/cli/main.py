@@ -21,7 +21,7 @@ def main() -> None:
         code = run_verb(verb, words[1:])
     elif "--version" in words:
         print(f"headstart {__version__}")
-    elif not (completion.is_asked(words) and completion.print_verbs()):
+    elif not (completion.is_asked(words) and completion.print_choices()):
         code = _run_configured(words)
     if code:
         sys.exit(code)
