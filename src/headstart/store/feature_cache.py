@@ -1,4 +1,4 @@
-"""Features of frozen backbones on disk: written once, locked while in use, bounded; `headstart-cache` lists them.
+"""Features of frozen backbones on disk: written once, locked while in use, bounded; `headstart cache` lists them.
 
 An entry is a folder `features/<name>/` with `features.npy` and `facts.json`, whose time of modification says when it
 was last used. While it is written it is `.<name>.unfinished/`, renamed when all of it is on disk, and the one who
