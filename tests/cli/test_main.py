@@ -147,8 +147,16 @@ def test_a_misspelt_verb_is_answered_with_the_command_that_was_meant(words, mean
     assert not list(tmp_path.iterdir())
 
 
-def test_the_name_of_a_study_is_no_misspelt_verb(typed):
-    refused(*typed("pretraining"), r"'pretraining' is a study; start it by headstart -m experiments=pretraining")
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("pretraining", "'pretraining' is a study; start it by headstart -m experiments=pretraining"),
+        ("lr", "'lr' is not understood; write key=value"),
+        ("", "'' is not understood; write key=value"),
+    ],
+)
+def test_a_word_that_is_no_misspelt_verb_is_refused_as_before(word, expected, typed):
+    refused(*typed(word), expected)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["model=fan", "--help"]])

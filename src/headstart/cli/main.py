@@ -1,6 +1,7 @@
 """Entry point `headstart`: a verb to its module, everything else to Hydra; exit code out. Nothing heavy at the top."""
 
 import os
+import shlex
 import signal
 import sys
 from typing import Any
@@ -87,13 +88,13 @@ def _report_sweep() -> None:
 
 def _check_verb(words: list[str]) -> None:
     """Refuse a misspelt verb before Hydra takes it for an override. Raises UserError."""
-    if not words or "=" in words[0] or words[0][0] in "-+~":
+    if not words or "=" in words[0] or words[0].startswith(("-", "+", "~")):
         return
     from headstart.config import experiments_folder
 
     studies = [path.stem for path in experiments_folder().glob("*.yaml")]
     if (verb := meant_verb(words[0], studies)) is not None:
-        command = " ".join(["headstart", verb.name, *words[1:]])
+        command = shlex.join(["headstart", verb.name, *words[1:]])
         known = ", ".join(known.name for known in VERBS)
         raise UserError(f"{words[0]!r} is neither key=value nor a verb ({known}). Did you mean {command}?")
 
