@@ -26,17 +26,17 @@ train: .venv/.installed ## one run: ARGS="model=resnet18 lr=1e-3"
 	@$(BIN)/headstart $(ARGS)
 
 report: .venv/.installed ## collate a folder of runs into tables again: DIR=outputs/quickstart
-	@$(BIN)/headstart-report $(DIR)
+	@$(BIN)/headstart report $(DIR)
 
 test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 bench: .venv/.installed ## the short benchmarks, each against a named peer, into outputs/benchmarks/
-	@$(BIN)/python benchmarks/data_path.py
-	@$(BIN)/python benchmarks/training_loop.py --threads 1
-	@$(BIN)/python benchmarks/feature_cache.py
-	@$(BIN)/python benchmarks/sweep_overhead.py --trials 50
-	@$(BIN)/python benchmarks/tables.py
+	@$(BIN)/python experiments/benchmarks/data_path.py
+	@$(BIN)/python experiments/benchmarks/training_loop.py --threads 1
+	@$(BIN)/python experiments/benchmarks/feature_cache.py
+	@$(BIN)/python experiments/benchmarks/sweep_overhead.py --trials 50
+	@$(BIN)/python experiments/benchmarks/tables.py
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -30,6 +31,8 @@ def test_wheel_works_without_the_sources(tmp_path):
     run(UV, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), cwd=sources)
     shutil.rmtree(sources)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with ZipFile(wheel) as content:
+        assert not [name for name in content.namelist() if "benchmarks" in name]  # of experiments/ only the studies
     run(UV, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"), cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     run(

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from headstart import store as records
+from headstart.cli import job as jobs
 from headstart.cli import main as cli
 from headstart.config import read_run_config
 from headstart.sweep import preflight, workers
@@ -29,7 +30,7 @@ def accuracy(cfg: DictConfig, epoch: int) -> float:
 
 
 def job(cfg: DictConfig) -> float:
-    """As headstart.cli.main.job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
+    """As headstart.cli.job.run_job: phases, resuming by epoch, pruning, divergence, one reading of the test split."""
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     phase = "search" if multirun and cfg.phase == "run" else cfg.phase
     run_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -74,7 +75,7 @@ def job(cfg: DictConfig) -> float:
 
 def main() -> None:
     """The command line."""
-    cli.job = job
+    jobs.run_job = job
     preflight.run_preflight = lambda cfgs: None  # it makes the real networks
     workers.PROGRAM = [sys.executable, __file__]
     cli.main()

@@ -1,21 +1,19 @@
-"""`headstart-weights`: what is written, that timm and the next run take it, and what is refused."""
+"""Exported networks: what is written, that timm and the next run take it, and what is refused; a look at a file."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY, files_below
+from conftest import files_below
 from models.helpers_models import EXAMPLE, build, keys_of
 from omegaconf import OmegaConf
 
 from headstart import models
 from headstart import store as records
 from headstart.errors import UserError
-from headstart.inference import export
+from headstart.inference import describe_weights, export_run
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 CLASSES = ("cat", "dog", "bird")
@@ -44,44 +42,19 @@ def finished(folder: Path, option: str = "cnn", image_size: int = 32, **changes)
 def refused(run_dir: Path, *said: str, **options) -> None:
     before = files_below(run_dir.parent)
     with pytest.raises(UserError) as caught:
-        export.export(run_dir, **options)
+        export_run(run_dir, **options)
     assert [words for words in said if words not in str(caught.value)] == []
     assert len(str(caught.value).splitlines()) <= 3
     assert files_below(run_dir.parent) == before
 
 
-def command(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    script = [sys.executable, "-c", "from headstart.inference.export import main; main()", *words]
-    return subprocess.run(script, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
-
-
 # ------------------------------------------------------------------------------------------------ to the next run
-
-
-def test_pretraining_on_one_data_set_and_transfer_to_another_are_two_commands(headstart, tmp_path):
-    zero_to_four = [*TINY, "data.classes=[0,1,2,3,4]", "hydra.run.dir=first"]
-    assert headstart(*zero_to_four, "model=cnn", "epochs=3").returncode == 0
-    done = command("export", "first", "--to", "digits.safetensors", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1].strip() == "headstart: model.weights=digits.safetensors"
-
-    five_to_nine = [*TINY, "data.classes=[5,6,7,8,9]", "hydra.run.dir=second"]
-    done = headstart(*five_to_nine, "model=cnn", "model.weights=digits.safetensors", "model.freeze=backbone")
-    assert done.returncode == 0, done.stderr
-    assert "start anew: classifier.weight, classifier.bias" in done.stderr
-    first, second = (records.read_json(tmp_path / run / "result.json") for run in ("first", "second"))
-    assert second["weights_sha256"] == first["best_sha256"] == records.sha256_of(tmp_path / "digits.safetensors")
-    assert (second["weights"], second["normalisation"]) == ("digits.safetensors", "file")
-    there = safetensors.torch.load_file(tmp_path / "digits.safetensors")
-    here = safetensors.torch.load_file(tmp_path / "second" / "best.safetensors")
-    differ = {name for name in here if not torch.equal(here[name], there[name])}
-    assert differ == {"classifier.weight", "classifier.bias"}
 
 
 @pytest.mark.parametrize("to", ["x.safetensors", "deeper/x.safetensors", "folder"])
 def test_the_file_is_the_runs_own_and_gives_the_same_network_back(tmp_path, to):
     trained = finished(tmp_path / "run")
-    lines = export.export(tmp_path / "run", tmp_path / to)
+    lines = export_run(tmp_path / "run", tmp_path / to)
     file = tmp_path / to if to.endswith("s") else tmp_path / to / "model.safetensors"
     assert file.read_bytes() == (tmp_path / "run" / "best.safetensors").read_bytes()
     assert f"model.weights={file}" in lines[0]
@@ -106,7 +79,7 @@ def test_timm_loads_the_folder_to_the_same_logits_classes_and_inputs(tmp_path, o
     import timm
 
     trained = finished(tmp_path / "run", option, size, **changes)
-    lines = export.export(tmp_path / "run", tmp_path / "out")
+    lines = export_run(tmp_path / "run", tmp_path / "out")
     assert f'timm.create_model("local-dir:{tmp_path / "out"}", pretrained=True)' in lines[1]
     again = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
     images = torch.randn(4, 3, size, size)
@@ -126,7 +99,7 @@ def test_timm_loads_the_folder_to_the_same_logits_classes_and_inputs(tmp_path, o
 @pytest.mark.parametrize("option", ["cnn", "resnet18_cifar", "torchvision"])
 def test_a_network_that_timm_cannot_build_becomes_a_file_only_and_that_is_said(tmp_path, option):
     finished(tmp_path / "run", option)
-    lines = export.export(tmp_path / "run")
+    lines = export_run(tmp_path / "run")
     assert [p.name for p in (tmp_path / "run" / "export").iterdir()] == ["model.safetensors"]
     assert "timm cannot build this network" in lines[-1]
 
@@ -136,21 +109,21 @@ def test_a_network_that_timm_cannot_build_becomes_a_file_only_and_that_is_said(t
 
 def test_nothing_is_replaced_unless_it_is_asked_for(tmp_path):
     finished(tmp_path / "run", "timm")
-    export.export(tmp_path / "run", tmp_path / "out")
+    export_run(tmp_path / "run", tmp_path / "out")
     refused(tmp_path / "run", "model.safetensors exists; --force replaces it", to=tmp_path / "out")
     (tmp_path / "out" / "model.safetensors").unlink()
     refused(tmp_path / "run", "config.json exists", to=tmp_path / "out")
     (tmp_path / "x.safetensors").symlink_to("nowhere")
     refused(tmp_path / "run", "x.safetensors exists", to=tmp_path / "x.safetensors")
-    export.export(tmp_path / "run", tmp_path / "out", force=True)
+    export_run(tmp_path / "run", tmp_path / "out", force=True)
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_force_leaves_no_configuration_of_another_network(tmp_path):
     finished(tmp_path / "first", "timm")
     finished(tmp_path / "second", "cnn")
-    export.export(tmp_path / "first", tmp_path / "out")
-    export.export(tmp_path / "second", tmp_path / "out", force=True)
+    export_run(tmp_path / "first", tmp_path / "out")
+    export_run(tmp_path / "second", tmp_path / "out", force=True)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["model.safetensors"]
 
 
@@ -212,19 +185,13 @@ def test_weights_of_a_network_that_its_configuration_does_not_describe_are_refus
     refused(tmp_path / "run", "does not fit fan")
 
 
-def test_the_command_prints_a_mistake_in_one_line_and_fails(tmp_path):
-    done = command("export", "nowhere", cwd=tmp_path)
-    said = "headstart-weights: nowhere does not exist; give the folder of a run, the one with best.safetensors\n"
-    assert (done.returncode, done.stderr) == (1, said)
-
-
 # ----------------------------------------------------------------------------------------------------------------- show
 
 
 def test_show_prints_what_is_in_a_file(tmp_path):
     finished(tmp_path / "run")
     file = tmp_path / "run" / "best.safetensors"
-    shown = dict(line.split(maxsplit=1) for line in export.describe(file))
+    shown = dict(line.split(maxsplit=1) for line in describe_weights(file))
     assert shown["sha256"] == records.sha256_of(file)
     assert shown["tensors"] == "10 with 1,143,875 numbers (float32)"
     assert (shown["architecture"], shown["classes"], shown["input_mean"]) == ("cnn", "cat, dog, bird", "0.1, 0.2, 0.3")
@@ -233,14 +200,14 @@ def test_show_prints_what_is_in_a_file(tmp_path):
 
 def test_show_takes_foreign_files_and_obeys_nothing_in_them(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors", {"k\x1b[2J": "a\nb\x1b]0;c\x07"})
-    assert export.describe(tmp_path / "x.safetensors")[-1] == "k?[2J    a?b?]0;c?"
+    assert describe_weights(tmp_path / "x.safetensors")[-1] == "k?[2J    a?b?]0;c?"
     torch.save({"a": torch.zeros(3, dtype=torch.half), "b": torch.zeros(2)}, tmp_path / "x.pth")
-    assert export.describe(tmp_path / "x.pth")[-1] == "tensors  2 with 5 numbers (float16, float32)"
+    assert describe_weights(tmp_path / "x.pth")[-1] == "tensors  2 with 5 numbers (float16, float32)"
 
 
 def test_show_refuses_what_is_no_weights(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        export.describe(tmp_path / "none.safetensors")
+        describe_weights(tmp_path / "none.safetensors")
     (tmp_path / "x.safetensors").write_bytes(b"gar\0bage")
     with pytest.raises(UserError, match="damaged"):
-        export.describe(tmp_path / "x.safetensors")
+        describe_weights(tmp_path / "x.safetensors")

@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 
 
 def test_trees_have_no_count_of_parameters(run, capsys):
-    from headstart.training.progress_bar import print_run
+    from headstart.cli.run_summary import print_run
 
     result, folder = run("model=decision_tree")
     assert result["parameters"] is None

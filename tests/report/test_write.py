@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +17,9 @@ from headstart.analysis import load_results as load
 from headstart.analysis.csv_tables import read_table
 from headstart.errors import UserError
 from headstart.report import display_tables as cells
-from headstart.report import page
+from headstart.report import page, write_report
 from headstart.report.plots import all as plots
-from headstart.report.write import main, question, report, write_report, write_side_by_side
+from headstart.report.write import question
 from headstart.store import write_json
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
@@ -75,7 +73,7 @@ def finished(tmp_path_factory):
     """A finished study with its report, plots included; beside it, in a file, what was said to be written."""
     root = make_study(tmp_path_factory.mktemp("outputs") / "tiny")
     before = [str(p) for p in root.rglob("*")]
-    written = [str(p) for p in write_report(root)]
+    written = [str(p) for p in write_report(load(root))]
     write_json(root.parent / "written.json", {"before": before, "written": written})
     return root
 
@@ -153,8 +151,8 @@ def test_every_link_leads_to_something(finished):
 
 def test_the_same_runs_give_the_same_bytes(tmp_path, without_plots):
     root = make_study(tmp_path / "tiny", trials=2, seeds=2)
-    first = {path: path.read_bytes() for path in write_report(root)}
-    assert first == {path: path.read_bytes() for path in write_report(root)}
+    first = {path: path.read_bytes() for path in write_report(load(root))}
+    assert first == {path: path.read_bytes() for path in write_report(load(root))}
 
 
 def test_all_that_is_written_is_named_and_the_page_comes_last(finished):
@@ -167,7 +165,7 @@ def test_all_that_is_written_is_named_and_the_page_comes_last(finished):
 
 def test_a_study_that_goes_on_says_so_at_the_top(tmp_path, without_plots):
     root = make_study(tmp_path / "tiny", n_trials=9)
-    write_report(root)
+    write_report(load(root))
     words = read(root).words()
     assert words.index("10 of 18 search trials") < words.index("Verdict Arms")
     assert "**Unfinished.**" in (root / "report.md").read_text()
@@ -178,7 +176,7 @@ def test_a_run_on_its_way_and_a_failed_one_are_rows_with_state_and_reason(tmp_pa
     make_run(root, "random/search/005", arm="random", phase="search", number=5, seed=0, lr=1e-2, state="FAILED",
              reason="CUDA out of memory")  # fmt: skip
     make_run(root, "random/search/006", arm="random", phase="search", number=6, seed=0, lr=1e-2)
-    write_report(root)
+    write_report(load(root))
     words = read(root).words()
     assert "FAILED CUDA out of memory" in words and "INTERRUPTED" in words
 
@@ -257,7 +255,7 @@ def test_awkward_arm_names_go_through_tables_plots_and_page(tmp_path):
         place = ["a b", "c#d", "e?f=1&g", "%2e%2e", 'q"q', "javascript:alert(1)", "<b>"][number]
         scores = dict(test_accuracy=80.0 + number, confusion=[[4, 1], [1, 4]])
         make_run(tmp_path, place, arm=name, phase="run", seed=0, lr=0.1, state="COMPLETE", val_accuracy=70.0, **scores)
-    write_report(tmp_path)
+    write_report(load(tmp_path))
     found = read(tmp_path)
     assert not found.all("script", "b", "comment") and not found.wrong and len(found.all("svg")) >= 2
     for name in names:
@@ -276,7 +274,7 @@ def test_awkward_arm_names_go_through_tables_plots_and_page(tmp_path):
 def test_a_damaged_or_foreign_study_json_is_no_reason_for_no_report(tmp_path, without_plots, text):
     root = make_study(tmp_path / "tiny", trials=1, seeds=1)
     (root / "study.json").write_text(text, encoding="latin-1")
-    write_report(root)
+    write_report(load(root))
     assert "random" in read(root).words()
 
 
@@ -293,45 +291,16 @@ def test_half_written_missing_and_foreign_files_leave_rows_with_reasons_and_a_pa
     (root / "photos/result.json").mkdir()
     (root / "tables").mkdir()
     (root / "tables/trials.csv").write_text("mine")
-    write_report(root)
+    write_report(load(root))
     words = read(root).words()
     assert "unreadable result.json" in words and "INTERRUPTED" in words
     assert "Plots are missing" not in words
 
 
 def test_a_study_that_has_only_begun_gives_an_empty_report(tmp_path):
-    write_report(make_study(tmp_path, trials=0, seeds=0))
+    write_report(load(make_study(tmp_path, trials=0, seeds=0)))
     words = read(tmp_path).words()
     assert "There are no two arms to compare." in words and "none yet" in words
-
-
-@pytest.mark.parametrize("options", [[], ["--tables"]])
-def test_a_folder_without_runs_such_as_a_data_set_is_refused_and_left_as_it_is(tmp_path, monkeypatch, capsys, options):
-    study, pictures = make_study(tmp_path / "tiny", trials=1, seeds=0), tmp_path / "pictures"
-    (pictures / "cat").mkdir(parents=True)
-    (pictures / "cat/1.png").write_bytes(b"")
-    for folders in ([pictures], [pictures, study], [study, pictures]):
-        monkeypatch.setattr(sys, "argv", ["headstart-report", *map(str, folders), *options])
-        with pytest.raises(SystemExit, match="1"):
-            main()
-        said = f"headstart-report: {pictures} holds no runs; give a study's folder such as outputs/NAME.\n"
-        assert capsys.readouterr().err == said
-    for write in (lambda: write_report(pictures), lambda: write_side_by_side([study, pictures])):
-        with pytest.raises(UserError, match="holds no runs"):
-            write()
-    assert sorted(pictures.rglob("*")) == [pictures / "cat", pictures / "cat/1.png"]
-    assert not (tmp_path / "comparison").exists()
-
-
-def test_published_tables_are_not_overwritten_by_empty_ones(tmp_path, without_plots):
-    write_report(make_study(tmp_path / "tiny", trials=1, seeds=0))
-    (tmp_path / "left").mkdir()
-    (tmp_path / "tiny/tables").rename(tmp_path / "left/tables")
-    before = (tmp_path / "left/tables/trials.csv").read_bytes()
-    with pytest.raises(UserError, match="holds no runs"):
-        report([tmp_path / "left"], tables_only=True)
-    write_report(tmp_path / "left")
-    assert (tmp_path / "left/tables/trials.csv").read_bytes() == before
 
 
 def test_a_fault_in_the_plots_costs_the_plots_and_not_the_page(tmp_path, monkeypatch, caplog):
@@ -340,7 +309,7 @@ def test_a_fault_in_the_plots_costs_the_plots_and_not_the_page(tmp_path, monkeyp
 
     monkeypatch.setattr(plots, "draw_all", broken)
     root = make_study(tmp_path / "tiny", trials=1, seeds=1)
-    write_report(root)
+    write_report(load(root))
     assert "Plots are missing: drawing them failed with RuntimeError: no <ink>" in read(root).words()
     assert "no <ink>" in caplog.text
 
@@ -358,18 +327,11 @@ def test_only_what_is_drawn_of_an_svg_comes_into_the_page():
     assert values == ["img", "a <b>", "data:image/png;base64,AA==", "#a"]
 
 
-def test_a_folder_that_cannot_be_written_or_is_none_is_a_sentence(tmp_path, capsys, monkeypatch):
-    with pytest.raises(UserError, match="is not a folder"):
-        write_report(tmp_path / "nowhere")
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     root = make_study(tmp_path / "tiny", trials=1, seeds=0)
     (root / "tables").write_text("in the way")
     with pytest.raises(UserError, match="tables cannot be made"):
-        write_report(root)
-    monkeypatch.setattr(sys, "argv", ["headstart-report", str(tmp_path / "nowhere")])
-    with pytest.raises(SystemExit, match="1"):
-        main()
-    sentence = f"{tmp_path / 'nowhere'} is not a folder; give one that holds runs, such as outputs/quickstart."
-    assert capsys.readouterr().err == f"headstart-report: {sentence}\n"
+        write_report(load(root))
 
 
 # ------------------------------------------------------------------------------------------------------------- markdown
@@ -387,92 +349,12 @@ def test_markdown_has_question_verdict_arms_and_command(finished):
 def test_markdown_means_nothing_in_names(tmp_path, without_plots):
     root = make_study(tmp_path / "tiny", {"a|b": 1.0, "<b>*x*</b>\n# y": 2.0}, trials=1, seeds=0,
                       command="headstart ```` x")  # fmt: skip
-    write_report(root)
+    write_report(load(root))
     text = (root / "report.md").read_text()
     assert r"| a\|b |" in text and "`````\nheadstart ```` x\n`````" in text
     assert r"| &lt;b>\*x\*&lt;/b> \# y |" in text
     rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
-
-
-# --------------------------------------------------------------------------------------------------------- side by side
-
-
-def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, without_plots):
-    make_study(tmp_path / "one", name="one", trials=2, seeds=2)
-    make_study(tmp_path / "two", name="two", trials=2, seeds=2)
-    written = write_side_by_side([tmp_path / "one", tmp_path / "two"])
-    assert written[-1] == tmp_path / "comparison/report.html"
-    frame = read_table(tmp_path / "comparison/tables/arms.csv")
-    assert list(zip(frame["study"], frame["arm"], strict=True)) == [
-        ("one", "random"), ("one", "pretrained"), ("two", "random"), ("two", "pretrained"),
-    ]  # fmt: skip
-    found = read(tmp_path / "comparison")
-    assert "one and two" in found.words() and "two: " in found.words()
-    assert found.words().count("each of the 2 studies: The test split was read") == 1  # what all say is said once
-    links = [a["href"] for a in found.all("a") if a["href"].startswith(("./", "tables"))]
-    assert all((tmp_path / "comparison" / unquote(link)).exists() for link in links)
-    assert len([link for link in links if "two/" in link]) >= 8
-
-
-def test_seen_from_within_a_study_the_common_report_still_lies_beside_it(tmp_path, without_plots, monkeypatch):
-    for name in ("one", "two"):
-        make_study(tmp_path / name, name=name, trials=1, seeds=1)
-    monkeypatch.chdir(tmp_path / "one")
-    assert write_side_by_side([Path("."), Path("../two")])[-1] == Path("../comparison/report.html")
-    frame = read_table("../comparison/tables/trials.csv")
-    assert all((tmp_path / "comparison" / place).is_dir() for place in frame["run_dir"])
-
-
-def test_studies_of_one_question_are_reported_under_it(tmp_path, without_plots):
-    for name, asked in (("one", "Which rate?"), ("two", "Which rate?"), ("three", ["Which size?"])):
-        make_study(tmp_path / name, name=name, trials=1, seeds=1, question=asked)
-    write_side_by_side([tmp_path / "one", tmp_path / "two"])
-    assert "<h1>Which rate?</h1>" in (tmp_path / "comparison/report.html").read_text()
-    write_side_by_side([tmp_path / "one", tmp_path / "three"])
-    assert "<h1>one and three</h1>" in (tmp_path / "comparison/report.html").read_text()
-
-
-def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path, without_plots):
-    for place in ("one", "copy"):
-        make_study(tmp_path / place, trials=1, seeds=1)
-    write_side_by_side([tmp_path / "one", tmp_path / "copy"])
-    frame = read_table(tmp_path / "comparison/tables/arms.csv")
-    assert frame["study"].unique().tolist() == [str(tmp_path / "one"), str(tmp_path / "copy")]
-
-
-# ---------------------------------------------------------------------------------------------------------- the command
-
-
-def test_command_prints_arms_verdict_readings_and_last_the_path(tmp_path, capsys, monkeypatch, without_plots):
-    root = make_study(tmp_path / "tiny")
-    monkeypatch.setattr(sys, "argv", ["headstart-report", str(root)])
-    main()
-    lines = capsys.readouterr().out.splitlines()
-    assert "random" in lines[2] and "pretrained" in lines[3] and load(root).verdicts[0] in lines
-    assert any(line.startswith("The test split was read 10 times") for line in lines)
-    assert lines[-2:] == [str(root / "tables"), str(root / "report.html")] and len(lines) <= 9
-
-
-def test_tables_alone_are_written_fast_and_without_a_page(tmp_path):
-    root = make_study(tmp_path / "tiny", trials=1, seeds=1)
-    script = (
-        f"import sys\nsys.argv = ['headstart-report', {str(root)!r}, '--tables']\n"
-        "from headstart.report.write import main\nmain()\n"
-        "print(*(m for m in ('torch', 'hydra', 'matplotlib', 'jinja2', 'rich', 'scipy.stats') if m in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    *paths, imported = done.stdout.split("\n")[:-1]
-    assert imported == "" and [Path(p).name for p in paths] == [f"{name}.csv" for name in FRAMES]
-    assert sorted(p.name for p in root.iterdir()) == ["pretrained", "random", "study.json", "tables"]
-
-
-def test_tables_of_several_studies_are_written_side_by_side(tmp_path, capsys, monkeypatch):
-    for name in ("one", "two"):
-        make_study(tmp_path / name, name=name, trials=1, seeds=0)
-    monkeypatch.setattr(sys, "argv", ["headstart-report", str(tmp_path / "one"), str(tmp_path / "two"), "--tables"])
-    main()
-    assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "comparison/tables/trials.csv")
 
 
 # ---------------------------------------------------------------------------------------------------------------- cells

@@ -30,7 +30,7 @@ def sweep(tmp_path, monkeypatch, capfd):
             patch.delenv("HEADSTART_SWEEP", raising=False)
             for key, value in environment.items():
                 patch.setenv(key, value)
-            patch.setattr("headstart.cli.main.job", toy.job)
+            patch.setattr("headstart.cli.job.run_job", toy.job)
             patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
             if not preflight:
                 patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)

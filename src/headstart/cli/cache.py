@@ -1,13 +1,10 @@
-"""Entry point `headstart-cache`: what is kept on disk for all runs, and how to be rid of it."""
+"""`headstart cache`: what is kept on disk for all runs, and how to be rid of it."""
 
 import argparse
-import logging
 import math
-import sys
 import time
 from pathlib import Path
 
-from headstart.errors import UserError
 from headstart.store import (
     GB,
     FeatureCache,
@@ -22,10 +19,10 @@ from headstart.store import (
 DAY = 86_400  # seconds
 
 
-def main() -> None:
-    """`headstart-cache` lists; `headstart-cache clear [--older-than DAYS]` removes what no process uses."""
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """What may be typed behind `headstart cache`."""
     parser = argparse.ArgumentParser(
-        prog="headstart-cache",
+        prog=prog,
         description="List the features of frozen backbones and the pictures that runs share, or remove features.",
         epilog="All lies in $HEADSTART_CACHE (or ~/.cache/headstart). Features take HEADSTART_CACHE_GB (20) at most, "
         "new ones half of the disk's free space; 0 keeps none. What is removed is computed again when a run needs it.",
@@ -34,17 +31,17 @@ def main() -> None:
     commands.add_parser("list", help="what there is, how large, when it was last used (the default)")
     clear = commands.add_parser("clear", help="remove all features that no process uses")
     clear.add_argument("--older-than", type=_days, default=0.0, metavar="DAYS", help="only those not used for so long")
-    arguments = parser.parse_args()
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    try:
-        folder = cache_root()
-        kept = FeatureCache(folder / "features", cache_limit())
-        if arguments.command == "clear":
-            clear_features(kept, arguments.older_than)
-        else:
-            print_list(kept, folder)
-    except (UserError, OSError) as error:
-        sys.exit(f"headstart-cache: {error}")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was typed. Raises UserError and OSError."""
+    folder = cache_root()
+    kept = FeatureCache(folder / "features", cache_limit())
+    if arguments.command == "clear":
+        clear_features(kept, arguments.older_than)
+    else:
+        print_list(kept, folder)
 
 
 def _days(text: str) -> float:

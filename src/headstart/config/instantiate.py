@@ -12,7 +12,7 @@ from headstart.errors import UserError
 
 # Where what a configuration may call is defined; Hydra refuses everything else, by whatever name it is reached.
 WHITELIST = (
-    "headstart.cli.main.Check",
+    "headstart.cli.checks.Check",
     "headstart.data.augmentation.*",
     "headstart.data.sources.*",
     "headstart.models.builders.*",

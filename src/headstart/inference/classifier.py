@@ -51,10 +51,9 @@ class Classifier:
             node = OmegaConf.load(saved).model
         except Exception as error:  # a damaged YAML file raises several kinds
             raise UserError(f"{saved} cannot be read: {error}") from error
-        model = make(
-            node, classes=len(loaded.classes), class_names=loaded.classes, image_size=loaded.image_size,
-            weights=str(path), keep_classifier=True, freeze="none", unfreeze_epoch=None, backbone_lr_factor=1,
-        )  # fmt: skip
+        trained = dict(classes=len(loaded.classes), class_names=loaded.classes, image_size=loaded.image_size)
+        unfrozen = dict(freeze="none", unfreeze_epoch=None, backbone_lr_factor=1)
+        model = make(node, weights=str(path), keep_classifier=True, **trained, **unfrozen)
         norm = loaded.normalisation
         return cls(run_dir, model.network.eval(), loaded.classes, norm.mean, norm.std, loaded.image_size)
 
@@ -83,8 +82,6 @@ class Classifier:
 
     def _input(self, picture: Any) -> torch.Tensor:
         """One picture as the network takes it: float32 [1, 3, image_size, image_size]."""
-        import numpy as np
-
         if isinstance(picture, str | os.PathLike):
             try:
                 picture = decode(Path(picture), self.image_size)[0]

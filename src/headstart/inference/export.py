@@ -1,77 +1,37 @@
-"""`headstart-weights`: a run's network as a file for `model.weights=` and a folder for timm; and a look at a file."""
+"""A run's network as files: one for `model.weights=` of the next, a folder for timm; and what such a file holds."""
 
-import argparse
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
 
 from headstart.errors import UserError
+from headstart.inference.classifier import Classifier
+from headstart.models import from_file, read_metadata
 from headstart.store import find_runs, read_run, write_atomically
 
-if TYPE_CHECKING:
-    from headstart.inference.classifier import Classifier
-
 SHOWN = 3  # runs in an error before "and more"
-
-EXAMPLES = """examples:
-  headstart-weights export outputs/runs/2026-01-31_12-00-00-000000 --to digits.safetensors
-      then: headstart data=digits model=cnn model.weights=digits.safetensors
-  headstart-weights export outputs/pretraining/resnet18/confirm/007/seed-0 --to exported
-      then, without headstart: timm.create_model("local-dir:exported", pretrained=True)
-  headstart-weights show digits.safetensors
-
-The classifier starts anew in the run that takes the file, unless model.keep_classifier=true."""
-
-
-def main() -> None:
-    """`headstart-weights export RUN_DIR` and `headstart-weights show FILE`."""
-    arguments = _parser().parse_args()
-    try:
-        if arguments.command == "show":
-            print(*describe(arguments.file), sep="\n")
-        else:
-            print(*export(arguments.run_dir, arguments.to, force=arguments.force), sep="\n")
-    except (UserError, OSError) as error:
-        print(f"headstart-weights: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _parser() -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="headstart-weights", description="Take a trained network out of a run, or look at a weights file.",
-        epilog=EXAMPLES, formatter_class=plain,
-    )  # fmt: skip
-    commands = parser.add_subparsers(dest="command", required=True, metavar="export | show")
-    out = commands.add_parser(
-        "export", help="write a run's best network, for other runs and for timm",
-        epilog=EXAMPLES, formatter_class=plain,
-        description="Write the best network of a run: as one file, or as a folder that timm takes, too.",
-    )  # fmt: skip
-    out.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of one run, the one with best.safetensors")
-    out.add_argument(
-        "--to", type=Path, metavar="PATH",
-        help="NAME.safetensors for the file alone, anything else for a folder (default: RUN_DIR/export)",
-    )  # fmt: skip
-    out.add_argument("--force", action="store_true", help="replace what is there")
-    look = commands.add_parser("show", help="print what is in a weights file", epilog=EXAMPLES, formatter_class=plain)
-    look.add_argument("file", type=Path, metavar="FILE", help="a .safetensors, .pth, .pt or .bin file")
-    return parser
+# Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
+FOREIGN = ("test_input_size", "pool_size", "test_crop_pct", "license", "origin_url", "paper_ids", "paper_name", "notes")
 
 
 # --------------------------------------------------------------------------------------------------------------- export
 
 
-def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> list[str]:
+def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) -> list[str]:
     """Write the best network of the run in `run_dir` and return lines that say what was written and how to use it.
 
-    to: a path that ends in .safetensors for the file alone; else a folder, which gets model.safetensors and, for a
-    network that timm can build, config.json. The file is the run's best.safetensors to the last byte, so that its
-    sha256 is the one in the tables; the network was built from it, and for timm built and compared again, before it is
-    written. Raises UserError for a folder that is no run or has no weights, damaged weights, and files in the way.
+    to: a path that ends in .safetensors for the file alone; else a folder (None: RUN_DIR/export), which gets
+    model.safetensors and, for a network that timm can build, config.json. force: replace what is there.
+    The file is the run's best.safetensors to the last byte, so that its sha256 is the one in the tables; the network
+    was built from it, and for timm built and compared again, before it is written.
+
+    Raises:
+        UserError: the folder is no run or has no weights, the weights are damaged, or a file is in the way.
     """
     to = run_dir / "export" if to is None else to.expanduser()
     alone = to.suffix == ".safetensors"
@@ -80,9 +40,6 @@ def export(run_dir: Path, to: Path | None = None, *, force: bool = False) -> lis
     file, config = (to, None) if alone else (to / "model.safetensors", to / "config.json")
     _check_run(run_dir)
     _check_free([file] if alone else [file, config], force)
-
-    from headstart.inference.classifier import Classifier
-
     trained = Classifier.of_run(run_dir)
     content = (run_dir / "best.safetensors").read_bytes()
     known = None if alone else _timm_config(run_dir, trained, content)
@@ -147,10 +104,9 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"{folder} cannot be made ({error.strerror}); give another path behind --to") from error
 
 
-def _timm_config(run_dir: Path, trained: "Classifier", content: bytes) -> bytes | None:
+def _timm_config(run_dir: Path, trained: Classifier, content: bytes) -> bytes | None:
     """Return config.json for a network that timm builds by its name, tried out; None for any other network."""
     import timm
-    import torch
 
     if not _is_timms(run_dir):
         return None
@@ -168,36 +124,34 @@ def _timm_config(run_dir: Path, trained: "Classifier", content: bytes) -> bytes 
 
 def _is_timms(run_dir: Path) -> bool:
     """Whether the run's network is timm's as it is: not one of our own, of torchvision, or with another stem."""
-    from omegaconf import OmegaConf
-
     node = OmegaConf.load(run_dir / ".hydra" / "config.yaml").model
     return node.get("_target_") == "headstart.models.builders.timm_model" and node.get("stem") == "imagenet"
 
 
-def _described(trained: "Classifier") -> dict[str, Any]:
+def _described(trained: Classifier) -> dict[str, Any]:
     """What timm's config.json says besides the architecture: the classes, and how pictures were made into inputs."""
-    size = (3, trained.image_size, trained.image_size)
-    inputs = dict(
-        mean=trained.mean, std=trained.std, input_size=size, test_input_size=None, pool_size=None,
-        interpolation="bilinear", crop_pct=1.0, test_crop_pct=None, tag="headstart", license=None, origin_url=None,
-        paper_ids=None, paper_name=None, notes=None,
-    )  # fmt: skip
-    return dict(label_names=list(trained.classes), pretrained_cfg=inputs)
+    inputs = {
+        "mean": trained.mean,
+        "std": trained.std,
+        "input_size": (3, trained.image_size, trained.image_size),
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "tag": "headstart",
+    }
+    return dict(label_names=list(trained.classes), pretrained_cfg=dict.fromkeys(FOREIGN) | inputs)
 
 
 # ----------------------------------------------------------------------------------------------------------------- show
 
 
-def describe(file: Path) -> list[str]:
+def describe_weights(file: Path) -> list[str]:
     """Return lines on a weights file: sha256, tensors, and the metadata of a safetensors file.
 
-    Raises UserError for a file that is missing, damaged, or no weights.
+    Raises:
+        UserError: the file is missing, damaged, or no weights.
     """
     if not file.is_file():
         raise UserError(f"{file} does not exist or is not a file; give a .safetensors, .pth, .pt or .bin file")
-
-    from headstart.models import from_file, read_metadata
-
     loaded = from_file(file)
     content = file.read_bytes()
     numbers = sum(tensor.numel() for tensor in loaded.tensors.values())

@@ -1,4 +1,4 @@
-"""Features of frozen backbones on disk: written once, locked while in use, bounded; `headstart-cache` lists them.
+"""Features of frozen backbones on disk: written once, locked while in use, bounded; `headstart cache` lists them.
 
 An entry is that of `cache_entry` with `features.npy`; when its `facts.json` was touched, it was last used. The one who
 writes it holds `.<name>.lock`. Those who read it share the lock of `.<name>.used`, so that nobody removes it.

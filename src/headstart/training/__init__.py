@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.training.devices import resolve_device
     from headstart.training.prepare import prepare_run
-    from headstart.training.progress_bar import Lines, clock, print_run, print_study, watcher
+    from headstart.training.progress_bar import Lines, clock, watcher
     from headstart.training.run import train_run
 
 _MODULES = {
     "devices": ("resolve_device",),
     "prepare": ("prepare_run",),
-    "progress_bar": ("Lines", "clock", "print_run", "print_study", "watcher"),
+    "progress_bar": ("Lines", "clock", "watcher"),
     "run": ("train_run",),
 }
 
-__all__ = ["Lines", "clock", "prepare_run", "print_run", "print_study", "resolve_device", "train_run", "watcher"]
+__all__ = ["Lines", "clock", "prepare_run", "resolve_device", "train_run", "watcher"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +15,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -134,58 +132,3 @@ class Bar(Lines):
 def watcher(epochs: int, title: str, bar: bool = True) -> Lines:
     """A bar on a terminal, lines elsewhere; use it as a context manager."""
     return Bar(epochs, title) if bar and Console(stderr=True).is_terminal else Lines(epochs)
-
-
-def run_summary(result: dict[str, Any]) -> Table:
-    """The end of a single run as a table of what was measured."""
-    table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
-    rows = [
-        ("state", result["state"] + (f" ({result['reason']})" if result.get("reason") else "")),
-        ("validation accuracy", percent(result.get("val_accuracy")) + _best_epoch(result)),
-        ("test accuracy", percent(result.get("test_accuracy"))),
-        (
-            "test precision / recall / F1",
-            " / ".join(percent(result.get(f"test_{k}_macro")) for k in ("precision", "recall", "f1")),
-        ),
-        ("training", _training(result)),
-        ("parameters", f"{result['parameters'] or 0:,} ({result['parameters_trainable'] or 0:,} trainable)"),
-        ("on", ", ".join(filter(None, (result["device"], f"{result['threads']} threads", result["precision"])))),
-    ]
-    if result.get("cv_folds"):
-        mean, spread = percent(result["cv_accuracy_mean"]), f"{result['cv_accuracy_std']:.2f}"
-        rows.insert(2, (f"{result['cv_folds']}-fold cross-validation", f"{mean}, standard deviation {spread}"))
-    if result["parameters"] is None:
-        rows = [r for r in rows if r[0] != "parameters"]
-    if not result.get("test_reads"):
-        rows = [r for r in rows if not r[0].startswith("test")] + [("test split", "not read")]
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _best_epoch(result: dict[str, Any]) -> str:
-    return f"  (best epoch {result['best_epoch']})" if result.get("best_epoch") else ""
-
-
-def _training(result: dict[str, Any]) -> str:
-    rate = result.get("images_per_second")
-    return f"{result.get('seconds_train') or 0:.1f} s" + ("" if rate is None else f", {rate:,.0f} images/s")
-
-
-def percent(value: float | None) -> str:
-    """`81.23 %`, or a dash where there is no value."""
-    return "-" if value is None else f"{value:.2f} %"
-
-
-def print_run(result: dict[str, Any], run_dir: Path) -> None:
-    """Print the end of a single run to stdout; the last line is where it was written."""
-    console = Console()
-    console.print(run_summary(result))
-    print(run_dir)
-
-
-def print_study(folder: Path) -> None:
-    """Write the report of a study and print its arms, the verdicts, the readings of the test split, and the paths."""
-    from headstart.report.write import report
-
-    report([folder])

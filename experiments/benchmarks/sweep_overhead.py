@@ -1,6 +1,6 @@
 """What a sweeper costs per trial: `arms` against the stock hydra-optuna-sweeper, on a task that does nothing.
 
-    python benchmarks/sweep_overhead.py [--trials 200] [--rounds 3]
+    python experiments/benchmarks/sweep_overhead.py [--trials 200] [--rounds 3]
 
 Both run headstart's configuration with a task that returns a number, random search and an sqlite storage, in turns,
 each in a fresh process and folder. The time of a sweep of one trial, which is start-up, is taken off. Wall-clock time
@@ -19,7 +19,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-TASK = "from headstart.cli import main as cli; cli.job = lambda cfg: 50.0; cli.main()"
+TASK = "from headstart.cli import job, main; job.run_job = lambda cfg: 50.0; main.main()"
 COMMON = ["-m", "name=study", "data=digits", "search=random", "budget.pruner=null"]
 SWEEPERS = {"arms": ["confirm_seeds=0"], "stock": ["hydra/sweeper=optuna", "hydra.sweeper.n_jobs=1"]}
 

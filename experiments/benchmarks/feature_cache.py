@@ -1,13 +1,15 @@
 """What keeping a frozen backbone's features saves: recomputing every epoch, a first trial, and every trial after it.
 
-    python benchmarks/feature_cache.py [--rounds 3] [--network resnet18] [--pixels 64] [--images 500] [--epochs 10]
-    python benchmarks/feature_cache.py --head --network resnetv2_50 --pixels 224 --images 5000 --rounds 1  # hours
+    python experiments/benchmarks/feature_cache.py [--rounds 3] [--network resnet18] [--pixels 64] [--images 500] \\
+        [--epochs 10]
+    python experiments/benchmarks/feature_cache.py --head --network resnetv2_50 --pixels 224 --images 5000 --rounds 1
 
 Three trials in turn in each round of one process, with the same network, pictures, seed and settings: (a) the backbone
 runs in every epoch, (b) with an empty cache, (c) with the cache that b left. Each is timed from the first epoch to the
-last, validation and features included, start-up not. All three have to end with the same losses. --head: the dense head
-of conf/model/resnet50v2_head.yaml on feature maps instead of a linear classifier on their mean. Real CIFAR-10 where
-HEADSTART_DATA is set, random pixels otherwise. One row per round goes to outputs/benchmarks/feature_cache.csv.
+last, validation and features included, start-up not; the second command takes hours. All three have to end with the
+same losses. --head: the dense head of conf/model/resnet50v2_head.yaml on feature maps instead of a linear classifier on
+their mean. Real CIFAR-10 where HEADSTART_DATA is set, random pixels otherwise. One row per round goes to
+outputs/benchmarks/feature_cache.csv.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""`headstart-report DIR --tables` against the script one would write with pandas, on 1,000 runs of 100 epochs.
+"""`headstart report DIR --tables` against the script one would write with pandas, on 1,000 runs of 100 epochs.
 
-    python benchmarks/tables.py [--runs 1000] [--epochs 100] [--rounds 5]
+    python experiments/benchmarks/tables.py [--runs 1000] [--epochs 100] [--rounds 5]
 
 All are whole commands, started as processes of their own, in turns; after a first round that warms the disk's cache
 and the bytecode. The plain script reads each run's configuration (YAML), result (JSON) and epochs (CSV, pandas' C
@@ -124,7 +124,7 @@ def main() -> None:
         write_study(root, arguments.runs, arguments.epochs)
         script = Path(folder) / "plain.py"
         script.write_text(PLAIN)
-        ours = [str(Path(sys.executable).with_name("headstart-report")), str(root), "--tables"]
+        ours = [str(Path(sys.executable).with_name("headstart")), "report", str(root), "--tables"]
         plain = [sys.executable, str(script), str(root)]
         commands = {"headstart": ours, "plain script": [*plain, "SafeLoader"]}
         if yaml.__with_libyaml__:

@@ -1,6 +1,6 @@
 """Is headstart's training loop faster than the DataLoader loop of PyTorch's tutorials, and by how much?
 
-python benchmarks/training_loop.py [--images 2560] [--rounds 5] [--models cnn resnet18] [--threads 1]
+python experiments/benchmarks/training_loop.py [--images 2560] [--rounds 5] [--models cnn resnet18] [--threads 1]
 
 The other side is https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html with the usual crop and flip:
 torchvision's dataset of PIL pictures, a DataLoader without workers, fp32, loss and hits read by .item() at every step.

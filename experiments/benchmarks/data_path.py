@@ -1,6 +1,6 @@
 """Augmented and normalised images a second, data alone: our batches against torchvision's DataLoader.
 
-    python benchmarks/data_path.py [--images 10000] [--rounds 5] [--threads 1]
+    python experiments/benchmarks/data_path.py [--images 10000] [--rounds 5] [--threads 1]
 
 Both sides crop (padding 4), flip and normalise the same CIFAR-10 pictures to float32 batches of 128, in turns. The
 other side is a DataLoader of PIL pictures with torchvision's transforms, with 0 and with 2 workers: the ratio is to the

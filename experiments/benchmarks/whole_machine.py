@@ -1,6 +1,6 @@
 """The whole machine on the small CNN: our one-thread workers, a trial each, against one tutorial loop on all cores.
 
-python benchmarks/whole_machine.py [--images 10000] [--epochs 1] [--rounds 5]
+python experiments/benchmarks/whole_machine.py [--images 10000] [--epochs 1] [--rounds 5]
 
 Ours: as many processes as there are cores, with the defaults that `headstart jobs=<cores>` gives each. Theirs: the
 loop of PyTorch's CIFAR-10 tutorial with the same network, batch size and optimizer, all cores, a DataLoader with 2

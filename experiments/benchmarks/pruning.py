@@ -2,7 +2,7 @@
 
     headstart -m name=curves model=cnn search=random budget.pruner=null n_trials=48 confirm_seeds=0 epochs=30 \\
         data.train_size=2000 data.validation_size=1000
-    python benchmarks/pruning.py outputs/curves [--searches 200]
+    python experiments/benchmarks/pruning.py outputs/curves [--searches 200]
 
 A search draws its trials from those of the study, the ones nearest to the factor-of-10 points first, as `arms` does,
 and shows the pruner their validation accuracies epoch by epoch. With learning rates drawn at random a trial does not

@@ -1,6 +1,6 @@
 """What is each option of the config group `model`, and what does it cost?
 
-python benchmarks/models.py [--options cnn resnet18] [--seconds 3]
+python experiments/benchmarks/models.py [--options cnn resnet18] [--seconds 3]
 
 Each network as a run of 10 classes builds it, from random weights, at its own picture size (32 px where it leaves that
 to the data): parameters in all, those that learn in the first epoch, those with batch norm's moving statistics; shapes

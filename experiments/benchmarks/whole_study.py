@@ -1,6 +1,6 @@
 """A search of 32 learning rates: `arms` with its pruner and a worker a core, against the stock Optuna sweeper.
 
-python benchmarks/whole_study.py [--rounds 3] [--trials 32] [--epochs 30] [--images 1000]
+python experiments/benchmarks/whole_study.py [--rounds 3] [--trials 32] [--epochs 30] [--images 1000]
 
 Whole commands, in turns, each in a fresh folder: the small CNN on CIFAR-10 (HEADSTART_DATA), TPE, another seed in
 each round. The stock sweeper trains every trial to its end, one after the other on all cores, with the same

@@ -1,6 +1,6 @@
 """Where does the time of a training epoch go? Shares of convolution, data, optimizer and the rest; the top operators.
 
-python benchmarks/operators.py [--models cnn resnet18] [--images 2560] [--top 8]
+python experiments/benchmarks/operators.py [--models cnn resnet18] [--images 2560] [--top 8]
 
 One epoch of training steps, no evaluation, under torch's profiler, after one to warm up; on one thread, in the
 precision that `headstart` chooses. Writes outputs/benchmarks/operators.csv.

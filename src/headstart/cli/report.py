@@ -1,0 +1,142 @@
+"""`headstart report`: collate folders of runs into tables, plots and a page, and print what they say."""
+
+import argparse
+import dataclasses
+import gc
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import UserError
+from headstart.store import find_runs
+
+if TYPE_CHECKING:
+    from headstart.analysis import Results
+    from headstart.report import display_tables
+
+SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
+PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+
+
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """What may be typed behind `headstart report`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Collate runs into DIR/tables/*.csv, DIR/plots/, DIR/report.html and DIR/report.md.",
+        epilog=f"Of several folders, the report is written to {SIDE_BY_SIDE}/ beside the first; studies that differ in "
+        "nothing but seed= and name= are compared as repeats of one search.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a study such as outputs/quickstart")
+    parser.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was typed. Raises UserError."""
+    if arguments.tables:
+        print(*write_tables(arguments.folders), sep="\n")
+    else:
+        report(arguments.folders)
+
+
+def report(folders: list[Path]) -> None:
+    """Write the report of the folders, side by side where there are several, and print what it says.
+
+    Raises:
+        UserError: one of them is not a folder or holds no runs, or the report cannot be written.
+    """
+    from headstart.report import write_report
+
+    results = load_reported(folders)
+    print_report(results, write_report(results))
+
+
+def write_tables(folders: list[Path]) -> list[Path]:
+    """Write only the CSV tables of the folders; return their paths.
+
+    Raises:
+        UserError: one of them is not a folder or holds no runs, or the tables cannot be written.
+    """
+    from headstart.analysis import write_comparison
+    from headstart.report import write_frames
+
+    gc.disable()  # a hundred thousand rows, all of them kept: looking for garbage is a tenth of the time
+    try:
+        for folder in folders:
+            _refuse_without_runs(folder, tables_do=False)  # which would be overwritten by empty ones
+        return write_comparison(folders[0]) if len(folders) == 1 else write_frames(_beside(folders))
+    finally:
+        gc.enable()
+
+
+def load_reported(folders: list[Path]) -> "Results":
+    """Return what a report on the folders is about; of several, seen from the folder that their common report gets.
+
+    Raises:
+        UserError: one of them is not a folder or holds neither runs nor tables, or two hold the same runs.
+    """
+    from headstart.analysis import load_results
+
+    for folder in folders:
+        _refuse_without_runs(folder, tables_do=True)
+    return load_results(folders[0]) if len(folders) == 1 else _beside(folders)
+
+
+def _refuse_without_runs(folder: Path, tables_do: bool) -> None:
+    """Refuse a folder with nothing of ours in it, which may be a data set: plots/ would become one of its classes.
+
+    tables_do: published tables are enough.
+    """
+    known = (folder / "study.json").exists() or (tables_do and (folder / "tables" / "trials.csv").exists())
+    if folder.is_dir() and not known and not find_runs(folder):
+        raise UserError(f"{folder} holds no runs; give a study's folder such as outputs/NAME.")
+
+
+def _beside(folders: list[Path]) -> "Results":
+    """The studies in one, seen from the folder of their common report."""
+    from headstart.analysis import FRAMES, load_results
+
+    results = load_results(*folders)
+    frames = {name: getattr(results, name) for name in FRAMES}
+    for name, frame in frames.items():
+        if "run_dir" in frame:
+            frames[name] = frame.assign(run_dir=("../" + frame["run_dir"]).astype("string"))
+    return dataclasses.replace(results, root=Path(os.path.normpath(folders[0] / ".." / SIDE_BY_SIDE)), **frames)
+
+
+# ------------------------------------------------------------------------------------------------------------- terminal
+
+
+def print_report(results: "Results", written: list[Path]) -> None:
+    """Print the arms, the verdicts, what must be said beside them and where the report is; the last line is a path."""
+    from headstart.report import display_tables
+
+    for table in (display_tables.arms(results), display_tables.searches(results)):
+        if table is not None:
+            _print_table(table)
+    for sentence in [*results.verdicts, *display_tables.reported_lines(results), *_said_in_the_terminal(results)]:
+        print(sentence)
+    print(written[0].parent, written[-1], sep="\n")
+
+
+def _print_table(shown: "display_tables.Table") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = Console()
+    terminal = terminal if terminal.is_terminal else Console(width=PLAIN_WIDTH)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
+        table.add_column(Text(heading), justify="right" if numeric else "left")
+    for row in shown.rows:
+        table.add_row(*(Text(cell.text) for cell in row))
+    terminal.print(table)
+
+
+def _said_in_the_terminal(results: "Results") -> list[str]:
+    """The caveats that a reader of the last lines must not miss; the page has them all."""
+    from headstart.analysis import CaveatKind
+
+    return [str(c) for c in results.caveats if c.kind in (CaveatKind.UNFINISHED, CaveatKind.TEST_READS)]
