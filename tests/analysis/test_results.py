@@ -8,7 +8,7 @@ import headstart as hs
 from headstart.analysis import FRAMES, CaveatKind, told_apart
 from headstart.analysis.csv_tables import read_table, write_table
 from headstart.errors import UserError
-from headstart.report.write import report
+from headstart.cli.report import report
 from headstart.store import StudyFile
 
 
