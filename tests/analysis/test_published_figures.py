@@ -10,7 +10,8 @@ import headstart as hs
 from headstart.analysis.columns import REPORTED, TABLES
 from headstart.analysis.csv_tables import read_table
 from headstart.analysis.published_figures import reported_table
-from headstart.report.write import print_report, report, write_all
+from headstart.report import write_report
+from headstart.report.write import print_report, report
 from headstart.store import METRICS, StudyFile, read_json, write_json
 
 FIGURES = [
@@ -42,7 +43,7 @@ def test_every_metric_is_a_column_of_arms_csv():
 
 
 def test_the_report_writes_shows_and_prints_it(study, capsys):
-    written = write_all(study)
+    written = write_report(study)
     print_report(study, written)
     (table,) = (path for path in written if path.name == "reported.csv")
     pd.testing.assert_frame_equal(read_table(table), study.reported)
@@ -66,7 +67,7 @@ def test_figures_that_are_reported_no_more_leave_no_table(study, tables_only, ca
 
 def test_a_study_without_figures_says_nothing_of_them(tmp_path):
     study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
-    written = write_all(study)
+    written = write_report(study)
     assert list(study.reported.columns) == list(REPORTED) and study.reported.empty
     assert not any(path.name == "reported.csv" for path in written)
     assert "reported" not in (study.root / "report.html").read_text().lower()

@@ -14,8 +14,9 @@ import headstart as hs
 from headstart.analysis import CaveatKind
 from headstart.analysis.columns import SEARCHES
 from headstart.analysis.csv_tables import read_table
-from headstart.report.plots.all import draw_all
-from headstart.report.write import print_report, write_all
+from headstart.report import write_report
+from headstart.report.figures import draw_all
+from headstart.report.write import print_report
 from headstart.store import read_run, write_json
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
@@ -54,7 +55,7 @@ def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searche
 
 
 def test_in_the_picture_of_learning_rates_repeats_look_alike(study):
-    (picture,) = [p for p in draw_all(study.root, study) if p.name == "learning_rate"]
+    (picture,) = [p for p in draw_all(study) if p.name == "learning_rate"]
     axis = picture.figure.axes[0]
     assert [text.get_text() for text in axis.get_legend().get_texts()][:2] == ["q/random", "q/pretrained"]
     dots = [line for line in axis.lines if line.get_label() == "_COMPLETE"]
@@ -210,7 +211,7 @@ def test_a_search_that_found_nothing_is_no_search_the_less(tmp_path):
 
 
 def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
-    written = write_all(study)
+    written = write_report(study)
     print_report(study, written)
     for name in ("searches", "search_pairs"):
         (path,) = (path for path in written if path.stem == name)
@@ -220,12 +221,12 @@ def test_the_report_writes_shows_and_prints_it(study, capsys, without_plots):
     page = html.unescape((study.root / "report.html").read_text())
     assert "Searches repeated with other seeds" in page and "searches.csv" in page and "61.00" in page
     assert "| q/random |" in (study.root / "report.md").read_text()
-    write_all(dataclasses.replace(study, searches=study.searches[:0], search_pairs=study.search_pairs[:0]))
+    write_report(dataclasses.replace(study, searches=study.searches[:0], search_pairs=study.search_pairs[:0]))
     assert not path.exists()  # of an earlier report, on other studies
 
 
 def test_where_only_the_tables_are_left_the_repeats_are_read_from_them(study, tmp_path, without_plots):
-    write_all(dataclasses.replace(study, root=tmp_path / "left"))
+    write_report(dataclasses.replace(study, root=tmp_path / "left"))
     left = hs.load(tmp_path / "left")
     for name in ("searches", "search_pairs"):
         pd.testing.assert_frame_equal(getattr(left, name), getattr(study, name))
@@ -234,6 +235,6 @@ def test_where_only_the_tables_are_left_the_repeats_are_read_from_them(study, tm
 
 def test_one_study_alone_says_nothing_of_repeats(tmp_path, without_plots):
     study = hs.load(make_study(tmp_path / "tiny", trials=1, seeds=2))
-    written = write_all(study)
+    written = write_report(study)
     assert not any("search" in path.stem for path in written)
     assert "repeated with other seeds" not in (study.root / "report.html").read_text()
