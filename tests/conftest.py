@@ -48,7 +48,7 @@ def logging_as_it_was() -> Iterator[None]:
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what isn't about plots: drawing them takes seconds."""
-    monkeypatch.setattr("headstart.report.plots.all.draw_all", lambda *_: [])
+    monkeypatch.setattr("headstart.report.figures.draw_all", lambda *_: [])
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`headstart.load`: what a notebook gets from a folder of runs, and a network that predicts as its run recorded."""
 
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 import headstart as hs
 from headstart.errors import UserError
+from headstart.report import PLOTS
 
 
 def script(text):
@@ -48,15 +50,23 @@ def study(tmp_path_factory):
     return hs.load(make_study(tmp_path_factory.mktemp("outputs") / "tiny", trials=4, seeds=3))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["arms", "learning_curves", "learning_rate", "history", "budget", "time_to_target", "parallel_coordinates",
-     "importances", "per_class", "calibration"],
-)  # fmt: skip
-def test_every_plot_draws_on_the_axes_given(study, name):
+WHOLE = [plot for plot in PLOTS if not plot.of_one_arm and not plot.needs]
+
+
+@pytest.mark.parametrize("plot", WHOLE, ids=lambda plot: plot.name)
+def test_every_plot_draws_on_the_axes_given(study, plot):
     ax = Figure().subplots()
-    assert getattr(study.plot, name)(ax=ax) is ax
+    assert getattr(study.plot, plot.name)(ax=ax) is ax
     assert ax.get_title(loc="left") or ax.get_title() or ax.texts
+
+
+def test_every_plot_is_completed_by_tab_and_says_what_it_shows_and_takes(study):
+    assert {plot.name for plot in PLOTS} == {name for name in dir(study.plot) if not name.startswith("_")}
+    for plot in PLOTS:
+        method = getattr(study.plot, plot.name)
+        assert method.__doc__.endswith(".") and "ax" in inspect.signature(method).parameters
+    assert "measure" in inspect.signature(study.plot.time_to_target).parameters
+    assert list(inspect.signature(study.plot.confusion).parameters)[:2] == ["arm", "ax"]
 
 
 def test_plots_take_options_and_one_arm_where_it_needs_one(study):
@@ -68,6 +78,8 @@ def test_plots_take_options_and_one_arm_where_it_needs_one(study):
         study.plot.confusion("x")
     with pytest.raises(UserError, match=r"differ in data\.train_size"):
         study.plot.data_size(Figure().subplots())
+    with pytest.raises(UserError, match="samples needs thumbnails"):
+        study.plot.samples(Figure().subplots())
     with pytest.raises(UserError, match="no arm 'x'"):
         study.plot.data_size(lines={"both": ["random", "x"]})
 

@@ -16,7 +16,7 @@ from headstart.analysis.columns import SEARCHES
 from headstart.analysis.csv_tables import read_table
 from headstart.cli.report import print_report
 from headstart.report import write_report
-from headstart.report.plots.all import draw_all
+from headstart.report.figures import draw_all
 from headstart.store import read_run, write_json
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
@@ -55,7 +55,7 @@ def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searche
 
 
 def test_in_the_picture_of_learning_rates_repeats_look_alike(study):
-    (picture,) = [p for p in draw_all(study.root, study) if p.name == "learning_rate"]
+    (picture,) = [p for p in draw_all(study) if p.name == "learning_rate"]
     axis = picture.figure.axes[0]
     assert [text.get_text() for text in axis.get_legend().get_texts()][:2] == ["q/random", "q/pretrained"]
     dots = [line for line in axis.lines if line.get_label() == "_COMPLETE"]

@@ -7,8 +7,8 @@ from pandas.testing import assert_frame_equal
 import headstart as hs
 from headstart.analysis import FRAMES, CaveatKind, told_apart
 from headstart.analysis.csv_tables import read_table, write_table
-from headstart.errors import UserError
 from headstart.cli.report import report
+from headstart.errors import UserError
 from headstart.store import StudyFile
 
 

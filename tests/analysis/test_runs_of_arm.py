@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 import headstart as hs
 from headstart.analysis import CaveatKind
 from headstart.analysis.runs_of_arm import runs_of_arm
-from headstart.report.plots.all import draw_all
+from headstart.report.figures import draw_all
 from headstart.store import read_json, write_json
 
 ACCURACIES = {10: (40.0, 60.0, 75.0), 32: (10.0, 20.0, 30.0)}  # by batch size, after each epoch
@@ -50,7 +50,7 @@ def test_all_pictures_of_single_runs_show_the_runs_that_the_table_of_arms_does(s
 
 
 def test_galleries_and_captions_of_single_runs_are_of_the_same_runs(single):
-    found = {picture.name: picture for picture in draw_all(single.root, single)}
+    found = {picture.name: picture for picture in draw_all(single)}
     assert "confidently_wrong" not in found  # only the other batch size is wrong
     assert "(sum of 3 runs)" in found["confusion"].figure.axes[0].get_title(loc="left") + str(
         found["confusion"].figure.axes[0].get_title()

@@ -1,7 +1,6 @@
 """Galleries of test images: what the thumbnails that a run stored show of one or two arms' errors."""
 
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,12 +13,9 @@ from headstart.report.plots.style import drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-logger = logging.getLogger(__name__)
-
 MOST_CLASSES = 20  # sample pictures
 GALLERY_COLUMNS = 8
 GALLERY_PAIRS = 4
-
 
 Gallery = list[tuple[str, list[tuple[np.ndarray, str]]]]  # rows: what they show, and images with their words
 

@@ -10,68 +10,74 @@ from headstart.errors import UserError
 from headstart.store import valid_name, write_atomically
 
 if TYPE_CHECKING:
-    from headstart.report.page import Figure
+    from headstart.report.page import EmbeddedFigure
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(study: Results) -> list[Path]:
-    """Write everything that there is to say about `study` into its folder; return the paths, the page last.
+def write_report(results: Results) -> list[Path]:
+    """Write everything that there is to say about `results` into their folder; return the paths, the page last.
+
+    Tables go to tables/*.csv, plots to plots/, and report.md and report.html beside them.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
     from headstart.report import page
 
-    written = write_frames(study)
-    figures, drawn, notes = _figures(study)
-    content = page.Content(question(study), _name(study), study, figures, notes)
+    written = write_frames(results)
+    figures, drawn, notes = _write_figures(results)
+    content = page.Content(question(results), _name(results), results, figures, notes)
     for name, text in (("report.md", page.markdown(content)), ("report.html", page.html(content))):
-        write_atomically(study.root / name, text.encode("utf-8", "replace"))
-    return [*written, *drawn, study.root / "report.md", study.root / "report.html"]
+        write_atomically(results.root / name, text.encode("utf-8", "replace"))
+    return [*written, *drawn, results.root / "report.md", results.root / "report.html"]
 
 
-def write_frames(study: Results) -> list[Path]:
-    """Write the study's tables to tables/*.csv in its folder; return their paths."""
-    folder = study.root / "tables"
-    written = [write_table(folder / f"{name}.csv", getattr(study, name)) for name in FRAMES]
-    return written + write_further_tables(folder, {name: getattr(study, name) for name in ("reported", *REPEATS)})
+def write_frames(results: Results) -> list[Path]:
+    """Write the tables to tables/*.csv in the folder of the results; return their paths.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    folder = results.root / "tables"
+    written = [write_table(folder / f"{name}.csv", getattr(results, name)) for name in FRAMES]
+    return written + write_further_tables(folder, {name: getattr(results, name) for name in ("reported", *REPEATS)})
 
 
-def _figures(study: Results) -> tuple[list["Figure"], list[Path], list[str]]:
+def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
-    from headstart.report import page
-    from headstart.report.plots import all as plots
+    from headstart.report import figures
+    from headstart.report.page import EmbeddedFigure, embedded
+    from headstart.report.save_figures import save
 
-    figures, paths = [], []
+    shown, paths = [], []
     try:
-        for picture in plots.draw_all(study.root, study):
-            png, svg = plots.save(picture, study.root / "plots")
-            link = png.relative_to(study.root).as_posix()
-            drawn = page.inline_svg(svg.read_bytes())
-            figures.append(page.Figure(picture.name, picture.title, picture.caption, drawn, link))
+        for drawn in figures.draw_all(results):
+            png, svg = save(drawn, results.root / "plots")
+            link = png.relative_to(results.root).as_posix()
+            shown.append(EmbeddedFigure(drawn.title, drawn.caption, drawn.alt, embedded(svg.read_bytes()), link))
             paths += [png, svg]
     except UserError:
         raise
     except Exception as error:
-        logger.exception("the plots of %s are incomplete", study.root)
-        return figures, paths, [f"Plots are missing: drawing them failed with {type(error).__name__}: {error}"]
-    return figures, paths, []
+        logger.exception("the plots of %s are incomplete", results.root)
+        return shown, paths, [f"Plots are missing: drawing them failed with {type(error).__name__}: {error}"]
+    return shown, paths, []
 
 
-def question(study: Results) -> str:
+def question(results: Results) -> str:
     """What the study asks: as its study.json says, or the first comment of its file in experiments/, or its name."""
-    asked, experiment = (study.study.get(key) for key in ("question", "experiment"))
-    if isinstance(asked, str) and asked.strip():
-        return asked
+    study = results.study_file
+    if study.question.strip():
+        return study.question
     try:
         folder = importlib.resources.files("headstart.experiments")
-        lines = (folder / f"{valid_name(experiment)}.yaml").read_text(encoding="utf-8").splitlines()
+        lines = (folder / f"{valid_name(study.experiment)}.yaml").read_text(encoding="utf-8").splitlines()
     except (UserError, OSError, ValueError, ImportError):
-        return _name(study)  # a study of one's own, typed or from a file that isn't here
-    return next((x.lstrip("# ") for x in lines if x.startswith("# ") and "@package" not in x), _name(study))
+        return _name(results)  # a study of one's own, typed or from a file that isn't here
+    return next((x.lstrip("# ") for x in lines if x.startswith("# ") and "@package" not in x), _name(results))
 
 
-def _name(study: Results) -> str:
-    names = list(study.arms["study"].dropna().unique()) or [study.root.absolute().name]
+def _name(results: Results) -> str:
+    names = list(results.arms["study"].dropna().unique()) or [results.root.absolute().name]
     return " and ".join(names)

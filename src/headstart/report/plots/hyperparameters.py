@@ -1,30 +1,16 @@
 """Plots for searches over more than the learning rate: parallel coordinates and importances."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from headstart.report.plots.style import (
-    GREY,
-    INK,
-    Look,
-    arm_order,
-    drawn,
-    legend,
-    looks_for,
-    numbers,
-    sample,
-    say,
-    short,
-)
+from headstart.report.formatting import as_typed
+from headstart.report.plots.style import GREY, INK, Looks, arm_order, drawn, legend, looks_for, numbers, sample, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Looks = Mapping[str, Look] | None
 
 
 def swept(trials: pd.DataFrame) -> list[str]:
@@ -51,14 +37,12 @@ def parallel_coordinates(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = Non
     place = rows.groupby("arm")["val_accuracy"].rank(method="first", ascending=False)
     good = (place <= 5).to_numpy(dtype=bool)
     for strong in (False, True):
+        weight = dict(markersize=4, linewidth=1.6, alpha=1) if strong else dict(markersize=0, linewidth=0.7, alpha=0.2)
         for name in names:
             own = (rows["arm"] == name).to_numpy(dtype=bool) & (good == strong)
             has = np.isfinite(heights[own]).any(axis=0)  # an arm needn't search what another one does
-            ax.plot(
-                np.flatnonzero(has), heights[own][:, has].T, color=looks[name].colour,
-                linestyle=looks[name].linestyle, marker=looks[name].marker, markersize=4 if strong else 0,
-                linewidth=1.6 if strong else 0.7, alpha=1 if strong else 0.2,
-            )  # fmt: skip
+            look = looks[name]
+            ax.plot(np.flatnonzero(has), heights[own][:, has].T, marker=look.marker, **look.line, **weight)
     ax.set_xticks(range(len(columns) + 1), [*(c.removeprefix("params_") for c in columns), "validation\naccuracy (%)"])
     ax.set_yticks([])
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -73,7 +57,7 @@ def _scaled(ax: "Axes", place: int, column: pd.Series) -> np.ndarray:
         values = numbers(column)
         low, high = np.nanmin(values), np.nanmax(values)
         log = low > 0 and high / low > 10**1.5
-        labels = {0.0: short(low), 1.0: short(high)}
+        labels = {0.0: as_typed(low), 1.0: as_typed(high)}
         scaled = np.log(values / low) / math.log(high / low) if log else (values - low) / ((high - low) or 1)
     else:
         choices = sorted(column.dropna().astype(str).unique())
@@ -100,9 +84,7 @@ def importances(trials: pd.DataFrame, ax: "Axes", *, looks: Looks = None) -> "Ax
     looks = looks_for(names, looks)
     for i, (name, shares) in enumerate(found.items()):
         y = [columns.index(c) + 0.5 * ((i + 0.5) / len(found) - 0.5) for c in shares]
-        ax.plot(
-            [100 * s for s in shares.values()], y, linestyle="none", marker=looks[name].marker, color=looks[name].colour
-        )
+        ax.plot([100 * s for s in shares.values()], y, **looks[name].dots)
     ax.set_yticks(range(len(columns)), [c.removeprefix("params_") for c in columns], parse_math=False)
     ax.set_ylim(len(columns) - 0.5, -0.5)
     ax.set_xlim(-3, 103)

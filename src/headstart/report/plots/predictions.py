@@ -8,15 +8,13 @@ import numpy as np
 
 from headstart import statistics
 from headstart.analysis import Predictions
-from headstart.report.plots.style import GREY, Look, drawn, legend, looks_for, sample, say
+from headstart.report.plots.style import DOTTED, GREY, Look, Looks, drawn, legend, looks_for, sample, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CLASSES = 20  # that a plot shows by name
 FEW_IMAGES = 20  # in a bin: its accuracy is drawn faintly
-
-Looks = Mapping[str, Look] | None
 
 
 @drawn
@@ -75,10 +73,9 @@ def summed_confusion(results: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray |
 def has_confusion(result: Mapping[str, Any]) -> bool:
     """Whether a result has a square confusion matrix of counts: files may have been edited by hand."""
     rows = result.get("confusion")
-    return (
-        isinstance(rows, list) and len(rows) > 0
-        and all(isinstance(r, list) and len(r) == len(rows) and all(type(v) is int for v in r) for r in rows)
-    )  # fmt: skip
+    if not isinstance(rows, list) or not rows:
+        return False
+    return all(isinstance(r, list) and len(r) == len(rows) and all(type(v) is int for v in r) for r in rows)
 
 
 @drawn
@@ -93,32 +90,32 @@ def per_class(results: Mapping[str, Sequence[Mapping[str, Any]]], ax: "Axes", *,
     table = {arm: rows for arm, rows in table.items() if rows}
     if not table:
         return say(ax, "No run has read the test split yet.")
-    looks = looks_for(results, looks)
-    means = {
-        arm: {c: float(np.mean([r[c] for r in rows if c in r])) for c in set().union(*rows)}
-        for arm, rows in table.items()
-    }
-    overall = {
-        c: np.mean([m[c] for m in means.values() if c in m])
-        for c in dict.fromkeys(c for r in table.values() for c in r[0])
-    }
-    shown = sorted(overall, key=overall.__getitem__)[:MOST_CLASSES]
+    looks, classes = looks_for(results, looks), _hardest_first(table)
+    shown = classes[:MOST_CLASSES]
     for i, (arm, rows) in enumerate(table.items()):
-        look, shift = looks[arm], 0.7 * ((i + 0.5) / len(table) - 0.5)
-        for y, name in enumerate(shown):
-            values = [r[name] for r in rows if name in r]
-            if values:
-                ax.plot([min(values), max(values)], [y + shift] * 2, color=look.colour, linewidth=1, alpha=0.6)
-        here = [(means[arm][c], y + shift) for y, c in enumerate(shown) if c in means[arm]]
-        ax.plot(*zip(*here, strict=True), look.marker, color=look.colour, label=f"_{arm}") if here else None
+        shift = 0.7 * ((i + 0.5) / len(table) - 0.5)
+        values = {y + shift: own for y, name in enumerate(shown) if (own := [r[name] for r in rows if name in r])}
+        for y, own in values.items():
+            ax.plot([min(own), max(own)], [y, y], color=looks[arm].colour, linewidth=1, alpha=0.6)
+        means = [float(np.mean(own)) for own in values.values()]
+        ax.plot(means, list(values), looks[arm].marker, color=looks[arm].colour, label=f"_{arm}")
     ax.set_yticks(range(len(shown)), shown, parse_math=False)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("test accuracy within the class (%): mean, lowest and highest over seeds")
     ax.set_ylabel("true class")
-    if len(overall) > len(shown):
-        ax.set_title(f"Test accuracy by class: the {len(shown)} hardest of {len(overall)}")
+    if len(classes) > len(shown):
+        ax.set_title(f"Test accuracy by class: the {len(shown)} hardest of {len(classes)}")
     legend(ax, [(sample(looks[arm], linestyle="none"), arm) for arm in table])
     return ax
+
+
+def _hardest_first(table: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """Classes by their recall, averaged over the arms' means: the lowest first."""
+    overall = {}
+    for name in dict.fromkeys(name for rows in table.values() for name in rows[0]):
+        means = [np.mean(own) for rows in table.values() if (own := [r[name] for r in rows if name in r])]
+        overall[name] = np.mean(means)
+    return sorted(overall, key=overall.__getitem__)
 
 
 def _recalls(result: Mapping[str, Any]) -> dict[str, float]:
@@ -146,27 +143,26 @@ def calibration(
     if not shown:
         return say(ax, "No predictions of confirmation runs are stored.")
     looks, entries = looks_for(predictions, looks), []
-    entries.append(
-        (ax.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=(0, (1, 3)))[0], "perfectly calibrated")
-    )
+    diagonal = ax.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=DOTTED)[0]
     for arm, runs in shown.items():
-        look = looks[arm]
-        confidence, accuracy, images = _reliability(runs, bins)
-        enough = images >= min(FEW_IMAGES, images.max())
-        drawing = dict(color=look.colour, linestyle=look.linestyle, linewidth=1)
-        ax.plot(confidence, np.where(enough, accuracy, np.nan), label=f"_{arm}", **drawing)
-        ax.scatter(
-            confidence, accuracy, s=8 + 120 * images / images.sum(), color=look.colour, marker=look.marker,
-            alpha=np.where(enough, 0.8, 0.35), linewidths=0,
-        )  # fmt: skip
+        _draw_reliability(ax, runs, looks[arm], f"_{arm}", bins)
         errors = [statistics.expected_calibration_error(r.confidence, r.correct, bins) for r in runs if len(r.labels)]
-        entries.insert(-1, (sample(look), f"{arm}: calibration error (ECE) {np.mean(errors):.1f} points"))
-    legend(ax, entries)
+        entries.append((sample(looks[arm]), f"{arm}: calibration error (ECE) {np.mean(errors):.1f} points"))
+    legend(ax, [*entries, (diagonal, "perfectly calibrated")])
     ax.set_xlim(-2, 102)
     ax.set_ylim(-2, 102)
     ax.set_xlabel("confidence: probability of the answer (%)")
     ax.set_ylabel("accuracy of these answers (%)")
     return ax
+
+
+def _draw_reliability(ax: "Axes", runs: Sequence[Predictions], look: Look, label: str, bins: int) -> None:
+    """One arm's line, and its markers, faint where they stand for few images."""
+    confidence, accuracy, images = _reliability(runs, bins)
+    enough = images >= min(FEW_IMAGES, images.max())
+    ax.plot(confidence, np.where(enough, accuracy, np.nan), label=label, linewidth=1, **look.line)
+    area, alpha = 8 + 120 * images / images.sum(), np.where(enough, 0.8, 0.35)
+    ax.scatter(confidence, accuracy, s=area, color=look.colour, marker=look.marker, alpha=alpha, linewidths=0)
 
 
 def _reliability(runs: Sequence[Predictions], bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

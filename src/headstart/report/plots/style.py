@@ -1,9 +1,8 @@
 """What all plots share: looks of the arms, style, legends beside the data, a sentence where there is no data.
 
-matplotlib is imported where it is used: a training process takes functions from `pictures` and needs none of it.
+matplotlib is imported where it draws: `headstart.load` and the tables do without it.
 """
 
-import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from headstart.report.formatting import as_typed
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -40,8 +41,10 @@ STYLE = {
     "savefig.facecolor": "white",
     "figure.facecolor": "white",
     "svg.fonttype": "none",  # text stays text: smaller, searchable, and any script is shown
+    "svg.hashsalt": "headstart",  # the same plot has the same ids at every drawing
     "text.parse_math": False,  # a class called $5$ is no formula
 }
+DOTTED, DASHED = (0, (1, 3)), (0, (5, 2))  # what is guessed or wished, and bounds
 
 
 class Look(NamedTuple):
@@ -50,6 +53,19 @@ class Look(NamedTuple):
     colour: str
     marker: str
     linestyle: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What matplotlib is told for a line without markers."""
+        return dict(color=self.colour, linestyle=self.linestyle)
+
+    @property
+    def dots(self) -> dict[str, Any]:
+        """What matplotlib is told for markers without a line."""
+        return dict(color=self.colour, marker=self.marker, linestyle="none")
+
+
+Looks = Mapping[str, Look] | None
 
 
 def palette(arm_order: Iterable[str]) -> dict[str, Look]:
@@ -100,9 +116,8 @@ def drawn(function: Callable[..., Any]) -> Callable[..., Any]:
 def say(ax: "Axes", sentence: str) -> "Axes":
     """Leave the axis empty but for a sentence that says why."""
     ax.set_axis_off()
-    ax.text(
-        0.5, 0.5, textwrap.fill(sentence, 60), transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=10
-    )
+    centred = dict(transform=ax.transAxes, ha="center", va="center")
+    ax.text(0.5, 0.5, textwrap.fill(sentence, 60), color=GREY, fontsize=10, **centred)
     return ax
 
 
@@ -112,6 +127,20 @@ def legend(ax: "Axes", entries: Sequence[tuple["Artist", str]]) -> None:
         handles, labels = zip(*entries, strict=True)
         wrapped = [textwrap.fill(label, 26) for label in labels]
         ax.legend(handles, wrapped, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+
+
+def chance_line(ax: "Axes", chance: float | None) -> list[tuple["Artist", str]]:
+    """Draw the accuracy (%) of guessing where it is known; return its entry in the legend."""
+    if chance is None:
+        return []
+    return [(ax.axhline(chance, color=GREY, linewidth=1, linestyle=DOTTED), f"guessing ({chance:.3g} %)")]
+
+
+def grey_strip(ax: "Axes", low: float, high: float) -> None:
+    """Shade a strip across the axis, from `low` to `high` of its height (0..1), for what has no place in the data."""
+    from matplotlib.patches import Rectangle
+
+    ax.add_patch(Rectangle((0, low), 1, high - low, transform=ax.transAxes, facecolor="#dddddd", zorder=0))
 
 
 def sample(look: Look | None = None, **changes: Any) -> "Artist":
@@ -131,24 +160,14 @@ def integers(axis: Any) -> None:
 
 
 def log_axis(ax: "Axes", which: str, low: float, high: float) -> None:
-    """Make the x or y axis a log one, from a little below `low` to a little above `high`, its ticks as `short`."""
+    """Make the x or y axis a log one, from a little below `low` to a little above `high`, its ticks `as_typed`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     getattr(ax, f"set_{which}scale")("log")
     axis = getattr(ax, f"{which}axis")
     narrow = high < 10 * low  # no or one power of 10 inside
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: as_typed(value)))
     axis.set_minor_formatter(NullFormatter())
     margin = (high / low) ** 0.05 if high > low else 3.0
     getattr(ax, f"set_{which}lim")(low / margin, high * margin)
-
-
-def short(value: float) -> str:
-    """A number as one types it: 1e-3, 0.05, 50000; powers of 10 below 1 always as 1e-1."""
-    if 0 < value < 1 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
-        return f"1e{math.log10(value):.0f}"
-    if 0 < abs(value) < 0.01:
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:.3g}" if not 1e3 <= abs(value) < 1e6 else f"{value:.0f}"

@@ -1,0 +1,151 @@
+"""The words beside a plot: what it shows, for those who cannot see it, and captions that depend on what is drawn."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from headstart.report.formatting import percent
+from headstart.report.material import Material
+from headstart.report.plots.hyperparameters import swept
+from headstart.report.plots.predictions import summed_confusion
+from headstart.report.plots.search import random_draws
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+THRESHOLDS = (70, 80, 90, 93, 95)  # validation accuracies (%) to which the times are said
+
+
+def arms(m: Material, _: "Axes") -> str:
+    """Test accuracy of each arm."""
+    words = [f"{row['arm']} {_score(row)}" for _, row in m.arms.iterrows()]
+    return f"Test accuracy by arm: {'; '.join(words) or 'no arm yet'}."
+
+
+def _score(arm: pd.Series) -> str:
+    if arm["test_mean"] is pd.NA:
+        return "not tested yet"
+    if arm["test_ci_low"] is pd.NA:
+        return f"{percent(arm['test_mean'])} (1 seed)"
+    bounds = f"{percent(arm['test_ci_low'])} to {percent(arm['test_ci_high'])}"
+    return f"{percent(arm['test_mean'])} (95 % interval {bounds}, {arm['seeds']} seeds)"
+
+
+def learning_curves(m: Material, _: "Axes") -> str:
+    """Where each arm's curve ends."""
+    final = [f"{row['arm']} {percent(row['final_val_accuracy'])}" for _, row in m.arms.iterrows()]
+    return f"Validation accuracy by epoch; after the last one: {'; '.join(final) or 'no arm yet'}."
+
+
+def learning_curves_caption(m: Material) -> str:
+    """How to read the curves, and which arms have none."""
+    fitted = m.arms.loc[fitted_at_once(m), "arm"]
+    caption = (
+        "Validation accuracy after each epoch. Lines: mean over the confirmation runs; bands: from the lowest to the "
+        "highest seed."
+    )
+    return caption + (f" Fitted in one go, and without a curve: {', '.join(fitted)}." if len(fitted) else "")
+
+
+def fitted_at_once(m: Material) -> pd.Series:
+    """Which arms have been fitted and not trained in epochs."""
+    return m.arms["epochs"].isna() & m.arms["best_number"].notna() & ~m.arms["arm"].isin(m.epochs["arm"])
+
+
+def learning_rate(m: Material, _: "Axes") -> str:
+    """The best learning rate of each arm."""
+    best = [f"{row['arm']} {row['best_lr']:.3g}" for _, row in m.arms.iterrows() if row["best_lr"] is not pd.NA]
+    return f"Validation accuracy against learning rate; best rate: {'; '.join(best) or 'none yet'}."
+
+
+def learning_rate_caption(m: Material) -> str:
+    """How to read it, and that repeats look alike."""
+    caption = (
+        "Each marker is a trial. Rings: learning rates that a hand search by factors of 10 would have tried. "
+        "A best rate beside a bound means that the range was too narrow."
+    )
+    return caption + (" Repeats of a search are drawn alike." if m.searches else "")
+
+
+def history(m: Material, _: "Axes") -> str:
+    """The best trial of each arm."""
+    best = [f"{row['arm']} {percent(row['val_accuracy'])} in {row['trials']} trials" for _, row in m.arms.iterrows()]
+    return f"Validation accuracy by trial; best: {'; '.join(best)}."
+
+
+def budget(_: Material, ax: "Axes") -> str:
+    """Which of both best accuracies the lines are."""
+    return f"{ax.get_title(loc='left')}; one rising line for each arm."
+
+
+def budget_caption(m: Material) -> str:
+    """Whether it is an expectation."""
+    if random_draws(m.trials, m.arms, m.study):
+        how = "expected over all orders of its random draws."
+    else:
+        how = "in the order they ran. It is not an expectation: the trials are no unpruned random draws."
+    return f"What the arm's best trial reaches after so many trials, {how}"
+
+
+def time_to_target(m: Material, _: "Axes") -> str:
+    """Median epochs to stated accuracies."""
+    words = [f"{row['arm']}: {', '.join(_epochs_to(row))}" for _, row in m.arms.iterrows()]
+    return f"Median epochs to a validation accuracy. {'; '.join(words)}."
+
+
+def _epochs_to(arm: pd.Series) -> list[str]:
+    known = {target: arm[f"epochs_to_{target}"] for target in THRESHOLDS}
+    return [f"{target} % after {epochs}" for target, epochs in known.items() if epochs is not pd.NA]
+
+
+def data_size(m: Material, _: "Axes") -> str:
+    """Size and test accuracy of each arm."""
+    words = [f"{r['arm']} ({r['train_size']} images) {percent(r['test_mean'])}" for _, r in m.arms.iterrows()]
+    return f"Test accuracy by training images: {'; '.join(words)}."
+
+
+def parallel_coordinates(m: Material, _: "Axes") -> str:
+    """What was searched."""
+    return f"Parallel coordinates of {_swept_names(m)} and validation accuracy."
+
+
+def importances(m: Material, _: "Axes") -> str:
+    """What was searched."""
+    return f"Importance of {_swept_names(m)} for the validation accuracy."
+
+
+def _swept_names(m: Material) -> str:
+    return ", ".join(column.removeprefix("params_") for column in swept(m.trials))
+
+
+def confusion(m: Material, _: "Axes") -> str:
+    """The commonest error of each arm."""
+    words = [f"{arm}: {_commonest_error(own)}" for arm, own in m.confused.items()]
+    return f"Confusion matrices. {'; '.join(words)}."
+
+
+def _commonest_error(results: list[dict[str, Any]]) -> str:
+    matrix, classes = summed_confusion(results)
+    errors = matrix - np.diag(np.diag(matrix))
+    if not errors.any():
+        return "no errors"
+    true, said = divmod(int(errors.argmax()), len(errors))
+    return f"most often {classes[true]} taken for {classes[said]} ({errors[true, said]} times)"
+
+
+def per_class(_: Material, ax: "Axes") -> str:
+    """The hardest class."""
+    return f"{ax.get_title(loc='left')}; hardest: {ax.get_yticklabels()[0].get_text()}."
+
+
+def calibration(_: Material, ax: "Axes") -> str:
+    """Each arm's calibration error."""
+    words = [text.get_text().replace("\n", " ") for text in ax.get_legend().get_texts()][:-1]
+    return f"Confidence against accuracy. {'; '.join(words)}."
+
+
+def gallery(m: Material, name: str, title: str) -> str:
+    """What stands below each image."""
+    rows = [f"{h}: " + ", ".join(words.replace("\n", " ") for _, words in images) for h, images in m.galleries[name]]
+    return f"{title}. {'; '.join(rows)}."

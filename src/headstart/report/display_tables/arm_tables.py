@@ -1,0 +1,119 @@
+"""The tables of arms: what each reached, how fast, and how they differ."""
+
+import pandas as pd
+
+from headstart.analysis import TARGETS, Results, runs_of_arm
+from headstart.report.display_tables.frame import (
+    Cell,
+    DisplayColumn,
+    DisplayTable,
+    Row,
+    difference_columns,
+    interval_of,
+    link,
+    records,
+    study_column,
+    table,
+    text_of,
+    value_of,
+)
+from headstart.report.formatting import ABSENT, count, counted, duration, is_missing, significant, text, unbroken
+
+
+def arms(results: Results) -> DisplayTable:
+    """Per arm: its search, its best setting, and its test accuracy over the confirmation seeds."""
+    frame = results.arms
+    swept = [name for name in results.trials if name.startswith("params_") and name != "params_lr"]
+    rows = [row | {"best": _best_run(row, results.trials)} for row in records(frame)]
+    found = any(row["best"] is not None and row["best"][swept].notna().any() for row in rows)
+    heading = "Best setting" if found else "Best learning rate"
+    return table(
+        "Each arm's best setting, and its test accuracy over seeds",
+        rows,
+        [
+            DisplayColumn("Arm", _linked_arm, numeric=False),
+            *study_column(frame),
+            *([text_of("model", "Model")] if frame["model"].nunique() > 1 else []),
+            value_of("test_mean", "Test, mean %"),
+            interval_of("test_ci_low", "test_ci_high"),
+            value_of("test_std", "Standard deviation"),
+            value_of("seeds", "Seeds", count),
+            value_of("test_f1_macro", "Macro F1, %"),
+            value_of("val_accuracy", "Validation, %"),
+            DisplayColumn(heading, lambda row: _best_setting(row, swept)),
+            value_of("trials", "Trials", count),
+            value_of("parameters", "Parameters", count),
+        ],
+    )
+
+
+def _best_run(arm: Row, trials: pd.DataFrame) -> pd.Series | None:
+    """The arm's best trial, or single run."""
+    study = trials["study"].isna() if is_missing(arm["study"]) else trials["study"] == arm["study"]
+    return runs_of_arm(trials[study & (trials["arm"] == arm["arm"])]).best
+
+
+def _linked_arm(row: Row) -> Cell:
+    return Cell(text(row["arm"]), None if row["best"] is None else link(row["best"]["run_dir"]))
+
+
+def _best_setting(row: Row, swept: list[str]) -> str:
+    """The learning rate, which is the rule, and what else was searched, by name: `0.001`, `model.C=0.1`."""
+    rate = significant(row["best_lr"]) + ("" if is_missing(row["edge_side"]) else f" (at the {row['edge_side']} edge)")
+    found = {} if row["best"] is None else row["best"][swept].dropna()
+    others = [f"{name.removeprefix('params_')}={significant(value)}" for name, value in found.items()]
+    return ", ".join(([] if others and is_missing(row["best_lr"]) else [rate]) + others)
+
+
+def speed(results: Results) -> DisplayTable | None:
+    """Per arm: median epochs and training seconds to stated validation accuracies; None where no run has epochs."""
+    frame, heading = results.arms, {"halfway": "half-way from chance", "99_of_final": "99 % of its own end"}
+    reached = [t for t in TARGETS if frame[[f"epochs_to_{t}_censored", f"epochs_to_{t}"]].notna().any(axis=None)]
+    if not reached:
+        return None
+    targets = [
+        DisplayColumn(heading.get(t, f"{t} %"), lambda row, t=t: _time_to(row, t), numeric=False) for t in reached
+    ]
+    caption = "Median epochs and training time to a validation accuracy, over the confirmation runs"
+    return table(caption, records(frame), [text_of("arm", "Arm"), *study_column(frame), *targets])
+
+
+def _time_to(row: Row, target: str) -> str:
+    epochs, seconds = row[f"epochs_to_{target}"], row[f"seconds_to_{target}"]
+    censored = row[f"epochs_to_{target}_censored"]
+    if is_missing(censored):
+        return ABSENT
+    never = unbroken(f"{censored} of {row['confirmations']}") + " never"
+    if is_missing(epochs):
+        return f"not reached ({never})"
+    median = unbroken(f"{counted(epochs, 'epoch')},") + f" {duration(seconds)}"
+    return f"{median} ({never})" if censored else median
+
+
+def pairs(results: Results) -> DisplayTable:
+    """Per pair of arms: the difference with its interval, and what belongs to it."""
+    frame = results.pairs
+    return table(
+        "Differences in test accuracy between arms, paired by seed",
+        records(frame),
+        [
+            DisplayColumn("Arms", lambda row: f"{text(row['arm_a'])} − {text(row['arm_b'])}", numeric=False),
+            *study_column(frame),
+            value_of("seeds", "Seeds", count),
+            *difference_columns("Difference, points"),
+            value_of("probability_of_improvement", "P(first > second)"),
+            DisplayColumn("Speed-up, epochs", _speedup),
+            DisplayColumn("Untuned above the other's best", _untuned),
+        ],
+    )
+
+
+def _speedup(row: Row) -> str:
+    if is_missing(row["speedup_epochs"]):
+        return ABSENT
+    return f"{row['speedup_epochs']:.2g} × to {row['speedup_threshold']:g} %"
+
+
+def _untuned(row: Row) -> str:
+    shares = (row["untuned_a"], row["untuned_b"])
+    return " / ".join(ABSENT if is_missing(share) else f"{share:.0f} %" for share in shares)

@@ -1,0 +1,95 @@
+"""One plot of a report: what its function is given, how its figure is laid out, and what stands beside it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headstart.report.material import Material
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 8.6  # inches, legend included
+
+
+class Given(NamedTuple):
+    """What a plot's function is given beside its axis."""
+
+    data: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+def given(*data: Any, **options: Any) -> Given:
+    """`given(m.trials, looks=m.looks)` for a call `function(m.trials, ax=ax, looks=m.looks)`."""
+    return Given(data, options)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFigure:
+    """A figure with its file name (no suffix), heading, how to read it, and the same in words for who can't see it."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: "Figure"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plot:
+    """A plot that the page shows and `study.plot.NAME` draws.
+
+    `given` is called with the material and, where the plot is `of_one_arm`, the arm; `words` with the material and the
+    first axis when it is drawn. A `function` that returns None had nothing to draw.
+    """
+
+    name: str
+    function: Callable[..., "Axes | None"]
+    given: Callable[..., Given]
+    height: Callable[[Material], float]  # of the page's figure, inches
+    caption: str | Callable[[Material], str]  # how to read it
+    words: Callable[[Material, "Axes"], str]  # what it shows, for those who can't see it
+    is_there: Callable[[Material], bool] = lambda _: True  # whether the page has it
+    grid: Callable[[Material], list[list[Given]]] | None = None  # rows of axes; default: one axis
+    width: float | Callable[[Material], float] = WIDTH
+    title: str = ""  # default: that of the axis
+    of_one_arm: bool = False
+    needs: str = ""  # what was missing where the function returns None
+    about: str = ""  # default: the first sentences of the function's docstring
+
+    @property
+    def description(self) -> str:
+        """What the plot shows, in a sentence or two."""
+        return self.about or (inspect.getdoc(self.function) or "").partition("\n\n")[0]
+
+    def draw(self, call: Given, ax: "Axes", **options: Any) -> "Axes | None":
+        """Draw on an axis; `options` win over those that are given."""
+        return self.function(*call.data, ax=ax, **call.options | options)
+
+    def figure(self, material: Material) -> DrawnFigure | None:
+        """Return the plot as the page shows it; None where the material has nothing for it."""
+        if not self.is_there(material):
+            return None
+        rows = self.grid(material) if self.grid else [[self.given(material)]]
+        width = self.width(material) if callable(self.width) else self.width
+        figure = _empty(width, self.height(material))
+        axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+        for row, own in zip(axes, rows, strict=True):
+            for ax, call in zip(row, own, strict=False):
+                if self.draw(call, ax) is None:
+                    return None
+            for ax in row[len(own) :]:
+                ax.set_axis_off()
+        caption = self.caption(material) if callable(self.caption) else self.caption
+        title = self.title or axes[0, 0].get_title(loc="left")
+        return DrawnFigure(self.name, title, caption, self.words(material, axes[0, 0]), figure)
+
+
+def _empty(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    return figure

@@ -1,0 +1,41 @@
+"""The tables of arms say what arms.csv and pairs.csv do, and link each arm to its best run."""
+
+from helpers_runs import make_run, make_study
+
+from headstart.analysis import load_results
+from headstart.report import display_tables
+
+
+def cells(table):
+    return {row[0].text: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+
+
+def test_arms_lead_to_the_best_run_of_each(tmp_path):
+    made = cells(display_tables.arms(load_results(make_study(tmp_path / "tiny"))))
+    assert made["random"]["Arm"].link == "./random/search/002/"
+    assert made["random"]["Best learning rate"].text == "0.001"
+    assert made["pretrained"]["Seeds"].text == "5"
+
+
+def test_single_runs_without_a_study_lead_to_the_best_of_them(tmp_path):
+    for number, score in enumerate([50.0, 70.0, 60.0]):
+        own = dict(study=None, arm="cnn", phase="run", seed=number, lr=0.1, state="COMPLETE", val_accuracy=score)
+        make_run(tmp_path, f"run{number}", **own)
+    assert cells(display_tables.arms(load_results(tmp_path)))["cnn"]["Arm"].link == "./run1/"
+
+
+def test_what_was_searched_beside_a_learning_rate_is_named(tmp_path):
+    for number, score in enumerate([50.0, 70.0]):
+        own = dict(arm="svm", phase="search", number=number, seed=0, state="COMPLETE", val_accuracy=score)
+        make_run(tmp_path, f"svm/search/00{number}", **own, params={"model.C": 0.1 * 10**number})
+    assert cells(display_tables.arms(load_results(tmp_path)))["svm"]["Best setting"].text == "model.C=1"
+
+
+def test_pairs_and_times_stand_beside_each_other(tmp_path):
+    results = load_results(make_study(tmp_path / "tiny"))
+    (pair,) = cells(display_tables.pairs(results)).values()
+    difference = results.pairs["difference"].iloc[0]
+    assert pair["Difference, points"].text == f"{difference:.2f}" and pair["Its level"].text == "95 %"
+    times = cells(display_tables.speed(results))
+    assert times["random"]["70 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "3 epochs, 30.0 s"
+    assert times["random"]["80 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "not reached (5 of 5 never)"

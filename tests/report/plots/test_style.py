@@ -1,0 +1,30 @@
+"""An arm looks the same in every plot."""
+
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from headstart.report import plots
+from report.helpers_report import legend_words, study
+
+
+def test_every_arm_has_a_look_of_its_own_that_does_not_depend_on_the_arms_after_it():
+    many = plots.palette([f"arm-{i}" for i in range(12)])
+    assert len({(look.colour, look.marker) for look in many.values()}) == 12
+    assert len({look.marker for look in list(many.values())[:10]}) == 10  # told apart without colour
+    assert plots.palette(["arm-0", "arm-1"]) == {k: many[k] for k in ("arm-0", "arm-1")}
+
+
+def test_an_arm_looks_the_same_in_every_plot_whatever_the_order_of_its_rows():
+    frames = study("b", "a")
+    looks, colours = plots.palette(["b", "a"]), []
+    for name, *data in (
+        ("learning_curves", frames.epochs, frames.trials),
+        ("history", frames.trials),
+        ("learning_rate", frames.trials),
+    ):
+        ax = Figure().subplots()
+        getattr(plots, name)(*(each.iloc[::-1] for each in data), ax, looks=looks)
+        words = [w.split(" ")[0] for w in legend_words(ax)]
+        colours.append([to_hex(h.get_color()) for h in ax.get_legend().legend_handles][:2])
+        assert words[:2] == ["b", "a"]
+    assert colours == [[looks["b"].colour.lower(), looks["a"].colour.lower()]] * 3
