@@ -40,8 +40,8 @@ def test_a_caveat_has_a_kind_and_reads_as_its_sentence(fair):
     found = {caveat.kind: caveat for caveat in compare(fair).caveats}
     assert str(found[CaveatKind.UNFINISHED]).startswith("The study is unfinished: 9 of 10 search trials")
     assert str(found[CaveatKind.TEST_READS]) == "The test split was read 10 times: 10 by confirmations."
-    assert found[CaveatKind.TEST_READS].of("s").kind is CaveatKind.TEST_READS
-    assert str(found[CaveatKind.TEST_READS].of("s")).startswith("s: The test split")
+    assert found[CaveatKind.TEST_READS].said_of("s").kind is CaveatKind.TEST_READS
+    assert str(found[CaveatKind.TEST_READS].said_of("s")).startswith("s: The test split")
     assert CaveatKind.FORBIDDEN_READS not in found and CaveatKind.SINGLE_RUNS not in found
 
 

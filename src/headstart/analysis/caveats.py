@@ -51,7 +51,7 @@ class Caveat:
     def __str__(self) -> str:
         return self.text
 
-    def of(self, name: str) -> "Caveat":
+    def said_of(self, name: str) -> "Caveat":
         """The same, said of what is called `name`."""
         return dataclasses.replace(self, text=f"{name}: {self.text}")
 

@@ -84,7 +84,7 @@ def _compare(root: Path, collated: Collated) -> Comparison:
         name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) if parts else frame_of([], columns)
         for name, columns in COMPARED.items()
     }
-    said = [caveat.of(part.name) if len(parts) > 1 else caveat for part in parts for caveat in part.caveats]
+    said = [caveat.said_of(part.name) if len(parts) > 1 else caveat for part in parts for caveat in part.caveats]
     verdicts = verdict_lines(tables["pairs"])
     return Comparison(collated.trials, collated.epochs, **tables, verdicts=verdicts, caveats=said, study_file=file)
 

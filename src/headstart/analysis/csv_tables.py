@@ -62,13 +62,13 @@ def _is_number(text: str) -> bool:
 
 def guessed_array(texts: list[str | None]) -> Any:
     """Return the array of the narrowest type that holds every text exactly: Int64, Float64, boolean or string."""
-    known = [text for text in texts if text is not None]
+    there = [text for text in texts if text is not None]
     for dtype, fits, convert in (
         ("Int64", _INTEGER.fullmatch, int),
         ("Float64", _is_number, float),
         ("boolean", _TRUTH.__contains__, _TRUTH.__getitem__),
     ):
-        if known and all(map(fits, known)):
+        if there and all(map(fits, there)):
             return typed_array([None if text is None else convert(text) for text in texts], dtype)
     return typed_array(texts, "string")
 
@@ -146,10 +146,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if wrong := next((line for line, row in enumerate(rows, 2) if len(row) != len(header)), None):
         raise UserError(f"{path}, row {wrong}: {len(rows[wrong - 2])} cells, expected {len(header)}.")
     columns = zip(*rows, strict=True) if rows else repeat(())
-    known = TABLES.get(path.stem, {})
+    typed = TABLES.get(path.stem, {})
     return pd.DataFrame(
         {
-            name: _parse([cell or None for cell in cells], known.get(name), f"{path}, column {name}")
+            name: _parse([cell or None for cell in cells], typed.get(name), f"{path}, column {name}")
             for name, cells in zip(header, columns, strict=False)
         }
     )

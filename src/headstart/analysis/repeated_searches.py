@@ -64,17 +64,17 @@ class _Search:
     @property
     def has_ended(self) -> bool:
         """Whether trials and confirmations are all there; what failed may be tried again and counts as missing."""
-        if self.count("trials") + self.count("failed") < self.study_file.n_trials or self.count("open"):
+        if self.number("trials") + self.number("failed") < self.study_file.n_trials or self.number("open"):
             return False
-        ended = self.count("seeds") + self.count("confirmations_lost")
+        ended = self.number("seeds") + self.number("confirmations_lost")
         return known(self.arm["best_number"]) is None or ended >= self.study_file.confirm_seeds
 
     @property
     def is_scored(self) -> bool:
         """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
-        return self.count("seeds") >= max(1, self.study_file.confirm_seeds)
+        return self.number("seeds") >= max(1, self.study_file.confirm_seeds)
 
-    def count(self, column: str) -> int:
+    def number(self, column: str) -> int:
         """A count of arms.csv; 0 where it is missing, in a table edited by hand."""
         return int(known(self.arm[column]) or 0)
 
@@ -208,7 +208,7 @@ def _search_row(group: _Group) -> dict[str, Any]:
     summary = statistics.summarise(test)
     row: dict[str, Any] = {"search": group.name, "repeats": len(scored)}
     row |= {column: group.arm[column] for column in ("arm", "data", "train_size")}
-    row |= {"led_nowhere": len(group.by_seed) - len(scored), "trials": min(s.count("trials") for s in group.searches)}
+    row |= {"led_nowhere": len(group.by_seed) - len(scored), "trials": min(s.number("trials") for s in group.searches)}
     row |= {"epochs_searched": statistics.summarise([search.epochs for search in group.searches]).mean}
     row |= {"best_lr_low": min(rates, default=None), "best_lr_high": max(rates, default=None)}
     row |= {"val_mean": statistics.summarise(validation).mean, "val_lowest": min(validation, default=None)}
@@ -238,7 +238,7 @@ def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]
 def _pair_row(
     a: _Group, b: _Group, paired: list[tuple[_Search, _Search]], test: PairedDifference, family: int
 ) -> dict[str, Any]:
-    budgets = [(one.count("trials"), other.count("trials")) for one, other in paired]
+    budgets = [(one.number("trials"), other.number("trials")) for one, other in paired]
     unequal = [budget for budget in budgets if budget[0] != budget[1]]
     trials = (*unequal, *budgets, (0, 0))[0]
     sides = [ArmEvidence(g.name, n, planned_epochs(g.arm), g.edge) for g, n in zip((a, b), trials, strict=True)]

@@ -187,7 +187,7 @@ def _said_once(studies: list[Results], names: list[str]) -> list[Caveat]:
     for study, name in zip(studies, names, strict=True):
         for caveat in study.caveats:
             said.setdefault(caveat, []).append(name)
-    return [caveat.of(_which(own, names)) for caveat, own in said.items()]
+    return [caveat.said_of(_which(own, names)) for caveat, own in said.items()]
 
 
 def _labels(studies: Iterable[Results]) -> list[str]:
