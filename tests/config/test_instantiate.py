@@ -11,7 +11,7 @@ ATTACKS = [
     "torch.load",
     "torch.hub.load",
     "torch.optim.adam.torch.load",
-    "headstart.models.builders.torch.load",
+    "headstart.data.augmentation.torch.load",
     "headstart.data.sources.Path",
     "headstart.training.schedules.math.exp",
     "timm.create_model",
