@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    devices.settle_threads(options.threads, jobs=1)
+    devices.set_threads(options.threads, jobs=1)
     split = pictures(options.images).train
     ours(split)
     rows = [

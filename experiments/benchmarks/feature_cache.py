@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="where the caches are made, and removed (a temporary folder)")
     options = parser.parse_args()
-    threads = devices.settle_threads(options.threads, jobs=1)
+    threads = devices.set_threads(options.threads, jobs=1)
     data, rounds = pictures(options.images, options.held_out), []
     for number in range(options.rounds):
         rounds.append(one_round(options, data))

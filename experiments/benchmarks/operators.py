@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2_560)
     parser.add_argument("--top", type=int, default=8)
     options = parser.parse_args()
-    devices.settle_threads(1, jobs=1)
+    devices.set_threads(1, jobs=1)
     devices.keep_memory()
     precision = devices.resolve_precision("auto", torch.device("cpu"))
     tables = [epoch(name, options.images, precision) for name in options.models]

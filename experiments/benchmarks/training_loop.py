@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    devices.settle_threads(options.threads, jobs=1)
+    devices.set_threads(options.threads, jobs=1)
     devices.keep_memory()  # on both sides, they share a process
     device, data, tables = devices.resolve_device(options.device), pictures(options.images), []
     for name in options.models:

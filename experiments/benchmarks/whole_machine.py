@@ -45,7 +45,7 @@ def worker(side: str, images: int, epochs: int) -> None:
     data = pictures(images)
     with tempfile.TemporaryDirectory() as folder:
         if side == "ours":
-            devices.settle_threads(1, jobs=1)
+            devices.set_threads(1, jobs=1)
             devices.keep_memory()
             precision = devices.resolve_precision("auto", device)
             run = train_only(our_trainer("cnn", data, device, precision, Path(folder)))

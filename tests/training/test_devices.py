@@ -70,20 +70,20 @@ def test_weights_on_the_cpu_are_contiguous():
 
 def test_threads_are_the_cores_divided_by_jobs_unless_they_are_given(threads):
     cores = len(os.sched_getaffinity(0))
-    assert devices.settle_threads(None, jobs=1) == cores == torch.get_num_threads()
-    assert devices.settle_threads(None, jobs=2 * cores) == 1 == torch.get_num_threads()
-    assert devices.settle_threads(3, jobs=8) == 3 == torch.get_num_threads()
+    assert devices.set_threads(None, jobs=1) == cores == torch.get_num_threads()
+    assert devices.set_threads(None, jobs=2 * cores) == 1 == torch.get_num_threads()
+    assert devices.set_threads(3, jobs=8) == 3 == torch.get_num_threads()
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_deterministic_runs_let_cudnn_choose_nothing(deterministic):
     try:
-        devices.settle_arithmetic(deterministic, tf32=True, cudnn_benchmark=True)
+        devices.set_arithmetic(deterministic, tf32=True, cudnn_benchmark=True)
         assert torch.are_deterministic_algorithms_enabled() == deterministic
         assert torch.backends.cudnn.benchmark != deterministic
         assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
     finally:
-        devices.settle_arithmetic(False, tf32=False, cudnn_benchmark=False)
+        devices.set_arithmetic(False, tf32=False, cudnn_benchmark=False)
 
 
 def test_the_name_of_the_cpu_is_cpu():

@@ -56,7 +56,7 @@ def move_network(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device, memory_format=weights)
 
 
-def settle_threads(threads: int | None, jobs: int) -> int:
+def set_threads(threads: int | None, jobs: int) -> int:
     """Set and return the number of threads that torch computes with; None: this process's cores divided by `jobs`."""
     threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     torch.set_num_threads(threads)
@@ -76,7 +76,7 @@ def keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def settle_arithmetic(deterministic: bool, tf32: bool, cudnn_benchmark: bool) -> None:
+def set_arithmetic(deterministic: bool, tf32: bool, cudnn_benchmark: bool) -> None:
     """How convolutions and matrix products are computed; the last two matter on a GPU only."""
     # Told to torch only where it changes, for that imports its compiler.
     if torch.are_deterministic_algorithms_enabled() != deterministic:

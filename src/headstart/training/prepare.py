@@ -27,9 +27,9 @@ def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> Train
     Raises UserError for what the user can mend.
     """
     values = run_config.values
-    devices.settle_threads(values.threads, values.jobs)
+    devices.set_threads(values.threads, values.jobs)
     devices.keep_memory()
-    devices.settle_arithmetic(values.deterministic, values.tf32, values.cudnn_benchmark)
+    devices.set_arithmetic(values.deterministic, values.tf32, values.cudnn_benchmark)
     data = _dataset(json.dumps(values.data), os.getcwd())
     torch.manual_seed(values.seed)
     image_size = values.image_size or values.model.get("image_size") or data.train.source.shape[1]
