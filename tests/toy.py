@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,13 +21,30 @@ from headstart.cli import job as jobs
 from headstart.cli import main as cli
 from headstart.config import read_run_config
 from headstart.sweep import preflight, workers
-from headstart.training import trial_context as current
+from headstart.training import trial_context
 
 
 def accuracy(cfg: DictConfig, epoch: int) -> float:
     """Validation accuracy in percent: best at 1e-3, equal for equal settings."""
     noise = zlib.crc32(repr((cfg.lr, cfg.seed, cfg.model.get("name"), epoch)).encode()) % 100 / 100
     return 90 - 9 * abs(math.log10(cfg.lr) + 3) - 5 / epoch + noise
+
+
+def facts_of(cfg: DictConfig, phase: str) -> dict[str, Any]:
+    """What a run's record says of its settings."""
+    choices = HydraConfig.get().runtime.choices
+    facts = trial_context.facts() | dict(study=cfg.name, arm=cfg.arm, phase=phase)
+    facts |= dict(lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs, train_size=cfg.data.train_size, model=choices["model"])
+    return facts | dict(config_hash=read_run_config(cfg, choices).config_hash())
+
+
+def break_if_asked(run: str) -> None:
+    """Raise, or end the process, where the environment names this run."""
+    if run in os.environ.get("TOY_FAILS", ""):
+        raise RuntimeError("the toy broke")
+    if run in os.environ.get("TOY_DIES", ""):
+        time.sleep(0.5)  # so that others are at work
+        os._exit(9)
 
 
 def job(cfg: DictConfig) -> float:
@@ -38,17 +56,9 @@ def job(cfg: DictConfig) -> float:
     if ended["state"] in records.FINISHED and ended["state"] != "FAILED":
         return ended.get("val_accuracy")
     records.set_aside(run_dir / "result.json")
-    facts = dict(
-        current.facts(), study=cfg.name, arm=cfg.arm, phase=phase, lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs,
-        model=HydraConfig.get().runtime.choices["model"], train_size=cfg.data.train_size,
-        config_hash=read_run_config(cfg, HydraConfig.get().runtime.choices).config_hash(),
-    )  # fmt: skip
+    facts = facts_of(cfg, phase)
     records.write_json(run_dir / "run.json", facts)
-    if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_FAILS", ""):
-        raise RuntimeError("the toy broke")
-    if f"{cfg.arm}:{facts.get('number')}:{phase}" in os.environ.get("TOY_DIES", ""):
-        time.sleep(0.5)  # so that others are at work
-        os._exit(9)
+    break_if_asked(f"{cfg.arm}:{facts.get('number')}:{phase}")
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
         if len(records.read_epochs(run_dir).rows) < epoch:
@@ -59,7 +69,7 @@ def job(cfg: DictConfig) -> float:
             row = dict(epoch=epoch, steps=epoch, images=10 * epoch, lr=cfg.lr, val_accuracy=accuracy(cfg, epoch))
             records.append_epoch(run_dir, row)
         values.append(accuracy(cfg, epoch))
-        if reason := current.report(values[-1], epoch):
+        if reason := trial_context.report(values[-1], epoch):
             state = "PRUNED"
             break
     best = max(values, default=None)

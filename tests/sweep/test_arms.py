@@ -27,9 +27,11 @@ def test_with_neither_arms_nor_lists_the_sweep_is_one_arm_with_the_decades_first
 
 def test_comma_lists_become_arms_by_their_product():
     assert shown(arms("model=cnn,resnet18", "optimizer=adam,sgd")) == {
-        "cnn-adam": ["model=cnn", "optimizer=adam"], "cnn-sgd": ["model=cnn", "optimizer=sgd"],
-        "resnet18-adam": ["model=resnet18", "optimizer=adam"], "resnet18-sgd": ["model=resnet18", "optimizer=sgd"],
-    }  # fmt: skip
+        "cnn-adam": ["model=cnn", "optimizer=adam"],
+        "cnn-sgd": ["model=cnn", "optimizer=sgd"],
+        "resnet18-adam": ["model=resnet18", "optimizer=adam"],
+        "resnet18-sgd": ["model=resnet18", "optimizer=sgd"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_comma_lists_become_arms_by_their_product():
         ("data.classes=[0,1],[2,3]", {"classes-0-1": ["data.classes=[0,1]"], "classes-2-3": ["data.classes=[2,3]"]}),
         ("batch_size=choice(32,64)", {"batch_size-32": ["batch_size=32"], "batch_size-64": ["batch_size=64"]}),
     ],
-)  # fmt: skip
+)
 def test_lists_of_values_are_named_by_their_key(typed, expected):
     assert shown(arms(typed)) == expected
 
@@ -159,10 +161,11 @@ def test_a_models_own_search_takes_the_place_of_the_learning_rate():
         ("model.C=0.5,0.01", {"model.C": CategoricalDistribution([0.5, 0.01])}, [{"model.C": 0.01}]),
         (
             "model.C=tag(log, interval(1e-3, 1e-1))",
-            {"model.C": FloatDistribution(1e-3, 1e-1, log=True)}, [{"model.C": 0.01}],
+            {"model.C": FloatDistribution(1e-3, 1e-1, log=True)},
+            [{"model.C": 0.01}],
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_typed_wins_over_a_models_own_search(typed, space, points):
     arm = with_search(typed)
     assert (arm.space, arm.first_points) == (space, points)

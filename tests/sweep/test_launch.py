@@ -91,9 +91,11 @@ def test_a_run_that_ends_well_begins_the_row_anew(tmp_path):
 
 
 def test_a_mistake_in_the_source_ends_the_sweep_at_once(tmp_path):
-    running = runner(tmp_path, arms=["a"], endings={"source": UserError("no such class")}, source=True)
-    with pytest.raises(UserError, match="no such class"):
+    mistake = UserError("no such class")
+    running = runner(tmp_path, arms=["a"], endings={"source": mistake}, source=True)
+    with pytest.raises(UserError) as error:
         running.run()
+    assert error.value is mistake
 
 
 def test_a_run_whose_worker_died_is_run_again_and_alone(tmp_path):

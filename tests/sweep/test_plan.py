@@ -48,6 +48,8 @@ def test_unnamed_sweeps_are_named_by_what_they_are(planned):
 def test_the_command_of_a_plan_names_the_sweep_and_is_enough_to_go_on_with_it(planned):
     plan = planned("model=cnn,resnet18", "epochs=2")
     assert plan.words() == ["data=digits", "model=cnn,resnet18", "epochs=2", f"name={plan.config.name}"]
+    mode, limit = "hydra.mode=MULTIRUN", "hydra.sweeper.max_consecutive_failures=5"
+    assert planned("name=s", mode, limit).words() == [limit, "data=digits", "name=s"]
     again = planned(*plan.words()[1:])
     assert (again.fingerprint, again.config.name) == (plan.fingerprint, plan.config.name)
     assert shlex.split(plan.facts()["command"]) == ["headstart", "-m", *plan.words()]

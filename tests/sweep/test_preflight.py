@@ -1,7 +1,6 @@
 """Before a study begins: what is made once, and what is said of mistakes."""
 
 import pytest
-from omegaconf import OmegaConf
 
 from headstart.errors import UserError
 from headstart.store import write_json
@@ -15,9 +14,9 @@ def prepared(monkeypatch):
     """The configurations that a preflight prepared; one with 13 epochs is refused."""
     found = []
 
-    def prepare(cfg, *_):
-        found.append(cfg)
-        if OmegaConf.select(cfg, "epochs") == 13:
+    def prepare(run_config, *_):
+        found.append(run_config)
+        if run_config.values.epochs == 13:
             raise UserError("13 epochs bring bad luck")
 
     monkeypatch.setattr("headstart.training.prepare_run", prepare)
@@ -50,9 +49,10 @@ def test_an_arm_that_starts_from_the_source_is_composed_and_no_more(planned):
 
 def test_runs_are_prepared_on_the_cpu(planned, prepared):
     run_preflight(configurations_to_check(planned("name=s", "device=cuda", "precision=bf16", "compile=on")))
-    (cfg,) = prepared
-    assert (cfg.device, cfg.precision, cfg.compile) == ("cpu", "fp32", "off")
-    assert "hydra" not in cfg
+    (run_config,) = prepared
+    values = run_config.values
+    assert (values.device, values.precision, values.compile) == ("cpu", "fp32", "off")
+    assert run_config.choices["model"] == "cnn"
 
 
 def test_a_mistake_names_its_arm_where_there_are_several(planned, prepared):

@@ -38,9 +38,8 @@ def test_a_grid_over_a_range_is_refused():
 
 
 def test_a_grid_over_a_range_takes_the_points_that_are_listed_for_it():
-    assert grid(space_of({"model.C": LOG}), [{"model.C": 1e-2}, {"model.C": 1e-3}]) == [
-        {"model.C": 1e-2}, {"model.C": 1e-3},
-    ]  # fmt: skip
+    points = [{"model.C": 1e-2}, {"model.C": 1e-3}]
+    assert grid(space_of({"model.C": LOG}), points) == points
 
 
 @pytest.mark.parametrize(
