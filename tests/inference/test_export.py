@@ -7,36 +7,13 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import files_below
-from models.helpers_models import EXAMPLE, build, keys_of
+from models.helpers_models import build, keys_of
 from omegaconf import OmegaConf
 
-from headstart import models
 from headstart import store as records
 from headstart.errors import UserError
 from headstart.inference import describe_weights, export_run
-
-MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-CLASSES = ("cat", "dog", "bird")
-
-
-def finished(folder: Path, option: str = "cnn", image_size: int = 32, **changes) -> models.Model:
-    """Leave in `folder` what a finished run of this option leaves, and return its network."""
-    model = build(option, classes=3, image_size=image_size, seed=7, **changes)
-    for module in model.network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # as after training, so that forgetting them would show
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    content = models.export_bytes(
-        model, classes=CLASSES, mean=MEAN, std=STD, image_size=image_size, architecture=option
-    )
-    (folder / ".hydra").mkdir(parents=True)
-    node = keys_of(option) | EXAMPLE.get(option, {}) | changes
-    OmegaConf.save(dict(model=node | {"weights": None}), folder / ".hydra" / "config.yaml")
-    (folder / "best.safetensors").write_bytes(content)
-    record = dict(state="COMPLETE", val_accuracy=81.5, best_sha256=records.sha256_of(folder / "best.safetensors"))
-    records.write_json(folder / "result.json", record)
-    model.network.eval()
-    return model
+from inference.helpers_inference import CLASSES, MEAN, STD, finished
 
 
 def refused(run_dir: Path, *said: str, **options) -> None:
