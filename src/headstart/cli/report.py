@@ -119,7 +119,7 @@ def print_report(results: "Results", written: list[Path]) -> None:
     print(written[0].parent, written[-1], sep="\n")
 
 
-def _print_table(shown: "display_tables.Table") -> None:
+def _print_table(shown: "display_tables.DisplayTable") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
