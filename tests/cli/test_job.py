@@ -50,6 +50,14 @@ def picture_tree(root: Path, parts=("train", "test"), classes=("cat", "dog"), ea
     return root
 
 
+def test_a_refused_run_takes_its_own_folder_away_and_not_the_one_where_it_was_typed(typed, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    code, text = typed(*tiny("model.weights=missing.safetensors", "hydra.run.dir=run"))
+    refused(code, text, "does not exist")
+    assert (tmp_path / "empty").is_dir() and not list((tmp_path / "empty").iterdir())
+
+
 def test_image_folders_that_are_not_what_they_should_be_are_refused(typed, tmp_path):
     words = ["data=folder", "data.size=16", "data.cache=cache", "epochs=1", "threads=1", "batch_size=4"]
     one = picture_tree(tmp_path / "one", classes=("cat",))

@@ -1,7 +1,6 @@
 """A run that is cut anywhere goes on from its checkpoint and ends with identical bytes."""
 
 import contextlib
-import io
 import itertools
 from functools import partial
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from headstart.errors import UserError
-from headstart.store import read_checkpoint, read_epochs, write_checkpoint
+from headstart.store import read_epochs
 from headstart.training import trainer_state, trial_context
 from training.helpers_training import (
     OPTIMIZERS,
@@ -175,25 +174,6 @@ def test_a_checkpoint_holds_the_head_alone_and_refuses_another_backbone(pictures
     with pytest.raises(UserError, match=r"last\.ckpt belongs to another frozen backbone than that .*weights=None now"):
         begun(1).run()
     begun(0).run()
-
-
-def test_a_checkpoint_that_holds_the_whole_network_goes_on_too(pictures, tmp_path):
-    def begun(folder: str, **options):
-        return trainer(pictures, tmp_path / folder, model=frozen_network("cnn"), augment="none", **options)
-
-    run = begun("whole")
-    expected = fingerprint(run, run.run())
-    run = begun("cut", cut=9)
-    with pytest.raises(Cut):
-        run.run()
-    state = torch.load(io.BytesIO(read_checkpoint(run.run_dir)), weights_only=True)
-    for part in (state, state["best"]):
-        part["network"] = run.network.state_dict() | part["network"]
-    del state["backbone"], state["seconds_features"]
-    torch.save(state, buffer := io.BytesIO())
-    write_checkpoint(run.run_dir / "last.ckpt", buffer.getvalue())
-    run = begun("cut")
-    assert fingerprint(run, run.run()) == expected
 
 
 def test_the_time_that_features_took_survives_a_kill(pictures, tmp_path):

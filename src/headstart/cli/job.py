@@ -79,6 +79,8 @@ def _remove_if_not_begun(run_dir: Path) -> None:
         (run_dir / ".hydra" / name).unlink(missing_ok=True)
     for name in ("result.json", ".lock", ".running", "log"):
         (run_dir / name).unlink(missing_ok=True)
+    here = Path.cwd()
+    made = [folder for folder in (run_dir, *run_dir.parents[:2]) if folder != here and folder not in here.parents]
     with contextlib.suppress(OSError):  # not empty: there was more before
-        for folder in (run_dir / ".hydra", run_dir, *run_dir.parents[:2]):
+        for folder in (run_dir / ".hydra", *made):
             folder.rmdir()

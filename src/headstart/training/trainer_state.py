@@ -99,7 +99,7 @@ class TrainerState:
         """Become what `to_dict` gave, also on another device."""
         self.epoch, self.seconds, self.images = saved["epoch"], saved["seconds"], saved["images"]
         self.best = BestEpoch(**saved["best"])
-        self.features.seconds = saved.get("seconds_features", 0.0)  # which checkpoints of 0.1.0 lack
+        self.features.seconds = saved["seconds_features"]
         self.set_trainable(self.epoch)
         self._load(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -151,7 +151,7 @@ class Checkpoints:
     def _check(self, saved: dict[str, Any], state: TrainerState) -> None:
         if saved["identity"] != self.identity:
             raise UserError(f"{self._path} belongs to another configuration; use a new run folder")
-        if state.head_only and saved.get("backbone") not in (None, state.features.backbone):
+        if state.head_only and saved["backbone"] != state.features.backbone:
             raise UserError(
                 f"{self._path} belongs to another frozen backbone than that of "
                 f"model.weights={state.model.weights} now.\nPut the old weights back, or use a new run folder."
