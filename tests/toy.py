@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from headstart import store as records
+from headstart import store
 from headstart.cli import job as jobs
 from headstart.cli import main as cli
 from headstart.config import read_run_config
@@ -52,22 +52,22 @@ def job(cfg: DictConfig) -> float:
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     phase = "search" if multirun and cfg.phase == "run" else cfg.phase
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    ended = records.read_run(run_dir)
-    if ended["state"] in records.FINISHED and ended["state"] != "FAILED":
+    ended = store.read_run(run_dir)
+    if ended["state"] in store.FINISHED and ended["state"] != "FAILED":
         return ended.get("val_accuracy")
-    records.set_aside(run_dir / "result.json")
+    store.set_aside(run_dir / "result.json")
     facts = facts_of(cfg, phase)
-    records.write_json(run_dir / "run.json", facts)
+    store.write_json(run_dir / "run.json", facts)
     break_if_asked(f"{cfg.arm}:{facts.get('number')}:{phase}")
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
-        if len(records.read_epochs(run_dir).rows) < epoch:
+        if len(store.read_epochs(run_dir).rows) < epoch:
             if cfg.lr > 1e3:
                 state, reason = "DIVERGED", "loss is not finite"
                 break
             time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
             row = dict(epoch=epoch, steps=epoch, images=10 * epoch, lr=cfg.lr, val_accuracy=accuracy(cfg, epoch))
-            records.append_epoch(run_dir, row)
+            store.append_epoch(run_dir, row)
         values.append(accuracy(cfg, epoch))
         if reason := trial_context.report(values[-1], epoch):
             state = "PRUNED"
@@ -79,7 +79,7 @@ def job(cfg: DictConfig) -> float:
     if phase == "confirm" and state == "COMPLETE":
         result.update(test_reads=1, test_accuracy=best - 1)
     (run_dir / "best.safetensors").write_bytes(b"weights")
-    records.write_json(run_dir / "result.json", result)
+    store.write_json(run_dir / "result.json", result)
     return best
 
 

@@ -24,8 +24,7 @@ import pandas as pd
 import torch
 from training_loop import save
 
-from headstart import __version__
-from headstart import store as records
+from headstart import __version__, store
 from headstart.config import schema as config
 from headstart.data import Dataset, Split, augmentation
 from headstart.data.sources import cifar10
@@ -78,7 +77,7 @@ def trial(options: argparse.Namespace, data: Dataset, cache: Path, limit: str) -
         begin = time.perf_counter()
         run.run()
         seconds = time.perf_counter() - begin
-        rows = [[row.train_loss, row.val_loss, row.val_accuracy] for row in records.read_epochs(folder).rows]
+        rows = [[row.train_loss, row.val_loss, row.val_accuracy] for row in store.read_epochs(folder).rows]
     return seconds, rows
 
 

@@ -6,8 +6,7 @@ import torch
 from models.helpers_models import EXAMPLE, MEAN, STD, build, keys_of
 from omegaconf import OmegaConf
 
-from headstart import models
-from headstart import store as records
+from headstart import models, store
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -26,7 +25,7 @@ def finished(folder: Path, option: str = "cnn", image_size: int = 32, **changes)
     node = keys_of(option) | EXAMPLE.get(option, {}) | changes
     OmegaConf.save(dict(model=node | {"weights": None}), folder / ".hydra" / "config.yaml")
     (folder / "best.safetensors").write_bytes(content)
-    record = dict(state="COMPLETE", val_accuracy=81.5, best_sha256=records.sha256_of(folder / "best.safetensors"))
-    records.write_json(folder / "result.json", record)
+    record = dict(state="COMPLETE", val_accuracy=81.5, best_sha256=store.sha256_of(folder / "best.safetensors"))
+    store.write_json(folder / "result.json", record)
     model.network.eval()
     return model

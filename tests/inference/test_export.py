@@ -10,7 +10,7 @@ from conftest import files_below
 from models.helpers_models import build, keys_of
 from omegaconf import OmegaConf
 
-from headstart import store as records
+from headstart import store
 from headstart.errors import UserError
 from headstart.inference import describe_weights, export_run
 from inference.helpers_inference import CLASSES, MEAN, STD, finished
@@ -119,7 +119,7 @@ def test_a_studys_or_an_arms_folder_lists_the_runs_with_weights_the_best_first(t
     for number, accuracy in enumerate([70.0, 90.0, None, 80.0]):
         run = tmp_path / "study" / "cnn" / "search" / f"{number:03d}"
         finished(run)
-        records.write_json(run / "result.json", dict(state="COMPLETE", val_accuracy=accuracy))
+        store.write_json(run / "result.json", dict(state="COMPLETE", val_accuracy=accuracy))
     (tmp_path / "study" / "cnn" / "search" / "002" / "best.safetensors").unlink()
     for folder in (tmp_path / "study", tmp_path / "study" / "cnn"):
         best = tmp_path / "study" / "cnn" / "search" / "001"
@@ -137,11 +137,11 @@ def test_a_folder_without_weights_says_why(tmp_path):
     finished(tmp_path / "run")
     (tmp_path / "run" / "best.safetensors").unlink()
     refused(tmp_path / "run", "keep=all")
-    records.write_json(tmp_path / "run" / "result.json", dict(state="FAILED"))
+    store.write_json(tmp_path / "run" / "result.json", dict(state="FAILED"))
     refused(tmp_path / "run", "failed")
     (tmp_path / "run" / "result.json").unlink()
     refused(tmp_path / "run", f"headstart resume={tmp_path / 'run'}")
-    with records.lock_run(tmp_path / "run"):
+    with store.lock_run(tmp_path / "run"):
         refused(tmp_path / "run", "still training")
 
 
@@ -169,7 +169,7 @@ def test_show_prints_what_is_in_a_file(tmp_path):
     finished(tmp_path / "run")
     file = tmp_path / "run" / "best.safetensors"
     shown = dict(line.split(maxsplit=1) for line in describe_weights(file))
-    assert shown["sha256"] == records.sha256_of(file)
+    assert shown["sha256"] == store.sha256_of(file)
     assert shown["tensors"] == "10 with 1,143,875 numbers (float32)"
     assert (shown["architecture"], shown["classes"], shown["input_mean"]) == ("cnn", "cat, dog, bird", "0.1, 0.2, 0.3")
     assert shown["bytes"] == f"{file.stat().st_size:,}"

@@ -7,8 +7,7 @@ import pytest
 import torch
 from conftest import configured
 
-from headstart import models
-from headstart import store as records
+from headstart import models, store
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
 from headstart.training import run as job
@@ -169,5 +168,5 @@ def test_a_run_records_what_learned_by_its_end(tmp_path, monkeypatch, epochs, pa
     run_config = configured("model=cnn", *freezing, f"epochs={epochs}", f"patience={patience or 'null'}")
     result = job.train_run(run_config, tmp_path, reads_test=False, watcher=Lines(epochs))
     counted = {"all": result["parameters"], "head": 512 * 10 + 10}
-    assert records.read_json(tmp_path / "run.json")["parameters_trainable"] == counted["head"]  # as it begins
+    assert store.read_json(tmp_path / "run.json")["parameters_trainable"] == counted["head"]  # as it begins
     assert result["parameters_trainable"] == counted[learned]

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from conftest import ROOT
 
-from headstart import store as records
+from headstart import store
 
 TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
 REAL = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
@@ -132,7 +132,7 @@ def test_three_processes_share_a_study_and_run_every_number_once(tmp_path, undis
         assert table(folder) == undisturbed
         check_nothing_lost_or_doubled(folder, 7)
         logs = [p for p in folder.glob("outputs/s/cnn/search/*/epochs.csv")]
-        assert all(len(records.read_epochs(p.parent).rows) == 4 for p in logs)
+        assert all(len(store.read_epochs(p.parent).rows) == 4 for p in logs)
 
 
 def children(pid: int) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from conftest import files_below
 
 import headstart
-from headstart import store as records
+from headstart import store
 from sweep.helpers_sweep import SMALL
 
 
@@ -394,7 +394,7 @@ def test_the_command_that_the_report_names_goes_on_with_the_study(sweep):
     typed = ['hydra.sweeper.arms={a: ["optimizer=adam"], b: ["optimizer=sgd"]}']
     code, _ = sweep(*typed, "n_trials=2", "confirm_seeds=1", "search.first_points=[{lr: 1e-3}]", "name=study")
     assert code == 0
-    program, m, *words = shlex.split(records.read_json("outputs/study/study.json")["command"])
+    program, m, *words = shlex.split(store.read_json("outputs/study/study.json")["command"])
     assert (program, m, typed[0] in words) == ("headstart", "-m", True)
     before = rows("study")
     code, text = sweep(*[w for w in words if w not in SMALL])

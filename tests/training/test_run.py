@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import configured, untimed
 
-from headstart import store as records
+from headstart import store
 from headstart.data import sources as data
 from headstart.errors import UserError
 from headstart.training import Lines, prepare_run
@@ -93,7 +93,7 @@ def test_keep_decides_what_stays_of_weights_and_predictions(keep, run):
     left = {p.name for p in folder.iterdir()} - {".lock"}
     always = {"run.json", "result.json", "epochs.csv"}
     assert left == always | (set() if keep == "none" else {"best.safetensors", "predictions.npz"})
-    assert result.get("best_sha256") == (None if keep == "none" else records.sha256_of(folder / "best.safetensors"))
+    assert result.get("best_sha256") == (None if keep == "none" else store.sha256_of(folder / "best.safetensors"))
 
 
 def test_a_loss_that_is_not_a_number_ends_as_diverged(run, readings):
@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_a_number_ends_as_diverged(run, readings):
     assert result["state"] == "DIVERGED"
     assert "epoch 1" in result["reason"]
     assert readings == []
-    assert records.read_run(folder)["state"] == "DIVERGED"
+    assert store.read_run(folder)["state"] == "DIVERGED"
 
 
 def test_a_network_that_only_guesses_ends_as_chance(run):
@@ -121,7 +121,7 @@ def test_a_finished_run_is_returned_as_it_is(run):
 def test_a_run_that_fails_before_it_trains_is_a_row_of_its_arm(run):
     with pytest.raises(UserError, match="batch_size=500 is larger"):
         run("batch_size=500", "arm=large", "name=study")
-    failed = records.read_run(next(iter(Path.cwd().glob("run-*"))))
+    failed = store.read_run(next(iter(Path.cwd().glob("run-*"))))
     found = [failed[key] for key in ("state", "study", "arm", "phase", "model", "batch_size", "seed")]
     assert found == ["FAILED", "study", "large", "run", "cnn", 500, 0]
 
@@ -140,7 +140,7 @@ def test_the_reason_is_the_line_that_says_what_is_wrong(error, reason, run, monk
     monkeypatch.setattr(NetworkTrainer, "run", fail)
     with pytest.raises(type(error)):
         run()
-    assert records.read_run(next(iter(Path.cwd().glob("run-*"))))["reason"] == reason
+    assert store.read_run(next(iter(Path.cwd().glob("run-*"))))["reason"] == reason
 
 
 def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
@@ -149,7 +149,7 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             run()
     folder = next(iter(Path.cwd().glob("run-*")))
-    failed = records.read_run(folder)
+    failed = store.read_run(folder)
     assert (failed["state"], failed["reason"], failed["lr"]) == ("FAILED", "division by zero", 1e-3)
     assert run(folder=folder)[0]["state"] == "COMPLETE"
     assert (folder / "result.failed-1.json").exists()
@@ -161,7 +161,7 @@ def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after
         with pytest.raises(ZeroDivisionError):
             run()
     folder = next(iter(Path.cwd().glob("run-*")))
-    assert (records.read_run(folder)["state"], records.read_run(folder)["test_reads"]) == ("FAILED", 1)
+    assert (store.read_run(folder)["state"], store.read_run(folder)["test_reads"]) == ("FAILED", 1)
     result, _ = run(folder=folder)
     assert (result["state"], result["test_reads"], len(readings)) == ("COMPLETE", 2, 2)
 
