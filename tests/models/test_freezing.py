@@ -131,14 +131,13 @@ def trained(model: models.Model, folder: Path, epochs: int, **options) -> Onlook
     """Train on 60 digits, cropped, so that no feature of them is kept, and return what was noted."""
     torch.set_num_threads(1)
     data, onlooker = digits(train_size=60), Onlooker(model)
-    settings = Settings(
-        epochs=epochs, batch_size=32, seed=0, device=torch.device("cpu"), precision="fp32", image_size=32,
-        normalisation="data", mean=data.mean, std=data.std, **options,
-    )  # fmt: skip
-    onlooker.trainer = NetworkTrainer(
-        model=model, data=data, settings=settings, optimizer_factory=partial(torch.optim.AdamW, weight_decay=0.1),
-        schedule=constant, augment=crop_flip, run_dir=folder, watcher=onlooker, identity="", lr=1e-2,
-    )  # fmt: skip
+    seen = dict(image_size=32, normalisation="data", mean=data.mean, std=data.std)
+    computed = dict(device=torch.device("cpu"), precision="fp32") | options
+    settings = Settings(epochs=epochs, batch_size=32, seed=0, **seen, **computed)
+    adam = partial(torch.optim.AdamW, weight_decay=0.1)
+    learning = dict(lr=1e-2, optimizer_factory=adam, schedule=constant, augment=crop_flip)
+    used = dict(model=model, data=data, settings=settings, run_dir=folder, watcher=onlooker, identity="")
+    onlooker.trainer = NetworkTrainer(**used, **learning)
     onlooker.trainer.run()
     return onlooker
 

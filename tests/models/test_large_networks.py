@@ -43,10 +43,9 @@ def test_the_large_networks_learn_thirty_pictures_of_cifar10_by_heart(tmp_path, 
     seen = dict(image_size=32, normalisation="data", mean=data.mean, std=data.std)
     settings = Settings(epochs=3, batch_size=15, seed=0, device=torch.device("cpu"), precision="bf16", **seen)
     losses = Losses()
-    NetworkTrainer(
-        model=build(name, freeze="none", unfreeze_epoch=None), settings=settings, run_dir=tmp_path, watcher=losses,
-        identity="", lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none,
-        data=Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test),
-    ).run()  # fmt: skip
+    small = Dataset(data.name, data.classes, often, few, "", data.mean, data.std, data.load_test)
+    used = dict(model=build(name, freeze="none", unfreeze_epoch=None), data=small, settings=settings)
+    learning = dict(lr=lr, optimizer_factory=torch.optim.Adam, schedule=constant, augment=none)
+    NetworkTrainer(**used, **learning, run_dir=tmp_path, watcher=losses, identity="").run()
     assert len(losses) == 3
     assert losses[2] < 0.9 * losses[0], losses  # guessing would stay at 2.3
