@@ -1,5 +1,8 @@
 """The command: what a user can get wrong ends in one to three lines, with nothing written or overwritten."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -219,3 +222,15 @@ def test_a_sweep_whose_report_cannot_be_written_is_refused(command, monkeypatch)
     monkeypatch.setattr("headstart.cli.main._call_hydra", lambda words: setattr(ArmsSweeper, "ended", ended))
     code, _, text = command("-m")
     assert code == 1 and text.startswith("headstart: outputs/mine is not a folder; give one that holds runs")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["cache"], ["--cfg", "job"]], ids=" ".join)
+def test_a_reader_who_leaves_early_is_no_traceback(words, tmp_path):
+    """As with `| head`: the pipe's other end is closed before anything was printed."""
+    code = "from headstart.cli.main import main; main()"
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    os.close(writes)
+    assert done.stderr == "" and done.returncode in (141, 0)

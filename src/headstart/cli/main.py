@@ -15,17 +15,27 @@ from headstart.errors import UserError
 
 def main() -> None:
     """`headstart VERB ...`; else one run, or with -m a sweep."""
-    words = sys.argv[1:]
-    verb = find_verb(words[0]) if words else None
-    code = 0
-    if verb is not None:
-        code = run_verb(verb, words[1:])
-    elif "--version" in words:
-        print(f"headstart {__version__}")
-    elif not (completion.is_asked(words) and completion.print_choices()):
-        code = _run_configured(words)
+    try:
+        code = _answer(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads along has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        code = 128 + signal.SIGPIPE
     if code:
         sys.exit(code)
+
+
+def _answer(words: list[str]) -> int:
+    """Do what the words say; return the exit code."""
+    verb = find_verb(words[0]) if words else None
+    if verb is not None:
+        return run_verb(verb, words[1:])
+    if "--version" in words:
+        print(f"headstart {__version__}")
+        return 0
+    if completion.is_asked(words) and completion.print_choices():
+        return 0
+    return _run_configured(words)
 
 
 def _run_configured(words: list[str]) -> int:

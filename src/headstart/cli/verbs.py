@@ -43,6 +43,8 @@ def run_verb(verb: Verb, words: list[str]) -> int:
     arguments = module.make_parser(command).parse_args(words)
     try:
         module.run(arguments)
+    except BrokenPipeError:
+        raise  # to `main`
     except (UserError, OSError) as error:
         return refuse(str(error), command)
     except KeyboardInterrupt:
