@@ -8,7 +8,7 @@ import pytest
 
 from headstart.store import FeatureCache, shown_size, size_on_disk
 
-FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, mirror="as they are")
+FACTS = dict(model="cnn", image_size=32, precision="fp32", images=100, flip="as they are")
 FEATURES = np.random.default_rng(0).normal(size=(100, 20)).astype("float32")
 
 
