@@ -3,7 +3,7 @@
 import pytest
 
 from config.helpers_config import composed
-from headstart.config.overrides import check_typed, check_words
+from headstart.config.overrides import check_typed, check_words, quote_names
 from headstart.errors import UserError
 
 WORDS = [
@@ -28,6 +28,17 @@ def test_words_that_hydra_stumbles_over_are_refused(words, said):
 def test_other_words_are_left_to_hydra():
     check_words(["-m", "--cfg", "job", "--config-dir=mine", "model=cnn,fan", "lr=1e-3", "epoch=3", "nonsense"])
     check_words(["lr=1e-3", "lr=1e-2"])  # a single run's last word wins
+
+
+@pytest.mark.parametrize("name", ["2024_01", "true", "1e3", "007", "nan", "0x1", "pretraining_5000", "a-b.c", "1.50"])
+def test_a_name_stays_the_text_that_was_typed(name):
+    cfg = composed(*quote_names([f"name={name}", f"arm={name}", "lr=1e-3"]))
+    assert (cfg.name, cfg.arm) == (name, name)
+
+
+def test_no_name_and_names_that_are_no_single_word_are_left_to_hydra():
+    words = ["name=null", "name=a,b", "name=../x", "arm='<b>'", 'name="2024_01"', "batch_size=2_000", "-m"]
+    assert quote_names(words) == words
 
 
 SINGLE = [

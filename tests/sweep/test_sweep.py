@@ -54,6 +54,18 @@ def test_lists_become_arms_of_equal_budget_and_the_same_command_again_runs_nothi
     assert len(ran("s")) == 10
 
 
+@pytest.mark.parametrize("name", ["2024_01", "true", "1e3"])
+def test_a_study_is_called_what_was_typed_and_goes_on_under_that_name(name, sweep):
+    """Hydra reads 2024_01 as a number and true as a truth; the folder was called 202401 and True."""
+    words = [f"name={name}", "model=cnn", "n_trials=2", "confirm_seeds=1"]
+    code, text = sweep(*words)
+    assert code == 0, text
+    assert [folder.name for folder in Path("outputs").iterdir() if folder.is_dir()] == [name]
+    assert counts(name) == {("cnn", "search"): 2, ("cnn", "confirm"): 1}
+    before = ran(name)
+    assert sweep(*words)[0] == 0 and ran(name) == before
+
+
 def test_raised_totals_run_only_the_difference(sweep):
     words = ["name=s", "search=random"]
     assert sweep(*words, "n_trials=2", "confirm_seeds=1")[0] == 0

@@ -69,10 +69,10 @@ def _call_hydra(words: list[str]) -> None:
     import hydra
 
     from headstart.cli import job
-    from headstart.config import WHITELIST, check_words, expand_resume
+    from headstart.config import WHITELIST, check_words, expand_resume, quote_names
 
     check_words(words)
-    sys.argv[1:] = expand_resume(words)
+    sys.argv[1:] = expand_resume(quote_names(words))
     hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=WHITELIST)(job.run_job)()
 
 

@@ -4,7 +4,7 @@ from headstart.config.explain import explain, explain_value
 from headstart.config.grammar import key_of, override_value
 from headstart.config.groups import experiments_folder
 from headstart.config.instantiate import WHITELIST, make
-from headstart.config.overrides import check_typed, check_words
+from headstart.config.overrides import check_typed, check_words, quote_names
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
@@ -26,6 +26,7 @@ __all__ = [
     "keys_without_effect",
     "make",
     "override_value",
+    "quote_names",
     "read_run_config",
     "without_hydra",
 ]

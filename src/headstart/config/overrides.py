@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config.explain import unknown_key, unknown_option
-from headstart.config.grammar import key_of, top_key_of
+from headstart.config.grammar import key_of, override_value, top_key_of
 from headstart.config.groups import experiments_folder, groups, options
 from headstart.config.schema import KEYS, check_complete, without_hydra
 from headstart.errors import UserError
@@ -15,6 +15,7 @@ from headstart.store import valid_name
 
 MULTIRUN = {"-m", "--multirun"}
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
+NAMES = ("name", "arm")  # texts, whatever they look like
 RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "tables": "tables"}  # no study's name
 
 
@@ -33,6 +34,16 @@ def check_words(words: Sequence[str]) -> None:
             raise UserError(f"{word}: the arms of a study share {key}; start one study each, with different name=")
     if MULTIRUN & set(words):
         _check_twice(words)
+
+
+def quote_names(words: Sequence[str]) -> list[str]:
+    """The words, their `name=` and `arm=` in quotes where Hydra would read a number or a truth: 2024_01 is a text."""
+    return [_quoted(word) if key_of(word) in NAMES else word for word in words]
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={override_value(value)}" if re.fullmatch(r"[\w.-]+", value) and value != "null" else word
 
 
 def _check_twice(words: Sequence[str]) -> None:
@@ -57,7 +68,7 @@ def check_typed(cfg: DictConfig, multirun: bool) -> None:
     typed = {key_of(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
     if unknown := [str(k) for k in cfg if k != "hydra" and k not in KEYS]:
         raise UserError(unknown_key(unknown[0], sys.argv[1:]))  # by a plus, which adds what nothing reads
-    for kind in ("name", "arm"):
+    for kind in NAMES:
         if cfg[kind] is not None:
             valid_name(cfg[kind])
     if "optimizer.lr" in typed:

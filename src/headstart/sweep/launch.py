@@ -199,7 +199,7 @@ class ClaimRunner:
 
 def job_overrides(plan: Plan, claim: Claim) -> list[str]:
     """The overrides of a claim's job: what was typed, the arm's, the trial's, and where the run belongs."""
-    own = [f"name={plan.config.name}", f"arm={claim.arm}", f"phase={claim.kind}"]
+    own = [f"name={override_value(plan.config.name)}", f"arm={override_value(claim.arm)}", f"phase={claim.kind}"]
     own += [f"{key}={override_value(value)}" for key, value in claim.params.items()]
     if claim.seed is not None:
         own.append(f"seed={claim.seed}")

@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, open_dict
 
-from headstart.config import check_values, experiments_folder, explain, keys_without_effect
+from headstart.config import check_values, experiments_folder, explain, keys_without_effect, override_value
 from headstart.errors import UserError
 from headstart.store import check_figures
 from headstart.sweep.arms import (
@@ -68,7 +68,7 @@ class Plan:
         """The command line of this sweep without -m, with the name that an unnamed one was given."""
         typed = self.config.hydra.overrides
         own = [word for word in typed.hydra if not word.startswith("hydra.mode=")]
-        return [*own, *replace_overrides(list(typed.task), [f"name={self.config.name}"])]
+        return [*own, *replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])]
 
     def epochs(self) -> set[int]:
         """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
