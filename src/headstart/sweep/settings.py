@@ -9,6 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 from headstart.errors import UserError
 from headstart.sweep.storage import without_password
 
+LEAST = {"n_trials": 1, "n_jobs": 1, "confirm_seeds": 0, "max_consecutive_failures": 1}
+MAPPINGS = {
+    "params": 'a mapping from key to range, such as {lr: "tag(log, interval(1e-4, 1e-1))"}',
+    "sampler": "one that search=tpe, qmc, random or decades chooses",
+    "pruner": "null, or a mapping with the _target_ of a pruner of Optuna's",
+    "source": 'null, or {overrides: ["model=cnn", "epochs=10"]}',
+}  # what stands there, besides null
+
 
 @dataclass(frozen=True)
 class SweeperSettings:
@@ -49,6 +57,8 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     _refuse_stock_keys(given)
     _refuse_basic_launcher(given["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
     values = {f.name: plain(given[f.name]) for f in fields(SweeperSettings) if f.name != "arms"}
+    _refuse_numbers(values)
+    _refuse_shapes(values)
     values["params"] = {str(key): value for key, value in (values["params"] or {}).items()}
     arms = OmegaConf.to_container(OmegaConf.create(given["arms"])) if given["arms"] else None
     return SweeperSettings(**values, arms=arms)
@@ -57,6 +67,23 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
 def plain(value: Any) -> Any:
     """Dicts and lists in place of OmegaConf's, interpolations resolved; anything else as it is."""
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _refuse_numbers(values: Mapping[str, Any]) -> None:
+    for key, least in LEAST.items():
+        if values[key] < least:
+            raise UserError(f"hydra.sweeper.{key}={values[key]} is too small; give a whole number from {least}")
+
+
+def _refuse_shapes(values: Mapping[str, Any]) -> None:
+    for key, expected in MAPPINGS.items():
+        if not isinstance(values[key] or {}, dict):
+            raise UserError(f"hydra.sweeper.{key}={values[key]}: expected {expected}")
+    source = values["source"]
+    if source and not (set(source) == {"overrides"} and isinstance(source["overrides"], list)):
+        raise UserError(f"hydra.sweeper.source={source}: expected {MAPPINGS['source']}")
+    if not (values["sampler"] or {}).get("_target_"):
+        raise UserError(f"hydra.sweeper.sampler={values['sampler']}: expected {MAPPINGS['sampler']}")
 
 
 def _refuse_objective(given: Mapping[str, Any]) -> None:
