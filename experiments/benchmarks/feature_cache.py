@@ -129,7 +129,7 @@ def main() -> None:
     device = devices.resolve_device(options.device)
     described = dict(
         network=options.network, head=options.head, pixels=options.pixels, images=options.images,
-        held_out=options.held_out, epochs=options.epochs, augmentation=options.augmentation, mirror_images=passes,
+        held_out=options.held_out, epochs=options.epochs, augmentation=options.augmentation, flips=passes,
         data=data.name, precision=devices.resolve_precision(options.precision, device),
         device=devices.device_name(device), threads=threads, torch=torch.__version__, headstart=__version__,
     )  # fmt: skip

@@ -18,7 +18,7 @@ ATTACKS = [
     "builtins.eval",
     "headstart.cli.main.main",
     "sklearn.utils.os.system",
-    "headstart.store.run_folder.write_atomically",
+    "headstart.store.files.write_atomically",
     "sklearn.datasets.fetch_file",  # writes what a URL has to any file
     "sklearn.tree.export_graphviz",  # writes any file, given a fitted tree,
     "sklearn.tree.DecisionTreeClassifier.fit",  # which a method could make

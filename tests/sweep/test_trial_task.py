@@ -66,6 +66,7 @@ def test_a_job_that_raises_is_recorded_and_told_as_failed(tmp_path, job):
     assert state_of(scheduler) == ("FAIL", None, "out of paper")
     found = read_run(claim.run_dir)
     assert (found["state"], found["reason"], found["params"]) == ("FAILED", "out of paper", {"lr": 0.1})
+    assert [found[name] for name in ("study", "arm", "phase", "number")] == ["s", "a", "search", 0]  # its row's place
     assert trial_context.trial is None
 
 

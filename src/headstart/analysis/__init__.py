@@ -1,24 +1,25 @@
 """From runs on disk to tables and verdicts."""
 
 from headstart.analysis.caveats import Caveat, CaveatKind
-from headstart.analysis.columns import TARGETS
+from headstart.analysis.columns import TARGETS, THRESHOLDS
 from headstart.analysis.comparison import write_comparison
 from headstart.analysis.csv_tables import read_table, write_further_tables, write_table
 from headstart.analysis.predictions import Predictions, read_predictions, same_answers
 from headstart.analysis.results import FRAMES, REPEATS, Results, load_results, told_apart
-from headstart.analysis.runs_of_arm import SETTINGS, ArmRuns, runs_of_arm
-from headstart.analysis.wording import without_number
+from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.wording import counted, without_number
 
 __all__ = [
     "FRAMES",
     "REPEATS",
-    "SETTINGS",
     "TARGETS",
+    "THRESHOLDS",
     "ArmRuns",
     "Caveat",
     "CaveatKind",
     "Predictions",
     "Results",
+    "counted",
     "load_results",
     "read_predictions",
     "read_table",

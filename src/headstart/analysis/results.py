@@ -35,8 +35,7 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What `load` returns. The frames are those of tables/*.csv; `headstart.analysis.columns` says what a column
-    means."""
+    """What `load_results` returns: the frames of tables/*.csv, whose columns `headstart.analysis.columns` explains."""
 
     root: Path  # what `run_dir` in the frames is relative to
     trials: pd.DataFrame  # a row per run: searched, confirmed, single, failed ones too

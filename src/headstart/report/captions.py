@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from headstart.analysis import THRESHOLDS
 from headstart.report.formatting import percent
 from headstart.report.material import Material
 from headstart.report.plots.hyperparameters import swept
@@ -13,8 +14,6 @@ from headstart.report.plots.search import random_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-THRESHOLDS = (70, 80, 90, 93, 95)  # validation accuracies (%) to which the times are said
 
 
 def arms(m: Material, _: "Axes") -> str:

@@ -50,11 +50,6 @@ def count(value: Any) -> str:
     return ABSENT if is_missing(value) else f"{value:,}"
 
 
-def counted(value: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`, `1,234 epochs`."""
-    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
-
-
 def duration(seconds: Any) -> str:
     """`45.3 s`, `12 min 5 s`, `3 h 20 min`, which no line break divides."""
     if is_missing(seconds):

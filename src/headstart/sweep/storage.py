@@ -12,6 +12,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 
 from headstart.errors import UserError
+from headstart.store import holding_lock
 
 
 @lru_cache(maxsize=8)
@@ -88,9 +89,5 @@ class _JournalLock:
 def study_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of the study in `folder`: one decision at a time, over all processes and threads."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with holding_lock(folder / ".lock"):
         yield
-    finally:
-        os.close(handle)

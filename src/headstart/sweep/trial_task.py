@@ -39,8 +39,7 @@ class TrialTask:
             try:
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
-                facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed)
-                record_failure(run_dir, summary(error), facts | trial_context.facts())
+                record_failure(run_dir, summary(error), _facts(cfg))  # where nothing below could
                 raise
             finally:
                 trial_context.trial = None
@@ -54,11 +53,16 @@ class TrialTask:
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, summary(error), trial_context.facts())
+            record_failure(run_dir, summary(error), _facts(cfg))
             reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)
         return returned
+
+
+def _facts(cfg: DictConfig) -> dict[str, Any]:
+    """Where a run belongs in the tables, even one that came to nothing."""
+    return dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed) | trial_context.facts()
 
 
 def make_pruner(node: Any) -> BasePruner:

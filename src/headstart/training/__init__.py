@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.training import trial_context
     from headstart.training.devices import resolve_device
     from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
@@ -19,7 +20,7 @@ _MODULES = {
     "run": ("train_run",),
 }
 
-__all__ = ["Lines", "clock", "prepare_run", "resolve_device", "train_run", "watcher"]
+__all__ = ["Lines", "clock", "prepare_run", "resolve_device", "train_run", "trial_context", "watcher"]
 
 
 def __getattr__(name: str) -> Any:

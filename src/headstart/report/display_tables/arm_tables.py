@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from headstart.analysis import TARGETS, Results, runs_of_arm
+from headstart.analysis import TARGETS, Results, counted, runs_of_arm
 from headstart.report.display_tables.frame import (
     Cell,
     DisplayColumn,
@@ -17,7 +17,7 @@ from headstart.report.display_tables.frame import (
     text_of,
     value_of,
 )
-from headstart.report.formatting import ABSENT, count, counted, duration, is_missing, significant, text, unbroken
+from headstart.report.formatting import ABSENT, count, duration, is_missing, significant, text, unbroken
 
 
 def arms(results: Results) -> DisplayTable:

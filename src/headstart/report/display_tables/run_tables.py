@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from headstart.analysis import Results
+from headstart.analysis import Results, counted
 from headstart.report.display_tables.frame import (
     Cell,
     DisplayColumn,
@@ -14,7 +14,7 @@ from headstart.report.display_tables.frame import (
     text_of,
     value_of,
 )
-from headstart.report.formatting import ABSENT, count, counted, duration, significant, text
+from headstart.report.formatting import ABSENT, count, duration, significant, text
 
 STATES = ("complete", "chance", "pruned", "diverged", "failed", "running", "interrupted", "retried")
 RECORDED = {  # columns of trials.csv by what they are called here

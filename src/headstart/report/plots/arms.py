@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from headstart.analysis import runs_of_arm, without_number
-from headstart.report.formatting import counted
+from headstart.analysis import counted, runs_of_arm, without_number
 from headstart.report.plots.style import GREY, Look, Looks, drawn, legend, log_axis, looks_for, numbers, sample, say
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.analysis import TARGETS, ArmRuns, runs_of_arm
-from headstart.report.formatting import counted
+from headstart.analysis import TARGETS, ArmRuns, counted, runs_of_arm
 from headstart.report.plots.style import (
     INK,
     Look,
