@@ -30,7 +30,7 @@ class SweepStatus:
         self.state, self.jobs, self.quiet = state, jobs, quiet
         self.console = Console(stderr=True)
         self.live: Live | None = None
-        self.printed = self.began = time.monotonic()
+        self.printed = time.monotonic()
         self.seconds: dict[tuple[str, str], list[float]] = {}  # what this process's runs took, by arm and kind
         self.started: dict[Path, float] = {}
 
