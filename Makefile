@@ -28,7 +28,7 @@ train: .venv/.installed ## one run: ARGS="model=resnet18 lr=1e-3"
 report: .venv/.installed ## collate a folder of runs into tables again: DIR=outputs/quickstart
 	@$(BIN)/headstart report $(DIR)
 
-test: .venv/.installed ## all tests; ARGS=--slow adds those that take minutes
+test: .venv/.installed ## all tests; ARGS=--fast: an answer in a minute, from the quick ones; ARGS=--slow: those of minutes, too
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 bench: .venv/.installed ## the short benchmarks, each against a named peer, into outputs/benchmarks/

@@ -1,10 +1,8 @@
 """What the tests share: the command line in a folder of its own, and tiny runs that end within a second or two."""
 
-import functools
 import json
 import logging
 import os
-import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,26 +10,15 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["fast"]
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"  # published tables
 TINY = ["data=digits", "data.train_size=100", "epochs=2", "batch_size=32", "threads=1", "augmentation=none"]
 
 
-# With --fast a test ends as skipped when it comes to one of these, so that nobody has to keep a list of quick tests.
-TAKES_SECONDS = {
-    "os.fork": "starts a process",
-    "subprocess.Popen.__init__": "starts a process",
-    "headstart.cli.main._call_hydra": "gives a whole command to Hydra",
-    "headstart.training.estimator_trainer.EstimatorTrainer.run": "trains",
-    "headstart.training.trainer.NetworkTrainer.run": "trains",
-    "matplotlib.figure.Figure.draw": "draws a picture",
-}
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
-    said = "an answer in a minute: only the tests that start no process, give Hydra no command, train and draw nothing"
-    parser.addoption("--fast", action="store_true", help=said)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -39,25 +26,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="takes minutes: make test ARGS=--slow"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def without_what_takes_seconds(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With --fast, skip a test, or what a fixture makes for several, where it comes to what takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for place, what in TAKES_SECONDS.items() if request.config.getoption("--fast") else ():
-            patch.setattr(place, skipping(pkgutil.resolve_name(place), f"{what}, which --fast leaves out"))
-        yield
-
-
-def skipping(function: Callable, reason: str) -> Callable:
-    """A function that looks like this one and skips the test that calls it."""
-
-    @functools.wraps(function)
-    def skip(*_: object, **__: object) -> None:
-        pytest.skip(reason)
-
-    return skip
 
 
 @pytest.fixture(autouse=True)
