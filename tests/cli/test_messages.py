@@ -34,6 +34,7 @@ def hydra():
     ("overrides", "folder", "command"),
     [
         (["hydra.mode=RUN"], "outputs/runs/x", "headstart resume=outputs/runs/x"),
+        (["hydra.mode=RUN"], "outputs/it's a b", "headstart 'resume=outputs/it'\"'\"'s a b'"),
         (["hydra.mode=RUN"], None, "the same command"),
         (["hydra.mode=MULTIRUN"], "outputs/study/cnn/search/000", "the same command"),
     ],

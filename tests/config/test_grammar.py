@@ -6,10 +6,11 @@ from omegaconf import OmegaConf
 from config.helpers_config import composed
 from headstart.config.grammar import differences, key_of, override_value, top_key_of
 
+PATHS = ["50%20", "a#b", "a?b=1&c", "it's", " größe ", "a\\b", "a\\", 'a\\\\"b', "me:x@y", "a{0}", "x" * 200]
 VALUES = [None, True, 1, 1e-05, 0.1, "a b", "x,y", "null", "[1]", "a=b", 'say "hi"', [1, "a"], {"k": [None]}]
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES + PATHS)
 def test_override_values_read_back_as_they_were(value):
     cfg = composed(f"+data.extra={override_value(value)}")
     assert OmegaConf.to_container(cfg)["data"]["extra"] == value

@@ -1,10 +1,25 @@
 """What `${name:...}` means in the configuration files."""
 
 import pytest
+from sqlalchemy import make_url
 
 from config.helpers_config import composed
 from headstart.config import resolvers
-from headstart.config.resolvers import decades, first_pruned_epoch, study_name
+from headstart.config.resolvers import decades, first_pruned_epoch, sqlite_url, study_name
+
+
+@pytest.mark.parametrize("path", ["s/study.db", "/what?/a%20b#/study.db", "me:x@y/{0} ß/study.db"])
+def test_the_url_of_a_file_is_read_back_as_that_file(path):
+    parsed = make_url(sqlite_url(path))
+    assert (parsed.drivername, parsed.database, dict(parsed.query), parsed.host) == ("sqlite", path, {}, None)
+
+
+def test_a_study_is_stored_in_its_folder_unless_the_environment_says_where(monkeypatch):
+    monkeypatch.delenv("HEADSTART_STORAGE", raising=False)
+    usual = composed("name=s", hydra=True).hydra.sweeper
+    assert usual.storage == "sqlite:///outputs/s/study.db"
+    monkeypatch.setenv("HEADSTART_STORAGE", "postgresql://me:a%20b@host/db")
+    assert composed(hydra=True).hydra.sweeper.storage == "postgresql://me:a%20b@host/db"
 
 
 def test_decades_are_the_powers_of_ten_inside_the_range():

@@ -41,6 +41,13 @@ def test_a_run_goes_on_in_its_folder_as_it_was_started(begun):
     ]
 
 
+@pytest.mark.parametrize("name", ["what? 50%20#", 'it\'s "so"', "größe a\\b\\", "me:x@y {0},[1]", "x" * 200])
+def test_a_run_goes_on_in_a_folder_of_any_name(begun, tmp_path, name):
+    folder = begun().rename(tmp_path / name)
+    run = composed(*expand_resume([f"resume={folder}"]), hydra=True)
+    assert (run.resume, run.hydra.run.dir) == (str(folder), str(folder))
+
+
 def test_what_changes_nothing_that_is_computed_may_be_typed_beside_it(begun):
     folder = begun("lr=0.01")
     assert expand_resume([f"resume={folder}", "keep=all", "lr=0.01"])[:3] == ["lr=0.01", "keep=all", "lr=0.01"]

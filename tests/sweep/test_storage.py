@@ -13,8 +13,9 @@ import optuna
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
+from headstart.config.resolvers import sqlite_url
 from headstart.errors import UserError
-from headstart.sweep.storage import _JournalLock, open_storage, study_lock, without_password
+from headstart.sweep.storage import _JournalLock, is_there, open_storage, study_lock, without_password
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
 SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
@@ -50,6 +51,8 @@ class TestJournal(OurStorages):
         ("postgresql://me:a@b@host/db", "postgresql://me:***@host/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("sqlite:///outputs/s/study.db", "sqlite:///outputs/s/study.db"),
+        ("sqlite:////a:b@c/study.db", "sqlite:////a:b@c/study.db"),
+        ("journal:////a:b@c/what?password=d/study.log", "journal:////a:b@c/what?password=d/study.log"),
     ],
 )
 def test_urls_are_shown_without_their_password(url, shown):
@@ -68,6 +71,28 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be opened"):
         open_storage(f"sqlite:///{tmp_path}/file/study.db")
+
+
+@pytest.mark.parametrize("name", ["what?", "a?mode=memory&uri=true", "50%20", "a#b", "a{b}{0}", "it's ß", "me:x@y"])
+@pytest.mark.parametrize("scheme", ["sqlite", "journal"])
+def test_a_storage_lies_in_a_folder_of_any_name_and_nowhere_else(tmp_path, name, scheme):
+    path = tmp_path / name / "study"
+    url = sqlite_url(str(path)) if scheme == "sqlite" else f"journal:///{path}"
+    assert without_password(url) == url
+    assert not is_there(url)
+    path.parent.mkdir()
+    optuna.create_study(storage=open_storage(url), study_name="s")
+    assert is_there(url) and path.is_file()
+    assert list(tmp_path.iterdir()) == [path.parent]
+
+
+def test_options_of_a_url_are_no_part_of_the_files_name(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db?timeout=9"
+    assert not is_there(url)
+    (tmp_path / "study.db").touch()
+    assert is_there(url)
+    for elsewhere in ("sqlite://", "sqlite:///file:x?mode=memory&uri=true", "postgresql://host/db"):
+        assert is_there(elsewhere)
 
 
 def test_a_journals_torn_last_line_is_cut_before_the_next_write(tmp_path):

@@ -1,6 +1,7 @@
 """What is refused before a run or a sweep makes its folder: the Hydra callback `check` of conf/config.yaml."""
 
 import os
+import shlex
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def _check_folder(cfg: DictConfig, multirun: bool) -> None:
     """Refuse a folder that is taken or cannot be written; make it, or its parent where Hydra makes it."""
     folder = Path(cfg.hydra.sweep.dir if multirun else cfg.hydra.run.dir)
     if not multirun and cfg.resume is None and (folder / "run.json").exists():
-        raise UserError(f"{folder} holds a run already; go on with it by resume={folder} or name another folder")
+        word = shlex.quote(f"resume={folder}")
+        raise UserError(f"{folder} holds a run already; go on with it by {word} or name another folder")
     if folder.is_file():
         raise UserError(f"{folder} is a file; name a folder by {'name' if multirun else 'hydra.run.dir'}=...")
     if not (multirun and cfg.dry_run):

@@ -1,5 +1,6 @@
 """What a command says on stderr where it ends before its time."""
 
+import shlex
 import sys
 
 
@@ -12,7 +13,7 @@ def refuse(text: str, command: str = "headstart") -> int:
 def say_how_to_resume() -> None:
     """Print which command goes on with the run or sweep that was interrupted."""
     folder = _folder_of_single_run()
-    command = "the same command" if folder is None else f"headstart resume={folder}"
+    command = "the same command" if folder is None else f"headstart {shlex.quote(f'resume={folder}')}"
     print(f"interrupted; run {command} to go on, a network from its last checkpoint", file=sys.stderr)
 
 

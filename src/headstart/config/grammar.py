@@ -34,7 +34,8 @@ def override_value(value: Any) -> str:
     text = str(value)
     if PLAIN.fullmatch(text) and text.lower() not in NOT_TEXT:
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    text = re.sub(r'(\\+)(?="|\Z)', r"\1\1", text)  # a backslash means something to Hydra before a quote alone
+    return '"' + text.replace('"', '\\"') + '"'
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], within: str = "") -> list[str]:

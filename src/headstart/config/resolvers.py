@@ -31,6 +31,13 @@ def _stamp() -> str:
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
+def sqlite_url(path: str) -> str:
+    """SQLAlchemy's URL of a database's file: a path is none, as `?` begins a URL's options and `%` an escape."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=path).render_as_string()
+
+
 def _choice_of_decades(low: float, high: float) -> str:
     """The decades as Hydra's sweep syntax has them."""
     return "choice(" + ",".join(map(repr, decades(low, high))) + ")"
@@ -40,6 +47,7 @@ RESOLVERS = {
     "config_root": lambda _="": str(experiments_folder().parent),
     "help_text": lambda _="": help_text(),
     "study_name": study_name,
+    "sqlite_url": sqlite_url,
     "first_pruned_epoch": first_pruned_epoch,
     "decades": _choice_of_decades,
     "decade_count": lambda low, high: len(decades(low, high)),

@@ -25,7 +25,8 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     rest = [w for w in words if key_of(w) != "resume"]
     if not given or MULTIRUN & set(rest):
         return list(words)
-    folder = Path(given[-1].partition("=")[2].strip("\"'"))
+    typed = given[-1].partition("=")[2]
+    folder = Path(typed if Path(typed).is_dir() else typed.strip("\"'"))  # quotes may be Hydra's, or the folder's own
     _check_resumable(folder)
     before, saved = _saved(folder, "config"), _saved(folder, "overrides")
     if "phase" not in before:

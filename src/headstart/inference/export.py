@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _check_run(run_dir: Path) -> None:
     reason = {
         None: "holds no run with weights; give the folder of a run, the one with best.safetensors",
         "RUNNING": "is still training; its weights come when it has ended",
-        "INTERRUPTED": f"was interrupted; headstart resume={run_dir} goes on with it",
+        "INTERRUPTED": f"was interrupted; headstart {shlex.quote(f'resume={run_dir}')} goes on with it",
         "FAILED": "is a run that failed, so it has no weights",
     }
     kept = "has no best.safetensors: of a search only the best trial's weights stay; keep=all keeps them all"

@@ -50,16 +50,24 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
 
 def is_there(url: str) -> bool:
     """Whether the file of a storage that is one exists; True for a server and for a storage in memory."""
+    from sqlalchemy import make_url
+
     scheme, _, path = url.partition(":///")
-    return scheme not in ("sqlite", "journal") or Path(path).exists()
+    if scheme == "sqlite":
+        parsed = make_url(url)
+        return "uri" in parsed.query or Path(parsed.database or "").exists()
+    return scheme != "journal" or Path(path).exists()
 
 
 def without_password(url: str) -> str:
-    """The URL with the password replaced by ***."""
+    """The URL with the password replaced by ***; what follows journal:/// is a path, which has none."""
+    if url.startswith("journal:///"):
+        return url
     url = re.sub(r"(?i)([?&](?:password|passwd)=)[^&]*", r"\1***", url)
     head, at, tail = url.rpartition("@")
     scheme, colons, login = head.partition("://")
-    return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if at and ":" in login else url
+    has_password = at and ":" in login and not login.startswith("/")  # no host, so no login: /FOLDER/a:b@c/study.db
+    return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if has_password else url
 
 
 class _JournalLock:
