@@ -117,6 +117,18 @@ def test_a_checkpoint_of_another_configuration_is_refused(pictures, tmp_path):
         trainer(pictures, tmp_path, identity="other").run()
 
 
+@pytest.mark.parametrize("damage", ["gone", "its last line"])
+def test_a_checkpoint_whose_epoch_is_not_in_the_table_any_more_is_refused(damage, pictures, tmp_path):
+    with pytest.raises(Cut):
+        trainer(pictures, tmp_path, cut=9).run()
+    table = tmp_path / "epochs.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    assert len(lines) > 2
+    table.unlink() if damage == "gone" else table.write_text("".join([*lines[:-1], "damaged\n"]))
+    with pytest.raises(UserError, match=r"does not say epoch \d.*(?s:.*)delete last\.ckpt"):
+        trainer(pictures, tmp_path).run()
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_a_checkpoint_of_a_device_with_another_memory_format_goes_on_the_same(
     pictures, tmp_path, monkeypatch, optimizer

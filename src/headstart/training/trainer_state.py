@@ -136,7 +136,8 @@ class Checkpoints:
     def resume(self, state: TrainerState) -> dict[str, Any] | None:
         """Load the last checkpoint into `state` and return its epoch's row of epochs.csv; None where there is none.
 
-        Rows after it are removed. Raises UserError for a checkpoint of another configuration or frozen backbone.
+        Rows after it are removed. Raises UserError for a checkpoint of another configuration or frozen backbone, and
+        where that row is gone.
         """
         payload = read_checkpoint(self.run_dir)
         if payload is None:
@@ -145,8 +146,14 @@ class Checkpoints:
         saved = torch.load(io.BytesIO(payload), map_location=state.device, weights_only=True)
         self._check(saved, state)
         truncate_epochs(self.run_dir, saved["epoch"])
+        last = read_epochs(self.run_dir).last
+        if last is None or last.epoch != saved["epoch"]:
+            raise UserError(
+                f"{self.run_dir / 'epochs.csv'} does not say epoch {saved['epoch']}, where {self._path.name} stands.\n"
+                "Put it back, or delete last.ckpt and last.ckpt.previous: the run starts anew."
+            )
         state.restore(saved)
-        return read_epochs(self.run_dir).last._asdict()
+        return last._asdict()
 
     def _check(self, saved: dict[str, Any], state: TrainerState) -> None:
         if saved["identity"] != self.identity:
