@@ -86,8 +86,11 @@ def test_the_results_page_quotes_the_published_verdicts_and_means():
 def test_the_results_pages_table_of_untuned_rates_is_that_of_the_trials():
     text = (RESULTS / "README.md").read_text()
     table = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \| ([\d.*]+ .*) \|$", text, re.MULTILINE)
-    studies = [("data_size", "random_500", "pretrained_500"), ("data_size", "random_5000", "pretrained_5000"),
-               ("pretraining_45000", "resnet18_random", "resnet18_cifar100_weights")]  # fmt: skip
+    studies = [
+        ("data_size", "random_500", "pretrained_500"),
+        ("data_size", "random_5000", "pretrained_5000"),
+        ("pretraining_45000", "resnet18_random", "resnet18_cifar100_weights"),
+    ]
     for (folder, random, pretrained), (images, best, cells) in zip(studies, table, strict=True):
         arms = read_table(RESULTS / folder / "tables/arms.csv").set_index("arm")
         trials = read_table(RESULTS / folder / "tables/trials.csv")

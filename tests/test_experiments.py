@@ -20,14 +20,20 @@ SPECIAL = {
     "transfer_vgg": [*SMALL_DATA, *UNTRAINED, 'hydra.sweeper.arms.vgg16_finetune=["model=vgg16_frozen"]'],
     "image_size": [*SMALL_DATA, *UNTRAINED],
     "data_size": [
-        "data=digits", *UNTRAINED, *(f"~hydra.sweeper.arms.{arm}_{n}" for arm in ("random", "pretrained")
-        for n in (5000, 45000)),
+        "data=digits",
+        *UNTRAINED,
+        *(f"~hydra.sweeper.arms.{arm}_{n}" for arm in ("random", "pretrained") for n in (5000, 45000)),
     ],
     "frozen_or_fan": [
-        *SMALL_DATA, *UNTRAINED, "image_size=32", "data.train_size=40", "batch_size=20", "model.freeze=none",
+        *SMALL_DATA,
+        *UNTRAINED,
+        "image_size=32",
+        "data.train_size=40",
+        "batch_size=20",
+        "model.freeze=none",
         'hydra.sweeper.arms={resnet50v2_head: ["model=resnet50v2_head"], fan: ["model=fan"]}',
     ],
-}  # fmt: skip
+}
 EVERY_DAY = {"quickstart", "lr_search", "pretraining", "chance"}  # the others run with --slow
 ONE_TRIAL = {"chance"}  # nothing is searched there
 
