@@ -34,7 +34,7 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if found := re.match(r"Could not override '(.*?)'", text):
         return unknown_key(found[1], words)
     if found := re.match(r"Error merging override (.*)", text):
-        return f"{found[1]}: {str(error.__cause__).splitlines()[0]}; {SEE_VALUES}"
+        return f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
     kept = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(kept[:3])
 

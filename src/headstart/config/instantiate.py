@@ -8,7 +8,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 
 # Where what a configuration may call is defined; Hydra refuses everything else, by whatever name it is reached.
 WHITELIST = (
@@ -49,7 +49,7 @@ def make(node: Mapping[str, Any], **arguments: Any) -> Any:
     except InstantiationException as error:
         if found := REFUSED_BY_HYDRA.match(str(error)):
             raise UserError(_not_callable(found[3] or found[1])) from error
-        raise UserError(f"{plain.get('_target_')}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{plain.get('_target_')}: {first_line(error)}") from error
     except TypeError as error:
         if "argument" not in str(error):  # not about the keys, so a fault of the code, to be seen as such
             raise

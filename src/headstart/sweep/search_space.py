@@ -12,7 +12,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headstart.config import decades
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 
 Space: TypeAlias = dict[str, BaseDistribution]  # by configuration key
 Point: TypeAlias = dict[str, Any]  # a value for some or all keys of a space
@@ -26,7 +26,7 @@ def parse_overrides(overrides: list[str], where: str) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides([str(o) for o in overrides])
     except HydraException as error:
-        raise UserError(f"{where}: {str(error).splitlines()[0]}; expected key=value, as on the command line") from None
+        raise UserError(f"{where}: {first_line(error)}; expected key=value, as on the command line") from None
 
 
 def space_of(params: dict[str, Any]) -> Space:

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 from headstart.store import holding_lock
 
 
@@ -40,9 +40,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         # The wrapped one remembers finished trials; without it every look at the study reads all of them again.
         return optuna.storages.get_storage(storage)
     except (SQLAlchemyError, ImportError, OSError) as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(
-            f"the study's storage {without_password(url)} can't be opened: {cause}\n"
+            f"the study's storage {without_password(url)} can't be opened: {first_line(error.__cause__ or error)}\n"
             "Expected sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or another URL "
             "of SQLAlchemy's"
         ) from None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 
 CALLS_PER_CUDA_GRAPH = 3  # the first calls of a shape warm up and record it
 
@@ -40,7 +40,7 @@ def compile_ahead(
     except Exception as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        why = str(error).strip().splitlines()[0]
+        why = first_line(error)
         raise UserError(f"compile=on: torch cannot compile this network here: {why}\nUse compile=off.") from error
     network.zero_grad(set_to_none=True)
     network.load_state_dict(before)
