@@ -12,10 +12,11 @@ import pytest
 import headstart
 
 SOURCES = Path(headstart.__file__).parent
-# Bottom up, as CONTRIBUTING.md has it; `errors` and `statistics` are below all of them.
+# Bottom up, as CONTRIBUTING.md has it; `errors`, `statistics` and `typed` are below all of them.
 ROOMS = {
     "errors": set(),
     "statistics": set(),
+    "typed": set(),
     "store": set(),
     "config": {"store"},
     "data": {"store"},
@@ -28,10 +29,11 @@ ROOMS = {
     "notebook": {"analysis", "report", "inference"},
     "cli": {"sweep", "training", "report", "analysis", "inference", "data", "models", "config", "store", "notebook"},
 }
-BELOW_ALL = {"errors", "statistics"}
+BELOW_ALL = {"errors", "statistics", "typed"}
 FOREIGN = {  # libraries that a room must do without, whatever a library that it uses imports
     "errors": {"torch", "hydra", "omegaconf", "optuna", "pandas", "numpy"},
     "statistics": {"torch", "hydra", "omegaconf", "optuna", "pandas"},
+    "typed": {"torch", "hydra", "omegaconf", "optuna", "pandas", "numpy"},
     "store": {"torch", "hydra", "omegaconf", "optuna", "pandas"},
     "config": {"torch", "optuna", "pandas"},
     "data": {"hydra", "omegaconf", "optuna", "pandas"},

@@ -30,7 +30,7 @@ def qmc_sampler(seed):
 
 
 def tpe_sampler(seed):
-    return TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=0)
 
 
 def open_scheduler(place: Path, arms=("a", "b"), points=DECADES, space=LR, **changes) -> Scheduler:

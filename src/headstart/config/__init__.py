@@ -1,9 +1,9 @@
 """The configuration: typed, checked, turned into one run's settings and back into a command."""
 
-from headstart.config.explain import explain, explain_value
+from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
-from headstart.config.groups import experiments_folder
-from headstart.config.instantiate import WHITELIST, make
+from headstart.config.groups import experiments_folder, groups, options
+from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.overrides import check_typed, check_words, quote_names
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
@@ -14,6 +14,7 @@ __all__ = [
     "DESCRIBING",
     "WHITELIST",
     "RunConfig",
+    "check_node",
     "check_typed",
     "check_values",
     "check_words",
@@ -22,11 +23,14 @@ __all__ = [
     "experiments_folder",
     "explain",
     "explain_value",
+    "groups",
     "key_of",
     "keys_without_effect",
     "make",
+    "options",
     "override_value",
     "quote_names",
     "read_run_config",
+    "refused_value",
     "without_hydra",
 ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -10,8 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headstart.config.grammar import key_of
 from headstart.config.groups import composed, groups, options
+from headstart.config.schema import ANNOTATIONS
 from headstart.errors import first_line
+from headstart.typed import expected
 
+NULL_IN_CHOICE = re.compile(r"(.*=)choice\((.*\bnull\b.*)\)")
 SEE_VALUES = "headstart --cfg job shows values that work"
 ELSEWHERE = {
     "learning_rate": "lr",
@@ -26,6 +30,8 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         return unknown_option(str(error.missing_cfg_file), error.options)
     if isinstance(error, OverrideParseException):
+        if found := NULL_IN_CHOICE.fullmatch(error.override):
+            return f"{error.override}: Hydra's choice(...) takes no null, but a plain list does: {found[1]}{found[2]}"
         if error.override in options("experiments"):
             return f"{error.override!r} is a study; start it by headstart -m experiments={error.override}"
         return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
@@ -34,9 +40,21 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if found := re.match(r"Could not override '(.*?)'", text):
         return unknown_key(found[1], words)
     if found := re.match(r"Error merging override (.*)", text):
-        return f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
+        return refused_value(found[1]) or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
+    if found := re.search(r"In '(search/\w+)'.*\nKey '(\w+)' not in '(\w+)SamplerConfig'", text):
+        search, key, sampler = found[1].replace("/", "="), found[2], found[3].lower()
+        return (
+            f"{search} sets {key} of its own sampler, which {sampler} has not; other samplers go with search=random: "
+            f"search=random hydra/sweeper/sampler={sampler} (a grid: search=decades)"
+        )
     kept = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(kept[:3])
+
+
+def refused_value(word: str) -> str | None:
+    """What a top-level key takes, where the word sets one to something else."""
+    annotation = ANNOTATIONS.get(key_of(word), Any)
+    return None if annotation is Any else f"{word}: expected {expected(annotation)}"
 
 
 def explain_value(error: OmegaConfBaseException) -> str:
@@ -58,6 +76,8 @@ def unknown_key(key: str, words: Sequence[str]) -> str:
     words: of the command line, as the groups chosen there say which keys there are.
     """
     parent, _, name = key.rpartition(".")
+    if key_of(key) == "hydra" or parent.startswith("hydra"):
+        return _unknown_of_hydra(key, words)
     try:
         # Groups alone say which keys there are, and of several arms the first will do.
         cfg = composed(w.partition(",")[0] for w in words if key_of(w) in groups())
@@ -70,6 +90,16 @@ def unknown_key(key: str, words: Sequence[str]) -> str:
     if not parent:
         return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
     return _unknown_setting(key, node, [k for k in keys if f"{parent}.{k}" != "optimizer.lr"])  # which is set by lr
+
+
+def _unknown_of_hydra(key: str, words: Sequence[str]) -> str:
+    """As `unknown_key`, of Hydra's own part; params are a mapping that grows by a plus."""
+    if adding := [word for word in words if key_of(word).startswith("hydra.sweeper.params")]:
+        return f"{adding[0]}: write +{adding[0]} to search a further key"
+    typed = next((key_of(word) for word in words if key_of(word).startswith("hydra.")), key)
+    parent, _, name = typed.rpartition(".")
+    node = OmegaConf.select(composed([], hydra=True), parent)
+    return f"{typed}=... is unknown. {_choose(name, list(node), f'{parent}.')}" if node else f"{typed}=... is unknown"
 
 
 def _unknown_setting(key: str, node: DictConfig, keys: Sequence[str]) -> str:

@@ -36,11 +36,11 @@ Tab completion: eval "$$(headstart -sc install=bash)". Hydra's own flags: headst
 """
 
 
-def composed(words: Iterable[str]) -> DictConfig:
-    """What Hydra composes of these overrides, without its own part, inside a job as well as outside."""
+def composed(words: Iterable[str], *, hydra: bool = False) -> DictConfig:
+    """What Hydra composes of these overrides, inside a job as well as outside; hydra: with its own part."""
     running = GlobalHydra.instance().is_initialized()
     with nullcontext() if running else initialize_config_module(CONF):
-        return compose("config", list(words))
+        return compose("config", list(words), return_hydra_config=hydra)
 
 
 def groups() -> list[str]:

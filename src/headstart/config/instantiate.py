@@ -1,14 +1,19 @@
-"""What a configuration may name as `_target_`, and the making of what it names."""
+"""What a configuration may name as `_target_`, the check of its keys against what that takes, and its making."""
 
+import inspect
+import math
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any, get_args, get_type_hints
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from headstart.errors import UserError, first_line
+from headstart.typed import refusal, shown
 
 # Where what a configuration may call is defined; Hydra refuses everything else, by whatever name it is reached.
 WHITELIST = (
@@ -34,6 +39,36 @@ FUNCTION_OR_CLASS = re.compile(r"headstart(\.[a-z]\w*)+|[a-z]\w*(\.[a-z_]\w*)*\.
 REFUSED_BY_HYDRA = re.compile(r"Target '(.*?)'( \(resolved from '(.*?)'\))?.*execution whitelist", re.DOTALL)
 
 
+HYDRAS_OWN = {"_partial_", "_args_", "_convert_", "_recursive_"}
+
+
+def check_node(
+    key: str, node: Mapping[str, Any], *, partial: bool = False, passed: Collection[str] = frozenset()
+) -> None:
+    """Refuse what a `_target_` node's target would not take: other arguments, and values of other types or bounds.
+
+    Both are read from the target's signature, of what is nested too. node: resolved, under `key` in the configuration.
+    partial: whether it has to be `_partial_`, as what is called later. passed: arguments that the code gives itself.
+    Raises UserError.
+    """
+    if node.get("_partial_", False) is not partial:
+        raise UserError(f"{key}._partial_={shown(node.get('_partial_'))} is Hydra's own; leave it as its file has it")
+    if own := sorted(HYDRAS_OWN - {"_partial_"} & node.keys()):
+        raise UserError(f"{key}.{own[0]} is Hydra's own; leave it out")
+    target, types = str(node["_target_"]), _argument_types(str(node["_target_"]))
+    for name, value in node.items():
+        within = f"{key}.{name}"
+        _refuse_infinite(within, value)
+        if _is_target(value):
+            check_node(within, value)
+        elif name in ("_target_", "_partial_") or types is None:
+            continue
+        elif name in passed or (name not in types and ANY_OTHER not in types):
+            raise UserError(f"{within}=... is no setting of {target}{_meant(within, types.keys() - passed)}")
+        elif refused := refusal(within, value, types.get(name, Any)):
+            raise UserError(refused)
+
+
 def make(node: Mapping[str, Any], **arguments: Any) -> Any:
     """Instantiate a `_target_` node, nested ones included; arguments are passed on to the outermost.
 
@@ -42,8 +77,7 @@ def make(node: Mapping[str, Any], **arguments: Any) -> Any:
     """
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     for target in _targets(plain):
-        if not FUNCTION_OR_CLASS.fullmatch(target):
-            raise UserError(_not_callable(target))
+        _refuse_target(target)
     try:
         return instantiate(plain, **arguments, _convert_="all", _execution_whitelist_=WHITELIST)
     except InstantiationException as error:
@@ -54,6 +88,60 @@ def make(node: Mapping[str, Any], **arguments: Any) -> Any:
         if "argument" not in str(error):  # not about the keys, so a fault of the code, to be seen as such
             raise
         raise UserError(f"{plain.get('_target_')} refused its configuration: {error}") from error
+
+
+ANY_OTHER = "**"  # among the arguments of a target that takes any others, too
+
+
+def _argument_types(target: str) -> dict[str, Any] | None:
+    """The annotation of each argument that a target takes, `Any` without one; None where its signature is not known."""
+    _refuse_target(target)
+    try:
+        found = get_object(target)
+        signature = inspect.signature(found)
+    except (ImportError, AttributeError, ValueError, InstantiationException):  # `make` says it better
+        return None
+    hints, types = _hints(found), {}
+    for name, parameter in signature.parameters.items():
+        annotation = hints.get(name, Any)
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            types[name] = annotation
+        elif options := [a for a in get_args(annotation) if hasattr(a, "__total__")]:  # **options: Unpack[a TypedDict]
+            types |= get_type_hints(options[0], include_extras=True)
+        else:
+            types[ANY_OTHER] = Any
+    return types
+
+
+def _hints(found: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(found.__init__ if inspect.isclass(found) else found, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # names that only a type checker imports
+        return {}
+
+
+def _refuse_infinite(key: str, value: Any) -> None:
+    """No setting means something by it, and what is no number spreads without a word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value}: expected a finite number")
+    for part in value if isinstance(value, list) else ():
+        _refuse_infinite(key, part)
+
+
+def _is_target(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _meant(key: str, settings: Collection[str]) -> str:
+    parent, _, name = key.rpartition(".")
+    if close := get_close_matches(name, settings, n=1):
+        return f"; did you mean {parent}.{close[0]}?"
+    return f", which has {', '.join(sorted(settings)) or 'none'}; where a file brings it, ~{key} takes it out"
+
+
+def _refuse_target(target: str) -> None:
+    if not FUNCTION_OR_CLASS.fullmatch(target) or not any(fnmatchcase(target, allowed) for allowed in WHITELIST):
+        raise UserError(_not_callable(target))
 
 
 def _targets(value: Any) -> Iterator[str]:

@@ -28,8 +28,11 @@ def check_words(words: Sequence[str]) -> None:
         key = key_of(word.lstrip("-"))
         if word.startswith("-") and top_key_of(key) in (*KEYS, "experiments"):
             raise UserError(f"{word} is not understood; write {key}=... without dashes")
-        if key_of(word) in groups():
-            _check_option(key_of(word), word.partition("=")[2])
+        if word.startswith("~") and key in KEYS:
+            none = "another option" if key in groups() else f"{key}=null"
+            raise UserError(f"{word}: a run has every key; for none write {none} where it has that")
+        if key in groups() or key.startswith("hydra/"):
+            _check_option(key, word.partition("=")[2])
         if key in ("experiments", "search", "budget") and "," in word:
             raise UserError(f"{word}: the arms of a study share {key}; start one study each, with different name=")
     if MULTIRUN & set(words):
@@ -55,9 +58,14 @@ def _check_twice(words: Sequence[str]) -> None:
 
 
 def _check_option(group: str, value: str) -> None:
+    """Options are names; Hydra stumbles over numbers and truths, and takes null for none."""
+    if value.startswith("glob("):
+        return
     for option in [value] if value.startswith(("[", "{")) else value.split(","):
-        if re.fullmatch(r"null|.*\.yaml|[\[{].*", option):
-            raise UserError(unknown_option(f"{group}/{option}", options(group)))
+        if re.fullmatch(r".*\.yaml|[\[{].*|", option) or override_value(option) != option:
+            if group in groups():
+                raise UserError(unknown_option(f"{group}/{option}", options(group)))
+            raise UserError(f"{group}={option}: expected the name of an option")
 
 
 # ---- once Hydra has composed it
@@ -93,7 +101,9 @@ def _check_sweep(cfg: DictConfig, typed: Mapping[str, str]) -> None:
 
 
 def _check_single(cfg: DictConfig, typed: Mapping[str, str]) -> None:
-    swept = [o for k, o in typed.items() if k in SWEEP_ONLY or k.startswith("hydra.sweeper") or k == "hydra/sweeper"]
+    swept = [
+        o for k, o in typed.items() if top_key_of(k) in SWEEP_ONLY or k.startswith(("hydra.sweeper", "hydra/sweeper"))
+    ]
     study = cfg.hydra.runtime.choices.get("experiments")
     if swept or (study and _is_sweep(study)):
         what = swept[0] if swept else f"experiments={study}"

@@ -31,10 +31,15 @@ def _stamp() -> str:
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
-def sqlite_url(path: str) -> str:
-    """SQLAlchemy's URL of a database's file: a path is none, as `?` begins a URL's options and `%` an escape."""
+def study_storage(path: str) -> str:
+    """The URL that $HEADSTART_STORAGE has, else SQLAlchemy's of a database's file at that path.
+
+    A path is none by itself, as `?` begins a URL's options and `%` an escape.
+    """
     from sqlalchemy import URL
 
+    if given := os.environ.get("HEADSTART_STORAGE"):
+        return given
     return URL.create("sqlite", database=path).render_as_string()
 
 
@@ -47,10 +52,9 @@ RESOLVERS = {
     "config_root": lambda _="": str(experiments_folder().parent),
     "help_text": lambda _="": help_text(),
     "study_name": study_name,
-    "sqlite_url": sqlite_url,
+    "study_storage": study_storage,
     "first_pruned_epoch": first_pruned_epoch,
     "decades": _choice_of_decades,
-    "decade_count": lambda low, high: len(decades(low, high)),
 }
 for _name, _resolver in RESOLVERS.items():  # what they are given is checked when they compute with it
     OmegaConf.register_resolver(_name, _resolver, replace=True, annotation_validation="off")

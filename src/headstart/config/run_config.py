@@ -8,7 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config.command import changes_from_defaults, command_line, config_hash
 from headstart.config.grammar import top_key_of
+from headstart.config.instantiate import check_node
 from headstart.config.schema import (
+    PARTIAL,
+    PASSED,
     RUN_GROUPS,
     Config,
     check_complete,
@@ -16,6 +19,7 @@ from headstart.config.schema import (
     keys_without_effect,
     without_hydra,
 )
+from headstart.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -75,5 +79,13 @@ def read_run_config(cfg: DictConfig, choices: Mapping[str, str]) -> RunConfig:
     cfg.search = cfg.budget = None  # a sweep's; nothing in them can be wrong for one run
     values = OmegaConf.to_object(cfg)
     check_values(values)
+    for group in RUN_GROUPS:
+        passed = PASSED.get(group, frozenset())
+        check_node(group, getattr(values, group), partial=group in PARTIAL, passed=passed)
+    unfreeze = values.model.get("unfreeze_epoch")
+    if unfreeze is not None and unfreeze > values.epochs:
+        raise UserError(
+            f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({values.epochs}); unfreeze earlier"
+        )
     options = {group: str(choices[group]) for group in RUN_GROUPS}
     return RunConfig(values, options, written=OmegaConf.to_container(cfg, resolve=False))

@@ -1,20 +1,28 @@
-"""The typed top level of every configuration: its keys, what each has an effect on, and values that no run can have."""
+"""The typed top level of every configuration: its keys, their values, and what each has an effect on."""
 
-import math
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
 from headstart.errors import UserError
-
-PHASES = ("run", "search", "confirm", "source")
-PRECISIONS = ("auto", "fp32", "bf16")
-KEEPS = ("best", "all", "none")
-COMPILES = ("auto", "off", "on")
+from headstart.typed import (
+    LARGEST_SEED,
+    Count,
+    PictureSize,
+    Positive,
+    Processes,
+    Seed,
+    Seeds,
+    Share,
+    Truth,
+    refusal,
+    shown,
+)
 
 
 @dataclass
@@ -23,31 +31,31 @@ class Config:
 
     name: str | None = None  # of a study: its folder under outputs/
     arm: str | None = None
-    phase: str = "run"
-    lr: float = 1e-3
-    epochs: int = 10
-    batch_size: int = 128
-    seed: int = 0
-    split_seed: int = 0
-    image_size: int | None = None  # pixels; None: the data's own, or what the model file says
-    label_smoothing: float = 0.0
-    clip_grad_norm: float | None = None
-    patience: int | None = None
+    phase: Literal["run", "search", "confirm", "source"] = "run"
+    lr: Positive = 1e-3
+    epochs: Count = 10
+    batch_size: Count = 128
+    seed: Seed = 0
+    split_seed: Seed = 0
+    image_size: PictureSize | None = None  # pixels; None: the data's own, or what the model file says
+    label_smoothing: Share = 0.0
+    clip_grad_norm: Positive | None = None
+    patience: Count | None = None
     device: str = "auto"
-    threads: int | None = None  # None: cores divided by jobs
-    precision: str = "auto"
-    deterministic: bool = False  # torch.use_deterministic_algorithms; matters on a GPU only
-    tf32: bool = True  # on a GPU, fp32 convolutions and matrix products with 10 bits of mantissa
-    cudnn_benchmark: bool = True  # on a GPU, each shape's fastest convolution is tried out; not with deterministic
-    compile: str = "auto"  # the network by torch.compile, on a GPU as CUDA graphs
+    threads: Processes | None = None  # None: cores divided by jobs
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deterministic: Truth = False  # torch.use_deterministic_algorithms; matters on a GPU only
+    tf32: Truth = True  # on a GPU, fp32 convolutions and matrix products with 10 bits of mantissa
+    cudnn_benchmark: Truth = True  # on a GPU, each shape's fastest convolution is tried out; not with deterministic
+    compile: Literal["auto", "off", "on"] = "auto"  # the network by torch.compile, on a GPU as CUDA graphs
     resume: str | None = None
-    keep: str = "best"
-    n_trials: int = MISSING  # per arm, from the budget group
-    confirm_seeds: int = MISSING  # from the budget group
-    lr_low: float = 1e-5
-    lr_high: float = 1e-1
-    jobs: int = 1
-    dry_run: bool = False
+    keep: Literal["best", "all", "none"] = "best"
+    n_trials: Count = MISSING  # per arm, from the budget group
+    confirm_seeds: Seeds = MISSING  # from the budget group
+    lr_low: Positive = 1e-5
+    lr_high: Positive = 1e-1
+    jobs: Processes = 1
+    dry_run: Truth = False
     data: Any = MISSING
     model: Any = MISSING
     augmentation: Any = MISSING
@@ -61,7 +69,11 @@ class Config:
 ConfigStore.instance().store(name="schema", node=Config)
 
 KEYS = tuple(Config.__dataclass_fields__)
+ANNOTATIONS = get_type_hints(Config, include_extras=True)
 RUN_GROUPS = ("data", "model", "augmentation", "optimizer", "schedule")  # search and budget are a sweep's
+PARTIAL = {"augmentation", "optimizer", "schedule"}  # called for each step, or once the network is there
+PASSED = dict(augmentation={"images", "labels", "classes", "generator"}, optimizer={"params"}, schedule={"progress"})
+PASSED |= dict(model={"classes", "class_names"})  # what a run gives them itself
 
 # What changes nothing that a run computes: how it is called, carried out and kept, and the sweep around it.
 OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "reported"}
@@ -72,13 +84,6 @@ DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
 LEARNING = {"lr", "epochs", "batch_size", "augmentation", "optimizer", "schedule", "label_smoothing"}
 EPOCHS_ONLY = frozenset(LEARNING | {"clip_grad_norm", "patience", "compile"})
 TORCH_ONLY = frozenset({"precision", "deterministic", "tf32", "cudnn_benchmark"})
-
-# What check_values refuses besides: every whole number that is given has a least value, some have a largest one.
-LEAST = dict(epochs=1, batch_size=1, n_trials=1, jobs=1, seed=0, split_seed=0, confirm_seeds=0)
-LEAST |= dict(threads=1, patience=1, image_size=8)
-LARGEST_SEED = 2**32 - 1  # of NumPy
-MOST_THREADS = 1024
-VALID = dict(phase=PHASES, precision=PRECISIONS, keep=KEEPS, compile=COMPILES)
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
@@ -106,42 +111,21 @@ def check_complete(cfg: DictConfig) -> None:
 
 
 def check_values(cfg: Config) -> None:
-    """Refuse values that no run can work with, before anything is written. Raises UserError."""
-    _check_rates(cfg)
-    _check_whole_numbers(cfg)
-    _check_regularisation(cfg)
-    for key, valid in VALID.items():
-        if getattr(cfg, key) not in valid:
-            raise UserError(f"{key}={getattr(cfg, key)} is unknown; choose one of {', '.join(valid)}")
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", cfg.device):
-        raise UserError(f"device={cfg.device} is unknown; choose auto, cpu, cuda, cuda:0, cuda:1, ... or mps")
+    """Refuse values that no run can work with, before anything is written; `check_node` those of groups.
 
-
-def _check_rates(cfg: Config) -> None:
-    for key in ("lr", "lr_low", "lr_high"):
-        rate = getattr(cfg, key)
-        if not (math.isfinite(rate) and rate > 0):
-            raise UserError(f"{key}={rate} is not a learning rate; give a number above 0, such as {key}=1e-3")
+    Raises UserError.
+    """
+    for group in RUN_GROUPS:
+        node = getattr(cfg, group)
+        if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
+            raise UserError(f"{group}={shown(node)}: expected a mapping with _target_, as the files in conf/{group}")
+    for key, annotation in ANNOTATIONS.items():
+        if annotation is not Any and (refused := refusal(key, getattr(cfg, key), annotation)):
+            raise UserError(refused)
     if cfg.lr_low >= cfg.lr_high:
         raise UserError(f"lr_low={cfg.lr_low} is not below lr_high={cfg.lr_high}; the search needs a range")
-
-
-def _check_whole_numbers(cfg: Config) -> None:
-    last_seed = LARGEST_SEED - (0 if cfg.phase == "confirm" else cfg.confirm_seeds)  # which come after the study's own
-    most = dict(seed=last_seed, split_seed=LARGEST_SEED, threads=MOST_THREADS)
-    for key, least in LEAST.items():
-        value = getattr(cfg, key)
-        if value is not None and value < least:
-            raise UserError(f"{key}={value} is too small; give a whole number from {least}")
-        if value is not None and value > most.get(key, value):
-            raise UserError(f"{key}={value} is too large; give a whole number from {least} to {most[key]}")
-    unfreeze = cfg.model.get("unfreeze_epoch")
-    if unfreeze is not None and unfreeze > cfg.epochs:
-        raise UserError(f"model.unfreeze_epoch={unfreeze} comes after the last epoch ({cfg.epochs}); unfreeze earlier")
-
-
-def _check_regularisation(cfg: Config) -> None:
-    if not 0 <= cfg.label_smoothing < 1:
-        raise UserError(f"label_smoothing={cfg.label_smoothing} is outside 0 to 1 (1 excluded)")
-    if cfg.clip_grad_norm is not None and not cfg.clip_grad_norm > 0:
-        raise UserError(f"clip_grad_norm={cfg.clip_grad_norm} would stop all learning; give a number above 0 or null")
+    last = LARGEST_SEED - (0 if cfg.phase == "confirm" else cfg.confirm_seeds)  # which come after the study's own
+    if cfg.seed > last:
+        raise UserError(f"seed={cfg.seed} is too large; give a whole number from 0 to {last}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", cfg.device):
+        raise UserError(f"device={cfg.device}: expected auto, cpu, cuda, cuda:0, cuda:1, ... or mps")

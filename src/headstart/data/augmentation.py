@@ -12,14 +12,19 @@ Those that configurations name only draw; `crop`, `flip`, `erase`, `mix`, `paste
 with what was drawn.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le, Lt
 from torch import Generator, Tensor
 
 from headstart.data import auto_augment
-from headstart.errors import UserError
+from headstart.typed import Positive
 
+Pixels = Annotated[int, Ge(0), Le(512)]
+Side = Annotated[int, Ge(1), Le(4096)]  # in pixels
 Batch = tuple[Tensor, Tensor]  # images and labels
 
 _GREY = 128  # close to the mean of natural pictures, so that an erased square hardly moves a batch's statistics
@@ -41,7 +46,7 @@ def flip_hv(images: Tensor, labels: Tensor, *, classes: int, generator: Generato
     return flip(images, _coins(images, generator), axis=1), labels
 
 
-def crop_flip(images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: int = 4) -> Batch:
+def crop_flip(images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: Pixels = 4) -> Batch:
     """Pad with zeros, cut a window of the old size at a random place and mirror it with probability 1/2.
 
     `padding`: pixels on each side, 0 or more. The usual training augmentation of CIFAR (He et al. 2015, section 4.2).
@@ -50,15 +55,19 @@ def crop_flip(images: Tensor, labels: Tensor, *, classes: int, generator: Genera
 
 
 def cutout(
-    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, size: int = 8, padding: int | None = 4
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    generator: Generator,
+    size: Side = 8,
+    padding: Pixels | None = 4,
 ) -> Batch:
     """Crop and flip as `crop_flip`, then grey out one square of `size` pixels a side (https://arxiv.org/abs/1708.04552).
 
     The square's centre falls anywhere in the picture, so that part of the square may lie outside, as in the paper.
     `padding=None` leaves out crop and flip.
     """
-    if size < 1:
-        raise UserError(f"augmentation.size={size} is no square; give 1 or more pixels, e.g. augmentation.size=8.")
     images = _crop_flip(images, generator, padding)
     n, height, width, _ = images.shape
     row = torch.randint(height, (n,), generator=generator)
@@ -67,7 +76,13 @@ def cutout(
 
 
 def mixup(
-    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, alpha: float = 0.2, padding: int | None = 4
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    generator: Generator,
+    alpha: Positive = 0.2,
+    padding: Pixels | None = 4,
 ) -> Batch:
     """Crop and flip as `crop_flip`, then blend each picture and its label with another one of the batch.
 
@@ -82,7 +97,13 @@ def mixup(
 
 
 def cutmix(
-    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, alpha: float = 1.0, padding: int | None = 4
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    generator: Generator,
+    alpha: Positive = 1.0,
+    padding: Pixels | None = 4,
 ) -> Batch:
     """Crop and flip as `crop_flip`, then paste a box of another picture of the batch into each, and mix their labels.
 
@@ -100,7 +121,7 @@ def cutmix(
 
 
 def trivialaugment(
-    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: int | None = 4
+    images: Tensor, labels: Tensor, *, classes: int, generator: Generator, padding: Pixels | None = 4
 ) -> Batch:
     """Crop and flip as `crop_flip`, then apply one random operation of random strength to each picture.
 
@@ -121,19 +142,15 @@ def randaugment(
     *,
     classes: int,
     generator: Generator,
-    operations: int = 2,
-    magnitude: int = 9,
-    padding: int | None = 4,
+    operations: Annotated[int, Ge(1), Le(100)] = 2,
+    magnitude: Annotated[int, Ge(0), Lt(auto_augment.BINS)] = 9,
+    padding: Pixels | None = 4,
 ) -> Batch:
     """Crop and flip as `crop_flip`, then apply `operations` random operations of one strength to each picture.
 
     RandAugment (https://arxiv.org/abs/1909.13719) with torchvision's 14 operations; `magnitude`: 0 .. 30.
     `padding=None` leaves out crop and flip.
     """
-    if not (type(magnitude) is int and 0 <= magnitude < auto_augment.BINS):
-        raise UserError(f"augmentation.magnitude={magnitude} is no strength; give a whole number from 0 to 30.")
-    if not (type(operations) is int and operations > 0):
-        raise UserError(f"augmentation.operations={operations} is no count; give 1 or more operations a picture.")
     images = _crop_flip(images, generator, padding)
     strength = torch.full((len(images),), magnitude)
     for _ in range(operations):
@@ -211,15 +228,11 @@ def paste(
 def _crop_flip(images: Tensor, generator: Generator, padding: int | None) -> Tensor:
     if padding is None:
         return images
-    if padding < 0:
-        raise UserError(f"augmentation.padding={padding} is negative; give 0 or more pixels, e.g. 4.")
     top, left = torch.randint(2 * padding + 1, (2, len(images)), generator=generator).to(images.device)
     return flip(crop(images, top, left, padding), _coins(images, generator))
 
 
 def _beta(alpha: float, n: int, generator: Generator) -> Tensor:
-    if not alpha > 0:
-        raise UserError(f"augmentation.alpha={alpha} is no Beta distribution; give a number above 0, e.g. 0.2.")
     # torch has no public Beta that takes a generator; numpy's RandomState is promised never to change its stream.
     seed = int(torch.randint(2**32, (), generator=generator))
     return torch.from_numpy(np.random.RandomState(seed).beta(alpha, alpha, n)).float()

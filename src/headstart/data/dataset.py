@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from headstart.data.splits import choose_classes, nested, shuffled, stratified
-from headstart.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +93,7 @@ class Part:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """What a configuration says about the classes, the training subset and the split. Equal ones have equal hashes.
-
-    Raises UserError for classes that are no list and seeds that are no seed.
-    """
+    """What a configuration says about the classes, the training subset and the split. Equal ones have equal hashes."""
 
     classes: Sequence[str | int] | None  # names, or positions in the source's, renumbered in this order; None: all
     train_size: int | None  # training pictures, as many of each class; smaller subsets lie within larger; None: all
@@ -105,13 +101,8 @@ class SplitOptions:
     split_seed: int  # decides alone which pictures are split off, and which a subset takes
 
     def __post_init__(self) -> None:
-        if isinstance(self.classes, str | int):
-            raise UserError(f"data.classes={self.classes!r} is no list; type e.g. 'data.classes=[cat,dog]' or [0,1].")
         if self.classes is not None:
             object.__setattr__(self, "classes", tuple(self.classes))  # a list has no hash
-        seed = self.split_seed
-        if not isinstance(seed, int) or not 0 <= seed < 2**32:
-            raise UserError(f"split_seed={seed!r} is no seed; give a whole number from 0 to {2**32 - 1}.")
 
 
 def assemble(

@@ -3,23 +3,28 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import torch
+from annotated_types import Ge, Le
 
 from headstart.data import cifar, image_folder
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
 from headstart.data.splits import stratified
-from headstart.errors import UserError
 from headstart.store import cache_root
+from headstart.typed import Count, Fraction, Seed
+
+Classes: TypeAlias = Sequence[str | int] | None  # names or positions
+Size: TypeAlias = Count | Fraction  # pictures, or a share of them
 
 
 def cifar10(
     root: str | Path,
     *,
-    classes: Sequence[str | int] | None = None,
-    train_size: int | None = None,
-    validation_size: int | float = 0.1,
-    split_seed: int = 0,
+    classes: Classes = None,
+    train_size: Count | None = None,
+    validation_size: Size = 0.1,
+    split_seed: Seed = 0,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): 50,000 + 10,000 pictures, 32 x 32, 10 classes.
@@ -34,10 +39,10 @@ def cifar10(
 def cifar100(
     root: str | Path,
     *,
-    classes: Sequence[str | int] | None = None,
-    train_size: int | None = None,
-    validation_size: int | float = 0.1,
-    split_seed: int = 0,
+    classes: Classes = None,
+    train_size: Count | None = None,
+    validation_size: Size = 0.1,
+    split_seed: Seed = 0,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
@@ -46,10 +51,10 @@ def cifar100(
 
 def digits(
     *,
-    classes: Sequence[str | int] | None = None,
-    train_size: int | None = None,
-    validation_size: int | float = 0.2,
-    split_seed: int = 0,
+    classes: Classes = None,
+    train_size: Count | None = None,
+    validation_size: Size = 0.2,
+    split_seed: Seed = 0,
 ) -> Dataset:
     """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
 
@@ -74,13 +79,13 @@ def digits(
 def folder(
     root: str | Path,
     *,
-    size: int = 64,
+    size: Annotated[int, Ge(1), Le(4096)] = 64,
     cache: str | Path | None = None,
-    classes: Sequence[str | int] | None = None,
-    train_size: int | None = None,
-    validation_size: int | float | None = None,
-    test_size: int | float | None = None,
-    split_seed: int = 0,
+    classes: Classes = None,
+    train_size: Count | None = None,
+    validation_size: Size | None = None,
+    test_size: Size | None = None,
+    split_seed: Seed = 0,
     allow_duplicates: bool = False,
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
@@ -93,8 +98,6 @@ def folder(
     pictures. The other keys: see `SplitOptions`.
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
-    if not isinstance(size, int) or not 1 <= size <= 4096:
-        raise UserError(f"data.size={size} is no size in pixels; give a whole number from 1 to 4096, e.g. 64.")
     return image_folder.read_dataset(
         Path(root),
         size=size,
@@ -106,9 +109,6 @@ def folder(
 
 
 def _cifar(kind: str, root: str | Path, options: SplitOptions, download: bool) -> Dataset:
-    for size in (options.train_size, options.validation_size):
-        if isinstance(size, list):  # which has no hash
-            raise UserError(f"{size} is a list; give one number as data.train_size or data.validation_size")
     return _cifar_once(kind, str(root), options, download)
 
 

@@ -85,13 +85,11 @@ def nested(labels: np.ndarray, train_size: int | None) -> np.ndarray:
     k = int(labels.max()) + 1
     by_class = [np.flatnonzero(labels == label) for label in range(k)]
     largest = min(len(rows) for rows in by_class) * k
-    if type(train_size) is int and 0 < train_size <= largest and train_size % k == 0:
+    if 0 < train_size <= largest and train_size % k == 0:
         return np.concatenate([rows[: train_size // k] for rows in by_class])
-    if type(train_size) is not int:
-        raise UserError(f"data.train_size={train_size}: give a whole number, a multiple of {k}, or null.")
     below = min(max(train_size // k * k, k), largest)
     near = " or ".join(str(size) for size in sorted({below, min(below + k, largest)}))
-    why = "not positive" if train_size < 1 else f"no multiple of {k} (classes)"
+    why = f"no multiple of {k} (classes)"
     why = f"more than {largest} ({k} x its smallest class)" if train_size > largest else why
     raise UserError(
         f"data.train_size={train_size} is {why}; it takes as many pictures of each class.\n"
@@ -113,7 +111,7 @@ def _position(names: tuple[str, ...], item: str | int) -> int:
 def _count(size: int | float, total: int, what: str) -> int:
     if isinstance(size, float) and 0 < size < 1:
         return max(1, round(size * total))
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < total:
+    if not 0 < size < total:
         raise UserError(
             f"{what}={size} cannot be taken from {total} training pictures; "
             f"give a whole number from 1 to {total - 1} or a fraction between 0 and 1."

@@ -1,7 +1,7 @@
 """Networks and estimators, with their weights."""
 
 from headstart.models.estimators import EstimatorModel
-from headstart.models.freezing import is_frozen, parameter_groups, set_trainable
+from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable
 from headstart.models.model import (
     Model,
     backbone_digest,
@@ -27,6 +27,7 @@ __all__ = [
     "halves_agree",
     "in_classifier",
     "is_frozen",
+    "learns_batch_norm",
     "parameter_groups",
     "read_metadata",
     "set_trainable",

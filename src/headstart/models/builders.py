@@ -1,36 +1,40 @@
 """Networks by configuration, a function per `_target_`: random weights, or pretrained ones where asked."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
+from annotated_types import Ge
 from torch import nn
 
 from headstart.errors import UserError
 from headstart.models import architectures, library_networks, pretrained
-from headstart.models.freezing import check_freezing
+from headstart.models.freezing import Freeze, check_freezing
 from headstart.models.load_weights import load_weights
 from headstart.models.model import Model
 from headstart.models.pretrained import Published
 from headstart.models.trimmed_conv import trim
+from headstart.typed import PictureSize, Positive
 
 NOTHING_PUBLISHED = Published()
+Stem = Literal["imagenet", "cifar"]
 
 
-@dataclass(frozen=True)
-class NetworkOptions:
+class NetworkOptions(TypedDict):
     """The keys that every network's file in conf/model has beside its own; conf/model/timm.yaml explains them."""
 
     weights: str | None
     keep_classifier: bool
-    freeze: str
-    unfreeze_epoch: int | None
-    backbone_lr_factor: float
+    freeze: Freeze
+    unfreeze_epoch: Annotated[int, Ge(2)] | None
+    backbone_lr_factor: Positive
+
+
+Options: TypeAlias = Unpack[NetworkOptions]
 
 
 # ------------------------------------------------------------------------------------------------------------- our own
 
 
-def cnn(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+def cnn(*, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options) -> Model:
     """Three 3x3 convolutions (32, 64, 128), each with ReLU and 2x2 max pooling, then 512 hidden units.
 
     Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,147,466 parameters at 32 px, 10 classes.
@@ -40,7 +44,7 @@ def cnn(*, classes: int, class_names: tuple[str, ...], image_size: int, **option
     return _finish(architectures.cnn(classes, image_size), "classifier", "cnn", class_names, image_size, **options)
 
 
-def fan(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+def fan(*, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options) -> Model:
     """Seven unpadded 3x3 convolutions with batch norm, ReLU and dropout, then 512 and 128 dense units.
 
     Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 87,312,394 parameters at 32 px and 10
@@ -51,7 +55,7 @@ def fan(*, classes: int, class_names: tuple[str, ...], image_size: int, **option
     return _finish(architectures.fan(classes, image_size), "classifier", "fan", class_names, image_size, **options)
 
 
-def resnet9(*, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+def resnet9(*, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options) -> Model:
     """ResNet-9 (Page 2018): eight convolutions, two residual connections; small, and strong on small pictures.
 
     Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 6,573,120 parameters with 10 classes.
@@ -70,7 +74,13 @@ def _check_size(image_size: int, least: int, network: str) -> None:
 
 
 def timm_model(
-    *, name: str, stem: str, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any
+    *,
+    name: str,
+    stem: Stem,
+    classes: int,
+    class_names: tuple[str, ...],
+    image_size: PictureSize,
+    **options: Options,
 ) -> Model:
     """An image classifier of timm, from random weights unless `weights` says otherwise.
 
@@ -82,7 +92,9 @@ def timm_model(
     return _finish(network, classifier, name, class_names, image_size, published, **options)
 
 
-def timm_with_head(*, name: str, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any) -> Model:
+def timm_with_head(
+    *, name: str, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options
+) -> Model:
     """A network of timm without its own head, with a convolution and three dense layers on its feature maps.
 
     With resnetv2_50 and 10 classes 26,140,362 parameters, batch norm's moving statistics included; its final batch norm
@@ -97,7 +109,13 @@ def timm_with_head(*, name: str, classes: int, class_names: tuple[str, ...], ima
 
 
 def torchvision_model(
-    *, name: str, stem: str, classes: int, class_names: tuple[str, ...], image_size: int, **options: Any
+    *,
+    name: str,
+    stem: Stem,
+    classes: int,
+    class_names: tuple[str, ...],
+    image_size: PictureSize,
+    **options: Options,
 ) -> Model:
     """An image classifier of torchvision, from random weights unless `weights` says otherwise.
 
@@ -120,32 +138,25 @@ def _finish(
     class_names: tuple[str, ...],
     image_size: int,
     published: Published = NOTHING_PUBLISHED,
-    **options: Any,
+    **options: Options,
 ) -> Model:
     """Load and check weights, check the freezing and return the Model; what every network's function ends in.
 
     classifier: prefix of its parameters' names. published: what the network's library has for `options["weights"]`.
-    options: the fields of `NetworkOptions`. Raises UserError for those that do not work.
+    Raises UserError for options that do not work.
     """
-    given = NetworkOptions(**options)
-    check_freezing(given.freeze, given.unfreeze_epoch, given.backbone_lr_factor)
+    weights, freeze, factor = options["weights"], options["freeze"], float(options["backbone_lr_factor"])
+    frozen = dict(freeze=freeze, unfreeze_epoch=options["unfreeze_epoch"], backbone_lr_factor=factor)
+    check_freezing(**frozen)
     trim(network)
-    model = Model(
-        network,
-        classifier,
-        architecture,
-        weights=given.weights,
-        freeze=given.freeze,
-        unfreeze_epoch=given.unfreeze_epoch,
-        backbone_lr_factor=float(given.backbone_lr_factor),
-    )
-    if given.weights is not None:
-        load_weights(model, published, class_names, image_size, given.keep_classifier)
+    model = Model(network, classifier, architecture, weights=weights, **frozen)
+    if weights is not None:
+        load_weights(model, published, class_names, image_size, options["keep_classifier"])
         return model
-    if given.keep_classifier:
+    if options["keep_classifier"]:
         raise UserError("model.keep_classifier=true needs a file to take the classifier from: model.weights=PATH")
     model.report.append("weights: all tensors start from random values")
-    if given.freeze != "none":
-        said = f"model.freeze={given.freeze} with model.weights=null"
+    if freeze != "none":
+        said = f"model.freeze={freeze} with model.weights=null"
         model.report.append(f"{said}: warning, the frozen features are random")
     return model

@@ -3,7 +3,9 @@
 import inspect
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
 
 from headstart.errors import UserError
 from headstart.models.builders import timm_model
@@ -38,7 +40,7 @@ def sklearn_model(
     scale: bool = True,
     features: str | None = None,
     weights: str | None = None,
-    cv: int | None = None,
+    cv: Annotated[int, Ge(2), Le(100)] | None = None,
     search: Any = None,
     classes: int,
     class_names: tuple[str, ...],
@@ -56,7 +58,7 @@ def sklearn_model(
 
     _check_estimator(estimator)
     _set_parameters(estimator, parameters)
-    _check_options(scale, features, weights, cv)
+    _check_options(features, weights)
     network = None if features is None else _network(features, weights, classes, class_names, image_size)
     model = EstimatorModel(make_pipeline(*([StandardScaler()] if scale else []), estimator), cv, network)
     if network is not None:
@@ -110,12 +112,8 @@ def _set_parameters(estimator: Any, parameters: dict[str, Any]) -> None:
         raise UserError(f"model.estimator: {error}") from error
 
 
-def _check_options(scale: bool, features: str | None, weights: str | None, cv: int | None) -> None:
-    if not isinstance(scale, bool):
-        raise UserError(f"model.scale={scale!r} is neither true nor false")
+def _check_options(features: str | None, weights: str | None) -> None:
     if features is None and weights is not None:
         raise UserError(
             f"model.weights={weights} has no network to go into; name one: model.features=resnet18, or leave it null"
         )
-    if cv is not None and (type(cv) is not int or cv < 2):
-        raise UserError(f"model.cv={cv!r} is no number of folds; give a whole number from 2, such as 5, or null")

@@ -1,37 +1,27 @@
 """Which parameters learn in an epoch, and at which learning rate."""
 
-import math
-from typing import Any
+from typing import Any, Literal
+
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import UserError
 from headstart.models.model import Model, in_classifier
 
-FREEZE = ("none", "backbone", "backbone_then_none")
+Freeze = Literal["none", "backbone", "backbone_then_none"]
 
 
-def check_freezing(freeze: str, unfreeze_epoch: int | None, backbone_lr_factor: float) -> None:
+def check_freezing(freeze: Freeze, unfreeze_epoch: int | None, backbone_lr_factor: float) -> None:
     """Refuse values of these keys that do not go together. Raises UserError."""
-    if freeze not in FREEZE:
-        raise UserError(f"model.freeze={freeze!r} is unknown; give one of {', '.join(FREEZE)}")
     if freeze == "backbone_then_none":
-        if type(unfreeze_epoch) is not int or unfreeze_epoch < 2:
+        if unfreeze_epoch is None:
             raise UserError(
-                f"model.freeze=backbone_then_none needs model.unfreeze_epoch=N, the first epoch in which the backbone "
-                f"learns, 2 or more; got {unfreeze_epoch!r}"
+                "model.freeze=backbone_then_none needs model.unfreeze_epoch=N, the first epoch in which the backbone "
+                "learns, 2 or more"
             )
     elif unfreeze_epoch is not None:
         raise UserError(
             f"model.unfreeze_epoch={unfreeze_epoch} has no effect with model.freeze={freeze}; "
             "give model.freeze=backbone_then_none or leave it null"
-        )
-    if isinstance(backbone_lr_factor, bool) or not isinstance(backbone_lr_factor, int | float):
-        raise UserError(
-            f"model.backbone_lr_factor={backbone_lr_factor!r} is not a number; give one above 0, such as 0.1"
-        )
-    if not (math.isfinite(backbone_lr_factor) and backbone_lr_factor > 0):
-        raise UserError(
-            f"model.backbone_lr_factor={backbone_lr_factor} is not above 0; "
-            "to hold the backbone still, give model.freeze=backbone"
         )
     if freeze == "backbone" and backbone_lr_factor != 1:
         raise UserError("model.backbone_lr_factor has no effect with model.freeze=backbone; leave it 1")
@@ -58,6 +48,14 @@ def set_trainable(model: Model, epoch: int) -> bool:
         changed |= parameter.requires_grad != trainable
         parameter.requires_grad_(trainable)
     return changed
+
+
+def learns_batch_norm(model: Model) -> bool:
+    """Whether some batch normalisation normalises by its batch in some epoch, for which one picture is too few."""
+    for name, module in model.network.named_modules():
+        if isinstance(module, _BatchNorm) and (model.freeze != "backbone" or in_classifier(model, name)):
+            return True
+    return False
 
 
 def parameter_groups(model: Model, lr: float) -> list[dict[str, Any]]:

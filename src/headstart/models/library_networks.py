@@ -22,7 +22,6 @@ def timm_network(name: str, stem: str, classes: int, image_size: int) -> tuple[n
     import timm
 
     _check_timm_name(name)
-    _check_stem(stem)
     size = fixed_size(name, image_size)
     with _explained(name, image_size, classes):
         network = timm.create_model(name, num_classes=classes, **size)
@@ -58,7 +57,6 @@ def torchvision_network(name: str, stem: str, classes: int, image_size: int) -> 
     _check_name(name, "torchvision", models.list_models(module=models))
     if name in SEVERAL_OUTPUTS:
         raise UserError(f"model.name={name} has not one classifier but several, which headstart does not cover")
-    _check_stem(stem)
     with _explained(name, image_size, classes):
         network = models.get_model(name, weights=None, num_classes=classes)
         if stem == "cifar":
@@ -117,11 +115,6 @@ def _explained(name: str, image_size: int, classes: int) -> Iterator[None]:
         raise UserError(
             f"model.name={name} does not work with image_size={image_size} and {classes} classes: {error}"
         ) from error
-
-
-def _check_stem(stem: str) -> None:
-    if stem not in ("imagenet", "cifar"):
-        raise UserError(f"model.stem={stem!r} is unknown; give imagenet or cifar")
 
 
 def _use_cifar_stem(network: nn.Module, name: str) -> None:

@@ -8,20 +8,23 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
-from headstart.config import DESCRIBING, key_of
+from headstart.config import DESCRIBING, groups, key_of, options
 from headstart.errors import UserError
 from headstart.store import valid_name
 from headstart.sweep.search_space import (
+    FirstPoints,
+    Params,
     Point,
     Space,
     contains,
     distribution_of,
     first_points_of,
-    is_number,
     parse_overrides,
+    refuse_seeds,
     searched_by_model,
     space_of,
 )
+from headstart.typed import refusal
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,38 @@ def sort_overrides(words: list[str], params: dict[str, Any], searched: Collectio
     axis of arms; ranges and intervals are searched. Raises UserError for lists of seeds and of what arms share.
     """
     given = SortedOverrides(space=space_of(params))
-    for override in parse_overrides(words, "the sweep"):
-        key = override.get_key_element().lstrip("+~")
+    for override in parse_overrides(list(map(_without_glob, words)), "the sweep"):
+        key = key_of(override.get_key_element())
         if not override.is_sweep_override():
+            if key in given.space and key != "lr":  # whose range is any study's, not one that was asked for
+                raise UserError(
+                    f"{override.input_line}: hydra.sweeper.params searches {key}; leave one of them out, or narrow the "
+                    f"search by {key}=A,B"
+                )
             given.fixed.append(override.input_line)
             given.space.pop(key, None)
-        elif key in ("seed", "split_seed"):
-            raise UserError(
-                f"{override.input_line}: seeds are not searched over; confirm_seeds=5 repeats the best setting"
-            )
-        elif key in DESCRIBING or key.startswith("budget."):
+            continue
+        refuse_seeds(override)
+        if key in DESCRIBING or key.startswith("budget."):
             raise UserError(f"{override.input_line}: all arms of a study share {key}; give one value")
         elif isinstance(override.value(), ChoiceSweep) and key not in params and key not in searched:
             given.axes.append(override)
         else:
-            given.swept[key] = distribution_of(override)
+            given.swept[override.get_key_element()] = distribution_of(override)
     given.space.update(given.swept)
     return given
+
+
+def _without_glob(word: str) -> str:
+    """`model=cnn,cnn3` of `model=glob(cnn*)`. Raises UserError where nothing is meant by it."""
+    key, _, value = word.partition("=")
+    if not value.startswith("glob("):
+        return word
+    (override,) = parse_overrides([word], "the sweep")
+    found = override.value().filter(options(key)) if key in groups() else []
+    if not found:
+        raise UserError(f"{word}: no option of a config group is called so; headstart --help lists them")
+    return f"{key}={','.join(found)}"
 
 
 # ---- arms as configured, times those of the command line
@@ -102,6 +120,9 @@ def _configured_arm(name: str, value: Any, given: SortedOverrides, first_points:
     unknown = set(long) - {"overrides", "params", "first_points"}
     if unknown or not isinstance(long.get("overrides"), list):
         raise UserError(f'arm {name}: got {value}; expected ["model=cnn"] or {{overrides: [...], params: {{...}}}}')
+    for key, annotation in (("params", Params), ("first_points", FirstPoints)):
+        if refused := refusal(key, long.get(key), annotation):
+            raise UserError(f"arm {name}: {refused}")
     for override in parse_overrides(long["overrides"], f"arm {name}"):
         if override.is_sweep_override():
             raise UserError(
@@ -139,12 +160,9 @@ def _refuse_names_and_clashes(arms: list[Arm], given: SortedOverrides) -> None:
 
 def _axis_values(axis: Override) -> list[tuple[str, str]]:
     """(part of the arm's name, override) for each value of a comma list."""
-    key = axis.get_key_element()
-    values = list(axis.sweep_string_iterator())
-    short = key.rpartition(".")[2]
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", v).strip("-._") for v in values]
-    if "." in key or any(map(is_number, values)):
-        names = [f"{short}-{n}" for n in names]
+    key, values = axis.get_key_element(), list(axis.sweep_string_iterator())
+    before = "" if key in groups() else key_of(key).rpartition(".")[2] + "-"
+    names = [before + re.sub(r"[^A-Za-z0-9._-]+", "-", v).strip("-._") for v in values]
     return [(n, f"{key}={v}") for n, v in zip(names, values, strict=True)]
 
 

@@ -41,6 +41,8 @@ def run_sweep(plan: Plan, context: HydraContext, task: TaskFunction) -> tuple[tu
     if reporter:
         end_with(reporter)
     refuse_changes(plan.folder, plan.fingerprint)
+    if not reporter:
+        preflight.run_preflight(preflight.configurations_to_check(plan))
     if plan.config.dry_run:
         SweepStatus(_planned_state(plan), plan.jobs, quiet=False).print_plan(plan)
         return None
@@ -70,8 +72,6 @@ def _planned_state(plan: Plan) -> StudyState:
 
 def _begin(plan: Plan, is_worker: bool) -> Scheduler:
     """Record the study and open it; one that can't begin leaves its name free for one that can."""
-    if not is_worker and plan.config.hydra.runtime.choices["hydra/launcher"] == "basic":  # other jobs run elsewhere
-        preflight.run_preflight(preflight.configurations_to_check(plan))
     path = plan.folder / "study.json"
     with study_lock(plan.folder):
         begins = not path.exists()

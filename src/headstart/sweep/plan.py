@@ -26,15 +26,17 @@ from headstart.sweep.arms import (
     with_models_search,
 )
 from headstart.sweep.fingerprint import fingerprint_of
+from headstart.sweep.samplers import make_sampler, without_experimental_warnings
 from headstart.sweep.search_space import (
     bounds,
-    check_learning_rate,
+    extremes,
     grid,
     linear_learning_rate,
     searched_by_model,
     size_of,
 )
 from headstart.sweep.settings import SweeperSettings, plain
+from headstart.sweep.trial_task import make_pruner
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,11 @@ class Plan:
 
     def epochs(self) -> set[int]:
         """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
-        trained = any("epochs" not in keys_without_effect(cfg) for cfg in self.composed.values())
-        found = {keys["epochs"] for keys in self.fingerprint["arms"].values() if keys.get("epochs")}
-        return found or ({self.config.epochs} if trained else set())
+        found = set()
+        for arm in self.arms:
+            if "epochs" not in keys_without_effect(cfg := self.composed[arm.name]):
+                found |= set(extremes(arm.space["epochs"])) if "epochs" in arm.space else {cfg.epochs}
+        return found
 
     def question(self) -> str | None:
         """The first comment of the experiment's file: what the study asks."""
@@ -129,8 +133,13 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     composed = {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms}
     arms = [_with_models_search(arm, composed[arm.name], given) for arm in arms]
     arms = [_with_first_points(arm, settings.is_grid) for arm in arms]
+    for warning in dict.fromkeys(filter(None, (linear_learning_rate(arm.space) for arm in arms))):
+        print(f"warning: {warning}", file=sys.stderr)
     for cfg in composed.values():
         check_values(cfg)
+    make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
+    with without_experimental_warnings():
+        make_sampler(settings, config.seed)
     fingerprint = fingerprint_of(settings, arms, composed)
     with open_dict(config):
         config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
@@ -154,13 +163,8 @@ def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Ar
 
 
 def _with_first_points(arm: Arm, is_grid: bool) -> Arm:
-    """The arm with a grid as points that are tried in order; a learning rate swept linearly is warned about."""
-    if is_grid:
-        arm = replace(arm, first_points=grid(arm.space, arm.first_points))
-    check_learning_rate(arm.name, arm.space)
-    if warning := linear_learning_rate(arm.space):
-        print(f"warning: {warning}", file=sys.stderr)
-    return arm
+    """The arm with a grid as points that are tried in order."""
+    return replace(arm, first_points=grid(arm.space, arm.first_points)) if is_grid else arm
 
 
 def _trials_to_run(settings: SweeperSettings, arms: list[Arm]) -> int:

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
 
 from headstart.errors import UserError
+from headstart.typed import Truth
 
 
 @dataclass
@@ -35,11 +36,11 @@ class ArmsConf:
     source: Any = None
     objective: str = "val_accuracy"
     first_points: Any = "${search.first_points}"
-    extend_at_edge: bool = "${search.extend_at_edge}"  # type: ignore[assignment]
+    extend_at_edge: Any = "${search.extend_at_edge}"
     pruner: Any = "${budget.pruner}"
     confirm_seeds: int = "${confirm_seeds}"  # type: ignore[assignment]
     max_consecutive_failures: int = 3
-    retry_failed: bool = False
+    retry_failed: Truth = False
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="arms", node=ArmsConf, provider="headstart")

@@ -1,16 +1,18 @@
 """Before a study begins: data, model and optimizer of every arm are made once, so that a mistake costs no trial."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from headstart.config import override_value, read_run_config
+from headstart.config import explain_value, key_of, override_value, read_run_config, refused_value
 from headstart.errors import UserError
 from headstart.store import OUTCOMES, read_run
-from headstart.sweep.arms import replace_overrides
+from headstart.sweep.arms import Arm, replace_overrides
 from headstart.sweep.plan import Plan
-from headstart.sweep.search_space import example_point
+from headstart.sweep.search_space import example_point, extremes
 
 
 def configurations_to_check(plan: Plan) -> dict[str, DictConfig]:
@@ -26,9 +28,28 @@ def configurations_to_check(plan: Plan) -> dict[str, DictConfig]:
             continue
         point = [f"{k}={override_value(v)}" for k, v in example_point(arm.space, arm.first_points).items()]
         cfg = plan.compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
+        _check_space(arm, cfg)
         if "model.weights=source" not in arm.overrides:
             found[f"arm {arm.name}"] = cfg
     return found
+
+
+def _check_space(arm: Arm, cfg: DictConfig) -> None:
+    """Read the configuration with every choice, and with both ends of every range, in its place.
+
+    Raises UserError for a value that its key does not have.
+    """
+    for key, distribution in arm.space.items():
+        for value in extremes(distribution):
+            tried = deepcopy(cfg)
+            try:
+                OmegaConf.update(tried, key_of(key), value)
+                read_run_config(tried, cfg.hydra.runtime.choices)
+            except OmegaConfBaseException as error:
+                said = refused_value(f"{key}={override_value(value)}") or explain_value(error)
+                raise UserError(f"arm {arm.name} searches {key}: {said}") from None
+            except UserError as error:
+                raise UserError(f"arm {arm.name} searches {key}: {error}") from None
 
 
 def _has_run(run_dir: Path) -> bool:

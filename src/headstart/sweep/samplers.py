@@ -6,19 +6,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import FrozenTrial
 
+from headstart.config import make
+from headstart.errors import UserError, first_line
 from headstart.sweep.search_space import Space
 from headstart.sweep.settings import SweeperSettings
 
-SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
-
 
 def make_sampler(settings: SweeperSettings, seed: int) -> optuna.samplers.BaseSampler:
-    """The configured sampler with this seed; of a grid, whose points are all queued as first points, a random one."""
+    """The configured sampler with this seed; of a grid, whose points are all queued as first points, a random one.
+
+    Raises UserError for a node of something else, and for what the sampler itself refuses.
+    """
     node = {"_target_": "optuna.samplers.RandomSampler"} if settings.is_grid else settings.sampler
-    return instantiate(node | {"seed": seed}, _execution_whitelist_=SAMPLERS, _convert_="all")
+    try:
+        sampler = make(node | {"seed": seed})
+    except ValueError as error:
+        raise UserError(f"hydra.sweeper.sampler: {first_line(error)}") from error
+    if not isinstance(sampler, optuna.samplers.BaseSampler):
+        raise UserError(f"hydra.sweeper.sampler is a {type(sampler).__name__}; expected one of optuna.samplers")
+    return sampler
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -50,15 +58,13 @@ class NumberedQMC(optuna.samplers.QMCSampler):
 
 
 def sampler_for(
-    sampler: optuna.samplers.BaseSampler, space: Space, first_points: int, number: int, seed: int
+    sampler: optuna.samplers.BaseSampler, space: Space, number: int, seed: int
 ) -> optuna.samplers.BaseSampler:
     """The configured sampler as trial `number` needs it.
 
-    sampler: made with `seed_of(seed, number)`; first_points: how many the arm has; seed: the study's. QMC is replaced
-    by one that stands at that number, scrambled by the study's seed; TPE starts to model after the first points.
+    sampler: made with `seed_of(seed, number)`; seed: the study's. QMC is replaced by one that stands at that number,
+    scrambled by the study's seed.
     """
     if isinstance(sampler, optuna.samplers.QMCSampler):
         return NumberedQMC(space, number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=seed)
-    if isinstance(sampler, optuna.samplers.TPESampler) and first_points:
-        sampler._n_startup_trials = first_points
     return sampler

@@ -145,7 +145,7 @@ class Scheduler:
         try:
             with without_experimental_warnings():
                 made = self.make_sampler(seed_of(self.state.seed, number))
-                study.sampler = sampler_for(made, space, len(arm.first_points), number, self.state.seed)
+                study.sampler = sampler_for(made, space, number, self.state.seed)
             for key, distribution in space.items():
                 trial._suggest(key, distribution)
         except ImportError as error:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -11,11 +11,14 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from headstart.config import decades
+from headstart.config import decades, explain, groups, key_of, override_value
 from headstart.errors import UserError, first_line
+from headstart.typed import refusal, shown
 
 Space: TypeAlias = dict[str, BaseDistribution]  # by configuration key
 Point: TypeAlias = dict[str, Any]  # a value for some or all keys of a space
+Params: TypeAlias = dict[str, Any] | None  # as configured: key to Hydra's sweep syntax
+FirstPoints: TypeAlias = Literal["decades"] | list[dict[str, Any]] | None
 
 
 # ---- from Hydra's syntax
@@ -23,47 +26,61 @@ Point: TypeAlias = dict[str, Any]  # a value for some or all keys of a space
 
 def parse_overrides(overrides: list[str], where: str) -> list[Override]:
     """Overrides as Hydra's own parser reads them; `where` they stand, for the error. Raises UserError."""
+    parser = OverridesParser.create()
     try:
-        return OverridesParser.create().parse_overrides([str(o) for o in overrides])
+        return [parser.parse_override(word) for word in overrides]
     except HydraException as error:
-        raise UserError(f"{where}: {first_line(error)}; expected key=value, as on the command line") from None
+        raise UserError(f"{where}: {explain(error, overrides)}") from None
 
 
 def space_of(params: dict[str, Any]) -> Space:
-    """Optuna distributions of a mapping from key to Hydra's sweep syntax; a plain value is a space of one."""
+    """Optuna distributions of a mapping from key to Hydra's sweep syntax; a plain value is a space of one.
+
+    Raises UserError for what can't be searched.
+    """
     if "choice()" in params.values():
         raise UserError("no power of 10 lies between lr_low and lr_high; widen them, or take another search=")
-    overrides = parse_overrides([f"{k}={v}" for k, v in params.items()], "params")
-    return {o.get_key_element(): distribution_of(o) for o in overrides}
+    for key, value in params.items():
+        if isinstance(value, list | dict):
+            such = f'{key}: "choice(16,32)"' if isinstance(value, list) else f"{key}.{next(iter(value), 'KEY')}: ..."
+            raise UserError(
+                f"params: {key}={shown(value)}: expected a range or choices as one text, such as {{{such}}}"
+            )
+    words = [f"{k}={v if isinstance(v, str) else override_value(v)}" for k, v in params.items()]
+    return {o.get_key_element(): distribution_of(o) for o in parse_overrides(words, "params")}
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """The Optuna distribution of a sweep override, numbers in choices as numbers. Raises UserError for bad bounds."""
+    """The Optuna distribution of an override, whose choices keep their types. Raises UserError for what has none."""
+    key, line = key_of(override.get_key_element()), override.input_line
+    if key in groups():
+        raise UserError(f"{line}: options of {key} can't be searched, they are arms: headstart -m {key}=A,B")
+    refuse_seeds(override)
+    if override.is_choice_sweep() or not override.is_sweep_override():
+        return CategoricalDistribution(_choices(override))
     try:
-        found = create_optuna_distribution_from_override(override)
-    except ValueError as error:
-        raise UserError(f"{override.input_line} is no range that can be searched: {error}") from None
-    if not isinstance(found, BaseDistribution):
-        return CategoricalDistribution([_number(found)])
-    if isinstance(found, CategoricalDistribution):
-        return CategoricalDistribution([_number(c) for c in found.choices])
-    return found
+        return create_optuna_distribution_from_override(override)
+    except (ValueError, AssertionError) as error:
+        raise UserError(f"{line} is no range that can be searched: {first_line(error)}") from None
 
 
-def _number(choice: Any) -> Any:
-    """Hydra hands choices over as text; numbers become numbers again, so that tables and first points compare."""
-    if isinstance(choice, str):
-        for kind in (int, float):
-            try:
-                return kind(choice)
-            except ValueError:
-                pass
-    return choice
+def refuse_seeds(override: Override) -> None:
+    """Raises UserError for several values of a seed."""
+    if key_of(override.get_key_element()) in ("seed", "split_seed"):
+        raise UserError(f"{override.input_line}: seeds are not searched over; confirm_seeds=5 repeats the best setting")
 
 
-def is_number(text: str) -> bool:
-    """Whether a value of a comma list is read as a number."""
-    return not isinstance(_number(text), str)
+def _choices(override: Override) -> list[Any]:
+    """The values of a list, or the single one, as Hydra would set them."""
+    found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+    values = [Override._convert_value(value) for value in found]
+    if wrong := [value for value in values if isinstance(value, list | dict)]:
+        lists = ",".join(map(override_value, values))
+        raise UserError(
+            f"{override.input_line}: {shown(wrong[0])} can't be searched, but compared, each as an arm: "
+            f"headstart -m '{override.get_key_element()}={lists}'"
+        )
+    return values
 
 
 def searched_by_model(search: Any) -> tuple[Space, list[Point]]:
@@ -71,11 +88,13 @@ def searched_by_model(search: Any) -> tuple[Space, list[Point]]:
 
     Raises UserError for anything else.
     """
+    if refused := refusal("model.search", search, dict[Literal["params", "first_points"], Any] | None):
+        raise UserError(f"{refused}, such as {{params: {{model.C: ...}}, first_points: [...]}}")
     if search is None:
         return {}, []
-    known = isinstance(search, dict) and not set(search) - {"params", "first_points"}
-    if not known or not isinstance(search.get("params") or {}, dict):
-        raise UserError(f"model.search={search}: expected {{params: {{model.KEY: ...}}, first_points: [...]}}")
+    for key, annotation in (("params", Params), ("first_points", FirstPoints)):
+        if refused := refusal(f"model.search.{key}", search.get(key), annotation):
+            raise UserError(refused)
     space = space_of(search.get("params") or {})
     return space, first_points_of(search.get("first_points"), space)
 
@@ -86,15 +105,12 @@ def searched_by_model(search: Any) -> tuple[Space, list[Point]]:
 def first_points_of(configured: Any, space: Space) -> list[Point]:
     """The points tried first: `decades` are the powers of 10 within the learning rate's range, or its own choices.
 
-    configured: "decades", a list of points, or None. Raises UserError for anything else, and for a point outside.
+    configured: "decades", a list of points, or None. Raises UserError for a point outside.
     """
     if configured == "decades":
         rate = space.get("lr")
         return [{"lr": v} for v in decades(rate.low, rate.high)] if isinstance(rate, FloatDistribution) else []
-    listed = configured or []
-    if not isinstance(listed, list) or not all(isinstance(p, dict) for p in listed):
-        raise UserError(f"first_points={configured}: expected decades or a list of points, such as [{{lr: 1e-3}}]")
-    points = [{key: _typed(value, space.get(key)) for key, value in point.items()} for point in listed]
+    points = [{key: _typed(value, space.get(key)) for key, value in point.items()} for point in configured or []]
     for point in points:
         wrong = [k for k, v in point.items() if k not in space or not contains(space[k], v)]
         if wrong:
@@ -166,13 +182,11 @@ def _size(distribution: BaseDistribution) -> float:
     return math.inf if not step else round((distribution.high - distribution.low) / step) + 1
 
 
-def check_learning_rate(arm: str, space: Space) -> None:
-    """Refuse a search over what is no learning rate. Raises UserError, naming the arm."""
-    if (rate := space.get("lr")) is None:
-        return
-    for value in rate.choices if isinstance(rate, CategoricalDistribution) else (rate.low, rate.high):
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise UserError(f"arm {arm}: lr={value} is not a learning rate; give numbers above 0, such as 1e-3")
+def extremes(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """The values that show whether all of the distribution can be used: its choices, or both ends."""
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    return (distribution.low, distribution.high)
 
 
 def linear_learning_rate(space: Space) -> str | None:

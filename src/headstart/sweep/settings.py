@@ -1,21 +1,27 @@
 """`hydra.sweeper` read once: plain, typed values, and the refusal of what cannot work here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from headstart.config import check_node, key_of
 from headstart.errors import UserError
+from headstart.sweep.search_space import FirstPoints, Params
 from headstart.sweep.storage import without_password
+from headstart.typed import Count, Node, Processes, Seeds, Truth, refusal, shown
 
-LEAST = {"n_trials": 1, "n_jobs": 1, "confirm_seeds": 0, "max_consecutive_failures": 1}
-MAPPINGS = {
-    "params": 'a mapping from key to range, such as {lr: "tag(log, interval(1e-4, 1e-1))"}',
-    "sampler": "one that search=tpe, qmc, random or decades chooses",
-    "pruner": "null, or a mapping with the _target_ of a pruner of Optuna's",
-    "source": 'null, or {overrides: ["model=cnn", "epochs=10"]}',
-}  # what stands there, besides null
+EXAMPLES = {
+    "params": '{lr: "tag(log, interval(1e-4, 1e-1))"}',
+    "arms": '{cnn: ["model=cnn"], big: ["model=resnet18"]}',
+    "first_points": "[{lr: 1e-3}]",
+    "sampler": "what search=tpe, qmc, random or decades chooses",
+    "pruner": "{_target_: optuna.pruners.MedianPruner}",
+    "source": '{overrides: ["model=cnn", "epochs=10"]}',
+}
+TYPED_AS = {"pruner": "budget.pruner", "first_points": "search.first_points", "extend_at_edge": "search.extend_at_edge"}
+TYPED_AS |= {"n_trials": "n_trials", "confirm_seeds": "confirm_seeds"}  # hydra.sweeper interpolates them
 
 
 @dataclass(frozen=True)
@@ -23,18 +29,18 @@ class SweeperSettings:
     """What a sweep reads of hydra.sweeper."""
 
     objective: str
-    n_trials: int  # per arm
-    n_jobs: int  # runs at a time that this process launches
-    confirm_seeds: int
-    extend_at_edge: bool
-    max_consecutive_failures: int
-    retry_failed: bool
-    params: dict[str, Any]  # search space: key to Hydra's sweep syntax
-    arms: Any
-    first_points: Any
-    source: dict[str, Any] | None  # {overrides: [...]} of the run that comes before the arms
-    sampler: dict[str, Any]  # a `_target_` and its arguments
-    pruner: dict[str, Any] | None
+    n_trials: Count  # per arm
+    n_jobs: Processes  # runs at a time that this process launches
+    confirm_seeds: Seeds
+    extend_at_edge: Truth
+    max_consecutive_failures: Count
+    retry_failed: Truth
+    params: Params  # the search space
+    arms: dict[str, list[str] | dict[str, Any]] | None  # by name: overrides, or {overrides, params, first_points}
+    first_points: FirstPoints
+    source: dict[Literal["overrides"], list[str]] | None  # of the run that comes before the arms
+    sampler: Node
+    pruner: Node | None
 
     @property
     def is_grid(self) -> bool:
@@ -44,7 +50,7 @@ class SweeperSettings:
     @property
     def source_overrides(self) -> list[str]:
         """Those of the source run, empty without one."""
-        return self.source["overrides"] if self.source else []
+        return self.source.get("overrides", []) if self.source else []
 
 
 def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettings:
@@ -52,16 +58,16 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
 
     The arms' own values stay as written: an interpolation is resolved in the arm's configuration, not in the sweep's.
     """
-    _refuse_objective(given)
-    _refuse_password(config)
-    _refuse_stock_keys(given)
-    _refuse_basic_launcher(given["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
     values = {f.name: plain(given[f.name]) for f in fields(SweeperSettings) if f.name != "arms"}
-    _refuse_numbers(values)
-    _refuse_shapes(values)
-    values["params"] = {str(key): value for key, value in (values["params"] or {}).items()}
-    arms = OmegaConf.to_container(OmegaConf.create(given["arms"])) if given["arms"] else None
-    return SweeperSettings(**values, arms=arms)
+    values["arms"] = OmegaConf.to_container(given["arms"]) if OmegaConf.is_config(given["arms"]) else given["arms"]
+    typed = OmegaConf.to_container(config.hydra.overrides.hydra)
+    _refuse_types(values, set(map(key_of, typed)))
+    _refuse_idle(typed, config.seed, values["sampler"])
+    _refuse_objective(given)
+    _refuse_storage(config)
+    _refuse_stock_keys(given)
+    _refuse_basic_launcher(values["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
+    return SweeperSettings(**values | dict(params=values["params"] or {}))
 
 
 def plain(value: Any) -> Any:
@@ -69,21 +75,24 @@ def plain(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _refuse_numbers(values: Mapping[str, Any]) -> None:
-    for key, least in LEAST.items():
-        if values[key] < least:
-            raise UserError(f"hydra.sweeper.{key}={values[key]} is too small; give a whole number from {least}")
+def _refuse_types(values: Mapping[str, Any], typed: Collection[str]) -> None:
+    for key, annotation in get_type_hints(SweeperSettings, include_extras=True).items():
+        own = f"hydra.sweeper.{key}"
+        name = own if own in typed else TYPED_AS.get(key, own)
+        if refused := refusal(name, values[key], annotation):
+            raise UserError(refused + (f", such as {EXAMPLES[key]}" if key in EXAMPLES else ""))
+    for key, name in (("sampler", "hydra.sweeper.sampler"), ("pruner", "budget.pruner")):
+        if values[key] is not None:
+            check_node(name, values[key], partial=key == "sampler" and values[key].get("_partial_", False))
 
 
-def _refuse_shapes(values: Mapping[str, Any]) -> None:
-    for key, expected in MAPPINGS.items():
-        if not isinstance(values[key] or {}, dict):
-            raise UserError(f"hydra.sweeper.{key}={values[key]}: expected {expected}")
-    source = values["source"]
-    if source and not (set(source) == {"overrides"} and isinstance(source["overrides"], list)):
-        raise UserError(f"hydra.sweeper.source={source}: expected {MAPPINGS['source']}")
-    if not (values["sampler"] or {}).get("_target_"):
-        raise UserError(f"hydra.sweeper.sampler={values['sampler']}: expected {MAPPINGS['sampler']}")
+def _refuse_idle(typed: list[str], seed: int, sampler: Mapping[str, Any]) -> None:
+    """Refuse what the stock sweeper reads and this one sets itself."""
+    for word in typed:
+        if key_of(word) == "hydra.sweeper.study_name":
+            raise UserError(f"{word} has no effect here; a study is called by name=...")
+    if sampler.get("seed") not in (None, seed):
+        raise UserError(f"hydra.sweeper.sampler.seed={sampler['seed']} has no effect here; give seed=...")
 
 
 def _refuse_objective(given: Mapping[str, Any]) -> None:
@@ -94,8 +103,13 @@ def _refuse_objective(given: Mapping[str, Any]) -> None:
         raise UserError("arms are compared by val_accuracy, maximised; hydra/sweeper=optuna takes other objectives")
 
 
-def _refuse_password(config: DictConfig) -> None:
-    storage = str(OmegaConf.to_container(config.hydra.sweeper).get("storage"))
+def _refuse_storage(config: DictConfig) -> None:
+    storage = OmegaConf.to_container(config.hydra.sweeper).get("storage")
+    if not isinstance(storage, str) or not storage:
+        raise UserError(
+            f"hydra.sweeper.storage={shown(storage)}: expected a URL, such as sqlite:///study.db; left out, the study "
+            "has a database in its folder"
+        )
     if without_password(storage) != storage:
         raise UserError(
             f"hydra.sweeper.storage={without_password(storage)}: every run would write the password to its folder; "

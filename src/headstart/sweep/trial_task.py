@@ -5,13 +5,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.pruners import BasePruner, NopPruner
 
-from headstart.errors import UserError, summary
+from headstart.config import make
+from headstart.errors import UserError, first_line, summary
 from headstart.store import lock_run
-from headstart.sweep.settings import plain
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure
 from headstart.training import trial_context
@@ -66,7 +65,14 @@ def _facts(cfg: DictConfig) -> dict[str, Any]:
 
 
 def make_pruner(node: Any) -> BasePruner:
-    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna."""
-    if node is None:
-        return NopPruner()
-    return instantiate(plain(node), _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
+    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna.
+
+    Raises UserError for a node of something else, and for what the pruner itself refuses.
+    """
+    try:
+        pruner = NopPruner() if node is None else make(node)
+    except ValueError as error:
+        raise UserError(f"budget.pruner: {first_line(error)}") from error
+    if not isinstance(pruner, BasePruner):
+        raise UserError(f"budget.pruner is a {type(pruner).__name__}; expected one of optuna.pruners, or null")
+    return pruner

@@ -12,8 +12,8 @@ import torch
 
 from headstart.config import RunConfig, make
 from headstart.data import Dataset
-from headstart.errors import UserError
-from headstart.models import EstimatorModel, Model, Normalisation
+from headstart.errors import UserError, first_line
+from headstart.models import EstimatorModel, Model, Normalisation, learns_batch_norm
 from headstart.training import devices
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
@@ -72,21 +72,27 @@ class _Preparation:
         values, images = self.run_config.values, len(self.data.train.labels)
         if (size := values.batch_size) > images:
             raise UserError(f"batch_size={size} is larger than the {images} training images; give a smaller one")
-        nodes = dict(optimizer=values.optimizer, schedule=values.schedule, augmentation=values.augmentation)
-        shared = self._shared(model)
-        optimizer_factory, schedule, augment = map(make, nodes.values())
+        if size == 1 and learns_batch_norm(model):
+            raise UserError("batch_size=1: the network's batch normalisation needs two pictures or more at a time")
+        parts = {key: make(getattr(values, key)) for key in ("optimizer", "schedule", "augmentation")}
+        for key, part in parts.items():
+            self._try(key, part)
+        optimizer_factory, schedule, augment = parts.values()
         learning = dict(optimizer_factory=optimizer_factory, schedule=schedule, augment=augment, lr=values.lr)
-        try:
-            self._try(schedule, augment)
-            return NetworkTrainer(model=model, **learning, **shared)
-        except (TypeError, ValueError) as error:
-            raise UserError(_refused(nodes, error)) from error
+        return NetworkTrainer(model=model, **learning, **self._shared(model))
 
-    def _try(self, schedule: Callable[..., Any], augment: Callable[..., Any]) -> None:
-        """Use both once: a mistake in their settings shows only then."""
-        schedule(0.5)
+    def _try(self, key: str, part: Callable[..., Any]) -> None:
+        """Use the part of that key once: settings that do not go together are refused only then."""
         pictures, labels = self.data.train.pictures(slice(2)), self.data.train.labels[:2]
-        augment(pictures, labels, classes=len(self.data.classes), generator=torch.Generator())
+        arguments = dict(
+            optimizer=lambda: part([torch.nn.Parameter(torch.zeros(1))]),
+            schedule=lambda: part(0.5),
+            augmentation=lambda: part(pictures, labels, classes=len(self.data.classes), generator=torch.Generator()),
+        )
+        try:
+            arguments[key]()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{key}={self.run_config.choices[key]} is refused: {first_line(error)}") from error
 
     def _shared(self, network: Model | None) -> dict[str, Any]:
         """What trainers of either kind are given."""
@@ -110,10 +116,3 @@ class _Preparation:
             std=tuple(expected.std),
             **{key: getattr(values, key) for key in as_given},
         )
-
-
-def _refused(nodes: dict[str, dict[str, Any]], error: Exception) -> str:
-    """What to tell of settings that a trainer could not be made with."""
-    texts = [f"{p}.{k}={v}" for p, node in nodes.items() for k, v in node.items() if isinstance(v, str) and k[0] != "_"]
-    what = ", ".join(texts) or "optimizer, schedule or augmentation"  # their settings are numbers
-    return f"{what} is refused ({error}); headstart --cfg job shows values that work"

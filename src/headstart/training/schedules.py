@@ -4,8 +4,13 @@ They keep no state, so a resumed run and a parameter group that joins later need
 """
 
 import math
+from typing import Annotated
 
-from headstart.errors import UserError
+from annotated_types import Ge, Le
+
+from headstart.typed import Share
+
+UpToOne = Annotated[float, Ge(0), Le(1)]
 
 
 def constant(progress: float) -> float:
@@ -13,28 +18,15 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def cosine(progress: float, warmup: float = 0.0) -> float:
-    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017), after a linear rise over the first `warmup` share.
-
-    Raises UserError for a warmup that is no share.
-    """
-    _check_share(warmup)
+def cosine(progress: float, warmup: Share = 0.0) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017), after a linear rise over the first `warmup` share."""
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def onecycle(progress: float, warmup: float = 0.3, start: float = 0.04, end: float = 4e-6) -> float:
-    """Cosine up from `start` to 1 over the `warmup` share, cosine down to `end` (Smith 2018), as torch's OneCycleLR.
-
-    Raises UserError for a warmup that is no share.
-    """
-    _check_share(warmup)
+def onecycle(progress: float, warmup: Share = 0.3, start: UpToOne = 0.04, end: UpToOne = 4e-6) -> float:
+    """Cosine up from `start` to 1 over the `warmup` share, cosine down to `end` (Smith 2018), as torch's OneCycleLR."""
     rising = progress < warmup
     low, share = (start, progress / warmup) if rising else (end, (1 - progress) / (1 - warmup))
     return 1.0 + (low - 1.0) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _check_share(warmup: float) -> None:
-    if not (isinstance(warmup, int | float) and 0 <= warmup < 1):
-        raise UserError(f"schedule.warmup={warmup} is no share of the training; give 0 or more, below 1, e.g. 0.1.")

@@ -1,0 +1,92 @@
+"""What values a setting takes, as its annotation says: names for annotations, and the refusal of any other value."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
+Truth = Literal[True, False]  # for OmegaConf, which reads a bool from -1 or "no"
+Whole = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1), Le(1_000_000)]
+Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
+Seeds = Annotated[int, Ge(0), Le(10_000)]  # how many
+Processes = Annotated[int, Ge(1), Le(1024)]
+PictureSize = Annotated[int, Ge(8), Le(4096)]  # pixels a side
+Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+Fraction = Annotated[float, Gt(0), Lt(1)]
+
+Node = dict[str, Any]  # a `_target_` and its arguments
+
+WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping", list: "a list"}
+BOUNDS = {Ge: "from", Gt: "above", Le: "to", Lt: "below"}
+
+
+def refusal(key: str, value: Any, annotation: Any) -> str | None:
+    """A sentence where a value is none of those that the annotation has; None where it is one.
+
+    Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN. Of an
+    annotation that says nothing (Any) every value is one.
+    """
+    if annotation is Any or _is_one(value, annotation):
+        return None
+    return f"{key}={shown(value)}: expected {expected(annotation)}"
+
+
+def expected(annotation: Any) -> str:
+    """The values of an annotation in words: `a whole number from 1, or null`."""
+    kinds = list(dict.fromkeys(_kinds(annotation))) or ["another kind of value"]
+    return kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def shown(value: Any) -> str:
+    """A value about as one would type it, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """As `expected`, one by one, without those that nobody can type."""
+    if annotation in (bool, Truth):
+        return ["true", "false"]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if (known := annotation if annotation in WORDS else origin) in WORDS:
+        return [WORDS[known]]
+    if origin is Annotated:
+        bounds = [
+            f"{BOUNDS[type(limit)]} {getattr(limit, type(limit).__name__.lower()):.10g}" for limit in arguments[1:]
+        ]
+        return [f"{kind} {' '.join(bounds)}" for kind in _kinds(arguments[0])]
+    if origin is Literal:
+        return [str(argument) for argument in arguments]
+    if origin in (Union, UnionType):
+        return [kind for argument in arguments for kind in _kinds(argument)]
+    if origin is tuple:
+        return [f"a list of {len(arguments)} values"]
+    return ["a list"] if origin is Sequence else ["a mapping"] if origin is Mapping else []
+
+
+def _is_one(value: Any, annotation: Any) -> bool:
+    from pydantic import ValidationError
+    from pydantic.errors import PydanticUserError
+
+    try:
+        _adapter(annotation).validate_json(json.dumps(value, default=str))
+    except ValidationError:
+        return False
+    except PydanticUserError:  # an annotation that it makes nothing of
+        return True
+    return True
+
+
+@lru_cache(maxsize=1000)
+def _adapter(annotation: Any) -> Any:
+    """Pydantic's check of an annotation; of JSON, as a configuration's list may stand for a tuple."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    rules = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    return TypeAdapter(annotation, config=rules)
