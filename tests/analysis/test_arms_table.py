@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+import scipy.special
 import scipy.stats
 
 from analysis.helpers_analysis import A, describe_study, row_of, run, search
@@ -15,11 +17,13 @@ def test_an_arm_is_its_search_its_best_trial_and_the_seeds_of_that_trial(fair):
     assert tuple(row[["best_number", "best_lr", "val_accuracy", "lr_low", "lr_high"]]) == (2, 1e-3, 84.0, 1e-5, 1e-1)
     assert tuple(row[["model", "parameters", "data", "train_size", "test_images"]]) == ("cnn", 10, "digits", 50, 1000)
     assert not row["edge"] and row["edge_side"] is pd.NA and row["edge_try_low"] is pd.NA
-    low, high = scipy.stats.t.interval(0.95, 4, np.mean(A), scipy.stats.sem(A))
+    _, high = scipy.stats.t.interval(0.95, 4, np.mean(A), scipy.stats.sem(A))
     assert row["seeds"] == 5 and row["test_mean"] == 92.0 and row["test_f1_macro"] == 91.0
-    np.testing.assert_allclose(
-        [row["test_std"], row["test_ci_low"], row["test_ci_high"]], [np.std(A, ddof=1), low, high]
-    )
+    odds = scipy.special.logit(0.92) + np.array([-1, 1]) * (high - 92) / (92 * 0.08)  # so that none leaves 0 to 100
+    assert row["test_std"] == pytest.approx(np.std(A, ddof=1))
+    bounds = 100 * scipy.special.expit(odds)
+    np.testing.assert_allclose([row["test_ci_low"], row["test_ci_high"]], bounds)
+    np.testing.assert_allclose([row["test_seeds_ci_low"], row["test_seeds_ci_high"]], bounds)
 
 
 def test_arms_stand_in_the_order_of_the_study(fair):

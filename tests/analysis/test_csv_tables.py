@@ -23,7 +23,7 @@ def test_a_table_of_another_name_reads_back_with_types_by_content(tmp_path):
             note=pd.array([pd.NA, pd.NA], dtype="string"),
         )
     )
-    assert_frame_equal(read_table(write_table(tmp_path / "new" / "arms.csv", frame)), frame)
+    assert_frame_equal(read_table(write_table(tmp_path / "new" / "other.csv", frame)), frame)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,11 @@
-"""Chance, calibration and McNemar's test by hand and against statsmodels."""
+"""Chance and calibration by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from headstart.statistics import expected_calibration_error, is_chance, mcnemar
-
-
-@pytest.mark.parametrize(("only_a", "only_b", "p"), [(12, 3, 0.03515625), (4, 4, 1.0), (0, 0, 1.0)])
-def test_mcnemar_equals_statsmodels(only_a, only_b, p):
-    # statsmodels 0.15.0: mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue
-    correct_a = [True] * only_a + [False] * only_b + [True] * 5 + [False] * 2
-    correct_b = [False] * only_a + [True] * only_b + [True] * 5 + [False] * 2
-    result = mcnemar(correct_a, np.array(correct_b))
-    assert (result.only_a, result.only_b) == (only_a, only_b)
-    assert result.p == pytest.approx(p, abs=1e-12)
+from headstart.statistics import expected_calibration_error, is_chance
 
 
 @pytest.mark.parametrize(
@@ -58,8 +48,6 @@ def test_calibration_error_equals_a_loop_over_bins_and_puts_a_border_in_the_lowe
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: mcnemar([0, 1], [0, 1, 1]),
-        lambda: mcnemar([0, 2], [0, 1]),
         lambda: is_chance(50.0, 0, 10),
         lambda: is_chance(math.nan, 10, 10),
         lambda: is_chance(50.0, 10, 10, majority_share=60),

@@ -38,7 +38,7 @@ def open_scheduler(place: Path, arms=("a", "b"), points=DECADES, space=LR, **cha
     arms = [a if isinstance(a, Arm) else Arm(a, [], space, [dict(p) for p in points]) for a in arms]
     url = f"journal:///{place}/study.log"
     settings = dict(name="s", folder=place / "s", url=url, arms=arms, n_trials=6, confirm_seeds=0, seed=0)
-    settings |= dict(pruner=NopPruner(), make_sampler=random_sampler) | changes
+    settings |= dict(confirm="best", pruner=NopPruner(), make_sampler=random_sampler) | changes
     of_state = {f.name: settings.pop(f.name) for f in fields(StudyState)}
     return Scheduler(StudyState(**of_state), **settings)
 

@@ -61,8 +61,10 @@ def test_keys_without_effect_on_an_arms_model_are_left_out(planned):
     assert not {"epochs", "batch_size", "precision"} & set(plan.fingerprint["arms"]["logistic_regression"])
 
 
-def test_protocol_2_began_with_the_rooms(planned):
-    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 2
+def test_protocol_3_began_with_confirmations_that_repeat_the_choice(planned):
+    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 3
+    assert planned().fingerprint["common"]["confirm"] == "search"
+    assert planned("confirm=best").fingerprint["common"]["confirm"] == "best"
 
 
 def test_a_study_that_came_to_nothing_may_be_removed(tmp_path):

@@ -110,7 +110,7 @@ def test_a_raised_budget_that_changes_the_best_is_confirmed_anew_and_the_old_con
     assert work(first)[-1] == ("confirm", "a", 1, 1)
     second = open_scheduler(tmp_path, arms=["a"], n_trials=5, confirm_seeds=1)
     assert work(second)[-1] == ("confirm", "a", 2, 1)
-    assert (first.state.run_dir("a", 1, 1) / "result.json").exists()
+    assert (first.state.confirm_dir("a", 1, 1) / "result.json").exists()
 
 
 def test_an_arm_without_a_complete_trial_is_not_confirmed(tmp_path):

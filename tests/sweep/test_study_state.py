@@ -4,9 +4,9 @@ import optuna
 import pytest
 
 from headstart.errors import UserError
-from headstart.store import write_json
+from headstart.store import read_run, write_json
 from headstart.sweep.storage import open_storage
-from headstart.sweep.study_state import copy_in_memory
+from headstart.sweep.study_state import copy_in_memory, trials_behind
 from headstart.sweep.trial import number_of
 from sweep.helpers_sweep import finish, open_scheduler, table, work
 
@@ -119,3 +119,48 @@ def test_a_copy_of_runs_that_the_storage_does_not_know_is_refused(tmp_path):
     with pytest.raises(UserError, match="knows nothing of"):
         copy_in_memory(f"sqlite:///{tmp_path}/none.db", tmp_path / "s", "s", ["a"])
     assert not (tmp_path / "none.db").exists()
+
+
+def repeated(scheduler) -> list[float]:
+    """The learning rates of the confirmations that the study asks for, by seed."""
+    return [run.params["lr"] for run in scheduler.state.confirmations()]
+
+
+def test_every_confirmation_repeats_the_choice_of_its_search(tmp_path):
+    scheduler = open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=6, confirm="search")
+    work(scheduler)
+    assert len(set(repeated(scheduler))) > 2
+    assert [run.run_dir.parent.name for run in scheduler.state.confirmations()] == ["after-008"] * 6
+    assert all(run.ended for run in scheduler.state.confirmations())
+    assert trials_behind(scheduler.state.confirmations()[0].run_dir) == 8
+
+
+def test_the_choices_are_the_same_in_every_process_and_after_more_seeds(tmp_path):
+    work(open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=3, confirm="search"))
+    open_storage.cache_clear()
+    more = open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=5, confirm="search")
+    before = [read_run(run.run_dir)["params"] for run in more.state.confirmations()[:3]]
+    assert [done[3] for done in work(more)] == [4, 5]
+    assert before == [run.params for run in more.state.confirmations()[:3]]
+
+
+def test_a_raised_budget_repeats_another_choice_and_keeps_the_earlier_confirmations(tmp_path):
+    first = open_scheduler(tmp_path, arms=["a"], n_trials=6, confirm_seeds=2, confirm="search")
+    work(first)
+    old = [run.run_dir for run in first.state.confirmations()]
+    work(open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=2, confirm="search"))
+    assert sorted(path.name for path in (tmp_path / "s/a/confirm").iterdir()) == ["after-006", "after-008"]
+    assert all((run_dir / "result.json").exists() for run_dir in old)
+
+
+def test_with_confirm_best_every_seed_has_the_best_trials_settings(tmp_path):
+    scheduler = open_scheduler(tmp_path, arms=["a"], confirm_seeds=3, confirm="best")
+    work(scheduler)
+    assert repeated(scheduler) == [scheduler.state.best("a").params["lr"]] * 3
+    assert trials_behind(scheduler.state.confirmations()[0].run_dir) is None
+
+
+def test_an_arm_with_nothing_to_search_has_one_choice(tmp_path):
+    scheduler = open_scheduler(tmp_path, arms=["a"], space={}, points=[], n_trials=1, confirm_seeds=2, confirm="search")
+    work(scheduler)
+    assert [run.params for run in scheduler.state.confirmations()] == [{}, {}]

@@ -1,6 +1,7 @@
 """arms.csv: per arm its search, its best setting, that setting over its seeds, and how fast it learns."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,23 +11,34 @@ from headstart.analysis.arm_search import search_columns
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
 from headstart.analysis.columns import ARMS, SCORES
 from headstart.analysis.csv_tables import first, frame_of
+from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
+from headstart.analysis.search_choice import choice_columns, luck_of, search_choice
+from headstart.statistics import Uncertainty
 from headstart.store import OUTCOMES, StudyFile
 
 OPEN = ("RUNNING", "INTERRUPTED")
 FACTS = ("model", "parameters", "weights", "weights_sha256", "data", "train_size", "data_sha256", "epochs")
 NO_STUDY = StudyFile()
+UNKNOWN = Uncertainty(math.nan, math.nan)
+NO_ANSWERS: Mapping[str, Answers | None] = {}
 
 
-def arms_table(trials: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile = NO_STUDY) -> pd.DataFrame:
-    """Return a row per arm (`ARMS`): its search, its best setting, and that setting over its seeds.
+def arms_table(
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    study: StudyFile = NO_STUDY,
+    answers: Mapping[str, Answers | None] = NO_ANSWERS,
+) -> pd.DataFrame:
+    """Return a row per arm (`ARMS`): its search, its best setting, and its confirmations.
 
     `trials`, `epochs`: rows of trials.csv and epochs.csv, of one study; `study`: its study.json, without which ranges
-    and edges are not known. An arm without search trials is made of its single runs: the best one and its repeats,
-    equal in everything but the seed. `halfway` columns need the count of classes, which `compare` finds in the runs'
-    files (column `classes` of `trials`).
+    and edges are not known; `answers`: by arm, without which an interval is about these test images. An arm without
+    search trials is made of its single runs: the best one and its repeats, equal in everything but the seed. `halfway`
+    columns need the count of classes, which `compare` finds in the runs' files (column `classes` of `trials`).
     """
-    return frame_of([_arm_row(name, rows, epochs, study) for name, rows in by_arm(trials, study)], ARMS)
+    rows = [_arm_row(name, rows, epochs, study, answers.get(name)) for name, rows in by_arm(trials, study)]
+    return frame_of(rows, ARMS)
 
 
 def by_arm(trials: pd.DataFrame, study: StudyFile) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -37,16 +49,20 @@ def by_arm(trials: pd.DataFrame, study: StudyFile) -> Iterator[tuple[str, pd.Dat
             yield name, rows
 
 
-def _arm_row(name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile) -> dict[str, Any]:
+def _arm_row(
+    name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile, answers: Answers | None
+) -> dict[str, Any]:
     search = rows.loc[rows["phase"] == "search", ["number", "state", "lr", "val_accuracy"]]
     runs = runs_of_arm(rows)
+    choice = search_choice(name, rows, study)
     return (
         {"study": first(rows["study"]), "arm": name}
         | _trial_counts(search["state"])
         | _facts(rows, runs.best)
         | _confirmation_columns(runs.repeats)
         | search_columns(name, search, study)
-        | _score_columns(runs.tested)
+        | choice_columns(choice, runs)
+        | _score_columns(runs.tested, answers, luck_of(choice, runs))
         | speed_columns(runs.repeats, epochs)
     )
 
@@ -85,10 +101,14 @@ def _shared(values: pd.Series) -> Any:
     return found[0] if len(found) == 1 else None
 
 
-def _score_columns(tested: pd.DataFrame) -> dict[str, Any]:
+def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertainty | None) -> dict[str, Any]:
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row: dict[str, Any] = {"seeds": summary.n, "test_mean": summary.mean, "test_std": summary.std}
-    row |= {"test_ci_low": summary.low, "test_ci_high": summary.high}
+    seeds = Uncertainty(summary.std**2 / summary.n, summary.n - 1) if summary.n > 1 else UNKNOWN
+    known_of = seeds if answers is None else statistics.crossed_uncertainty(answers.of(answers.seeds))
+    whole = known_of if luck is None else statistics.together(known_of, luck)
+    row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)
+    row["test_seeds_ci_low"], row["test_seeds_ci_high"] = statistics.accuracy_interval(summary.mean, seeds)
     row |= {name: tested[name].mean() for name in SCORES}
     if "classes" in tested:
         classes, row["test_images"] = first(tested["classes"]), first(tested["test_images"])

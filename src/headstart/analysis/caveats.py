@@ -115,7 +115,7 @@ def _names(arms: pd.DataFrame) -> str:
 
 
 def _luck(arms: pd.DataFrame) -> Iterator[str]:
-    if (arms["tuned"] & arms["seeds"].gt(0)).any():
+    if (arms["tuned"] & arms["seeds"].gt(0) & arms["luck_std"].isna()).any():
         yield (
             "The seeds vary initial weights, order of the images and augmentation, not the search: a verdict is about "
             "the settings found, and the luck of the search is not in its interval."

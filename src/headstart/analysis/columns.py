@@ -80,6 +80,11 @@ TRIALS: Columns = {
     "arm": _text("name of the arm, what is compared"),
     "phase": _text("run (single run), search, confirm or source"),
     "number": _integer("count from 0", "Optuna's number of the trial within the arm; empty for single runs"),
+    "search_trials": _integer(
+        "trials",
+        "after how many trials of its arm's search the choice was made that a confirmation repeats; empty: "
+        "it trains the best trial's settings (confirm=best)",
+    ),
     "state": _text("COMPLETE, CHANCE, PRUNED, DIVERGED, FAILED, RUNNING, INTERRUPTED; only COMPLETE can be selected"),
     "reason": _text(
         "why the state is not COMPLETE, why training ended early or did not converge, and what was unreadable in the "
@@ -91,6 +96,7 @@ TRIALS: Columns = {
     "stem": _text("first layers: imagenet or cifar (3x3, stride 1, no pool); empty: the model has no choice"),
     "data": _text("data set"),
     "train_size": _integer("images", "training images, validation split taken off"),
+    "val_size": _integer("images", "validation images"),
     "image_size": _integer("pixels", "height and width of what enters the network"),
     "augmentation": _text("augmentation of the training images"),
     "optimizer": _text("optimizer"),
@@ -226,8 +232,23 @@ ARMS: Columns = {
     "seeds": _count("confirmation seeds with a test accuracy: n of the statistics"),
     "test_mean": _percent("test accuracy, mean over seeds"),
     "test_std": _points("its standard deviation over seeds (n - 1)"),
-    "test_ci_low": _percent("lower bound of its 95 % interval (Student t)"),
-    "test_ci_high": _percent("upper bound of its 95 % interval (Student t)"),
+    "test_ci_low": _percent(
+        "lower bound of its 95 % interval (Student t on log odds) for new seeds; for new test images too where the "
+        "predictions are there, and for a repeated search where the confirmations repeat the choice"
+    ),
+    "test_ci_high": _percent("upper bound of the same interval"),
+    "test_seeds_ci_low": _percent("lower bound of the interval for new seeds alone, on these test images"),
+    "test_seeds_ci_high": _percent("upper bound of the same interval"),
+    "smoothed_best": _text("settings at the optimum of a smooth response fitted to the search's trials"),
+    "smoothed_lr": _number("", "learning rate of these settings"),
+    "confirmed_lr_low": _number(
+        "", "lowest learning rate that a confirmation trained with, as each repeats the choice"
+    ),
+    "confirmed_lr_high": _number("", "highest of them"),
+    "luck_std": _points("standard deviation of the accuracy that repeated searches would lead to; empty: confirm=best"),
+    "overtuning": _points(
+        "val_accuracy of the best trial above the mean of its confirmations': the luck in its choice"
+    ),
     **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in SCORES},
     "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
@@ -246,8 +267,11 @@ PAIRS: Columns = {
     **_of_trials("data", "train_size"),
     "seeds": _count("seeds that both were confirmed with"),
     "difference": _points("test accuracy a - b, mean over these seeds"),
-    "ci_low": _points("lower bound of its interval (paired Student t) at `level`"),
-    "ci_high": _points("upper bound of its interval (paired Student t) at `level`"),
+    "ci_low": _points("lower bound of its interval (paired Student t) at `level`, for what `holds_for` says"),
+    "ci_high": _points("upper bound of the same interval"),
+    "holds_for": _text("what the interval generalises to: new seeds, new test images, repeated searches"),
+    "seeds_ci_low": _points("lower bound of the 95 % interval for new seeds alone, not corrected"),
+    "seeds_ci_high": _points("upper bound of the same interval"),
     "level": _number("", "level of the interval that matches Holm's step; 0.95 for a single pair"),
     "probability_of_improvement": _number("", "P(a > b) of fresh runs, over all combinations of seeds"),
     "p": _number("", "two-sided p-value of the paired t test"),

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY, arms_table
+from headstart.analysis.arms_table import NO_STUDY, arms_table, by_arm
 from headstart.analysis.caveats import Caveat, caveats
 from headstart.analysis.collate import Collated, collate
 from headstart.analysis.columns import ARMS, LEDGER, PAIRS
 from headstart.analysis.csv_tables import first, frame_of, write_further_tables, write_table
 from headstart.analysis.ledger import ledger_table
 from headstart.analysis.pairs_table import pairs_table, verdict_lines
+from headstart.analysis.predictions import read_answers
 from headstart.analysis.published_figures import reported_table
+from headstart.analysis.runs_of_arm import runs_of_arm
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_json, read_study
 
@@ -90,8 +92,9 @@ def _compare(root: Path, collated: Collated) -> Comparison:
 
 
 def _part(root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame) -> _Part:
-    arms = arms_table(trials, epochs, study)
-    pairs, ledger = pairs_table(arms, trials, study, root), ledger_table(trials)
+    answers = {name: read_answers(root, runs_of_arm(rows).tested) for name, rows in by_arm(trials, study)}
+    arms = arms_table(trials, epochs, study, answers)
+    pairs, ledger = pairs_table(arms, trials, study, answers), ledger_table(trials)
     return _Part(arms, pairs, ledger, caveats(arms, pairs, ledger, trials, study))
 
 

@@ -130,8 +130,8 @@ def quoted(text: str) -> str:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Return a table that `write_table` wrote, with the types it had; an arm called NA, nan or null stays one.
 
-    The types are those of `TABLES` by the file's name; columns that are not there (`params_...`) get the narrowest
-    type that holds all their cells.
+    The types are those of `TABLES` by the file's name; what an earlier version did not write is missing in every row.
+    Columns that are not there (`params_...`) get the narrowest type that holds all their cells.
 
     Raises:
         UserError: there is no such file, or it holds something else; with the line and column.
@@ -147,12 +147,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path}, row {wrong}: {len(rows[wrong - 2])} cells, expected {len(header)}.")
     columns = zip(*rows, strict=True) if rows else repeat(())
     typed = TABLES.get(path.stem, {})
-    return pd.DataFrame(
-        {
-            name: _parse([cell or None for cell in cells], typed.get(name), f"{path}, column {name}")
-            for name, cells in zip(header, columns, strict=False)
-        }
-    )
+    found = {
+        name: _parse([cell or None for cell in cells], typed.get(name), f"{path}, column {name}")
+        for name, cells in zip(header, columns, strict=False)
+    }
+    lacking = {
+        name: typed_array([None] * len(rows), column.dtype) for name, column in typed.items() if name not in found
+    }
+    return pd.DataFrame(found | (lacking if header else {}))
 
 
 def _parse(texts: list[str | None], column: Column | None, where: str) -> Any:

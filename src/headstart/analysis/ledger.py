@@ -6,7 +6,7 @@ import pandas as pd
 
 from headstart.analysis.columns import LEDGER
 from headstart.analysis.csv_tables import first, frame_of
-from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.runs_of_arm import of_present_choice, runs_of_arm
 
 STATES = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED", "FAILED", "RUNNING", "INTERRUPTED")  # a column each
 
@@ -36,16 +36,14 @@ def _costs(rows: pd.DataFrame) -> dict[str, Any]:
         "confirmations": confirmed,
         "other_runs": len(rows) - searched - confirmed,
         "test_reads": int(reads.sum()),
-        "test_reads_earlier_choice": int(reads[is_confirmation & _of_another_trial(rows)].sum()),
+        "test_reads_earlier_choice": int(reads[is_confirmation & _of_earlier_choice(rows)].sum()),
         "epochs": int(rows["epochs_run"].sum()),
         "images": int(rows["images"].sum()),
         "seconds": float(rows["seconds_train"].sum()),
     }
 
 
-def _of_another_trial(rows: pd.DataFrame) -> pd.Series:
-    """Whether each run is of a trial that is not the arm's best."""
+def _of_earlier_choice(rows: pd.DataFrame) -> pd.Series:
+    """Whether each run is not of what the arm's search chooses now."""
     best = runs_of_arm(rows).best
-    if best is None:
-        return pd.Series(True, index=rows.index)
-    return (rows["number"] != best["number"]).fillna(True)
+    return pd.Series(True, index=rows.index) if best is None else ~of_present_choice(rows, best["number"])

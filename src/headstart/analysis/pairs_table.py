@@ -1,9 +1,8 @@
 """pairs.csv: the paired differences between arms, and the verdict on each with what to run next."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,14 @@ import pandas as pd
 
 from headstart import statistics
 from headstart.analysis.arm_search import first_trials
-from headstart.analysis.arms_table import NO_STUDY, by_arm
+from headstart.analysis.arms_table import NO_ANSWERS, NO_STUDY, by_arm
 from headstart.analysis.columns import PAIRS, THRESHOLDS
-from headstart.analysis.csv_tables import first, frame_of, known
-from headstart.analysis.predictions import read_predictions
+from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
-from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, verdict
+from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence, verdict
 from headstart.analysis.wording import counted
-from headstart.statistics import Edge, PairedDifference
+from headstart.statistics import SPREAD_DF, Edge, PairedDifference, Uncertainty
 from headstart.store import StudyFile
 
 
@@ -29,6 +28,13 @@ class _Arm:
     row: pd.Series  # of arms.csv
     runs: ArmRuns
     first_trials: pd.DataFrame  # at learning rates that are tried whatever the search finds
+    answers: Answers | None
+
+    @property
+    def luck(self) -> Uncertainty | None:
+        """Of the search; None where its confirmations do not repeat the choice."""
+        luck = known(self.row["luck_std"])
+        return None if luck is None else Uncertainty(float(luck) ** 2, SPREAD_DF)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,27 +50,62 @@ class _Pair:
         """Of arms.csv."""
         return self.a.row, self.b.row
 
+    @property
+    def seeds(self) -> list[int]:
+        """Those that both have, rising."""
+        return [int(seed) for seed in self.scores.index]
+
+    @property
+    def answered(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Both arms' answers at these seeds, in points, [seeds, N]; None where they lack, or are of other images."""
+        a, b = self.a.answers, self.b.answers
+        if a is None or b is None or not np.array_equal(a.images, b.images):
+            return None
+        return a.of(self.seeds), b.of(self.seeds)
+
+    def difference(self) -> PairedDifference:
+        """Of the test accuracies, with what is known of seeds, test images and both searches in its variance."""
+        alone = statistics.paired_difference(self.scores["a"], self.scores["b"])
+        parts = [Uncertainty(alone.variance, alone.df)]
+        if self.answered is not None and alone.n > 1:
+            parts = [statistics.crossed_uncertainty(self.answered[0] - self.answered[1])]
+        if self.has_luck:
+            parts += [self.a.luck, self.b.luck]
+        whole = statistics.together(*parts)
+        return statistics.paired_difference(self.scores["a"], self.scores["b"], uncertainty=whole)
+
+    @property
+    def has_luck(self) -> bool:
+        """Whether both arms' confirmations repeat the choice of their search."""
+        return self.a.luck is not None and self.b.luck is not None
+
+    @property
+    def holds_for(self) -> HoldsFor:
+        """What the difference's interval generalises to."""
+        return HoldsFor(pictures=self.answered is not None and len(self.seeds) > 1, searches=self.has_luck)
+
 
 def pairs_table(
-    arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile = NO_STUDY, root: str | Path | None = None
+    arms: pd.DataFrame,
+    trials: pd.DataFrame,
+    study: StudyFile = NO_STUDY,
+    answers: Mapping[str, Answers | None] = NO_ANSWERS,
 ) -> pd.DataFrame:
     """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
-    `arms`: as `arms_table` returns it, from the same `trials` and `study`. `root`: folder that the trials' run_dir are
-    below; needed only where every seed gave the same difference, for McNemar's test on the predictions.
+    `arms`: as `arms_table` returns it, from the same `trials`, `study` and `answers`.
     """
     own = dict(by_arm(trials, study))
     sides = [
-        _Arm(row, runs_of_arm(own[row["arm"]]), first_trials(row["arm"], own[row["arm"]], study))
-        for _, row in arms.iterrows()
+        _Arm(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name))
+        for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
     pairs = [_Pair(a, b, _paired(a.runs, b.runs)) for a, b in couples]
-    compared = statistics.compare_pairs([(pair.scores["a"], pair.scores["b"]) for pair in pairs])
+    compared = statistics.compare_pairs([pair.difference() for pair in pairs])
     rows = []
     for pair, difference in zip(pairs, compared, strict=True):
-        p_mcnemar = None if root is None or difference.std != 0 else _mcnemar(Path(root), pair)
-        judged = _verdict_columns(pair, difference, len(pairs), p_mcnemar, study)
+        judged = _verdict_columns(pair, difference, len(pairs), study)
         rows.append(_measured_columns(pair) | difference_columns(difference, len(pairs)) | judged)
     return frame_of(rows, PAIRS)
 
@@ -99,11 +140,15 @@ def difference_columns(compared: PairedDifference, family: int) -> dict[str, Any
 
 def _measured_columns(pair: _Pair) -> dict[str, Any]:
     a, b = pair.rows
+    alone = statistics.paired_difference(pair.scores["a"], pair.scores["b"])
     return {
         **{column: a[column] for column in ("study", "data", "train_size")},
         "arm_a": a["arm"],
         "arm_b": b["arm"],
         "seeds": len(pair.scores),
+        "holds_for": str(pair.holds_for),
+        "seeds_ci_low": alone.low,
+        "seeds_ci_high": alone.high,
         "probability_of_improvement": statistics.probability_of_improvement(pair.scores["a"], pair.scores["b"]),
         "test_sampling": sampling_width(a, b),
         "untuned_a": _untuned(pair.a, pair.b),
@@ -148,20 +193,6 @@ def _untuned(arm: _Arm, other: _Arm) -> float | None:
     return 100 * float((rows["state"].eq("COMPLETE") & rows["val_accuracy"].gt(best).fillna(False)).mean())
 
 
-def _mcnemar(root: Path, pair: _Pair) -> float | None:
-    """Exact McNemar p-value of both arms' models of the first seed on the test images; None without predictions."""
-    right = []
-    for runs in (pair.a.runs.repeats, pair.b.runs.repeats):
-        run_dir = first(runs.loc[runs["seed"] == pair.scores.index[0], "run_dir"])
-        found = read_predictions(root / run_dir / "predictions.npz")
-        if found is None:
-            return None
-        order = np.argsort(found.indices, kind="stable")
-        right.append((found.indices[order], found.correct[order]))
-    (images_a, right_a), (images_b, right_b) = right
-    return statistics.mcnemar(right_a, right_b).p if np.array_equal(images_a, images_b) else None
-
-
 # ---- the verdict
 
 
@@ -173,14 +204,10 @@ def verdict_lines(pairs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _verdict_columns(
-    pair: _Pair, compared: PairedDifference, family: int, p_mcnemar: float | None, study: StudyFile
-) -> dict[str, Any]:
+def _verdict_columns(pair: _Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
     a, b = pair.rows
-    sides, sampling, reasons = (_evidence(a), _evidence(b)), sampling_width(a, b), tuple(_reasons(a, b))
-    found = verdict(
-        PairEvidence(*sides, compared, family, p_mcnemar=p_mcnemar, test_sampling=sampling, reasons=reasons)
-    )
+    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b)), holds_for=pair.holds_for)
+    found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -61,3 +62,36 @@ def same_answers(a: Sequence[Predictions] | None, b: Sequence[Predictions] | Non
     if not a or not b:
         return False
     return np.array_equal(a[0].indices, b[0].indices) and np.array_equal(a[0].labels, b[0].labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Which test images an arm's confirmations classified correctly, over all its seeds."""
+
+    seeds: tuple[int, ...]
+    images: np.ndarray  # [N], rising positions in the data set
+    right: np.ndarray  # bool [seeds, N]
+
+    def of(self, seeds: Sequence[int]) -> np.ndarray:
+        """The rows of these seeds, in their order, as points: 0 or 100, [len(seeds), N]."""
+        return 100.0 * self.right[[self.seeds.index(seed) for seed in seeds]]
+
+
+def read_answers(root: Path, tested: pd.DataFrame) -> Answers | None:
+    """Read the predictions of an arm's confirmations; None where some are not there, or of other images.
+
+    `tested`: rows of trials.csv, their run_dir below `root`.
+    """
+    if tested.empty or tested["seed"].isna().any():
+        return None
+    images, rows = None, []
+    for run_dir in tested["run_dir"]:
+        found = read_predictions(root / run_dir / "predictions.npz")
+        if found is None:
+            return None
+        order = np.argsort(found.indices, kind="stable")
+        if images is not None and not np.array_equal(images, found.indices[order]):
+            return None
+        images = found.indices[order]
+        rows.append(found.correct[order])
+    return Answers(tuple(tested["seed"].astype(int)), images, np.array(rows))

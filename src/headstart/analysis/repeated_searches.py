@@ -231,7 +231,8 @@ def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]
     for a, b in couples:
         both = [(a.by_seed[seed], b.by_seed[seed]) for seed in sorted(a.by_seed.keys() & b.by_seed.keys())]
         paired.append([(one, other) for one, other in both if one.is_scored and other.is_scored])
-    tests = statistics.compare_pairs([(_scores(a for a, _ in own), _scores(b for _, b in own)) for own in paired])
+    found = [statistics.paired_difference(_scores(a for a, _ in own), _scores(b for _, b in own)) for own in paired]
+    tests = statistics.compare_pairs(found)
     return [_pair_row(a, b, own, test, len(couples)) for (a, b), own, test in zip(couples, paired, tests, strict=True)]
 
 

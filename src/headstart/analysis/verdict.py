@@ -23,14 +23,27 @@ class ArmEvidence:
 
 
 @dataclass(frozen=True)
+class HoldsFor:
+    """What an interval generalises to, beside new seeds."""
+
+    pictures: bool = False  # new test pictures from where these came from
+    searches: bool = False  # searches that are repeated with other seeds
+
+    def __str__(self) -> str:
+        pictures = "new test pictures" if self.pictures else ""
+        searches = "repeated searches" if self.searches else ""
+        *first, last = [what for what in ("new seeds", pictures, searches) if what]
+        return f"{', '.join(first)} and {last}" if first else last
+
+
+@dataclass(frozen=True)
 class PairEvidence:
     """What a verdict on a pair of arms rests on.
 
-    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `p_mcnemar`, of the
-    confirmed models, is used only where every seed gave the same difference (deterministic arms). `test_sampling`
-    (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else
-    forbids to name a winner. `repeats` says what each paired value comes from: a confirmation seed of one search, or a
-    search of its own.
+    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `test_sampling`
+    (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller and the interval leaves
+    out other test pictures. `reasons`: what else forbids to name a winner. `repeats` says what each paired value comes
+    from: a confirmation seed, or a search of its own. `holds_for`: what the interval generalises to.
     """
 
     a: ArmEvidence
@@ -38,10 +51,10 @@ class PairEvidence:
     compared: PairedDifference
     family: int = 1
     alpha: float = 0.05
-    p_mcnemar: float | None = None
     test_sampling: float | None = None
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
+    holds_for: HoldsFor = HoldsFor()
 
     @property
     def names(self) -> str:
@@ -124,15 +137,10 @@ def _missing(evidence: PairEvidence) -> Iterator[tuple[str, NextStep | None]]:
 
 
 def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
-    """Verdict on arms whose difference is the same at every seed: only the test images can tell them apart."""
-    difference = evidence.compared.difference
+    """Verdict on arms whose difference is the same at every seed, with no test images at hand to tell them apart."""
     same = f"every one of {evidence.compared.n} {evidence.repeats} gave the same difference"
-    p = None if evidence.p_mcnemar is None else min(1.0, evidence.p_mcnemar * evidence.family)
-    test = "no McNemar test at hand" if p is None else f"exact McNemar p = {p:.2g}"
-    if p is not None and p < evidence.alpha and difference:
-        return _winner(evidence, f"{same}; {test}")
-    sentence = f"no winner between {evidence.names}: {same} ({difference:+.2f} points; {test})"
-    return Verdict(sentence, next_steps=_more_seeds(evidence))
+    measured = f"{evidence.compared.difference:+.2f} points"
+    return Verdict(f"no winner between {evidence.names}: {same} ({measured}), which says nothing of its spread")
 
 
 def _measured(evidence: PairEvidence) -> str:
@@ -147,7 +155,15 @@ def _interval(evidence: PairEvidence, signed: bool = False) -> str:
     family = f", corrected for {evidence.family} pairs" if evidence.family > 1 else ""
     level = f"{100 * (1 - evidence.alpha):g} % interval {low:.2f} to {high:.2f}{family}"
     sampling = evidence.test_sampling
-    small_gap = sampling is not None and abs(difference) < sampling
+    small_gap = sampling is not None and abs(difference) < sampling and not evidence.holds_for.pictures
     images = f", test-set sampling alone ±{sampling:.2f}" if small_gap else ""
-    luck = "not included" if evidence.repeats == "seeds" else "included"
-    return f"{level}, {evidence.compared.n} {evidence.repeats}, luck of the search {luck}{images}"
+    return f"{level}, {evidence.compared.n} {evidence.repeats}, {_generalises(evidence)}{images}"
+
+
+def _generalises(evidence: PairEvidence) -> str:
+    """For what the interval holds, and what it leaves out."""
+    if evidence.repeats == "searches":
+        return "luck of the search included"
+    luck = "" if evidence.holds_for.searches else "luck of the search not included"
+    further = f"for {evidence.holds_for}" if evidence.holds_for != HoldsFor() else ""
+    return ", ".join(filter(None, (further, luck)))

@@ -14,7 +14,7 @@ from headstart.errors import UserError
 from headstart.store import valid_name
 
 MULTIRUN = {"-m", "--multirun"}
-SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "jobs", "dry_run", "lr_low", "lr_high")
+SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "confirm", "jobs", "dry_run", "lr_low", "lr_high")
 NAMES = ("name", "arm")  # texts, whatever they look like
 RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "tables": "tables"}  # no study's name
 

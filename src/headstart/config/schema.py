@@ -52,6 +52,7 @@ class Config:
     keep: Literal["best", "all", "none"] = "best"
     n_trials: Count = MISSING  # per arm, from the budget group
     confirm_seeds: Seeds = MISSING  # from the budget group
+    confirm: Literal["search", "best"] = "search"  # every seed repeats the choice, or the best trial's settings
     lr_low: Positive = 1e-5
     lr_high: Positive = 1e-1
     jobs: Processes = 1
@@ -77,7 +78,7 @@ PASSED |= dict(model={"classes", "class_names"})  # what a run gives them itself
 
 # What changes nothing that a run computes: how it is called, carried out and kept, and the sweep around it.
 OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "reported"}
-OF_A_SWEEP = {"n_trials", "confirm_seeds", "lr_low", "lr_high", "search", "budget", "jobs", "dry_run"}
+OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm", "lr_low", "lr_high", "search", "budget", "jobs", "dry_run"}
 DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.

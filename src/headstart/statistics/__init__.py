@@ -5,13 +5,16 @@ takes lists or arrays and refuses NaN and infinity with a ValueError: a missing 
 scipy is imported where it is used, because `scipy.stats` alone takes over a second to import.
 """
 
+from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import time_to_target
-from headstart.statistics.intervals import sampling_half_width, summarise
+from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
+from headstart.statistics.intervals import accuracy_interval, sampling_half_width, summarise
 from headstart.statistics.pairs import (
     PairedDifference,
     compare_pairs,
     paired_difference,
     probability_of_improvement,
+    seeds_alone,
 )
 from headstart.statistics.search import (
     BudgetCurve,
@@ -21,24 +24,31 @@ from headstart.statistics.search import (
     expected_best,
     learning_rate_tolerance,
 )
-from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibration_error, is_chance, mcnemar
+from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibration_error, is_chance
 
 __all__ = [
     "CALIBRATION_BINS",
+    "SPREAD_DF",
     "BudgetCurve",
+    "Choice",
     "Edge",
     "PairedDifference",
+    "Uncertainty",
+    "accuracy_interval",
     "best_against_budget",
+    "choice_of",
     "compare_pairs",
+    "crossed_uncertainty",
     "edge",
     "expected_best",
     "expected_calibration_error",
     "is_chance",
     "learning_rate_tolerance",
-    "mcnemar",
     "paired_difference",
     "probability_of_improvement",
     "sampling_half_width",
+    "seeds_alone",
     "summarise",
     "time_to_target",
+    "together",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headstart.statistics.checks import finite_numbers, fraction
+from headstart.statistics.crossed import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,23 @@ def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
     std = standard_deviation(values, scale=np.abs(values).max())
     half = t_half_width(std, values.size, level)
     return Summary(values.size, mean, std, mean - half, mean + half, level)
+
+
+def accuracy_interval(mean: float, known: Uncertainty, level: float = 0.95) -> tuple[float, float]:
+    """Student-t interval of an accuracy in percent, on the scale of log odds and back, so that it stays in 0 to 100.
+
+    At a mean of 0 or 100, where the log odds are infinite, it is the plain one, cut there. NaN without a variance.
+    Source: Agresti (2013), Categorical Data Analysis, §3.1.6 (the delta method for the logit).
+    """
+    from scipy.special import expit, logit, stdtrit
+
+    if not known.variance >= 0:
+        return math.nan, math.nan
+    half = float(-stdtrit(known.df, (1 - fraction(level, "level")) / 2)) * math.sqrt(known.variance)
+    if not 0 < mean < 100:
+        return max(0.0, mean - half), min(100.0, mean + half)
+    share, scaled = mean / 100, half / (mean * (1 - mean / 100))
+    return 100 * float(expit(logit(share) - scaled)), 100 * float(expit(logit(share) + scaled))
 
 
 def t_half_width(std: float, n: int, level: float) -> float:

@@ -8,19 +8,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headstart.statistics.checks import finite_numbers, fraction, refuse_other_lengths
-from headstart.statistics.intervals import standard_deviation, t_half_width
+from headstart.statistics.crossed import Uncertainty
+from headstart.statistics.intervals import standard_deviation
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """Mean of a - b over n paired seeds, its Student-t interval at `level`, and the t test's two-sided p-values.
 
-    `p_holm` is adjusted for the family (equal to `p` for a single pair). Without spread bounds and p-values are NaN.
+    The interval rests on `variance`, that of the mean, with `df` degrees of freedom; `std` is that over seeds. `p_holm`
+    is adjusted for the family (equal to `p` for a single pair). Without spread bounds and p-values are NaN.
     """
 
     n: int
     difference: float
     std: float
+    variance: float
+    df: float
     low: float
     high: float
     level: float
@@ -28,26 +32,43 @@ class PairedDifference:
     p_holm: float
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedDifference:
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, uncertainty: Uncertainty | None = None
+) -> PairedDifference:
     """Compare two arms over the same seeds: paired Student-t interval and test.
 
-    `a`, `b`: [n], entry i of both from the same seed. With n < 2, or where every seed gave the same difference, the
-    seeds carry no spread and bounds and p are NaN. A formula would say p = 0 there, yet on a small test split three
-    equal differences are common by luck. Source: Student (1908), "The probable error of a mean", Biometrika 6.
+    `a`, `b`: [n], entry i of both from the same seed. uncertainty: of the mean difference, where more than the seeds is
+    to be in it (test pictures, the search); None: of the seeds alone, and with n < 2, or where every seed gave the same
+    difference, they carry no spread and bounds and p are NaN. A formula would say p = 0 there, yet on a small test
+    split three equal differences are common by luck. Source: Student (1908), "The probable error of a mean",
+    Biometrika 6.
     """
-    from scipy.special import stdtr
-
-    a, b, level = finite_numbers(a, "a"), finite_numbers(b, "b"), fraction(level, "level")
+    a, b = finite_numbers(a, "a"), finite_numbers(b, "b")
     refuse_other_lengths(a=a, b=b)
     n, difference = a.size, float((a - b).mean()) if a.size else math.nan
-    if n < 2:
-        return PairedDifference(n, difference, math.nan, math.nan, math.nan, level, math.nan, math.nan)
-    std = standard_deviation(a - b, scale=max(np.abs(a).max(), np.abs(b).max()))
-    if std == 0:
-        return PairedDifference(n, difference, 0.0, math.nan, math.nan, level, math.nan, math.nan)
-    p = float(2 * stdtr(n - 1, -abs(difference) * math.sqrt(n) / std))
-    half = t_half_width(std, n, level)
-    return PairedDifference(n, difference, std, difference - half, difference + half, level, p, p)
+    std = standard_deviation(a - b, scale=max(np.abs(a).max(), np.abs(b).max())) if n > 1 else math.nan
+    known = seeds_alone(std, n) if uncertainty is None else uncertainty
+    bare = PairedDifference(n, difference, std, known.variance, known.df, *[math.nan] * 2, level, *[math.nan] * 2)
+    return at_level(bare, level, p_holm=None)
+
+
+def seeds_alone(std: float, n: int) -> Uncertainty:
+    """Of a mean over n seeds with that standard deviation; NaN without spread."""
+    return Uncertainty(std**2 / n, n - 1) if n > 1 and std > 0 else Uncertainty(math.nan, math.nan)
+
+
+def at_level(result: PairedDifference, level: float, p_holm: float | None) -> PairedDifference:
+    """The same difference with its interval at another level, and its adjusted p-value; None: a family of one."""
+    from scipy.special import stdtr, stdtrit
+
+    level = fraction(level, "level")
+    if not result.variance > 0:
+        return replace(result, level=level)
+    error = math.sqrt(result.variance)
+    p = float(2 * stdtr(result.df, -abs(result.difference) / error))
+    half = float(-stdtrit(result.df, (1 - level) / 2)) * error
+    low, high = result.difference - half, result.difference + half
+    return replace(result, low=low, high=high, level=level, p=p, p_holm=p if p_holm is None else p_holm)
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
@@ -92,22 +113,15 @@ def holm_levels(p: ArrayLike, alpha: float = 0.05) -> np.ndarray:
     return 1 - alpha / (p.size - step)
 
 
-def compare_pairs(pairs: Sequence[tuple[ArrayLike, ArrayLike]], alpha: float = 0.05) -> tuple[PairedDifference, ...]:
-    """Compare a whole family of pairs: paired differences with Holm-adjusted p-values and intervals at matching levels.
+def compare_pairs(pairs: Sequence[PairedDifference], alpha: float = 0.05) -> tuple[PairedDifference, ...]:
+    """A whole family of paired differences, with Holm-adjusted p-values and intervals at matching levels.
 
-    `pairs`: (a, b) per pair, arrays as in `paired_difference`, lengths may differ between pairs. A pair without an
-    interval (fewer than 2 seeds, no spread) still counts in the family, as one that can't be rejected, so that the
-    others' intervals don't narrow because a run failed. Levels: see `holm_levels`.
+    A pair without an interval (fewer than 2 seeds, no spread) still counts in the family, as one that can't be
+    rejected, so that the others' intervals don't narrow because a run failed. Levels: see `holm_levels`.
     """
-    results = [paired_difference(a, b) for a, b in pairs]
-    p = np.array([1.0 if math.isnan(result.p) else result.p for result in results])
+    p = np.array([1.0 if math.isnan(pair.p) else pair.p for pair in pairs])
     adjusted, levels = holm(p), holm_levels(p, alpha)
-    return tuple(_at_level(*item) for item in zip(results, adjusted, levels, strict=True))
-
-
-def _at_level(result: PairedDifference, p_holm: float, level: float) -> PairedDifference:
-    if math.isnan(result.p):
-        return replace(result, level=float(level))
-    half = t_half_width(result.std, result.n, level)
-    low, high = result.difference - half, result.difference + half
-    return replace(result, low=low, high=high, level=float(level), p_holm=float(p_holm))
+    return tuple(
+        at_level(pair, float(level), None if math.isnan(pair.p) else float(own))
+        for pair, level, own in zip(pairs, levels, adjusted, strict=True)
+    )

@@ -1,7 +1,6 @@
-"""What one trained model answered: above guessing or not, calibrated or not, unlike another model's or not."""
+"""What one trained model answered: above guessing or not, calibrated or not."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,27 +42,3 @@ def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins:
     bin_of = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=correct - confidences, minlength=bins)
     return 100 * float(np.abs(gaps).sum() / confidences.size)
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Images that only model a, or only model b, classified correctly, and the exact two-sided p-value."""
-
-    only_a: int
-    only_b: int
-    p: float
-
-
-def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """Exact McNemar test of two single models on the same images (not of two arms: seeds don't enter).
-
-    `correct_a`, `correct_b`: [images] of true/false, same order of images. p = 1 where the models agree everywhere.
-    Source: McNemar (1947), Psychometrika 12; exact binomial form, see Dietterich (1998), Neural Computation 10, §3.1.
-    """
-    from scipy.stats import binomtest
-
-    a, b = flags(correct_a, "correct_a"), flags(correct_b, "correct_b")
-    refuse_other_lengths(correct_a=a, correct_b=b)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return McNemar(only_a, only_b, p)

@@ -13,7 +13,7 @@ from headstart.store import read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
-PROTOCOL_VERSION = 2  # raise it when a change to the rules makes old and new trials incomparable
+PROTOCOL_VERSION = 3  # raise it when a change to the rules makes old and new trials incomparable
 ELSEWHERE = ("data.root", "data.cache", "data.download")  # where data lies: its content is known by its hash
 
 
@@ -25,7 +25,7 @@ def fingerprint_of(
     composed: each arm's configuration, by its name.
     """
     common = {"protocol": PROTOCOL_VERSION}
-    common |= {key: getattr(settings, key) for key in ("objective", "sampler", "pruner", "source")}
+    common |= {key: getattr(settings, key) for key in ("objective", "sampler", "pruner", "source", "confirm")}
     return dict(common=common, arms={arm.name: _fixed_of(arm, composed[arm.name]) for arm in arms})
 
 

@@ -100,6 +100,7 @@ def _open_state(plan: Plan, url: str) -> StudyState:
         arms=plan.arms,
         n_trials=plan.n_trials,
         confirm_seeds=plan.settings.confirm_seeds,
+        confirm=plan.settings.confirm,
         seed=plan.config.seed,
         pruner=make_pruner(plan.settings.pruner),
     )

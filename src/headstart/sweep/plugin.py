@@ -39,6 +39,7 @@ class ArmsConf:
     extend_at_edge: Any = "${search.extend_at_edge}"
     pruner: Any = "${budget.pruner}"
     confirm_seeds: int = "${confirm_seeds}"  # type: ignore[assignment]
+    confirm: Any = "${confirm}"
     max_consecutive_failures: int = 3
     retry_failed: Truth = False
 

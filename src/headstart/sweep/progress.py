@@ -45,8 +45,7 @@ class SweepStatus:
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
-            f"  {trials} an arm of {length}, then each arm's best with {plural(state.confirm_seeds, 'seed')}; "
-            f"{ended} of {plural(total, 'run')} exist",
+            f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {plural(total, 'run')} exist",
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
         ]
@@ -139,6 +138,11 @@ def failed_arms(state: StudyState) -> list[str]:
 def plural(number: int, noun: str) -> str:
     """`1 arm`, `2 arms`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _confirmed(state: StudyState) -> str:
+    seeds = plural(state.confirm_seeds, "seed")
+    return f"each arm's best with {seeds}" if state.confirm == "best" else f"each arm's choice, repeated with {seeds}"
 
 
 def _length(epochs: set[int]) -> str:

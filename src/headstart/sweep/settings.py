@@ -21,7 +21,7 @@ EXAMPLES = {
     "source": '{overrides: ["model=cnn", "epochs=10"]}',
 }
 TYPED_AS = {"pruner": "budget.pruner", "first_points": "search.first_points", "extend_at_edge": "search.extend_at_edge"}
-TYPED_AS |= {"n_trials": "n_trials", "confirm_seeds": "confirm_seeds"}  # hydra.sweeper interpolates them
+TYPED_AS |= {key: key for key in ("n_trials", "confirm_seeds", "confirm")}  # hydra.sweeper interpolates them
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class SweeperSettings:
     n_trials: Count  # per arm
     n_jobs: Processes  # runs at a time that this process launches
     confirm_seeds: Seeds
+    confirm: Literal["search", "best"]
     extend_at_edge: Truth
     max_consecutive_failures: Count
     retry_failed: Truth

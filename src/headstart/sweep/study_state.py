@@ -13,20 +13,22 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError
-from headstart.store import write_atomically
+from headstart.statistics import Choice, choice_of
+from headstart.store import read_run, write_atomically
 from headstart.sweep.arms import Arm
-from headstart.sweep.search_space import Point, Space
+from headstart.sweep.search_space import Point, Space, bounds
 from headstart.sweep.storage import is_there, open_storage, study_lock, without_password
 from headstart.sweep.trial import has_ended, number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 IN_MEMORY = "sqlite://"
+AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A run that an arm's best trial asks for: the same settings with another seed."""
+    """A run that an arm's search asks for: what it chose, or would choose if it were repeated, with another seed."""
 
     arm: str
     number: int  # of the best trial
@@ -46,11 +48,13 @@ class StudyState:
     arms: list[Arm]
     n_trials: int
     confirm_seeds: int
+    confirm: str  # "search" or "best": what every seed repeats
     seed: int
     pruner: optuna.pruners.BasePruner
 
     def __post_init__(self) -> None:
         self._seen = threading.local()  # what a thread read of the trials since it began a snapshot
+        self._choices: dict[str, tuple[tuple, Choice]] = {}  # by arm, with the trials that it was fitted to
         if not is_there(self.url):  # before opening makes it
             for arm in self.arms:
                 refuse_unknown_runs(self.folder, arm.name, self.url)
@@ -189,25 +193,53 @@ class StudyState:
         """Folder of the run that has to exist before any arm."""
         return self.folder / "source"
 
-    def run_dir(self, arm: str, number: int, seed: int | None = None) -> Path:
-        """Folder of a search trial, or with a seed of one of its confirmations."""
-        if seed is None:
-            return self.folder / arm / "search" / f"{number:03d}"
-        return self.folder / arm / "confirm" / f"{number:03d}" / f"seed-{seed}"
+    def run_dir(self, arm: str, number: int) -> Path:
+        """Folder of a search trial."""
+        return self.folder / arm / "search" / f"{number:03d}"
+
+    def confirm_dir(self, arm: str, number: int, seed: int) -> Path:
+        """Folder of a confirmation: of the best trial's settings, or of a choice after so many trials."""
+        of = f"{number:03d}" if self.confirm == "best" else f"{AFTER}{self.finished(arm):03d}"
+        return self.folder / arm / "confirm" / of / f"seed-{seed}"
 
     def confirmations(self) -> list[Confirmation]:
-        """What the arms' present best trials ask for, where the search is over; paired, so seed by seed.
+        """What the arms' searches ask for, where they are over; paired, so seed by seed.
 
-        None of the seeds is the search's own, whose luck the search has already picked.
+        None of the seeds is the search's own, whose luck the search has already picked. Each seed trains the settings
+        that a simulated repetition of the search chooses, or with confirm=best all of them the best trial's.
         """
         found = []
         for seed in range(self.seed + 1, self.seed + 1 + self.confirm_seeds):
             for arm in (a.name for a in self.arms):
                 if self.finished(arm) >= self.trials_per_arm() and (best := self.best(arm)) is not None:
-                    number = number_of(best)
-                    run_dir = self.run_dir(arm, number, seed)
-                    found.append(Confirmation(arm, number, seed, run_dir, dict(best.params), has_ended(run_dir)))
+                    run_dir = self.confirm_dir(arm, number_of(best), seed)
+                    params = dict(best.params) if self.confirm == "best" else self.choice(arm).repeated(seed)
+                    found.append(Confirmation(arm, number_of(best), seed, run_dir, params, has_ended(run_dir)))
         return found
+
+    def choice(self, arm: str) -> Choice:
+        """What the arm's search chose and would choose again; call it once the arm has a best trial."""
+        trials = self.selectable(arm)
+        seen = tuple((number_of(trial), trial.value) for trial in trials)
+        if arm not in self._choices or self._choices[arm][0] != seen:
+            space = self.space(next(a for a in self.arms if a.name == arm))
+            pictures = read_run(self.run_dir(arm, number_of(self.best(arm)))).get("val_size")
+            found = choice_of(
+                {key: bounds(distribution) for key, distribution in space.items()},
+                [trial.params for trial in trials],
+                [trial.value for trial in trials],
+                pictures=pictures,
+                seed=self.seed,
+                arm=arm,
+            )
+            self._choices[arm] = seen, found
+        return self._choices[arm][1]
+
+
+def trials_behind(confirm_dir: Path) -> int | None:
+    """After how many trials the choice was made that a confirmation trains; None: the best trial's settings."""
+    of = confirm_dir.parent.name
+    return int(of.removeprefix(AFTER)) if of.startswith(AFTER) else None
 
 
 def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:

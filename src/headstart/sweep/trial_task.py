@@ -5,13 +5,14 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner, NopPruner
 
-from headstart.config import make
+from headstart.config import key_of, make
 from headstart.errors import UserError, first_line, summary
 from headstart.store import lock_run
 from headstart.sweep.storage import study_lock
+from headstart.sweep.study_state import trials_behind
 from headstart.sweep.trial import OWNER, Reporter, record_failure
 from headstart.training import trial_context
 
@@ -48,6 +49,9 @@ class TrialTask:
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
         study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(sweeper.pruner)
         reporter = Reporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
+        if cfg.phase == "confirm" and (behind := trials_behind(run_dir)) is not None:
+            settings = {key: OmegaConf.select(cfg, key_of(key)) for key in reporter.facts["params"]}
+            reporter.facts |= dict(params=settings, search_trials=behind)
         trial_context.trial = reporter
         try:
             returned = self.task(cfg)

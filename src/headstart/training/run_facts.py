@@ -28,8 +28,8 @@ def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """Return the static columns of trials.csv for a run that is about to train: configuration and what is in use."""
     data, used, threads = trainer.data, trainer.facts(), torch.get_num_threads()
     facts = planned_facts(run_config)
-    facts |= dict(data=data.name, train_size=len(data.train.labels), threads=threads, torch_version=torch.__version__)
-    facts |= dict(config_hash=trainer.identity, data_sha256=data.sha256)
+    facts |= dict(data=data.name, train_size=len(data.train.labels), val_size=len(data.val.labels), threads=threads)
+    facts |= dict(torch_version=torch.__version__, config_hash=trainer.identity, data_sha256=data.sha256)
     facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))
     return _only_with_effect(facts | used, run_config)
 
