@@ -26,17 +26,31 @@ def prepared(monkeypatch):
 def test_one_point_of_each_arm_is_checked_and_the_source_before_them(planned):
     cfgs = configurations_to_check(planned("name=s", "model=cnn,resnet18", "lr_high=1e-2", SOURCE))
     assert list(cfgs) == ["source", "arm cnn", "arm resnet18"]
-    assert cfgs["source"].epochs == 1
-    assert (cfgs["arm resnet18"].model.name, cfgs["arm resnet18"].lr) == ("resnet18", 1e-2)
+    assert cfgs["source"].cfg.epochs == 1
+    assert (cfgs["arm resnet18"].cfg.model.name, cfgs["arm resnet18"].cfg.lr) == ("resnet18", 1e-2)
 
 
-def test_what_has_a_run_is_not_checked_again(planned):
-    plan = planned("name=s", "model=cnn,resnet18", SOURCE)
-    for folder in ("source", "cnn/search/000"):
-        (plan.folder / folder).mkdir(parents=True)
-        write_json(plan.folder / folder / "result.json", dict(state="COMPLETE", val_accuracy=50.0))
-        write_json(plan.folder / folder / "run.json", {})
+def record(folder, **facts):
+    folder.mkdir(parents=True)
+    write_json(folder / "run.json", {})
+    write_json(folder / "result.json", dict(state="COMPLETE", val_accuracy=50.0) | facts)
+
+
+def test_what_has_all_its_runs_is_not_checked_again(planned):
+    plan = planned("name=s", "model=cnn,resnet18", "n_trials=1", "confirm_seeds=1", SOURCE)
+    for folder in ("source", "cnn/search/000", "cnn/confirm/after-001/seed-1", "resnet18/search/000"):
+        record(plan.folder / folder)
     assert list(configurations_to_check(plan)) == ["arm resnet18"]
+
+
+def test_a_study_goes_on_with_the_pictures_and_weights_that_it_began_with(planned):
+    plan = planned("name=s", "n_trials=2", "data.train_size=100", "batch_size=32")
+    run_preflight(configurations_to_check(plan))
+    record(plan.folder / "cnn/search/000", data_sha256="0" * 64, train_size=130)
+    with pytest.raises(
+        UserError, match=r"the study began with other pictures \(data_sha256 was 0{12}, now .*130, now 100"
+    ):
+        run_preflight(configurations_to_check(plan))
 
 
 def test_an_arm_that_starts_from_the_source_is_composed_and_no_more(planned):

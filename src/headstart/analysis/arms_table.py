@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from headstart import statistics
+from headstart.analysis.agreement import disagreements
 from headstart.analysis.arm_search import search_columns
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
 from headstart.analysis.columns import ARMS, SCORES
@@ -62,6 +63,7 @@ def _arm_row(
         | _confirmation_columns(runs.repeats)
         | search_columns(name, search, study)
         | choice_columns(choice, runs)
+        | {"disagreement": "; ".join(disagreements(name, rows, runs)) or None}
         | _score_columns(runs.tested, answers, luck_of(choice, runs))
         | speed_columns(runs.repeats, epochs)
     )

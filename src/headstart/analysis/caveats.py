@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from headstart.analysis.agreement import differing_machines
 from headstart.analysis.arms_table import NO_STUDY, OPEN
 from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
-from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.runs_of_arm import ARM_PHASES, runs_of_arm
 from headstart.analysis.wording import counted
 from headstart.store import StudyFile
 
@@ -36,6 +37,7 @@ class CaveatKind(enum.Enum):
     UNSUCCESSFUL = "trials and confirmations that led nowhere"
     NOT_CONVERGED = "fits that were cut short"
     NOT_VARIED = "arms that the seeds leave as they are"
+    MACHINES = "devices, precisions and versions that runs differ in"
     EDGE_UNCHECKED = "searched values whose range nobody checked"
     SECONDS_NOT_COMPARED = "machines that differ"
     REPEATS = "searches repeated with other seeds"
@@ -75,6 +77,7 @@ def caveats(
         CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
         CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
         CaveatKind.NOT_VARIED: _not_varied(arms, trials),
+        CaveatKind.MACHINES: _differing(trials),
         CaveatKind.EDGE_UNCHECKED: _unchecked(arms, study),
         CaveatKind.SECONDS_NOT_COMPARED: _machines(pairs),
     }
@@ -120,6 +123,11 @@ def _luck(arms: pd.DataFrame) -> Iterator[str]:
             "The seeds vary initial weights, order of the images and augmentation, not the search: a verdict is about "
             "the settings found, and the luck of the search is not in its interval."
         )
+
+
+def _differing(trials: pd.DataFrame) -> Iterator[str]:
+    if found := list(differing_machines(trials[trials["phase"].isin(ARM_PHASES)])):
+        yield f"The runs were not all made alike: {'; '.join(found)}. Last digits, and seconds, may differ for it."
 
 
 def _test_reads(trials: pd.DataFrame) -> Iterator[str]:

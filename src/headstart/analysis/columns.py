@@ -245,6 +245,9 @@ ARMS: Columns = {
         "", "lowest learning rate that a confirmation trained with, as each repeats the choice"
     ),
     "confirmed_lr_high": _number("", "highest of them"),
+    "disagreement": _text(
+        "what the arm's runs differ in, though they must not: pictures, weights, settings; empty: none"
+    ),
     "luck_std": _points("standard deviation of the accuracy that repeated searches would lead to; empty: confirm=best"),
     "overtuning": _points(
         "val_accuracy of the best trial above the mean of its confirmations': the luck in its choice"

@@ -2,10 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from headstart import statistics
@@ -13,76 +11,13 @@ from headstart.analysis.arm_search import first_trials
 from headstart.analysis.arms_table import NO_ANSWERS, NO_STUDY, by_arm
 from headstart.analysis.columns import PAIRS, THRESHOLDS
 from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.pair import ArmOfPair, Pair
 from headstart.analysis.predictions import Answers
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
-from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence, verdict
+from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, verdict
 from headstart.analysis.wording import counted
-from headstart.statistics import SPREAD_DF, Edge, PairedDifference, Uncertainty
+from headstart.statistics import Edge, PairedDifference
 from headstart.store import StudyFile
-
-
-@dataclass(frozen=True, eq=False)
-class _Arm:
-    """One side of a pair."""
-
-    row: pd.Series  # of arms.csv
-    runs: ArmRuns
-    first_trials: pd.DataFrame  # at learning rates that are tried whatever the search finds
-    answers: Answers | None
-
-    @property
-    def luck(self) -> Uncertainty | None:
-        """Of the search; None where its confirmations do not repeat the choice."""
-        luck = known(self.row["luck_std"])
-        return None if luck is None else Uncertainty(float(luck) ** 2, SPREAD_DF)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Two arms, and their test accuracies at the seeds that both have: columns a and b, index seed."""
-
-    a: _Arm
-    b: _Arm
-    scores: pd.DataFrame
-
-    @property
-    def rows(self) -> tuple[pd.Series, pd.Series]:
-        """Of arms.csv."""
-        return self.a.row, self.b.row
-
-    @property
-    def seeds(self) -> list[int]:
-        """Those that both have, rising."""
-        return [int(seed) for seed in self.scores.index]
-
-    @property
-    def answered(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Both arms' answers at these seeds, in points, [seeds, N]; None where they lack, or are of other images."""
-        a, b = self.a.answers, self.b.answers
-        if a is None or b is None or not np.array_equal(a.images, b.images):
-            return None
-        return a.of(self.seeds), b.of(self.seeds)
-
-    def difference(self) -> PairedDifference:
-        """Of the test accuracies, with what is known of seeds, test images and both searches in its variance."""
-        alone = statistics.paired_difference(self.scores["a"], self.scores["b"])
-        parts = [Uncertainty(alone.variance, alone.df)]
-        if self.answered is not None and alone.n > 1:
-            parts = [statistics.crossed_uncertainty(self.answered[0] - self.answered[1])]
-        if self.has_luck:
-            parts += [self.a.luck, self.b.luck]
-        whole = statistics.together(*parts)
-        return statistics.paired_difference(self.scores["a"], self.scores["b"], uncertainty=whole)
-
-    @property
-    def has_luck(self) -> bool:
-        """Whether both arms' confirmations repeat the choice of their search."""
-        return self.a.luck is not None and self.b.luck is not None
-
-    @property
-    def holds_for(self) -> HoldsFor:
-        """What the difference's interval generalises to."""
-        return HoldsFor(pictures=self.answered is not None and len(self.seeds) > 1, searches=self.has_luck)
 
 
 def pairs_table(
@@ -97,11 +32,11 @@ def pairs_table(
     """
     own = dict(by_arm(trials, study))
     sides = [
-        _Arm(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name))
+        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name))
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
-    pairs = [_Pair(a, b, _paired(a.runs, b.runs)) for a, b in couples]
+    pairs = [Pair(a, b) for a, b in couples]
     compared = statistics.compare_pairs([pair.difference() for pair in pairs])
     rows = []
     for pair, difference in zip(pairs, compared, strict=True):
@@ -112,7 +47,7 @@ def pairs_table(
 
 def same_images(a: pd.Series, b: pd.Series) -> bool:
     """Whether both arms learn from and are tested on the same images, in the same split."""
-    return _same_size(a, b) and known(a["data_sha256"]) == known(b["data_sha256"])
+    return _same_size(a, b) and _agree(a, b, "data_sha256")
 
 
 def _same_size(a: pd.Series, b: pd.Series) -> bool:
@@ -124,11 +59,6 @@ def _agree(a: pd.Series, b: pd.Series, *columns: str) -> bool:
     return all(known(a[c]) is not None and known(a[c]) == known(b[c]) for c in columns)
 
 
-def _paired(a: ArmRuns, b: ArmRuns) -> pd.DataFrame:
-    scores = [runs.tested.dropna(subset="seed").set_index("seed")["test_accuracy"] for runs in (a, b)]
-    return pd.concat({"a": scores[0], "b": scores[1]}, axis=1, join="inner").sort_index().astype(float)
-
-
 # ---- what was measured
 
 
@@ -138,7 +68,7 @@ def difference_columns(compared: PairedDifference, family: int) -> dict[str, Any
     return row | {"level": compared.level, "p": compared.p, "p_holm": compared.p_holm, "family": family}
 
 
-def _measured_columns(pair: _Pair) -> dict[str, Any]:
+def _measured_columns(pair: Pair) -> dict[str, Any]:
     a, b = pair.rows
     alone = statistics.paired_difference(pair.scores["a"], pair.scores["b"])
     return {
@@ -184,7 +114,7 @@ def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
     return {}
 
 
-def _untuned(arm: _Arm, other: _Arm) -> float | None:
+def _untuned(arm: ArmOfPair, other: ArmOfPair) -> float | None:
     """Percent of the arm's first trials that had more validation accuracy than the other's whole search: what tuning it
     is spared."""
     rows, best = arm.first_trials, known(other.row["val_accuracy"])
@@ -204,9 +134,9 @@ def verdict_lines(pairs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _verdict_columns(pair: _Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
+def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
     a, b = pair.rows
-    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b)), holds_for=pair.holds_for)
+    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
     found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
@@ -228,12 +158,17 @@ def edge_of(arm: pd.Series) -> Edge | None:
     return None if side is None else Edge(side, float(arm["edge_try_low"]), float(arm["edge_try_high"]))
 
 
-def _reasons(a: pd.Series, b: pd.Series) -> list[str]:
+def _reasons(a: pd.Series, b: pd.Series, study: StudyFile) -> list[str]:
     if not (a["tuned"] and b["tuned"]):
         return ["single runs, no search under one budget"]
     reasons = [*reasons_against(a), *reasons_against(b)]
+    for arm in (a, b):
+        if (begun := int(arm["confirmations"])) < study.confirm_seeds and known(arm["best_number"]) is not None:
+            reasons.append(
+                f"{study.confirm_seeds - begun} of {study.confirm_seeds} confirmations of {arm['arm']} are open"
+            )
     if not same_images(a, b):
-        reasons.append("not the same images, classes or split (data_sha256)")
+        reasons.append("not the same images, classes or split, or not known to be (data_sha256)")
     return reasons
 
 
@@ -246,6 +181,10 @@ def reasons_against(arm: pd.Series) -> Iterator[str]:
     if known(arm["confirmations_lost"]):
         lost = counted(arm["confirmations_lost"], "confirmation")
         yield f"{lost} of {arm['arm']} DIVERGED and would be missing in its mean"
+    if missing := int(arm["confirmations"] - arm["confirmations_lost"] - arm["seeds"]):
+        yield f"{counted(missing, 'confirmation')} of {arm['arm']} failed or still running, missing in its mean"
+    if disagreement := known(arm["disagreement"]):
+        yield disagreement
 
 
 def _states(arm: pd.Series) -> str:

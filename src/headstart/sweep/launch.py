@@ -207,8 +207,7 @@ def job_overrides(plan: Plan, claim: Claim) -> list[str]:
     own.append(f"hydra.sweep.subdir={claim.run_dir.relative_to(plan.folder)}")
     own.append("hydra.job_logging.root.handlers=[file]")
     arms = plan.settings.source_overrides if claim.kind == "source" else plan.arm(claim.arm).overrides
-    weights = override_value(str(plan.folder / "source" / "best.safetensors"))
-    arms = [f"model.weights={weights}" if word == "model.weights=source" else word for word in arms]
+    arms = preflight.with_source_weights(arms, plan.folder / "source" / "best.safetensors")
     return replace_overrides(replace_overrides(plan.fixed, arms), own)
 
 

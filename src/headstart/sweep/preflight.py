@@ -1,8 +1,10 @@
 """Before a study begins: data, model and optimizer of every arm are made once, so that a mistake costs no trial."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,23 +17,48 @@ from headstart.sweep.plan import Plan
 from headstart.sweep.search_space import example_point, extremes
 
 
-def configurations_to_check(plan: Plan) -> dict[str, DictConfig]:
-    """What has no run yet, with values of its search space in place: the source's configuration and one of each arm.
+@dataclass(frozen=True)
+class Check:
+    """A configuration to be tried before a study goes on, and what the same was made of before."""
 
-    An arm that starts from the source's weights is only composed: they are not there yet.
+    cfg: DictConfig
+    begun: Mapping[str, Any]  # facts of a run that has ended; {} without one
+
+
+def configurations_to_check(plan: Plan) -> dict[str, Check]:
+    """What still has something to run, by whose it is: the source's configuration and one of each arm.
+
+    Of an arm's search space one point is in place. An arm that starts from the source's weights is only composed while
+    they are not there yet.
     """
-    found = {}
-    if plan.settings.source and not _has_run(plan.folder / "source"):
-        found["source"] = plan.compose("source", plan.settings.source_overrides)
+    found, weights = {}, plan.folder / "source" / "best.safetensors"
+    if plan.settings.source and not _ended(plan.folder / "source"):
+        found["source"] = Check(plan.compose("source", plan.settings.source_overrides), {})
     for arm in plan.arms:
-        if _has_run(plan.folder / arm.name / "search" / "000"):
+        searched = sorted((plan.folder / arm.name / "search").glob("*/result.json"))
+        confirmed = list((plan.folder / arm.name / "confirm").glob("*/*/result.json"))
+        if len(searched) >= plan.n_trials and len(confirmed) >= plan.settings.confirm_seeds:
             continue
+        overrides = with_source_weights(arm.overrides, weights) if weights.exists() else arm.overrides
         point = [f"{k}={override_value(v)}" for k, v in example_point(arm.space, arm.first_points).items()]
-        cfg = plan.compose(f"arm {arm.name}", replace_overrides(arm.overrides, point))
-        _check_space(arm, cfg)
-        if "model.weights=source" not in arm.overrides:
-            found[f"arm {arm.name}"] = cfg
+        cfg = plan.compose(f"arm {arm.name}", replace_overrides(overrides, point))
+        begun = next(filter(None, (_ended(path.parent) for path in searched)), {})
+        if not begun:
+            _check_space(arm, cfg)
+        if "model.weights=source" not in overrides:
+            found[f"arm {arm.name}"] = Check(cfg, begun)
     return found
+
+
+def with_source_weights(overrides: Sequence[str], weights: Path) -> list[str]:
+    """The overrides of an arm, `model.weights=source` replaced by the file."""
+    return [f"model.weights={override_value(str(weights))}" if o == "model.weights=source" else o for o in overrides]
+
+
+def _ended(run_dir: Path) -> dict[str, Any]:
+    """The record of a run that has ended well enough to count, else {}."""
+    record = read_run(run_dir)
+    return record if record["state"] in OUTCOMES else {}
 
 
 def _check_space(arm: Arm, cfg: DictConfig) -> None:
@@ -52,24 +79,23 @@ def _check_space(arm: Arm, cfg: DictConfig) -> None:
                 raise UserError(f"arm {arm.name} searches {key}: {error}") from None
 
 
-def _has_run(run_dir: Path) -> bool:
-    return read_run(run_dir)["state"] in OUTCOMES
+def run_preflight(checks: Mapping[str, Check]) -> None:
+    """Make what each configuration describes, on the CPU; nothing is trained or written. checks: by whose they are.
 
-
-def run_preflight(cfgs: Mapping[str, DictConfig]) -> None:
-    """Make what each configuration describes, on the CPU; nothing is trained or written. cfgs: by whose they are.
-
-    Raises UserError for what a run would be refused for, naming whose it is where there are several.
+    Raises UserError for what a run would be refused for, naming whose it is where there are several, and for other
+    pictures or weights than the study began with.
     """
-    if not cfgs:
+    if not checks:
         return
-    from headstart.training import Lines, prepare_run  # torch: not before something has to be made
+    from headstart.training import Lines, prepare_run, refuse_other_files  # torch: only now
 
-    for whose, cfg in cfgs.items():
+    for whose, check in checks.items():
         try:
-            run_config = read_run_config(cfg, cfg.hydra.runtime.choices)
+            run_config = read_run_config(check.cfg, check.cfg.hydra.runtime.choices)
             # The processes of a sweep divide the GPUs among themselves later; this one must not have taken one by then.
             run_config = run_config.with_values(device="cpu", precision="fp32", compile="off")
-            prepare_run(run_config, Path(), Lines(run_config.values.epochs))
+            trainer = prepare_run(run_config, Path(), Lines(run_config.values.epochs))
+            if check.begun:
+                refuse_other_files(check.begun, trainer, "the study")
         except UserError as error:
-            raise UserError(f"{whose}: {error}" if len(cfgs) > 1 else str(error)) from None
+            raise UserError(f"{whose}: {error}" if len(checks) > 1 else str(error)) from None

@@ -11,16 +11,25 @@ if TYPE_CHECKING:
     from headstart.training.devices import resolve_device
     from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
-    from headstart.training.run import train_run
+    from headstart.training.run import refuse_other_files, train_run
 
 _MODULES = {
     "devices": ("resolve_device",),
     "prepare": ("prepare_run",),
     "progress_bar": ("Lines", "clock", "watcher"),
-    "run": ("train_run",),
+    "run": ("refuse_other_files", "train_run"),
 }
 
-__all__ = ["Lines", "clock", "prepare_run", "resolve_device", "train_run", "trial_context", "watcher"]
+__all__ = [
+    "Lines",
+    "clock",
+    "prepare_run",
+    "refuse_other_files",
+    "resolve_device",
+    "train_run",
+    "trial_context",
+    "watcher",
+]
 
 
 def __getattr__(name: str) -> Any:

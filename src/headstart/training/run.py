@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def _record_failure(run_config: RunConfig, run_dir: Path, reason: str) -> None:
 
 def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """Record and return what is known of a run before it trains, and say what has no effect on it."""
-    facts = run_facts(run_config, trainer) | dict(test_reads=read_run(trainer.run_dir).get("test_reads") or 0)
+    before = read_run(trainer.run_dir)
+    facts = run_facts(run_config, trainer) | dict(test_reads=before.get("test_reads") or 0)
+    refuse_other_files(before, trainer, str(trainer.run_dir))
     write_json(trainer.run_dir / "run.json", facts)
     if idle := run_config.set_without_effect():
         model = run_config.choices["model"]
@@ -74,6 +77,21 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     for line in trainer.model.report:
         log.info("%s", line)
     return facts
+
+
+def refuse_other_files(before: Mapping[str, Any], trainer: Trainer, what: str) -> None:
+    """Refuse to go on with other pictures or weights than those that `what` began with.
+
+    before: the record of a run; what isn't known in it is not compared. Raises UserError.
+    """
+    data = trainer.data
+    now = trainer.facts() | dict(data_sha256=data.sha256)
+    now |= dict(train_size=len(data.train.labels), val_size=len(data.val.labels))
+    for key, files in (("data_sha256", "pictures"), ("weights_sha256", "weights")):
+        if before.get(key) not in (None, now.get(key)):
+            changed = [k for k in (key, "train_size", "val_size") if before.get(k) not in (None, now.get(k))]
+            said = "; ".join(f"{k} was {str(before[k])[:12]}, now {str(now.get(k))[:12]}" for k in changed)
+            raise UserError(f"{what} began with other {files} ({said}); put them back, or start anew by another name=")
 
 
 def _conclude(

@@ -1,0 +1,83 @@
+"""Two arms as a verdict sees them: accuracies seed by seed, answers picture by picture, the luck of both searches."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from headstart import statistics
+from headstart.analysis.csv_tables import known
+from headstart.analysis.predictions import Answers
+from headstart.analysis.runs_of_arm import ArmRuns
+from headstart.analysis.verdict import HoldsFor
+from headstart.statistics import SPREAD_DF, PairedDifference, Uncertainty
+
+
+@dataclass(frozen=True, eq=False)
+class ArmOfPair:
+    """One side of a pair."""
+
+    row: pd.Series  # of arms.csv
+    runs: ArmRuns
+    first_trials: pd.DataFrame  # at learning rates that are tried whatever the search finds
+    answers: Answers | None
+
+    @property
+    def luck(self) -> Uncertainty | None:
+        """Of the search; None where its confirmations do not repeat the choice."""
+        luck = known(self.row["luck_std"])
+        return None if luck is None else Uncertainty(float(luck) ** 2, SPREAD_DF)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two arms that are compared."""
+
+    a: ArmOfPair
+    b: ArmOfPair
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Test accuracies at the seeds that both have: columns a and b, index seed, rising."""
+        own = [arm.runs.tested.dropna(subset="seed").set_index("seed")["test_accuracy"] for arm in (self.a, self.b)]
+        return pd.concat({"a": own[0], "b": own[1]}, axis=1, join="inner").sort_index().astype(float)
+
+    @property
+    def rows(self) -> tuple[pd.Series, pd.Series]:
+        """Of arms.csv."""
+        return self.a.row, self.b.row
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that both have, rising."""
+        return [int(seed) for seed in self.scores.index]
+
+    @property
+    def answered(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Both arms' answers at these seeds, in points, [seeds, N]; None where they lack, or are of other images."""
+        a, b = self.a.answers, self.b.answers
+        if a is None or b is None or not np.array_equal(a.images, b.images):
+            return None
+        return a.of(self.seeds), b.of(self.seeds)
+
+    def difference(self) -> PairedDifference:
+        """Of the test accuracies, with what is known of seeds, test images and both searches in its variance."""
+        alone = statistics.paired_difference(self.scores["a"], self.scores["b"])
+        parts = [Uncertainty(alone.variance, alone.df)]
+        if self.answered is not None and alone.n > 1:
+            parts = [statistics.crossed_uncertainty(self.answered[0] - self.answered[1])]
+        if self.has_luck:
+            parts += [self.a.luck, self.b.luck]
+        whole = statistics.together(*parts)
+        return statistics.paired_difference(self.scores["a"], self.scores["b"], uncertainty=whole)
+
+    @property
+    def has_luck(self) -> bool:
+        """Whether both arms' confirmations repeat the choice of their search."""
+        return self.a.luck is not None and self.b.luck is not None
+
+    @property
+    def holds_for(self) -> HoldsFor:
+        """What the difference's interval generalises to."""
+        return HoldsFor(pictures=self.answered is not None and len(self.seeds) > 1, searches=self.has_luck)

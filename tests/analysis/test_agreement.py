@@ -1,0 +1,48 @@
+"""What has to be equal behind a verdict: over an arm's runs, and between both arms of a pair."""
+
+import pytest
+
+from analysis.helpers_analysis import result_of, row_of, said
+from headstart.analysis.comparison import compare
+from headstart.store import read_json, read_run, write_json
+
+
+def test_a_fair_study_has_no_disagreement(fair):
+    assert compare(fair).arms["disagreement"].isna().all()
+
+
+@pytest.mark.parametrize("column", ["data_sha256", "weights_sha256", "epochs", "batch_size", "val_size"])
+@pytest.mark.parametrize("run", ["confirm/002/seed-2", "search/003"])
+def test_runs_that_differ_in_what_must_be_equal_forbid_a_winner(fair, column, run):
+    same, other = (7, 8) if column.endswith(("size", "epochs")) else ("7" * 64, "8" * 64)
+    for folder in [*(fair / "a").glob("search/*"), *(fair / "a").glob("confirm/*/*")]:
+        write_json(folder / "result.json", read_run(folder) | {column: same})
+    write_json(fair / "a" / run / "result.json", read_run(fair / "a" / run) | {column: other})
+    found = compare(fair)
+    assert f"the runs of a differ in {column}" in row_of(found.arms, arm="a")["disagreement"]
+    assert found.pairs["winner"].isna().all() and f"the runs of a differ in {column}" in found.pairs["verdict"][0]
+
+
+def test_images_that_are_not_known_are_not_the_same(fair):
+    for folder in [*fair.glob("*/search/*"), *fair.glob("*/confirm/*/*")]:
+        for name in ("run.json", "result.json"):
+            known = {k: v for k, v in read_run(folder).items() if k != "data_sha256"}
+            write_json(folder / name, known)
+    assert "or not known to be" in compare(fair).pairs["verdict"][0]
+
+
+def test_a_confirmation_that_failed_forbids_a_winner_as_one_that_diverged_does(fair):
+    result_of(fair / "a/confirm/002/seed-2", state="FAILED", reason="disk")
+    found = compare(fair)
+    assert found.pairs["winner"].isna().all() and "1 confirmation of a failed" in found.pairs["verdict"][0]
+
+
+def test_no_winner_while_planned_confirmations_are_open(fair):
+    write_json(fair / "study.json", read_json(fair / "study.json") | dict(confirm_seeds=7))
+    found = compare(fair)
+    assert found.pairs["winner"].isna().all() and "2 of 7 confirmations of" in found.pairs["verdict"][0]
+
+
+def test_machines_that_differ_are_said(fair):
+    result_of(fair / "a/search/003", device="cuda (H100)")
+    assert said(compare(fair), "not all made alike", "device")
