@@ -9,10 +9,11 @@ from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import crossed_uncertainty
 
+IMAGES = np.arange(40)
 RIGHT = np.random.default_rng(0).random((3, 40)) < 0.7
 
 
-def arm(right=RIGHT, *, seeds=(1, 2, 3), images=np.arange(40), luck=pd.NA) -> ArmOfPair:
+def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA) -> ArmOfPair:
     scores = 100 * right.mean(axis=1)
     repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE")).convert_dtypes()
     answers = Answers(tuple(seeds), images, right)
