@@ -172,3 +172,17 @@ def test_equal_differences_at_every_seed_leave_the_question_to_mcnemar():
     assert judge(changed(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
     assert judge(changed(same, p_mcnemar=0.02, family=6)).winner == ""  # 0.12 after Bonferroni
     assert judge(changed(same, p_mcnemar=0.02, difference=0.0)).winner == ""
+
+
+@pytest.mark.parametrize(
+    ("p", "deterministic", "step"),
+    [
+        (0.5, False, NextStep("seeds", 10)),
+        (None, False, NextStep("seeds", 10)),
+        (0.5, True, NextStep("images")),
+        (None, True, NextStep("predictions")),
+    ],
+)
+def test_more_seeds_are_asked_for_only_where_they_can_change_something(p, deterministic, step):
+    same = changed(low=math.nan, high=math.nan, p_holm=math.nan, p_mcnemar=p, deterministic=deterministic)
+    assert judge(same).next_steps == (step,)

@@ -21,6 +21,11 @@ from headstart.analysis.wording import counted
 from headstart.statistics import Edge, PairedDifference
 from headstart.store import StudyFile
 
+ANOTHER_STUDY = {  # what no further run of this one would bring
+    "images": "a study with more test images, as no seed changes these arms",
+    "predictions": "a study that keeps predictions (keep=best), as no seed changes these arms",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class _Arm:
@@ -178,9 +183,9 @@ def _verdict_columns(
 ) -> dict[str, Any]:
     a, b = pair.rows
     sides, sampling, reasons = (_evidence(a), _evidence(b)), sampling_width(a, b), tuple(_reasons(a, b))
-    found = verdict(
-        PairEvidence(*sides, compared, family, p_mcnemar=p_mcnemar, test_sampling=sampling, reasons=reasons)
-    )
+    still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
+    of_images = dict(p_mcnemar=p_mcnemar, deterministic=still, test_sampling=sampling)
+    found = verdict(PairEvidence(*sides, compared, family, **of_images, reasons=reasons))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
 
@@ -233,6 +238,8 @@ def _next(a: pd.Series, b: pd.Series, steps: tuple[NextStep, ...], study: StudyF
     """What to run next, in words; "" where nothing would help."""
     if not (a["tuned"] and b["tuned"]):
         return "tune both as arms of one study (headstart -m)"
+    if elsewhere := [ANOTHER_STUDY[step.kind] for step in steps if step.kind in ANOTHER_STUDY]:
+        return elsewhere[0]
     wanted = [override for step in steps for override in _overrides(step, a, b, study)]
     unknown = any(known(arm["edge"]) is None for arm in (a, b))
     words = " ".join(dict.fromkeys(wanted))

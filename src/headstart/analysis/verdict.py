@@ -27,7 +27,8 @@ class PairEvidence:
     """What a verdict on a pair of arms rests on.
 
     `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `p_mcnemar`, of the
-    confirmed models, is used only where every seed gave the same difference (deterministic arms). `test_sampling`
+    confirmed models, is used only where every seed gave the same difference. `deterministic`: it always will, as no
+    seed changes either arm's model. `test_sampling`
     (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else
     forbids to name a winner. `repeats` says what each paired value comes from: a confirmation seed of one search, or a
     search of its own.
@@ -39,6 +40,7 @@ class PairEvidence:
     family: int = 1
     alpha: float = 0.05
     p_mcnemar: float | None = None
+    deterministic: bool = False
     test_sampling: float | None = None
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
@@ -57,9 +59,12 @@ class PairEvidence:
 
 @dataclass(frozen=True)
 class NextStep:
-    """What more would have to be run: trials or seeds up to `number` of each arm, or trials in a wider range."""
+    """What more would have to be run: trials or seeds up to `number` of each arm, or trials in a wider range.
 
-    kind: Literal["trials", "seeds", "range"]
+    Where no seed changes anything: the arms on more test images, or the same with their predictions kept.
+    """
+
+    kind: Literal["trials", "seeds", "range", "images", "predictions"]
     number: int | None = None
 
 
@@ -132,6 +137,8 @@ def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
     if p is not None and p < evidence.alpha and difference:
         return _winner(evidence, f"{same}; {test}")
     sentence = f"no winner between {evidence.names}: {same} ({difference:+.2f} points; {test})"
+    if evidence.deterministic:
+        return Verdict(sentence, next_steps=(NextStep("predictions" if p is None else "images"),))
     return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
