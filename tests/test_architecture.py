@@ -81,12 +81,13 @@ def own_imports(module: str) -> Iterator[tuple[str, str]]:
 
 
 def exported(module: str) -> set[str]:
-    """The names in a package's __all__; of a module those that it defines at its top."""
+    """The names in a package's __all__; of a module those that it defines at its top, constants included."""
     body = TREES[module].body
-    for node in body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return set(ast.literal_eval(node.value))
-    return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assigned = {ast.unparse(node.targets[0]): node.value for node in body if isinstance(node, ast.Assign)}
+    if "__all__" in assigned:
+        return set(ast.literal_eval(assigned["__all__"]))
+    defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {name for name in {*defined, *assigned} if not name.startswith("_")}
 
 
 def test_every_folder_and_file_at_the_top_is_a_room_of_the_house():

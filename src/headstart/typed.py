@@ -8,9 +8,26 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
+__all__ = [
+    "LARGEST_SEED",
+    "Count",
+    "Fraction",
+    "Made",
+    "Node",
+    "PictureSize",
+    "Positive",
+    "Processes",
+    "Seed",
+    "Seeds",
+    "Share",
+    "Truth",
+    "expected",
+    "refusal",
+    "shown",
+]
+
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
 Truth = Literal[True, False]  # for OmegaConf, which reads a bool from -1 or "no"
-Whole = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1), Le(1_000_000)]
 Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
 Seeds = Annotated[int, Ge(0), Le(10_000)]  # how many
@@ -22,7 +39,13 @@ Fraction = Annotated[float, Gt(0), Lt(1)]
 
 Node = dict[str, Any]  # a `_target_` and its arguments
 
+
+class Made:
+    """What a nested `_target_` node makes; nothing that is typed is one."""
+
+
 WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping", list: "a list"}
+WORDS[Made] = "a mapping with _target_"
 BOUNDS = {Ge: "from", Gt: "above", Le: "to", Lt: "below"}
 
 
@@ -32,7 +55,7 @@ def refusal(key: str, value: Any, annotation: Any) -> str | None:
     Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN. Of an
     annotation that says nothing (Any) every value is one.
     """
-    if annotation is Any or _is_one(value, annotation):
+    if annotation is Any or _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
         return None
     return f"{key}={shown(value)}: expected {expected(annotation)}"
 

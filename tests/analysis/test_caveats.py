@@ -3,7 +3,7 @@
 from analysis.helpers_analysis import result_of, run, said
 from headstart.analysis.caveats import NOT_CONVERGED, CaveatKind
 from headstart.analysis.comparison import compare
-from headstart.store import read_run, write_json
+from headstart.store import read_json, read_run, write_json
 
 SHORT = f"{NOT_CONVERGED} in 100 iterations"
 
@@ -43,6 +43,15 @@ def test_a_caveat_has_a_kind_and_reads_as_its_sentence(fair):
     assert found[CaveatKind.TEST_READS].said_of("s").kind is CaveatKind.TEST_READS
     assert str(found[CaveatKind.TEST_READS].said_of("s")).startswith("s: The test split")
     assert CaveatKind.FORBIDDEN_READS not in found and CaveatKind.SINGLE_RUNS not in found
+
+
+def test_of_an_unfinished_study_whose_command_nobody_knows_none_is_said_to_go_on(fair):
+    (fair / "b/search/004/result.json").unlink()
+    assert said(compare(fair), "unfinished", "The same command goes on: headstart -m name=s")
+    study = read_json(fair / "study.json")
+    write_json(fair / "study.json", study | dict(command=None))
+    (caveat,) = said(compare(fair), "unfinished")
+    assert caveat.text.endswith("confirmations have ended.")
 
 
 def test_a_fit_that_was_cut_short_is_said_with_its_reason(fair):

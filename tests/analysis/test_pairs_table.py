@@ -72,18 +72,28 @@ def test_only_seeds_that_both_have_are_paired(fair):
     assert said(found, "b: 1 of 5 confirmations failed or have not ended") and said(found, "9 of 10 confirmations")
 
 
+<<<<<<< ours
 def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tmp_path):
     describe_study(tmp_path, "a", "b", confirm_seeds=3)
+=======
+def unchanged_by_seeds(root, scores, **values):
+    """A study whose arms have these scores at each of three seeds, with their predictions."""
+    describe_study(root, *scores, confirm_seeds=3)
+>>>>>>> theirs
     labels = np.zeros(100, dtype=int)
-    for arm, score in (("a", 90.0), ("b", 70.0)):
-        search(tmp_path, arm)
-        confirm(tmp_path, arm, [score] * 3)
+    for arm, score in scores.items():
+        search(root, arm)
+        confirm(root, arm, [score] * 3, **values)
         probabilities = np.stack([np.ones(100), np.where(np.arange(100) < score, 0, 2)], axis=1)
-        for folder in (tmp_path / arm / "confirm/002").iterdir():
+        for folder in (root / arm / "confirm/002").iterdir():
             if arm == "a":  # in another order
                 write_predictions(folder, labels, probabilities[::-1], test_indices=np.arange(100)[::-1])
             else:
                 write_predictions(folder, labels, probabilities)
+
+
+def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tmp_path):
+    unchanged_by_seeds(tmp_path, {"a": 90.0, "b": 70.0})
     pair = compare(tmp_path).pairs.iloc[0]
     right = [(100.0 * (np.arange(100) < score)) for score in (90.0, 70.0)]
     p = scipy.stats.ttest_rel(*right).pvalue
@@ -93,6 +103,21 @@ def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tm
     for file in tmp_path.glob("a/confirm/*/*/predictions.npz"):
         file.write_bytes(b"damaged")
     assert compare(tmp_path).pairs["winner"][0] is pd.NA
+
+
+def test_no_more_seeds_are_asked_for_where_none_changes_anything(tmp_path):
+    unchanged_by_seeds(tmp_path / "still", {"a": 90.0, "b": 89.0}, val_loss=0.25)
+    (line,) = compare(tmp_path / "still").verdicts
+    assert line.startswith("no difference larger than 2.98 points shown between a and b")
+    assert line.endswith(" Next: a study with more test images, as no seed changes these arms.")
+    for file in tmp_path.glob("still/a/confirm/*/*/predictions.npz"):
+        file.unlink()
+    assert compare(tmp_path / "still").pairs["next"][0].startswith("a study that keeps predictions (keep=best)")
+    unchanged_by_seeds(tmp_path / "by luck", {"a": 90.0, "b": 89.0})
+    for arm in "ab":
+        for number, folder in enumerate(sorted((tmp_path / "by luck" / arm / "confirm/002").iterdir())):
+            write_json(folder / "result.json", read_run(folder) | dict(val_loss=0.25 + number))
+    assert compare(tmp_path / "by luck").pairs["next"][0] == "the same command with confirm_seeds=10"
 
 
 def test_a_pair_says_how_often_one_arm_untuned_beats_the_other_tuned(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence
+from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence
 from headstart.analysis.verdict import verdict as judge
 from headstart.statistics import Edge, compare_pairs, paired_difference
 
@@ -168,3 +168,24 @@ def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
     unknown = judge(same)
     assert unknown.winner == "" and "every one of 5 seeds gave the same difference (+3.00 points" in unknown.sentence
     assert "nan" not in unknown.sentence
+<<<<<<< ours
+=======
+    assert judge(changed(same, p_mcnemar=0.02)).winner == "pretrained"
+    assert judge(changed(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
+    assert judge(changed(same, p_mcnemar=0.02, family=6)).winner == ""  # 0.12 after Bonferroni
+    assert judge(changed(same, p_mcnemar=0.02, difference=0.0)).winner == ""
+
+
+@pytest.mark.parametrize(
+    ("p", "deterministic", "step"),
+    [
+        (0.5, False, NextStep("seeds", 10)),
+        (None, False, NextStep("seeds", 10)),
+        (0.5, True, NextStep("images")),
+        (None, True, NextStep("predictions")),
+    ],
+)
+def test_more_seeds_are_asked_for_only_where_they_can_change_something(p, deterministic, step):
+    same = changed(low=math.nan, high=math.nan, p_holm=math.nan, p_mcnemar=p, deterministic=deterministic)
+    assert judge(same).next_steps == (step,)
+>>>>>>> theirs

@@ -16,7 +16,8 @@ def command(tmp_path, monkeypatch, capfd) -> Iterator[Callable[..., tuple[int, s
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("HEADSTART_SWEEP", "adhoc")
-    handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["headstart", *words])
@@ -28,7 +29,8 @@ def command(tmp_path, monkeypatch, capfd) -> Iterator[Callable[..., tuple[int, s
         return code, *capfd.readouterr()
 
     yield run
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     torch.set_num_threads(threads)
 
 

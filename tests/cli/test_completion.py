@@ -46,6 +46,18 @@ def test_behind_a_verb_come_files_and_folders(completed, tmp_path):
     assert completed(f"headstart report {tmp_path}/o") == [f"{tmp_path}/outputs/"]
 
 
+def test_a_folder_of_ones_own_options_is_completed_and_so_are_they(completed, tmp_path):
+    for name in ("model/mine", "experiments/mine"):
+        (tmp_path / "conf" / name).parent.mkdir(parents=True)
+        (tmp_path / "conf" / f"{name}.yaml").write_text("lr: 1")
+    assert completed("headstart --config-dir co") == completed("headstart -cd co") == ["conf/"]
+    assert completed("headstart --config-dir") == completed("headstart -cd") == []
+    for flag in ("--config-dir conf", "--config-dir=conf", "-cd conf/"):
+        assert completed(f"headstart {flag} model=mi") == ["model=mine"]
+        assert completed(f"headstart -m {flag} experiments=mi") == ["experiments=mine"]
+    assert completed("headstart --config-dir nowhere model=fa") == ["model=fan"]
+
+
 def test_a_real_bash_completes_verbs_and_folders(tmp_path):
     (tmp_path / "outputs").mkdir()
     program = tmp_path / "bin" / "headstart"

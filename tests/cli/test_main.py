@@ -1,6 +1,7 @@
 """The command: what a user can get wrong ends in one to three lines, with nothing written or overwritten."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,30 @@ def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(headstart, tm
     refused(done.returncode, done.stderr, "no multiple of 10")
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+OWN_STUDY = """# @package _global_
+# Is mine better?
+hydra: {sweeper: {arms: {a: ["model=mine"], b: ["model=mine", "lr=1e-3"]}}}
+"""
+
+
+def test_a_study_and_a_model_of_ones_own_are_found_by_all_of_a_sweeps_processes(headstart, typed, tmp_path):
+    for name, content in {"model/mine": "defaults: [logistic_regression]", "experiments/mine": OWN_STUDY}.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / f"{name}.yaml").write_text(content)
+    refused(*typed(*TINY, "--config-dir=own", "experiments=mine"), r"add -m: headstart -m .*--config-dir \S+/own")
+    refused(*typed("--config-dir=own", "mine"), r"start it by headstart -m --config-dir \S+/own experiments=mine")
+    refused(*typed("--config-dir=nowhere"), "--config-dir nowhere: there is no such folder")
+    words = ["-m", "-cd", "own", "experiments=mine", "data=digits", "n_trials=2", "confirm_seeds=1", "threads=1"]
+    done = headstart(*words, "name=s", "jobs=2")
+    assert done.returncode == 0 and "Is mine better?" in done.stderr, done.stderr
+    assert "Traceback" not in (tmp_path / "outputs/s/worker-1.log").read_text()
+    study = hs.load(tmp_path / "outputs/s")
+    assert study.study["question"] == "Is mine better?" and "--config-dir" in study.study["command"]
+    assert all(f"--config-dir {tmp_path}/own " in command for command in study.trials["command"])
+    words = shlex.split(study.trials["command"].iloc[0])[1:]
+    assert headstart(*words).returncode == 0
 
 
 # ---- verbs, help, version

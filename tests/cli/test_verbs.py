@@ -50,7 +50,6 @@ def test_a_misspelt_verb_is_told_from_a_study_and_from_anything_else(word, meant
         (None, 0, ""),
         (UserError("no"), 1, "headstart toy: no\n"),
         (FileNotFoundError(2, "No such file", "x"), 1, "headstart toy: [Errno 2] No such file: 'x'\n"),
-        (KeyboardInterrupt(), 130, ""),
     ],
 )
 def test_a_verb_ends_with_an_exit_code_and_a_sentence(raised, code, said, monkeypatch, capsys):

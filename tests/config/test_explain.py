@@ -17,7 +17,21 @@ COMPLAINTS = [
     ("lr", r"'lr' is not understood; write key=value"),
     ("lr=1e-3,1e-2", r"lr=1e-3,1e-2 is several values; add -m .*headstart -m lr=1e-3,1e-2"),
     ("epoch=3", r"epoch=\.\.\. is unknown\. Did you mean epochs\? Choose from arm, .*experiments"),
-    ("lr=abc", r"lr=abc: Value 'abc'.* Float; headstart --cfg job shows values that work"),
+    ("lr=abc", r"^lr=abc: expected a number above 0$"),
+    ("epochs=1.5", r"^epochs=1\.5: expected a whole number from 1 to 1000000$"),
+    ("precision=fp8", r"^precision=fp8: expected auto, fp32 or bf16$"),
+    ("deterministic=no", r"^deterministic=no: expected true or false$"),
+    ("patience=soon", r"^patience=soon: expected a whole number from 1 to 1000000 or null$"),
+    ("clip_grad_norm=choice(1,null)", r"choice\(\.\.\.\) takes no null, but a plain list does: clip_grad_norm=1,null$"),
+    (
+        "hydra.sweeper.params.a='choice(1,2)'",
+        r"^hydra\.sweeper\.params\.a=.*: write \+hydra\.sweeper\.params\.a=.* further key$",
+    ),
+    (
+        "hydra.sweeper.n_trial=3",
+        r"^hydra\.sweeper\.n_trial=\.\.\. is unknown\. Did you mean hydra\.sweeper\.n_trials\?",
+    ),
+    ("hydra/sweeper/sampler=gp", r"^search=tpe sets .* which gp has not; .*: search=random hydra/sweeper/sampler=gp "),
 ]
 
 

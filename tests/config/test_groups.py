@@ -4,10 +4,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from config.helpers_config import composed
-from headstart.config import groups
+from headstart.config.groups import composed as composed_here
+from headstart.config.groups import default_options, groups, help_text, options
 from headstart.config.schema import RUN_GROUPS, check_values
 
-OPTIONS = [(g, o) for g in (*RUN_GROUPS, "search", "budget") for o in groups.options(g)]
+OPTIONS = [(g, o) for g in (*RUN_GROUPS, "search", "budget") for o in options(g)]
 NEEDED = {
     "torchvision": ["model.name=resnet18"],
     "timm": ["model.name=resnet18"],
@@ -33,7 +34,7 @@ def test_budget_sets_trials_and_seeds_also_beside_a_study(study, budget, trials,
 
 
 def test_all_budgets_share_one_pruner_so_that_a_budget_can_be_raised():
-    pruners = [OmegaConf.to_container(composed(f"budget={b}").budget) for b in groups.options("budget")]
+    pruners = [OmegaConf.to_container(composed(f"budget={b}").budget) for b in options("budget")]
     assert all(p == pruners[0] for p in pruners)
 
 
@@ -45,20 +46,20 @@ def test_command_line_wins_over_the_study_and_the_study_over_the_groups():
 
 
 def test_groups_are_those_that_a_run_is_made_of_those_of_a_sweep_and_the_studies():
-    assert groups.groups() == [*RUN_GROUPS, "search", "budget", "experiments"]
-    assert groups.default_options()["model"] == "cnn"
+    assert groups() == [*RUN_GROUPS, "search", "budget", "experiments"]
+    assert default_options()["model"] == "cnn"
 
 
 def test_the_help_lists_every_option():
-    text = groups.help_text()
-    for group in groups.groups():
+    text = help_text()
+    for group in groups():
         (line,) = (line for line in text.splitlines() if line.split()[:1] == [group])
-        assert line.split(maxsplit=1)[1] == ", ".join(groups.options(group))
+        assert line.split(maxsplit=1)[1] == ", ".join(options(group))
 
 
 def test_composing_works_the_same_inside_a_job():
-    outside = groups.composed(["lr=0.5"])
+    outside = composed_here(["lr=0.5"])
     from hydra import initialize_config_module
 
     with initialize_config_module("headstart.conf"):
-        assert groups.composed(["lr=0.5"]) == outside
+        assert composed_here(["lr=0.5"]) == outside

@@ -13,6 +13,12 @@ WORDS = [
     ("model=cnn.yaml", r"model=cnn\.yaml is unknown\. Did you mean cnn\?"),
     ("model=[cnn,fan]", r"model=\[cnn,fan\] is unknown"),
     ("-m model=cnn,null", r"model=null is unknown"),
+    ("data=1", r"data=1 is unknown\. Choose from cifar10"),
+    ("model=true", r"model=true is unknown\. Choose from cnn"),
+    ("schedule=", r"schedule= is unknown\. Choose from constant"),
+    ("hydra/launcher=null", r"hydra/launcher=null: expected the name of an option"),
+    ("~data", r"~data: a run has every key; for none write another option"),
+    ("~patience", r"~patience: a run has every key; for none write patience=null"),
     ("-m search=tpe,random", r"the arms of a study share search"),
     ("-m model=cnn model=fan", r"model is given twice; write model=cnn,fan"),
     ("--multirun lr=1e-3 lr=1e-2", r"lr is given twice; write lr=1e-3,1e-2"),
@@ -28,6 +34,7 @@ def test_words_that_hydra_stumbles_over_are_refused(words, said):
 def test_other_words_are_left_to_hydra():
     check_words(["-m", "--cfg", "job", "--config-dir=mine", "model=cnn,fan", "lr=1e-3", "epoch=3", "nonsense"])
     check_words(["lr=1e-3", "lr=1e-2"])  # a single run's last word wins
+    check_words(["-m", "model=glob(cnn*)", "hydra/launcher=joblib", "~model.search"])
 
 
 @pytest.mark.parametrize("name", ["2024_01", "true", "1e3", "007", "nan", "0x1", "pretraining_5000", "a-b.c", "1.50"])
@@ -50,6 +57,8 @@ SINGLE = [
     ("n_trials=3", r"n_trials=3 belongs to a sweep; add -m"),
     ("search=random", r"search=random belongs to a sweep"),
     ("hydra.sweeper.n_jobs=2", r"belongs to a sweep"),
+    ("hydra/sweeper=optuna", r"hydra/sweeper=optuna belongs to a sweep"),
+    ("budget.pruner=null", r"budget\.pruner=null belongs to a sweep"),
     ("experiments=quickstart", r"experiments=quickstart belongs to a sweep"),
     ("model=timm", r"model\.name is not given"),
 ]

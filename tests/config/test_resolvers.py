@@ -5,19 +5,21 @@ from sqlalchemy import make_url
 
 from config.helpers_config import composed
 from headstart.config import resolvers
-from headstart.config.resolvers import decades, first_pruned_epoch, sqlite_url, study_name
+from headstart.config.resolvers import decades, first_pruned_epoch, study_name, study_storage
 
 
 @pytest.mark.parametrize("path", ["s/study.db", "/what?/a%20b#/study.db", "me:x@y/{0} ß/study.db"])
-def test_the_url_of_a_file_is_read_back_as_that_file(path):
-    parsed = make_url(sqlite_url(path))
+def test_the_url_of_a_file_is_read_back_as_that_file(path, monkeypatch):
+    monkeypatch.delenv("HEADSTART_STORAGE", raising=False)
+    parsed = make_url(study_storage(path))
     assert (parsed.drivername, parsed.database, dict(parsed.query), parsed.host) == ("sqlite", path, {}, None)
 
 
 def test_a_study_is_stored_in_its_folder_unless_the_environment_says_where(monkeypatch):
     monkeypatch.delenv("HEADSTART_STORAGE", raising=False)
-    usual = composed("name=s", hydra=True).hydra.sweeper
-    assert usual.storage == "sqlite:///outputs/s/study.db"
+    assert composed("name=s", hydra=True).hydra.sweeper.storage == "sqlite:///outputs/s/study.db"
+    monkeypatch.setenv("HEADSTART_STORAGE", "")  # empty means not set
+    assert composed("name=s", hydra=True).hydra.sweeper.storage == "sqlite:///outputs/s/study.db"
     monkeypatch.setenv("HEADSTART_STORAGE", "postgresql://me:a%20b@host/db")
     assert composed(hydra=True).hydra.sweeper.storage == "postgresql://me:a%20b@host/db"
 

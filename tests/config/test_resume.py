@@ -26,6 +26,12 @@ def begun(tmp_path):
     return start
 
 
+@pytest.mark.parametrize("name", ["nowhere", "a" * 300, "nowhere/" + "a" * 300])
+def test_a_folder_that_is_not_there_or_cannot_be_is_refused(name):
+    with pytest.raises(UserError, match="no run was started there; give a folder that holds"):
+        expand_resume([f"resume={name}"])
+
+
 def test_words_without_resume_and_those_of_a_sweep_are_left_alone():
     for words in (["lr=1e-2"], ["-m", "resume=outputs/x"]):
         assert expand_resume(words) == words
@@ -84,10 +90,31 @@ def test_folders_without_a_run_and_runs_that_have_ended_are_refused(begun, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("a: [", r"config\.yaml can't be read"), ("db: {}", "no run of headstart")]
+    ("content", "said"),
+    [
+        ("a: [", r"config\.yaml can't be read"),
+        ("db: {}", "no run of headstart"),
+        ("[1]", r"config\.yaml can't be read \(expected a dict\)"),
+        ("a: " + "[" * 5000 + "]" * 5000, r"config\.yaml can't be read \(maximum recursion"),
+    ],
+    ids=lambda value: value[:10],
 )
 def test_saved_files_that_are_no_run_of_headstart_are_refused(content, said, begun):
     folder = begun()
     (folder / ".hydra/config.yaml").write_text(content)
     with pytest.raises(UserError, match=said):
         expand_resume([f"resume={folder}"])
+
+
+@pytest.mark.parametrize(("name", "content"), [("overrides", "[1, [2]]"), ("overrides", "a: 1"), ("hydra", "[1]")])
+def test_the_other_saved_files_are_read_without_trust_too(name, content, begun):
+    folder = begun()
+    (folder / f".hydra/{name}.yaml").write_text(content)
+    with pytest.raises(UserError, match=rf"{name}\.yaml can't be read \(expected a (dict|list)\)"):
+        expand_resume([f"resume={folder}"])
+
+
+def test_a_run_of_which_nobody_can_tell_what_began_it_may_not_read_the_test_split(begun):
+    folder = begun()
+    (folder / ".hydra/hydra.yaml").write_text("hydra: 3")
+    assert "phase=search" in expand_resume([f"resume={folder}"])

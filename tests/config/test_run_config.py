@@ -30,7 +30,31 @@ def test_the_configuration_that_was_read_stays_as_it_was():
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
-    [(["model=timm"], r"model\.name is not given"), (["lr=-1"], r"lr=-1.* is not a learning rate")],
+    [
+        (["model=timm"], r"model\.name is not given"),
+        (["lr=-1"], r"^lr=-1.*: expected a number above 0$"),
+        (["optimizer.fused=xxx"], r"^optimizer\.fused=xxx: expected true, false or null$"),
+        (["+optimizer.params=[1]"], r"^optimizer\.params=\.\.\. is no setting of torch\.optim\.Adam"),
+        (["optimizer._partial_=false"], r"^optimizer\._partial_=false is Hydra's own"),
+        (["+data._partial_=true"], r"^data\._partial_=true is Hydra's own"),
+        (["augmentation.padding=-1"], r"^augmentation\.padding=-1: expected a whole number from 0"),
+        (["schedule=cosine", "schedule.warmup=long"], r"^schedule\.warmup=long: expected a number from 0 below 1$"),
+        (["model.freeze=all"], r"^model\.freeze=all: expected none, backbone or backbone_then_none$"),
+        (["data.validation_size=1.5"], r"^data\.validation_size=1\.5: expected"),
+        (
+            ["model=logistic_regression", "+model.estimator.C=inf"],
+            r"^model\.estimator\.C=inf: expected a finite number$",
+        ),
+        (
+            ["model._target_=headstart.data.sources.digits"],
+            r"^model\.\w+=\.\.\. is no setting of headstart\.data\.sources",
+        ),
+        (["model._target_=os.system"], r"_target_='os\.system' may not be called"),
+        (
+            ["model.freeze=backbone_then_none", "model.unfreeze_epoch=11"],
+            r"^model\.unfreeze_epoch=11 comes after the last epoch \(10\)",
+        ),
+    ],
 )
 def test_what_no_run_can_work_with_is_refused(overrides, said):
     with pytest.raises(UserError, match=said):
@@ -40,9 +64,14 @@ def test_what_no_run_can_work_with_is_refused(overrides, said):
 def test_what_cannot_be_resolved_is_an_error_at_once_and_a_sweeps_part_is_none_of_a_runs_business():
     with pytest.raises(OmegaConfBaseException, match="nothing"):
         read("+data.extra=${nothing}")
-    assert read("schedule=cosine", "schedule.warmup=long").values.budget is None  # its pruner waits for the warmup
+    pruner = "budget.pruner.n_warmup_steps='${first_pruned_epoch:few,long}'"
+    assert read(pruner).values.budget is None
     with pytest.raises(InterpolationResolutionError):
-        OmegaConf.resolve(composed("schedule=cosine", "schedule.warmup=long"))
+        OmegaConf.resolve(composed(pruner))
+
+
+def test_the_backbone_may_learn_in_the_last_epoch_alone():
+    assert read("model.freeze=backbone_then_none", "model.unfreeze_epoch=10").values.model["unfreeze_epoch"] == 10
 
 
 def test_a_run_is_called_by_its_model_and_learning_rate():

@@ -12,7 +12,6 @@ from torchvision.transforms.v2 import functional as tv
 
 from data.helpers_data import CLASSES, HEIGHT, WIDTH, N, chw, generator
 from headstart.data import augmentation
-from headstart.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "augmentation").glob("*.yaml"))
 
@@ -208,26 +207,3 @@ def test_cutmix_draws_a_box_of_its_own_for_each_picture():
     own = targets[torch.arange(n), labels]
     mixed = own[own < 1]  # the partner had the other class
     assert len(mixed.unique()) > 50 and 0.6 < mixed.mean() < 0.85
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("randaugment", dict(magnitude=31)),
-        ("randaugment", dict(operations=0)),
-        ("cutmix", dict(alpha=0)),
-        ("mixup", dict(alpha=-1)),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused_in_words(name, wrong, batch):
-    with pytest.raises(UserError, match=f"augmentation.{next(iter(wrong))}="):
-        getattr(augmentation, name)(*batch, classes=CLASSES, generator=generator(), **wrong)
-
-
-@pytest.mark.parametrize(
-    ("name", "keys", "key"),
-    [("crop_flip", {"padding": -1}, "padding"), ("cutout", {"size": 0}, "size"), ("mixup", {"alpha": 0}, "alpha")],
-)
-def test_impossible_values_are_refused_by_name(name, keys, key, batch):
-    with pytest.raises(UserError, match=rf"augmentation\.{key}="):
-        getattr(augmentation, name)(*batch, classes=CLASSES, generator=generator(), **keys)

@@ -90,9 +90,10 @@ class TestFolder:
         with pytest.raises(UserError, match=message):
             read()
 
-    def test_a_root_that_does_not_exist_is_refused(self, tmp_path, read):
+    @pytest.mark.parametrize("name", ["nowhere", "nowhere" * 50])  # the second is too long to be there
+    def test_a_root_that_does_not_exist_is_refused(self, name, tmp_path, read):
         with pytest.raises(UserError, match=r"data\.root=.*nowhere is no folder"):
-            read(tmp_path / "nowhere")
+            read(tmp_path / name)
 
     def test_other_files_hidden_files_and_tool_folders_are_left_out(self, tmp_path, read):
         root = make_tree(tmp_path / "pictures", {"cat": 20, "dog": 20})

@@ -63,12 +63,6 @@ def test_cifar_is_read_once_per_process():
     assert sources.cifar10(ROOT, train_size=500) is sources.cifar10(str(ROOT), train_size=500)
 
 
-def test_a_list_as_a_size_is_refused_before_any_file_is_looked_for(tmp_path):
-    for choice in ({"train_size": [100]}, {"validation_size": [100]}):
-        with pytest.raises(UserError, match="is a list; give one number"):
-            sources.cifar10(tmp_path, **choice)
-
-
 def test_the_cache_that_the_environment_names_is_the_one_for_features_too(tmp_path, monkeypatch):
     """Empty means not set, `off` is refused, as everywhere; never a folder `off` where the command was typed."""
     node = OmegaConf.load(Path(headstart.conf.__path__[0]) / "data/folder.yaml")

@@ -141,6 +141,8 @@ def test_a_folder_without_weights_says_why(tmp_path):
     refused(tmp_path / "run", "failed")
     (tmp_path / "run" / "result.json").unlink()
     refused(tmp_path / "run", f"headstart resume={tmp_path / 'run'}")
+    store.write_json(tmp_path / "run" / "run.json", dict(phase="confirm"))
+    refused(tmp_path / "run", "was interrupted; the study's command goes on with it")
     with store.lock_run(tmp_path / "run"):
         refused(tmp_path / "run", "still training")
 
@@ -180,6 +182,17 @@ def test_show_takes_foreign_files_and_obeys_nothing_in_them(tmp_path):
     assert describe_weights(tmp_path / "x.safetensors")[-1] == "k?[2J    a?b?]0;c?"
     torch.save({"a": torch.zeros(3, dtype=torch.half), "b": torch.zeros(2)}, tmp_path / "x.pth")
     assert describe_weights(tmp_path / "x.pth")[-1] == "tensors  2 with 5 numbers (float16, float32)"
+
+
+@pytest.mark.parametrize("key", ["other", "classes"])
+def test_show_says_what_is_wrong_with_lists_that_are_nested_without_end(key, tmp_path):
+    deep = "[" * 5000 + "]" * 5000
+    safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors", {key: deep})
+    if key == "other":
+        assert describe_weights(tmp_path / "x.safetensors")[-1] == f"other    {deep}"
+        return
+    with pytest.raises(UserError, match=r"metadata that make no sense: nested more than 50 levels deep"):
+        describe_weights(tmp_path / "x.safetensors")
 
 
 def test_show_refuses_what_is_no_weights(tmp_path):

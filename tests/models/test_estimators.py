@@ -74,9 +74,6 @@ MISTAKES = [
     (dict(weights="imagenet"), "model.features=resnet18"),
     (dict(features="resnt18"), "model.features=resnt18 is not a network of timm; did you mean resnet18"),
     (dict(features="test_resnet", weights="nofile.pth"), "nofile.pth"),
-    (dict(scale="yes"), "neither true nor false"),
-    (dict(cv=1), "from 2"),
-    (dict(cv=2.5), "from 2"),
 ]
 
 
@@ -101,6 +98,12 @@ def test_other_estimators_are_taken():
         (["model=sklearn", "model.estimator._target_=sklearn.multiclass.OneVsRestClassifier"], "missing"),
         (["model=sklearn", "model.estimator._target_=os.system"], "may not be called"),
         ([LOGISTIC, "+model.nonsense=1"], "no parameter of LogisticRegression"),
+        (
+            [LOGISTIC, "+model.estimator.nonsense=1"],
+            "model.estimator.nonsense=... is no setting of sklearn.linear_model",
+        ),
+        ([LOGISTIC, "model.cv=1"], "model.cv=1: expected a whole number from 2 to 100 or null"),
+        ([LOGISTIC, "model.scale=yes"], "model.scale=yes: expected true or false"),
     ],
 )
 def test_a_mistake_that_is_typed_leaves_nothing(words, said, typed, tmp_path):
@@ -183,7 +186,7 @@ def test_a_grid_takes_the_first_points_of_an_estimators_range_and_every_point_of
     assert "arm tree has only 4 different settings to try: some of its trials repeat" in text
     assert searched("linear", "model.alpha") == [1e5, 1e4, 1e3, 1e2, 1e1]
     assert searched("tree", "model.min_samples_leaf")[:4] == [1, 1, 5, 5]
-    criteria = [r["params_+model.criterion"] for r in rows() if r["arm"] == "tree"]
+    criteria = [r["params_model.criterion"] for r in rows() if r["arm"] == "tree"]
     assert len(criteria) == 5 and criteria[:4] == ["gini", "entropy"] * 2
 
 

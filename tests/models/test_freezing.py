@@ -94,6 +94,29 @@ def test_the_optimizer_gets_no_frozen_parameter():
     assert given == [id(p) for p in parts(model)[1].values()]
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "learns"),
+    [
+        ("cnn", {}, False),
+        ("resnet9", {}, True),
+        ("resnet18", {}, True),
+        ("resnet18", dict(freeze="backbone"), False),
+        ("resnet18", dict(freeze="backbone_then_none", unfreeze_epoch=2), True),
+        ("timm", dict(name="test_vit", image_size=32), False),  # which normalises each picture by itself
+    ],
+)
+def test_batch_norm_learns_unless_it_is_frozen_in_every_epoch(name, changes, learns):
+    assert models.learns_batch_norm(build(name, **changes)) is learns
+
+
+@pytest.mark.parametrize("freeze", ["none", "backbone", "backbone_then_none"])
+def test_batch_norm_in_the_classifier_is_never_frozen(freeze):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.BatchNorm1d(2)))
+    inside, outside = (models.Model(network, part, freeze=freeze, unfreeze_epoch=2) for part in "10")
+    assert models.learns_batch_norm(inside)
+    assert models.learns_batch_norm(outside) is (freeze != "backbone")
+
+
 def test_freezing_random_features_is_reported():
     assert "random" in build("cnn", freeze="backbone").report[-1]
     assert not any("frozen" in line for line in build("cnn").report)

@@ -58,13 +58,11 @@ MISTAKES = [
     ("timm", dict(name="test_vit", stem="cifar"), "model.stem=imagenet"),
     ("timm", dict(name="resnet10t", stem="cifar"), "model.stem=imagenet"),
     ("timm", dict(name="deit_tiny_distilled_patch16_224"), "several"),
-    ("resnet18", dict(stem="tiny"), "imagenet or cifar"),
     ("torchvision", dict(name="???"), "model=torchvision needs"),
     ("torchvision", dict(name="resnt18"), "did you mean resnet18"),
     ("torchvision", dict(name="inception_v3"), "several"),
     ("torchvision", dict(name="vit_b_16"), "image_size=32"),
     ("torchvision", dict(name="densenet121", stem="cifar"), "model.stem=imagenet"),
-    ("resnet18_torchvision", dict(stem="tiny"), "imagenet or cifar"),
     ("resnet50v2_head", dict(name="resnt18"), "did you mean resnet18"),
     ("resnet50v2_head", dict(name="test_vit"), "does not work"),
 ]

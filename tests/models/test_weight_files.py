@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -142,6 +143,17 @@ def test_a_torch_file_without_named_tensors_is_refused(tmp_path, content):
     refused(path, "no named tensors")
 
 
+def test_a_name_that_is_nested_without_end_is_no_name(tmp_path):
+    name = 0
+    for _ in range(5000):
+        name = (name,)
+    deeper, limit = 100_000, sys.getrecursionlimit()
+    sys.setrecursionlimit(deeper)  # for who writes it
+    torch.save({name: torch.zeros(2)}, tmp_path / "x.pth")
+    sys.setrecursionlimit(limit)
+    refused(tmp_path / "x.pth", "not plain tensors: a tuple in place of a name; save network.state_dict() alone")
+
+
 class Payload:
     """Runs a command when it is unpickled without restrictions."""
 
@@ -183,9 +195,11 @@ def test_a_whole_pickled_network_is_refused(tmp_path, trained):
         dict(input_mean="0,nan,0", input_std="1,1,1"),
         dict(classes="[1"),
         dict(classes="7"),
+        dict(classes="[" * 5000 + "]" * 5000),
+        dict(input_mean="[" * 5000, input_std="1,1,1"),
         dict(image_size="large"),
     ],
-    ids=str,
+    ids=lambda found: str(found)[:60],
 )
 def test_metadata_that_make_no_sense_are_refused(tmp_path, trained, found):
     path = tmp_path / "x.safetensors"

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import itertools
+import json
 import logging
 import mmap
 import os
@@ -315,3 +316,12 @@ def test_every_waiting_maker_says_so_once(kept):
     first.join()
     second.join()
     assert said == ["waiting", False]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"images": "x"}', "[" * 5000 + "]" * 5000], ids=lambda text: text[:5])
+def test_an_entry_whose_facts_are_damaged_is_listed_as_unreadable(content, kept):
+    fill(kept, "a", numbers())
+    facts = json.dumps(FEATURE_FACTS | json.loads(content)) if "images" in content else content
+    (kept.folder / "a" / "facts.json").write_text(facts)
+    (entry,) = kept.entries()
+    assert feature_cache.describe_features(entry.facts) == "unreadable features"

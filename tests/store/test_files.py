@@ -91,10 +91,25 @@ def test_json_holds_what_numpy_and_strange_file_names_bring(tmp_path):
     assert read_json(tmp_path / "a") == dict(array=[[1, 0], [0, 1]], scalar=0.5, count=3, nan=None, path="x", bad="?")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 10_000])
+DEEP = [b"[" * n + b"]" * n for n in (51, 900, 5000)] + [b'{"a":' * 60 + b"1" + b"}" * 60]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 10_000, *DEEP], ids=lambda b: b[:9])
 def test_a_file_that_is_not_json_is_named(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(UserError, match="a cannot be read as JSON"):
+        read_json(tmp_path / "a")
+
+
+def test_json_may_be_nested_but_not_so_deep_that_nobody_can_print_it(tmp_path):
+    (tmp_path / "a").write_bytes(b"[" * 50 + b"]" * 50)
+    assert str(read_json(tmp_path / "a")) == "[" * 50 + "]" * 50
+    (tmp_path / "a").write_bytes(
+        b'["' + b"[" * 5000 + b'", ' + b"[], " * 99 + b"{}]"
+    )  # brackets, of which few are nested
+    assert len(read_json(tmp_path / "a")) == 101
+    (tmp_path / "a").write_bytes(DEEP[0])
+    with pytest.raises(UserError, match="nested more than 50 levels deep"):
         read_json(tmp_path / "a")
 
 

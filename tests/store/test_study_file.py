@@ -44,6 +44,12 @@ def test_a_field_of_another_type_is_empty_and_the_others_stay(key):
             assert study == dataclasses.replace(StudyFile.of(WHOLE), **{key: getattr(StudyFile(), key)}), value
 
 
+@pytest.mark.parametrize("count", [-1, 2**53, 10**30])
+def test_a_number_that_counts_nothing_is_none(count):
+    study = StudyFile.of(dict(n_trials=count, confirm_seeds=count, seed=count))
+    assert (study.n_trials, study.confirm_seeds, study.seed) == (0, 0, None)
+
+
 @pytest.mark.parametrize("content", [{}, [], None, "text", 5])
 def test_what_says_nothing_is_an_empty_study(content):
     assert StudyFile.of(content) == StudyFile()

@@ -43,6 +43,8 @@ def test_comma_lists_become_arms_by_their_product():
         ),
         ("data.classes=[0,1],[2,3]", {"classes-0-1": ["data.classes=[0,1]"], "classes-2-3": ["data.classes=[2,3]"]}),
         ("batch_size=choice(32,64)", {"batch_size-32": ["batch_size=32"], "batch_size-64": ["batch_size=64"]}),
+        ("precision=fp32,bf16", {"precision-fp32": ["precision=fp32"], "precision-bf16": ["precision=bf16"]}),
+        ("+optimizer.eps=1e-8,1", {"eps-1e-08": ["+optimizer.eps=1e-08"], "eps-1": ["+optimizer.eps=1"]}),
     ],
 )
 def test_lists_of_values_are_named_by_their_key(typed, expected):
@@ -69,9 +71,39 @@ def test_intervals_and_ranges_are_searched_inside_each_arm(typed, key, expected)
         assert arm.space[key] == expected
 
 
-def test_a_value_that_is_typed_is_not_searched():
+def test_a_learning_rate_that_is_typed_is_not_searched():
     (arm,) = arms("lr=1e-2")
     assert (arm.space, arm.first_points) == ({}, [])
+
+
+BATCH = PARAMS | {"batch_size": "choice(8,16,32)"}
+
+
+def test_one_value_beside_a_search_that_was_asked_for_is_refused():
+    with pytest.raises(
+        UserError, match=r"^batch_size=8: hydra\.sweeper\.params searches batch_size; .* batch_size=A,B$"
+    ):
+        arms("batch_size=8", params=BATCH)
+    (arm,) = arms("lr=1e-2", "batch_size=8,16", params=BATCH)
+    assert arm.space == {"batch_size": CategoricalDistribution([8, 16])}
+
+
+def test_a_glob_is_every_option_that_is_called_so():
+    assert shown(arms("model=glob(cnn*)")) == {"cnn": ["model=cnn"], "cnn3": ["model=cnn3"]}
+    assert list(shown(arms("optimizer=glob(*,exclude=sgd)"))) == ["adam", "adamw"]
+
+
+@pytest.mark.parametrize("typed", ["model=glob(zzz*)", "lr=glob(1*)", "data.classes=glob(*)"])
+def test_a_glob_that_nothing_is_called_by_is_refused(typed):
+    with pytest.raises(UserError, match="no option of a config group is called so; headstart --help lists them"):
+        arms(typed)
+
+
+def test_a_key_that_is_added_is_searched_and_named_without_its_plus():
+    (arm,) = arms(params={"+optimizer.eps": "choice(1e-8,1e-6)"})
+    assert arm.space == {"+optimizer.eps": CategoricalDistribution([1e-8, 1e-6])}
+    (arm,) = arms("+optimizer.eps=interval(1e-8, 1e-6)", params={})
+    assert arm.space == {"+optimizer.eps": FloatDistribution(1e-8, 1e-6)}
 
 
 @pytest.mark.parametrize("typed", ["seed=0,1,2", "split_seed=0,1", "seed=range(5)"])
@@ -111,11 +143,16 @@ def test_configured_arms_are_crossed_with_lists():
         ({"cnn": None}, 'expected \\["model=cnn"\\]'),
         ({"cnn": {"model": "cnn"}}, "expected"),
         ({"cnn": {"overrides": "model=cnn"}}, "expected"),
-        ({"cnn": [{"model": "cnn"}]}, "arm cnn"),
+        ({"cnn": {"overrides": [{"model": "cnn"}]}}, "arm cnn"),
         ({"cnn": ["model=cnn,resnet18"]}, "is a sweep"),
         ({"a b": ["model=cnn"]}, "cannot be a name"),
         ({"../x": ["model=cnn"]}, "cannot be a name"),
         ({"cnn": {"overrides": [], "params": {"lr": "interval(1"}}}, "params"),
+        ({"cnn": {"overrides": [], "params": 3}}, "arm cnn: params=3: expected a mapping or null"),
+        ({"cnn": {"overrides": [], "params": {"model": "cnn,fan"}}}, "options of model can't be searched"),
+        ({"cnn": {"overrides": [], "params": {"seed": "1,2"}}}, "seeds are not searched over"),
+        ({"cnn": {"overrides": [], "first_points": "half"}}, "arm cnn: first_points=half: expected decades, a list"),
+        ({"cnn": {"overrides": [], "first_points": [1e-3]}}, "arm cnn: first_points=.*: expected decades, a list"),
         ({"cnn": {"overrides": [], "params": PARAMS, "first_points": [{"lr": 5}]}}, "not in the search space"),
         ({"cnn": {"overrides": [], "params": PARAMS, "first_points": [{"C": 1}]}}, "not in the search space"),
     ],
@@ -193,13 +230,10 @@ def test_an_override_of_an_arm_ends_the_search_of_that_key():
     assert with_search(configured={"a": ["model=logistic", "model.C=1"]}).space == {}
 
 
-@pytest.mark.parametrize(
-    "search",
-    [5, {"C": 1}, {"params": 3}, {"params": {"model.C": "interval(1"}}, {"params": {}, "first_points": [{"a": 1}]}],
-)
-def test_a_malformed_search_of_a_model_is_explained(search):
-    with pytest.raises(UserError, match=r"search|params|first point"):
-        with_models_search(build_arms(None, sort_overrides([], {}), None, "a")[0], search, sort_overrides([], {}), ())
+def test_a_malformed_search_of_a_model_is_explained():
+    given = sort_overrides([], {})
+    with pytest.raises(UserError, match=r"^model\.search=5: expected a mapping or null"):
+        with_models_search(build_arms(None, given, None, "a")[0], 5, given, ())
 
 
 def test_a_first_point_that_is_none_of_the_choices_is_refused():

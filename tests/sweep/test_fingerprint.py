@@ -84,9 +84,18 @@ def test_nobody_guesses_what_runs_were_made_with(tmp_path):
     write_json(tmp_path / "cnn" / "search" / "000" / "result.json", dict(state="COMPLETE"))
     with pytest.raises(UserError, match=r"study\.json is missing"):
         refuse_changes(tmp_path, fingerprint())
-    write_json(tmp_path / "study.json", dict(common={}))
-    with pytest.raises(UserError, match="damaged: it lacks common or arms"):
-        refuse_changes(tmp_path, fingerprint())
+    whole = dict(common={}, arms={}, spaces={}, arm_order=[])
+    damaged = [
+        [],
+        dict(common={}),
+        *(whole | {key: 3} for key in whole),
+        whole | dict(arms=dict(cnn=[1])),
+        whole | dict(arm_order=[[1]]),
+    ]
+    for content in damaged:
+        write_json(tmp_path / "study.json", content)
+        with pytest.raises(UserError, match="damaged: it lacks common or arms"):
+            refuse_changes(tmp_path, fingerprint())
 
 
 def test_of_many_changes_the_first_are_shown_and_one_that_arms_share_once(tmp_path):

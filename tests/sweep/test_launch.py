@@ -127,7 +127,7 @@ def test_what_ends_one_thread_ends_all_and_is_raised(tmp_path):
 
 def test_a_process_that_was_told_to_stop_claims_nothing_more(tmp_path, monkeypatch):
     running = runner(tmp_path)
-    running.launcher.meanwhile = lambda run: monkeypatch.setattr(trial_context, "stop", True)
+    running.launcher.meanwhile = lambda run: monkeypatch.setattr(trial_context, "stop", 143)
     with pytest.raises(SystemExit) as end:
         running.run()
     assert end.value.code == 143 and len(running.launcher.launched) == 1

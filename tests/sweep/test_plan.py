@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.config import expand_config_dir
 from headstart.errors import UserError
 
 
@@ -55,6 +56,12 @@ def test_the_command_of_a_plan_names_the_sweep_and_is_enough_to_go_on_with_it(pl
     assert shlex.split(plan.facts()["command"]) == ["headstart", "-m", *plan.words()]
 
 
+def test_a_folder_with_the_time_in_its_name_is_one_folder_for_all_processes_and_later(planned):
+    plan = planned("name=s", "hydra.sweep.dir=outputs/${now:%Y-%m-%d_%H-%M-%S-%f}")
+    assert plan.words()[0] == f"hydra.sweep.dir={plan.folder}" and plan.folder.parent == Path("outputs")
+    assert planned("name=s", "hydra.sweep.dir=mine").words()[0] == "hydra.sweep.dir=mine"
+
+
 def test_what_the_report_wants_to_know_is_among_the_facts(planned):
     plan = planned("experiments=optimizer", "n_trials=3", "confirm_seeds=2", "budget.pruner=null")
     facts = plan.facts()
@@ -63,6 +70,19 @@ def test_what_the_report_wants_to_know_is_among_the_facts(planned):
     assert facts["arm_order"] == [arm.name for arm in plan.arms] == list(facts["spaces"])
     assert facts["question"] == plan.question() and facts["question"][0].isupper()
     assert "reported" not in facts
+
+
+def test_a_study_of_ones_own_says_its_question_and_its_command_names_the_folder(planned, monkeypatch, tmp_path):
+    path = tmp_path / "mine/experiments/quickstart.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package _global_\n# Is mine better?\nepochs: 3\n")
+    (word,) = expand_config_dir(["--config-dir", "mine"])
+    monkeypatch.setattr("sys.argv", ["headstart", word])
+    plan = planned("name=s", "experiments=quickstart", word)
+    assert (plan.question(), plan.composed["cnn"].epochs) == ("Is mine better?", 3)
+    assert plan.words()[:2] == ["--config-dir", str(tmp_path / "mine")]
+    path.rename(path.with_name("gone.yaml"))
+    assert plan.question().startswith("Does a network that has learnt")  # ours is the one that is left
 
 
 def test_the_figures_of_others_are_checked(planned):
@@ -80,15 +100,52 @@ def test_the_bounds_of_a_search_are_told_as_numbers(planned):
 def test_a_mistake_in_an_arm_is_found_and_the_arm_named(planned):
     with pytest.raises(UserError, match=r"arm big: model=resnet81 is unknown. Did you mean resnet18"):
         planned('hydra.sweeper.arms={small: ["model=cnn"], big: ["model=resnet81"]}')
-    with pytest.raises(UserError, match="epochs=0 is too small"):
+    with pytest.raises(UserError, match=r"^epochs=0: expected a whole number from 1"):
         planned('hydra.sweeper.arms={small: ["epochs=0"]}')
 
 
-def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(planned, capsys):
-    planned("lr=interval(1e-5, 1e-1)")
-    assert "swept linearly from 1e-05 to 0.1" in capsys.readouterr().err
+def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planned, capsys):
+    planned("model=cnn,resnet18", "lr=interval(1e-5, 1e-1)")
+    assert capsys.readouterr().err.count("lr is swept linearly from 1e-05 to 0.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["budget.pruner.percentile=200"], r"^budget\.pruner: Percentile must be between 0 and 100"),
+        (["budget.pruner={_target_: optuna.pruners.PercentielPruner}"], r"PercentielPruner"),
+        (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], r"^hydra\.sweeper\.sampler: The `qmc_type='sobool'`"),
+    ],
+)
+def test_a_mistake_in_pruner_or_sampler_is_found_before_anything_is_written(words, told, planned):
+    with pytest.raises(UserError, match=told):
+        planned(*words)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_study_of_models_that_are_fitted_in_one_go_plans_no_search_of_what_has_no_effect(planned):
+    assert list(planned("model=logistic_regression", "lr=abc,1e-3").arms[0].space) == ["model.C"]
 
 
 def test_models_that_are_fitted_in_one_go_have_no_epochs(planned):
     assert planned("model=logistic_regression").epochs() == set()
     assert planned("model=logistic_regression,cnn", "epochs=4").epochs() == {4}
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("epochs=range(20,31)", {20, 30}),
+        ("epochs=int(interval(5, 9))", {5, 9}),
+        ("epochs=3,7", {3, 7}),
+        ('hydra.sweeper.arms={short: ["epochs=5"], long: ["epochs=7"]}', {5, 7}),
+        ("+hydra.sweeper.params={epochs: 'choice(4,6,8)'}", {4, 6, 8}),
+    ],
+)
+def test_epochs_are_those_of_the_arms_and_the_ends_of_what_is_searched(word, found, planned):
+    assert planned(word).epochs() == found
+
+
+def test_a_key_that_is_added_is_named_without_its_plus_in_what_the_report_reads(planned):
+    facts = planned("+hydra.sweeper.params={+optimizer.eps: 'choice(1e-8,1e-6)'}").facts()
+    assert list(facts["spaces"]["cnn"]) == ["lr", "optimizer.eps"]

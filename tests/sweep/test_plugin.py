@@ -72,4 +72,4 @@ def test_a_sweep_forgets_how_the_one_before_it_ended(sweep):
 
 def test_a_users_mistake_is_told_without_a_traceback(sweep):
     code, text = sweep(*WORDS, "lr=-1,1e-3")
-    assert (code, text) == (1, "headstart: arm cnn: lr=-1 is not a learning rate; give numbers above 0, such as 1e-3\n")
+    assert (code, text) == (1, "headstart: arm cnn searches lr: lr=-1.0: expected a number above 0\n")

@@ -30,6 +30,47 @@ def test_one_point_of_each_arm_is_checked_and_the_source_before_them(planned):
     assert (cfgs["arm resnet18"].cfg.model.name, cfgs["arm resnet18"].cfg.lr) == ("resnet18", 1e-2)
 
 
+EVERY_VALUE = [
+    ("{batch_size: 'choice(8,0)'}", "batch_size: batch_size=0: expected a whole number from 1"),
+    ("{batch_size: 'choice(8,many)'}", "batch_size: batch_size=many: expected a whole number from 1"),
+    ("{batch_size: 'int(interval(8,2000000))'}", "batch_size: batch_size=2000000: expected a whole number from 1"),
+    ("{label_smoothing: 'interval(0,1)'}", "label_smoothing: label_smoothing=1.*: expected a number from 0 below 1"),
+    ("{clip_grad_norm: 'null,0'}", "clip_grad_norm: clip_grad_norm=0.*: expected a number above 0 or null"),
+    ("{precision: 'fp32,fp8'}", "precision: precision=fp8: expected auto, fp32 or bf16"),
+    ("{deterministic: 'true,no'}", "deterministic: deterministic=no: expected true or false"),
+    ("{optimizer.fused: 'null,xxx'}", "optimizer.fused: optimizer.fused=xxx: expected true, false or null"),
+    ("{model.freeze: 'none,all'}", "model.freeze: model.freeze=all: expected none, backbone or backbone_then_none"),
+    (
+        "{augmentation.padding: 'range(0,601,100)'}",
+        "augmentation.padding: augmentation.padding=600: expected .* to 512",
+    ),
+    ("{+optimizer.betas: '1,2'}", "betas.*: expected a list of 2 values"),
+]
+
+
+@pytest.mark.parametrize(("params", "told"), EVERY_VALUE)
+def test_every_choice_and_both_ends_of_a_range_are_values_of_their_keys(params, told, planned):
+    with pytest.raises(UserError, match=f"^arm cnn.*{told}"):
+        configurations_to_check(planned(f"+hydra.sweeper.params={params}"))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "{clip_grad_norm: 'null,1.0', optimizer.fused: 'null,false', batch_size: 'choice(8,16)'}",
+        "{epochs: 'range(20,31)', label_smoothing: 'interval(0,0.2)', +optimizer.eps: 'choice(1e-8,1e-6)'}",
+    ],
+)
+def test_a_space_of_values_that_keys_have_passes(params, planned):
+    assert list(configurations_to_check(planned(f"+hydra.sweeper.params={params}"))) == ["arm cnn"]
+
+
+@pytest.mark.parametrize(("word", "value"), [("lr=1e-3,0", "0.*"), ("lr=-1,1e-3", "-1.*"), ("lr=1e-3,abc", "abc")])
+def test_what_is_no_learning_rate_is_not_searched(word, value, planned):
+    with pytest.raises(UserError, match=f"^arm cnn searches lr: lr={value}: expected a number above 0$"):
+        configurations_to_check(planned(word))
+
+
 def record(folder, **facts):
     folder.mkdir(parents=True)
     write_json(folder / "run.json", {})

@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
+from headstart.errors import UserError
 from headstart.sweep.samplers import make_sampler, seed_of, without_experimental_warnings
 from sweep.helpers_sweep import DECADES, LR, open_scheduler, qmc_sampler, random_sampler, table, tpe_sampler, work
 
@@ -64,9 +65,24 @@ def test_a_grids_points_are_queued_so_that_its_sampler_only_fills_up():
     assert isinstance(make_sampler(settings(node, is_grid=True), 5), RandomSampler)
 
 
-def test_only_samplers_are_made():
-    with pytest.raises(Exception, match=r"os\.system"):
-        make_sampler(settings(dict(_target_="os.system")), 0)
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (dict(_target_="os.system"), r"os\.system"),
+        (
+            dict(_target_="optuna.samplers.QMCSampler", qmc_type="sobool"),
+            r"^hydra\.sweeper\.sampler: The `qmc_type='sobool'`",
+        ),
+        (dict(_target_="optuna.samplers.RandomSampler", nonsense=1), r"nonsense"),
+        (
+            dict(_target_="hydra_plugins.hydra_optuna_sweeper.config.TPESamplerConfig"),
+            r"^hydra\.sweeper\.sampler is a TPESamplerConfig; expected one of optuna\.samplers$",
+        ),
+    ],
+)
+def test_only_samplers_are_made_and_their_own_complaints_are_passed_on(node, told):
+    with without_experimental_warnings(), pytest.raises(UserError, match=told):
+        make_sampler(settings(node), 0)
 
 
 def test_every_trial_of_every_study_has_a_seed_of_its_own():

@@ -1,5 +1,7 @@
 """hydra.sweeper, read once."""
 
+import re
+
 import pytest
 
 from headstart.errors import UserError
@@ -8,6 +10,10 @@ from headstart.sweep.settings import read_settings
 
 def settings(config, **changes):
     return read_settings(dict(config.hydra.sweeper) | changes, config)
+
+
+PRUNER = {"_target_": "optuna.pruners.PercentilePruner"}
+SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}
 
 
 def test_settings_are_plain_values_with_interpolations_resolved(composed):
@@ -43,24 +49,98 @@ def test_only_the_grid_sampler_is_a_grid(composed, search, is_grid):
         (dict(direction="minimize"), "maximised"),
         (dict(custom_search_space="a.b"), "write params or first_points per arm"),
         (dict(max_failure_rate=0.5), "max_failure_rate=0.5 is the stock sweeper's"),
-        (dict(n_trials=0), r"hydra\.sweeper\.n_trials=0 is too small; give a whole number from 1"),
-        (dict(n_jobs=-1), "n_jobs=-1 is too small"),
-        (dict(confirm_seeds=-1), "confirm_seeds=-1 is too small; give a whole number from 0"),
-        (dict(max_consecutive_failures=0), "max_consecutive_failures=0 is too small"),
-        (dict(params=[1]), r"params=\[1\]: expected a mapping from key to range"),
-        (dict(params="abc"), "params=abc: expected"),
-        (dict(pruner="abc"), "pruner=abc: expected null, or a mapping"),
-        (dict(source=[1]), r"source=\[1\]: expected null, or \{overrides"),
-        (dict(source={"overrides": 3}), "source=.*: expected null, or"),
-        (dict(source={"override": []}), "source=.*: expected null, or"),
-        (dict(sampler="abc"), "sampler=abc: expected one that search=tpe"),
-        (dict(sampler={}), "sampler=.*: expected one that search=tpe"),
+        (dict(n_trials=0), r"^n_trials=0: expected a whole number from 1 to 1000000$"),
+        (dict(n_trials=1.5), r"^n_trials=1\.5: expected a whole number"),
+        (dict(n_jobs=-1), r"^hydra\.sweeper\.n_jobs=-1: expected a whole number from 1 to 1024$"),
+        (dict(confirm_seeds=-1), r"^confirm_seeds=-1: expected a whole number from 0 to 10000$"),
+        (
+            dict(max_consecutive_failures=0),
+            r"^hydra\.sweeper\.max_consecutive_failures=0: expected a whole number from 1",
+        ),
+        (dict(retry_failed="yes"), r"^hydra\.sweeper\.retry_failed=yes: expected true or false$"),
+        (dict(extend_at_edge="maybe"), r"^search\.extend_at_edge=maybe: expected true or false$"),
+        (dict(params=[1]), r"^hydra\.sweeper\.params=\[1\]: expected a mapping or null, such as \{lr: "),
+        (dict(params="abc"), r"^hydra\.sweeper\.params=abc: expected a mapping"),
+        (dict(arms=[1]), r"^hydra\.sweeper\.arms=\[1\]: expected a mapping or null, such as \{cnn: "),
+        (
+            dict(arms={"cnn": [{"model": "cnn"}]}),
+            r"^hydra\.sweeper\.arms=.*: expected a mapping or null, such as \{cnn: ",
+        ),
+        (dict(arms={"cnn": "model=cnn"}), r"^hydra\.sweeper\.arms=.*: expected a mapping or null, such as \{cnn: "),
+        (
+            dict(first_points="half"),
+            r"^search\.first_points=half: expected decades, a list or null, such as \[\{lr: 1e-3",
+        ),
+        (dict(first_points=[1e-3]), r"^search\.first_points=\[0\.001\]: expected decades, a list or null"),
+        (dict(first_points={"lr": 1e-3}), r"^search\.first_points=.*: expected decades, a list or null"),
+        (dict(source=[1]), r"^hydra\.sweeper\.source=\[1\]: expected a mapping or null, such as \{overrides"),
+        (dict(source={"overrides": 3}), r"^hydra\.sweeper\.source=.*: expected a mapping or null"),
+        (dict(source={"overrides": [1]}), r"^hydra\.sweeper\.source=.*: expected a mapping or null"),
+        (dict(source={"override": []}), r"^hydra\.sweeper\.source=.*: expected a mapping or null"),
+        (dict(pruner="abc"), r"^budget\.pruner=abc: expected a mapping or null, such as \{_target_: optuna\.pruners"),
+        (dict(pruner=PRUNER | {"percentile": "abc"}), r"^budget\.pruner\.percentile=abc: expected a number$"),
+        (
+            dict(pruner=PRUNER | {"percent": 5}),
+            r"^budget\.pruner\.percent=.* did you mean budget\.pruner\.percentile\?$",
+        ),
+        (dict(pruner=PRUNER | {"_partial_": True}), r"^budget\.pruner\._partial_=true is Hydra's own"),
+        (dict(pruner={"_target_": "os.system"}), r"_target_='os\.system' may not be called"),
+        (dict(pruner={}), r"budget\.pruner=.*_target_"),
+        (dict(sampler="abc"), r"^hydra\.sweeper\.sampler=abc: expected a mapping, such as what search=tpe"),
+        (dict(sampler=None), r"^hydra\.sweeper\.sampler=null: expected a mapping, such as what search=tpe"),
+        (dict(sampler={}), r"hydra\.sweeper\.sampler=.*_target_"),
+        (dict(sampler=SAMPLER | {"nonsense": 1}), r"^hydra\.sweeper\.sampler\.nonsense=\.\.\. is no setting of optuna"),
+        (dict(sampler=SAMPLER | {"seed": 5}), r"^hydra\.sweeper\.sampler\.seed=5 has no effect here; give seed="),
         (dict(n_jobs=3), "n_jobs=3 needs a launcher whose jobs are processes .* use jobs=3"),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_does(composed, changes, told):
     with pytest.raises(UserError, match=told):
         settings(composed(), **changes)
+
+
+def test_a_key_is_named_as_it_was_typed(composed):
+    for typed, called in (("n_trials=0", "n_trials"), ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials")):
+        with pytest.raises(UserError, match=f"^{called}=0: expected"):
+            settings(composed(typed))
+    for typed in ("search.first_points=half", "hydra.sweeper.first_points=half"):
+        with pytest.raises(UserError, match=f"^{typed}: expected decades, a list or null"):
+            settings(composed(typed))
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            "hydra.sweeper.storage=null",
+            "hydra.sweeper.storage=null: expected a URL, such as sqlite:///study.db; left out",
+        ),
+        ("hydra.sweeper.storage=''", "hydra.sweeper.storage=: expected a URL"),
+        (
+            "hydra.sweeper.study_name=mine",
+            "hydra.sweeper.study_name=mine has no effect here; a study is called by name=",
+        ),
+        ("hydra.sweeper.sampler.seed=5", "hydra.sweeper.sampler.seed=5 has no effect here; give seed=..."),
+        ("budget.pruner.percentile=abc", "budget.pruner.percentile=abc: expected a number"),
+        ("+budget.pruner.nonsense=1", "budget.pruner.nonsense=... is no setting of optuna.pruners.PercentilePruner"),
+    ],
+)
+def test_what_is_typed_without_an_effect_or_a_meaning_is_refused(composed, typed, told):
+    with pytest.raises(UserError, match=f"^{re.escape(told)}"):
+        settings(composed(typed))
+
+
+def test_the_samplers_seed_is_the_studys(composed):
+    assert settings(composed("seed=3")).sampler["seed"] == 3
+    assert settings(composed("seed=3", "hydra.sweeper.sampler.seed=3")).sampler["seed"] == 3
+    assert settings(composed("hydra.sweeper.sampler.seed=null")).sampler["seed"] is None
+
+
+def test_an_empty_variable_means_that_the_study_is_stored_in_its_folder(composed, monkeypatch):
+    monkeypatch.setenv("HEADSTART_STORAGE", "")
+    config = composed("name=s")
+    settings(config)
+    assert config.hydra.sweeper.storage == "sqlite:///outputs/s/study.db"
 
 
 def test_the_stock_direction_may_be_spelled_as_an_enumeration(composed):

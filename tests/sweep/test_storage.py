@@ -13,7 +13,7 @@ import optuna
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
-from headstart.config.resolvers import sqlite_url
+from headstart.config.resolvers import study_storage
 from headstart.errors import UserError
 from headstart.sweep.storage import _JournalLock, is_there, open_storage, study_lock, without_password
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
@@ -75,9 +75,10 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path)
 
 @pytest.mark.parametrize("name", ["what?", "a?mode=memory&uri=true", "50%20", "a#b", "a{b}{0}", "it's ß", "me:x@y"])
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])
-def test_a_storage_lies_in_a_folder_of_any_name_and_nowhere_else(tmp_path, name, scheme):
+def test_a_storage_lies_in_a_folder_of_any_name_and_nowhere_else(tmp_path, monkeypatch, name, scheme):
+    monkeypatch.delenv("HEADSTART_STORAGE", raising=False)
     path = tmp_path / name / "study"
-    url = sqlite_url(str(path)) if scheme == "sqlite" else f"journal:///{path}"
+    url = study_storage(str(path)) if scheme == "sqlite" else f"journal:///{path}"
     assert without_password(url) == url
     assert not is_there(url)
     path.parent.mkdir()
@@ -223,6 +224,15 @@ def test_a_sweep_in_a_journal_is_killed_and_completes(tmp_path, monkeypatch):
     finish(tmp_path, TOY, *TOY_WORDS)
     assert {r["state"] for r in table(tmp_path)} == {"COMPLETE"}
     assert len(table(tmp_path)) == 9
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "taken/study", "a" * 300])
+def test_a_study_whose_folder_cannot_be_made_is_refused_in_a_sentence(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
+    said = f"the study's folder {place} can't be written .*hydra.sweep.dir="
+    with pytest.raises(UserError, match=said), study_lock(Path(place)):
+        pass
 
 
 def test_processes_that_start_together_make_one_database(tmp_path):

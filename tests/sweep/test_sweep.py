@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import itertools
 import shlex
 import sys
 import warnings
@@ -165,7 +166,7 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (["phase=confirm"], "never by hand"),
         (["optimizer.lr=1e-3,1e-2"], "lr="),
         (["search=decades", "hydra.sweeper.params.lr='interval(1e-3,1e-2)'"], "choice"),
-        (['hydra.sweeper.arms={cnn: "model=cnn"}'], "arm cnn"),
+        (['hydra.sweeper.arms={cnn: "model=cnn"}'], 'expected a mapping or null, such as {cnn: ["model=cnn"]'),
         (["hydra.sweeper.storage=postgresql://me:secret@host/db"], "HEADSTART_STORAGE"),
         (["model=cnn,nonsense"], "nonsense"),
         (["budget=smoke,quick"], "the arms of a study share budget"),
@@ -174,13 +175,24 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (["name=comparison"], "is for reports on several studies"),
         (["name=tables"], "is for tables"),
         (["n_trials=2,3"], "all arms of a study share n_trials"),
-        (["lr=-1,1e-3"], "lr=-1 is not a learning rate"),
-        (["lr=0,001"], "lr=0 is not a learning rate"),
-        (["lr=abc,1e-3"], "lr=abc is not a learning rate"),
+        (["lr=-1,1e-3"], "arm cnn searches lr: lr=-1.0: expected a number above 0"),
+        (["lr=0,001"], "arm cnn searches lr: lr=0.0: expected a number above 0"),
+        (["lr=abc,1e-3"], "arm cnn: lr=abc: expected a number above 0"),
+        (["+hydra.sweeper.params={batch_size: 'choice(8,0)'}"], "batch_size=0: expected a whole number from 1"),
+        (["+hydra.sweeper.params={model: 'cnn,resnet18'}"], "options of model can't be searched, they are arms"),
+        (["+hydra.sweeper.params={seed: '0,1'}"], "seeds are not searched over"),
+        (["batch_size=8", "+hydra.sweeper.params={batch_size: '8,16'}"], "narrow the search by batch_size=A,B"),
         (["lr=tag(log, interval(0, 1e-1))"], "no range that can be searched"),
         (["lr=interval(1e-2, 1e-4)"], "no range that can be searched"),
-        (["hydra.sweeper.first_points=half"], "expected decades or a list"),
-        (["hydra.sweeper.first_points=[1e-3]"], "expected decades or a list"),
+        (["hydra.sweeper.first_points=half"], "hydra.sweeper.first_points=half: expected decades, a list or null"),
+        (["hydra.sweeper.first_points=[1e-3]"], "expected decades, a list or null, such as [{lr: 1e-3}]"),
+        (["budget.pruner.percentile=abc"], "budget.pruner.percentile=abc: expected a number"),
+        (["budget.pruner.percentile=200"], "budget.pruner: Percentile must be between 0 and 100"),
+        (["budget.pruner._target_=os.system"], "may not be called from a configuration"),
+        (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], "hydra.sweeper.sampler: The `qmc_type='sobool'`"),
+        (["hydra.sweeper.sampler.seed=5"], "hydra.sweeper.sampler.seed=5 has no effect here; give seed=..."),
+        (["hydra.sweeper.study_name=x"], "hydra.sweeper.study_name=x has no effect here; a study is called by name="),
+        (["hydra.sweeper.storage=null"], "hydra.sweeper.storage=null: expected a URL"),
         (["search=decades", "lr_low=2e-3", "lr_high=8e-3"], "no power of 10"),
         (["hydra.sweeper.arms={a: {overrides: [], params: {lr: 1e-3}}}", "lr=1e-2"], "arm a searches lr itself"),
         (["hydra.sweeper.arms={a: {overrides: [], params: {lr: 1e-3}}}", "lr=1e-2,1e-4"], "arm a searches lr itself"),
@@ -205,14 +217,24 @@ def test_what_cannot_work_is_refused_before_anything_is_written(sweep, words, to
         (["+hydra.sweeper.params={optimizer.weight_decai: '0.1,0.2'}"], "optimizer.weight_decai"),
         (["experiments=quickstart", 'hydra.sweeper.source.overrides=["model=cn"]'], "source: model=cn is unknown"),
         (["model=timm"], "model.name is not given"),
+        (["batch_size=128", "data.train_size=100"], "batch_size=128 is larger than the 100 training images"),
+        (["model=resnet9", "batch_size=1"], "batch_size=1: the network's batch normalisation needs two pictures"),
+        (["optimizer.weight_decay=-1"], "optimizer=adam is refused: Invalid weight_decay value: -1"),
     ],
 )
-def test_a_mistake_in_data_model_or_searched_keys_is_found_before_the_study_begins(sweep, words, told):
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, preflight=True)
+@pytest.mark.parametrize("how", [[], ["dry_run=true"], ["hydra/launcher=joblib"]], ids=str)
+def test_a_mistake_in_data_model_or_searched_keys_is_found_before_the_study_begins(sweep, words, told, how):
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", *words, *how, preflight=True)
     assert code == 1 and told in text and "Traceback" not in text, text
     assert not list(Path(".").rglob("study.json"))
-    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", preflight=True)
+
+
+def test_a_name_that_was_refused_is_free_for_a_study_that_is_prepared(sweep):
+    words = ["name=s", "n_trials=1", "confirm_seeds=0"]
+    assert sweep(*words, "batch_size=5000", preflight=True)[0] == 1
+    code, text = sweep(*words, preflight=True)
     assert code == 0, text
+    assert counts("s") == {("cnn", "search"): 1}
 
 
 def test_an_arm_whose_runs_all_failed_is_no_success_though_first_points_are_left(sweep):
@@ -266,8 +288,30 @@ def test_a_worker_that_died_is_named(sweep, monkeypatch):
     assert code == 0 and "a worker ended with exit code 3; its log: outputs/s/worker-1.log" in text
 
 
-def test_a_learning_rate_swept_linearly_over_decades_is_warned_about(sweep):
-    assert "swept linearly" in sweep("name=s", "lr=interval(1e-5, 1e-1)", "n_trials=1", "confirm_seeds=0")[1]
+def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(sweep):
+    words = ["name=s", "model=cnn,resnet18", "lr=interval(1e-5, 1e-1)", "n_trials=1", "confirm_seeds=0"]
+    assert sweep(*words)[1].count("swept linearly") == 1
+
+
+def test_choices_reach_the_runs_with_their_types(sweep):
+    params = "+hydra.sweeper.params={clip_grad_norm: 'null,1.0', optimizer.fused: 'null,false', batch_size: '8,16'}"
+    code, text = sweep("name=s", params, "lr=1e-3", "search=decades", "n_trials=9", "confirm_seeds=0")
+    assert code == 0, text
+    found = [store.read_json(path)["params"] for path in sorted(Path("outputs/s").rglob("run.json"))]
+    values = itertools.product((None, 1.0), (None, False), (8, 16))
+    assert found == [dict(zip(("clip_grad_norm", "optimizer.fused", "batch_size"), v, strict=True)) for v in values]
+
+
+def test_a_glob_is_an_arm_for_each_option_that_is_called_so(sweep):
+    code, text = sweep("name=s", "model=glob(cnn*)", "lr=1e-3", "n_trials=1", "confirm_seeds=0")
+    assert code == 0, text
+    assert counts("s") == {("cnn", "search"): 1, ("cnn3", "search"): 1}
+
+
+def test_an_empty_variable_for_the_storage_means_that_it_is_not_set(sweep):
+    code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", HEADSTART_STORAGE="")
+    assert code == 0, text
+    assert stored("s/cnn")
 
 
 def test_a_dry_run_writes_nothing(sweep):

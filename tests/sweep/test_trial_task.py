@@ -113,6 +113,21 @@ def test_no_pruner_means_none_and_no_median_pruner():
         assert isinstance(make_pruner(given), PercentilePruner)
 
 
-def test_only_optunas_pruners_are_made():
-    with pytest.raises(Exception, match=r"os\.system"):
-        make_pruner(dict(_target_="os.system", command="true"))
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (dict(_target_="os.system", command="true"), r"os\.system"),
+        (
+            dict(_target_="optuna.pruners.PercentilePruner", percentile=200),
+            r"^budget\.pruner: Percentile must be between",
+        ),
+        (dict(_target_="optuna.pruners.PercentilePruner", nonsense=1), r"nonsense"),
+        (
+            dict(_target_="optuna.samplers.RandomSampler"),
+            r"^budget\.pruner is a RandomSampler; expected one of optuna\.pruners, or null$",
+        ),
+    ],
+)
+def test_only_optunas_pruners_are_made_and_their_own_complaints_are_passed_on(node, told):
+    with pytest.raises(UserError, match=told):
+        make_pruner(node)

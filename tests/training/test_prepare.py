@@ -40,11 +40,18 @@ def test_a_run_is_identified_with_the_precision_that_it_computes_in(prepared):
 
 
 MISTAKES = [
-    (["batch_size=101"], r"batch_size=101 is larger than the 100 training images"),
-    (["schedule=cosine", "schedule.warmup=long"], r"schedule\.warmup=long is no share"),
-    (["augmentation=crop_flip", "augmentation.padding=big"], r"augmentation\.padding=big is refused .* --cfg job"),
-    (["optimizer.weight_decay=-1"], r"optimizer, schedule or augmentation is refused .*weight_decay"),
-    (["model._target_=headstart.data.sources.digits"], r"headstart\.data\.sources\.digits refused its configuration"),
+    (["batch_size=101"], r"^batch_size=101 is larger than the 100 training images"),
+    (["schedule=cosine", "schedule.warmup=long"], r"^schedule\.warmup=long: expected a number from 0 below 1$"),
+    (["augmentation=crop_flip", "augmentation.padding=big"], r"^augmentation\.padding=big: expected a whole number"),
+    (["optimizer.weight_decay=-1"], r"^optimizer=adam is refused: Invalid weight_decay value: -1$"),
+    (["+optimizer.foreach=true", "optimizer.fused=true"], r"^optimizer=adam is refused: .*fused.*foreach"),
+    (["optimizer=sgd", "optimizer.momentum=0"], r"^optimizer=sgd is refused: Nesterov"),
+    (["augmentation._target_=headstart.data.augmentation.erase"], r"^augmentation=none is refused: erase\(\) got"),
+    (["schedule._target_=headstart.data.augmentation.none"], r"^schedule=constant is refused: none\(\) missing"),
+    (
+        ["model._target_=headstart.data.sources.digits"],
+        r"^model\.\w+=\.\.\. is no setting of headstart\.data\.sources\.digits",
+    ),
 ]
 
 
@@ -52,6 +59,25 @@ MISTAKES = [
 def test_a_mistake_in_a_part_is_found_before_training(overrides, said, prepared):
     with pytest.raises(UserError, match=said):
         prepared(*overrides)
+
+
+SINGLE = "batch_size=1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["model=resnet9"], ["model=resnet9", "model.freeze=backbone_then_none", "model.unfreeze_epoch=2"]],
+    ids=str,
+)
+def test_one_picture_at_a_time_is_refused_where_batches_are_normalised(words, prepared):
+    with pytest.raises(UserError, match=r"^batch_size=1: the network's batch normalisation needs two pictures or more"):
+        prepared(SINGLE, *words)
+    assert prepared("batch_size=2", *words).settings.batch_size == 2
+
+
+@pytest.mark.parametrize("words", [["model=cnn"], ["model=resnet18", "model.freeze=backbone"]], ids=str)
+def test_one_picture_at_a_time_is_enough_where_nothing_is_normalised_by_its_batch(words, prepared):
+    assert prepared(SINGLE, *words).settings.batch_size == 1
 
 
 def test_a_model_that_nothing_here_trains_is_refused(prepared, monkeypatch):

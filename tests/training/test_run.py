@@ -155,6 +155,16 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     assert (folder / "result.failed-1.json").exists()
 
 
+@pytest.mark.parametrize("content", ["[1]", "{", "[" * 5000 + "]" * 5000], ids=lambda text: text[:5])
+def test_a_run_whose_record_is_damaged_fails_for_its_own_reason(content, run, monkeypatch):
+    monkeypatch.setattr(NetworkTrainer, "run", lambda self: (folder / "run.json").write_text(content) and 1 / 0)
+    folder = Path.cwd() / "run-0"
+    with pytest.raises(ZeroDivisionError):
+        run()
+    found = store.read_json(folder / "result.json")
+    assert (found["state"], found["reason"], found["model"]) == ("FAILED", "division by zero", "cnn")
+
+
 def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after_it(run, readings, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(training_run, "_keep_best", lambda *_: 1 / 0)

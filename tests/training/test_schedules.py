@@ -1,13 +1,11 @@
 """Schedules against torch's own."""
 
-import math
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from headstart.errors import UserError
 from headstart.training.schedules import cosine, onecycle
 
 
@@ -41,10 +39,3 @@ def test_onecycle_is_that_of_torch_up_to_its_counting_of_steps():
     ours = [onecycle(step / total) for step in range(total - 1)]
     assert max(abs(a - b) for a, b in zip(ours, expected, strict=True)) < 1e-3
     assert (onecycle(0.0), onecycle(0.3), onecycle(1.0)) == pytest.approx((0.04, 1.0, 4e-6))
-
-
-@pytest.mark.parametrize("schedule", [cosine, onecycle])
-@pytest.mark.parametrize("warmup", [1, 2, -1, math.nan, math.inf, "0.1", None])
-def test_a_warmup_that_is_no_share_is_refused(schedule, warmup):
-    with pytest.raises(UserError, match=f"schedule.warmup={warmup} is no share of the training; give 0 or more, below"):
-        schedule(0.5, warmup=warmup)

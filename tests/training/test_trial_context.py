@@ -37,11 +37,21 @@ def test_a_trial_hears_every_epoch_and_says_when_to_end(monkeypatch):
 def test_a_process_that_was_told_to_stop_ends_before_its_trial_hears_more(monkeypatch):
     trial = Pruning(1)
     monkeypatch.setattr(trial_context, "trial", trial)
-    monkeypatch.setattr(trial_context, "stop", True)
+    monkeypatch.setattr(trial_context, "stop", 143)
     with pytest.raises(SystemExit) as end:
         trial_context.report(50.0, 1)
     assert end.value.code == 143
     assert trial.reported == []
+
+
+def test_who_is_at_work_says_what_goes_on_with_it_and_still_does_afterwards(monkeypatch):
+    for name in ("at_work", "goes_on_by"):
+        monkeypatch.setattr(trial_context, name, getattr(trial_context, name))
+    with trial_context.working("the same command"):
+        with trial_context.working("another"):
+            pass
+        assert trial_context.at_work
+    assert (trial_context.at_work, trial_context.goes_on_by) == (False, "another")
 
 
 def test_the_context_and_a_clock_come_without_torch():

@@ -95,7 +95,8 @@ def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> I
     done = sum(min(n, seeds) for n in _ended_confirmations(own, trials))
     if ended.sum() < trials_wanted or done < wanted or own["open"].any():
         state = f"{ended.sum()} of {trials_wanted} search trials and {done} of {wanted} confirmations have ended"
-        yield f"The study is unfinished: {state}. The same command goes on: {study.command}"
+        goes_on = f" The same command goes on: {study.command}" if study.command else ""
+        yield f"The study is unfinished: {state}.{goes_on}"
 
 
 def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[int]:
@@ -209,8 +210,7 @@ def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
-    """Arms that the seeds leave exactly as they are, to the last digit of the validation loss."""
-    still = [arm["seeds"] >= 2 and _repeats(arm, trials)["val_loss"].nunique() == 1 for _, arm in arms.iterrows()]
+    still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in arms["arm"]]
     if same := ", ".join(itertools.compress(arms["arm"], still)):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "

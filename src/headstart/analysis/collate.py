@@ -152,7 +152,11 @@ def _params(params: Any) -> dict[str, str]:
     """Return the swept values as texts; their columns get a type when all of them are known (`guessed_array`)."""
     if not isinstance(params, dict):
         return {}
-    return {_clean(f"params_{key}"): _clean(as_text(value)) for key, value in params.items() if value is not None}
+    return {
+        _clean(f"params_{key.lstrip('+')}"): _clean(as_text(value))
+        for key, value in params.items()
+        if value is not None
+    }
 
 
 def _trials_frame(runs: list[_Run]) -> pd.DataFrame:

@@ -19,6 +19,11 @@ from headstart.analysis.wording import counted
 from headstart.statistics import Edge, PairedDifference
 from headstart.store import StudyFile
 
+ANOTHER_STUDY = {  # what no further run of this one would bring
+    "images": "a study with more test images, as no seed changes these arms",
+    "predictions": "a study that keeps predictions (keep=best), as no seed changes these arms",
+}
+
 
 def pairs_table(
     arms: pd.DataFrame,
@@ -136,8 +141,15 @@ def verdict_lines(pairs: pd.DataFrame) -> list[str]:
 
 def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
     a, b = pair.rows
+<<<<<<< ours
     further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
     found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, **further))
+=======
+    sides, sampling, reasons = (_evidence(a), _evidence(b)), sampling_width(a, b), tuple(_reasons(a, b))
+    still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
+    of_images = dict(p_mcnemar=p_mcnemar, deterministic=still, test_sampling=sampling)
+    found = verdict(PairEvidence(*sides, compared, family, **of_images, reasons=reasons))
+>>>>>>> theirs
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
 
@@ -199,6 +211,8 @@ def _next(a: pd.Series, b: pd.Series, steps: tuple[NextStep, ...], study: StudyF
     """What to run next, in words; "" where nothing would help."""
     if not (a["tuned"] and b["tuned"]):
         return "tune both as arms of one study (headstart -m)"
+    if elsewhere := [ANOTHER_STUDY[step.kind] for step in steps if step.kind in ANOTHER_STUDY]:
+        return elsewhere[0]
     wanted = [override for step in steps for override in _overrides(step, a, b, study)]
     unknown = any(known(arm["edge"]) is None for arm in (a, b))
     words = " ".join(dict.fromkeys(wanted))

@@ -23,6 +23,11 @@ class ArmRuns:
         """Repeats that count in the statistics: they ended, with a test accuracy (at chance level or not)."""
         return self.repeats[is_tested(self.repeats)]
 
+    @property
+    def all_the_same(self) -> bool:
+        """Whether the seeds leave the model exactly as it is, to the last digit of the validation loss."""
+        return len(self.tested) >= 2 and self.repeats["val_loss"].nunique() == 1
+
 
 def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
     """Find them among the rows of trials.csv of one arm of one study.

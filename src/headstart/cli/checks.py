@@ -1,7 +1,10 @@
 """What is refused before a run or a sweep makes its folder: the Hydra callback `check` of conf/config.yaml."""
 
+import errno
 import os
+import re
 import shlex
+import tempfile
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from headstart.cli.messages import refuse
 from headstart.config import check_typed, check_values, explain_value
 from headstart.errors import UserError
+from headstart.store import OUTCOMES, read_run
 
 
 class Check(Callback):
@@ -52,24 +56,52 @@ def _check_device(cfg: DictConfig) -> None:
 
 
 def _check_folder(cfg: DictConfig, multirun: bool) -> None:
-    """Refuse a folder that is taken or cannot be written; make it, or its parent where Hydra makes it."""
+    """Refuse a folder that is taken or cannot be written; make it, or its parent where the sweep makes it."""
     folder = Path(cfg.hydra.sweep.dir if multirun else cfg.hydra.run.dir)
-    if not multirun and cfg.resume is None and (folder / "run.json").exists():
-        word = shlex.quote(f"resume={folder}")
-        raise UserError(f"{folder} holds a run already; go on with it by {word} or name another folder")
-    if folder.is_file():
-        raise UserError(f"{folder} is a file; name a folder by {'name' if multirun else 'hydra.run.dir'}=...")
-    if not (multirun and cfg.dry_run):
-        own = multirun and cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna"  # its database goes there
-        _make_folder(folder if own else folder.parent)
-
-
-def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "no permission to write")
+        if not multirun and cfg.resume is None and (folder / "run.json").exists():
+            ended = read_run(folder)["state"] in OUTCOMES
+            go_on = "" if ended else f"go on with it by {shlex.quote(f'resume={folder}')} or "
+            raise UserError(f"{folder} holds a run already; {go_on}name another folder by hydra.run.dir=...")
+        if folder.is_file():
+            raise UserError(f"{folder} is a file; name a folder by {'name' if multirun else 'hydra.run.dir'}=...")
+        if multirun and cfg.dry_run:
+            _check_writable(_nearest(folder), by_writing=False)
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        own = not multirun or cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna"  # its database goes there
+        place = folder if own or folder.exists() else folder.parent
+        place.mkdir(exist_ok=True)
+        _check_writable(place, by_writing=True)
     except OSError as error:
+        key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
         raise UserError(
-            f"{folder} can't be written ({error.strerror}); start headstart in a folder where it can"
+            f"{error.filename} can't be written ({error.strerror}); start headstart in a folder where it "
+            f"can, or name another by {key}=..."
         ) from None
+    if not multirun:
+        _check_hydras_own(cfg.hydra.output_subdir)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what there is already of the path to it."""
+    return next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+
+
+def _check_writable(place: Path, by_writing: bool) -> None:
+    """Raise OSError where no file can be made; by_writing: try a nameless one, as root may write anywhere."""
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, "no permission to write", str(place))
+    if by_writing:
+        try:
+            tempfile.TemporaryFile(dir=place).close()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from None
+
+
+def _check_hydras_own(name: str | None) -> None:
+    """Refuse a place for Hydra's record of the run that is not below the run's folder."""
+    if name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
+        raise UserError(f"hydra.output_subdir={name}: expected the name of a folder in the run's, such as .hydra")

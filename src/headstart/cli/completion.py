@@ -1,10 +1,13 @@
 """Tab completion of verbs and of the files behind them, which Hydra's own completion does not know."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.cli.verbs import VERBS, find_verb
+
+FLAGS = ("--config-dir", "-cd")  # of Hydra
 
 
 def is_asked(words: Sequence[str]) -> bool:
@@ -16,7 +19,11 @@ def is_asked(words: Sequence[str]) -> bool:
 def print_choices() -> bool:
     """Print what the word at the cursor may become, a line each; return whether that is all, not Hydra's part of it."""
     complete, current = _before_cursor()
-    if not complete:
+    if current in FLAGS:
+        return True  # nothing: Hydra would say that its value is missing
+    if complete and complete[-1] in FLAGS:
+        choices = _files(current)
+    elif not complete:
         choices = [verb.name for verb in VERBS if verb.name.startswith(current)]
     elif find_verb(complete[0]) is not None:
         choices = _files(current)
@@ -25,6 +32,15 @@ def print_choices() -> bool:
     for choice in choices:
         print(choice)
     return bool(complete)
+
+
+def config_dir() -> list[str]:
+    """The flag of the line that names a folder of the user's own options, for Hydra, which completes without it."""
+    words = os.environ["COMP_LINE"].split()
+    found = [[word] for word in words if word.partition("=")[0] in FLAGS and "=" in word]
+    found += [[word, behind] for word, behind in itertools.pairwise(words) if word in FLAGS]
+    folders = [flag for flag in found if os.path.isdir(flag[-1].rpartition("=")[2])]
+    return folders[-1] if folders else []
 
 
 def _before_cursor() -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from headstart.cli.messages import refuse, say_how_to_resume
+from headstart.cli.messages import refuse
 from headstart.cli.run_summary import print_run
 from headstart.config import read_run_config
 from headstart.errors import UserError
@@ -39,10 +40,12 @@ def run_job(cfg: DictConfig) -> float | None:
                 return train_run(run_config, run_dir, reads_test=reads_test, watcher=watching)
 
         if single:
-            result = _train_single(train, cfg, run_dir)
+            with trial_context.working(_resuming(run_dir)):
+                result = _train_single(train, cfg, run_dir)
         else:  # a confirmation that was typed, not launched by a study, doesn't read the test split
             result = train(reads_test=cfg.phase == "confirm" and trial_context.trial is not None)
     if single:
+        trial_context.goes_on_by = ""  # it has ended
         print_run(result, run_dir)
     return result.get("val_accuracy")
 
@@ -66,9 +69,12 @@ def _train_single(train: Callable[..., dict[str, Any]], cfg: DictConfig, run_dir
         if isinstance(error, UserError):
             raise SystemExit(refuse(str(error))) from None
         raise  # to `main`
-    except KeyboardInterrupt:
-        say_how_to_resume()  # now: Hydra forgets the folder on the way out
-        raise SystemExit(130) from None
+
+
+def _resuming(run_dir: Path) -> str:
+    """The command that goes on with the run; "" where Hydra was told to record nothing to go on with."""
+    recorded = (run_dir / ".hydra" / "overrides.yaml").exists()
+    return f"headstart {shlex.quote(f'resume={run_dir}')}" if recorded else ""
 
 
 def _remove_if_not_begun(run_dir: Path) -> None:

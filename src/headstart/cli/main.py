@@ -4,20 +4,22 @@ import os
 import shlex
 import signal
 import sys
-from typing import Any
 
-from headstart import __version__
-from headstart.cli import completion
-from headstart.cli.messages import refuse, say_how_to_resume
+from headstart.cli import completion, interrupts
+from headstart.cli.messages import refuse
 from headstart.cli.verbs import VERBS, find_verb, meant_verb, run_verb, verbs_help
 from headstart.errors import UserError
 
 
 def main() -> None:
     """`headstart VERB ...`; else one run, or with -m a sweep."""
+    interrupts.listen()
     try:
         code = _answer(sys.argv[1:])
         sys.stdout.flush()
+    except SystemExit:
+        interrupts.say_how_to_go_on()
+        raise
     except BrokenPipeError:  # whoever reads along has seen enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         code = 128 + signal.SIGPIPE
@@ -31,10 +33,14 @@ def _answer(words: list[str]) -> int:
     if verb is not None:
         return run_verb(verb, words[1:])
     if "--version" in words:
+        from headstart import __version__
+
         print(f"headstart {__version__}")
         return 0
-    if completion.is_asked(words) and completion.print_choices():
-        return 0
+    if completion.is_asked(words):
+        if completion.print_choices():
+            return 0
+        words = [*words, *completion.config_dir()]
     return _run_configured(words)
 
 
@@ -43,19 +49,16 @@ def _run_configured(words: list[str]) -> int:
     from hydra.errors import CompactHydraException
     from omegaconf.errors import InterpolationResolutionError
 
-    from headstart.config import explain, explain_value
+    from headstart.config import expand_config_dir, explain, explain_value
 
-    signal.signal(signal.SIGTERM, _stop)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
+        sys.argv[1:] = words = words if completion.is_asked(words) else expand_config_dir(words)
         _check_verb(words)
         if {"-h", "--help"} & set(words):
             print(verbs_help(), end="\n\n")
         _call_hydra(words)
         _report_sweep()
-    except KeyboardInterrupt:
-        say_how_to_resume()
-        return 130
     except UserError as error:
         return refuse(str(error))
     except InterpolationResolutionError as error:
@@ -100,21 +103,12 @@ def _check_verb(words: list[str]) -> None:
     """Refuse a misspelt verb before Hydra takes it for an override. Raises UserError."""
     if not words or "=" in words[0] or words[0].startswith(("-", "+", "~")):
         return
-    from headstart.config import experiments_folder
+    from headstart.config import options
 
-    studies = [path.stem for path in experiments_folder().glob("*.yaml")]
-    if (verb := meant_verb(words[0], studies)) is not None:
+    if (verb := meant_verb(words[0], options("experiments"))) is not None:
         command = shlex.join(["headstart", verb.name, *words[1:]])
         known = ", ".join(known.name for known in VERBS)
         raise UserError(f"{words[0]!r} is neither key=value nor a verb ({known}). Did you mean {command}?")
-
-
-def _stop(*_: Any) -> None:
-    from headstart.training import trial_context
-
-    trial_context.stop = True
-    say_how_to_resume()
-    raise SystemExit(143)
 
 
 if __name__ == "__main__":

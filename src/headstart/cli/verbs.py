@@ -47,8 +47,6 @@ def run_verb(verb: Verb, words: list[str]) -> int:
         raise  # to `main`
     except (UserError, OSError) as error:
         return refuse(str(error), command)
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

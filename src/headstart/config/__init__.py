@@ -2,23 +2,26 @@
 
 from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
-from headstart.config.groups import experiments_folder, groups, options
+from headstart.config.groups import groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.overrides import check_typed, check_words, quote_names
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
 from headstart.config.schema import DESCRIBING, check_values, keys_without_effect, without_hydra
+from headstart.config.search_path import as_typed, expand_config_dir, experiments_folder
 
 __all__ = [
     "DESCRIBING",
     "WHITELIST",
     "RunConfig",
+    "as_typed",
     "check_node",
     "check_typed",
     "check_values",
     "check_words",
     "decades",
+    "expand_config_dir",
     "expand_resume",
     "experiments_folder",
     "explain",
@@ -32,5 +35,6 @@ __all__ = [
     "quote_names",
     "read_run_config",
     "refused_value",
+    "study_file",
     "without_hydra",
 ]

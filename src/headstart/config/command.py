@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from headstart.config.grammar import differences, key_of, top_key_of
-from headstart.config.groups import composed, default_options
+from headstart.config.groups import composed, default_options, options
 from headstart.config.schema import DESCRIBING, RUN_GROUPS, Config, keys_without_effect
+from headstart.config.search_path import as_typed, given_search_path
 
 
 def config_hash(values: Config, **settled: Any) -> str:
@@ -30,7 +31,13 @@ def config_hash(values: Config, **settled: Any) -> str:
 
 def command_line(changes: Iterable[str], ignored: Collection[str]) -> str:
     """The single run that these changes of the defaults make, without those of top-level keys to be ignored."""
-    return shlex.join(["headstart", *(word for word in changes if top_key_of(word) not in ignored)])
+    words = [word for word in changes if top_key_of(word) not in ignored]
+    return shlex.join(["headstart", *as_typed(given_search_path() if any(map(_is_own, words)) else []), *words])
+
+
+def _is_own(word: str) -> bool:
+    """Whether it chooses an option that is not among ours, but in a folder of the user's own."""
+    return key_of(word) in RUN_GROUPS and word.partition("=")[2] not in options(key_of(word), own=False)
 
 
 def changes_from_defaults(written: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Hydra's complaints in one to three lines: what came, what was expected and what to type."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from headstart.config.grammar import key_of
 from headstart.config.groups import composed, groups, options
 from headstart.config.schema import ANNOTATIONS
+from headstart.config.search_path import as_typed, given_search_path
 from headstart.errors import first_line
 from headstart.typed import expected
 
@@ -33,10 +35,11 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         if found := NULL_IN_CHOICE.fullmatch(error.override):
             return f"{error.override}: Hydra's choice(...) takes no null, but a plain list does: {found[1]}{found[2]}"
         if error.override in options("experiments"):
-            return f"{error.override!r} is a study; start it by headstart -m experiments={error.override}"
+            path = shlex.join(["headstart", "-m", *as_typed(given_search_path()), f"experiments={error.override}"])
+            return f"{error.override!r} is a study; start it by {path}"
         return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
-        return f"{found[1]} is several values; add -m to sweep over them: headstart -m {' '.join(words)}"
+        return f"{found[1]} is several values; add -m to sweep over them: headstart -m {shlex.join(as_typed(words))}"
     if found := re.match(r"Could not override '(.*?)'", text):
         return unknown_key(found[1], words)
     if found := re.match(r"Error merging override (.*)", text):

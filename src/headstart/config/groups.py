@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-CONF = "headstart.conf"
+from headstart.config.search_path import CONF, experiments_folder, given_search_path, own_folders
+
 HELP = """headstart: what does pretraining buy an image classifier, against training from random weights?
 
 One run          headstart model=resnet18 lr=1e-3
@@ -40,7 +41,7 @@ def composed(words: Iterable[str], *, hydra: bool = False) -> DictConfig:
     """What Hydra composes of these overrides, inside a job as well as outside; hydra: with its own part."""
     running = GlobalHydra.instance().is_initialized()
     with nullcontext() if running else initialize_config_module(CONF):
-        return compose("config", list(words), return_hydra_config=hydra)
+        return compose("config", [*given_search_path(), *words], return_hydra_config=hydra)
 
 
 def groups() -> list[str]:
@@ -55,15 +56,19 @@ def default_options() -> dict[str, str]:
     return {k: str(v) for e in entries if isinstance(e, DictConfig) for k, v in e.items()}
 
 
-def options(group: str) -> list[str]:
-    """The options of a config group: names of its YAML files, sorted."""
+def options(group: str, *, own: bool = True) -> list[str]:
+    """The options of a config group: names of its YAML files, sorted; own: with those in the user's own folders."""
     folder = experiments_folder() if group == "experiments" else files(CONF) / group
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    names = {p.name for p in folder.iterdir()}
+    for added in own_folders() if own else ():
+        names |= {p.name for p in (added / group).glob("*")}
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def experiments_folder() -> Path:
-    """The folder of the studies; its parent is the search path on which Hydra finds that group."""
-    return Path(str(files("headstart.experiments")))
+def study_file(name: str) -> Path | None:
+    """The file that `experiments=name` reads; None where it is in none of the folders known here."""
+    folders = [*(own / "experiments" for own in own_folders()), experiments_folder()]
+    return next((path for folder in folders if (path := folder / f"{name}.yaml").is_file()), None)
 
 
 def help_text() -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 from hydra.errors import InstantiationException
@@ -51,6 +52,8 @@ def check_node(
     partial: whether it has to be `_partial_`, as what is called later. passed: arguments that the code gives itself.
     Raises UserError.
     """
+    if not isinstance(node.get("_target_"), str):
+        raise UserError(f"{key}={shown(node)}: expected a mapping with _target_")
     if node.get("_partial_", False) is not partial:
         raise UserError(f"{key}._partial_={shown(node.get('_partial_'))} is Hydra's own; leave it as its file has it")
     if own := sorted(HYDRAS_OWN - {"_partial_"} & node.keys()):
@@ -114,10 +117,19 @@ def _argument_types(target: str) -> dict[str, Any] | None:
 
 
 def _hints(found: Any) -> dict[str, Any]:
+    """The annotations of a function, or of a class's constructor; `Any` for names that only a type checker imports."""
+    function = inspect.unwrap(found.__init__ if inspect.isclass(found) else found)
+    written = getattr(function, "__annotations__", {})
+    return {name: _hint(function, annotation) for name, annotation in written.items()}
+
+
+def _hint(function: Any, annotation: Any) -> Any:
     try:
-        return get_type_hints(found.__init__ if inspect.isclass(found) else found, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # names that only a type checker imports
-        return {}
+        return get_type_hints(
+            SimpleNamespace(__annotations__={"it": annotation}), function.__globals__, include_extras=True
+        )["it"]
+    except (NameError, TypeError, AttributeError):
+        return Any
 
 
 def _refuse_infinite(key: str, value: Any) -> None:
@@ -126,6 +138,8 @@ def _refuse_infinite(key: str, value: Any) -> None:
         raise UserError(f"{key}={value}: expected a finite number")
     for part in value if isinstance(value, list) else ():
         _refuse_infinite(key, part)
+    for name, part in value.items() if isinstance(value, dict) else ():
+        _refuse_infinite(f"{key}.{name}", part)
 
 
 def _is_target(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """What was typed, refused where it can't be meant."""
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config.explain import unknown_key, unknown_option
 from headstart.config.grammar import key_of, override_value, top_key_of
-from headstart.config.groups import experiments_folder, groups, options
+from headstart.config.groups import groups, options, study_file
 from headstart.config.schema import KEYS, check_complete, without_hydra
+from headstart.config.search_path import as_typed
 from headstart.errors import UserError
 from headstart.store import valid_name
 
@@ -31,6 +33,8 @@ def check_words(words: Sequence[str]) -> None:
         if word.startswith("~") and key in KEYS:
             none = "another option" if key in groups() else f"{key}=null"
             raise UserError(f"{word}: a run has every key; for none write {none} where it has that")
+        if key.startswith("hydra.") and key.endswith("._target_"):
+            raise UserError(f"{word}: {key} is Hydra's own; leave it as it is")
         if key in groups() or key.startswith("hydra/"):
             _check_option(key, word.partition("=")[2])
         if key in ("experiments", "search", "budget") and "," in word:
@@ -101,16 +105,16 @@ def _check_sweep(cfg: DictConfig, typed: Mapping[str, str]) -> None:
 
 
 def _check_single(cfg: DictConfig, typed: Mapping[str, str]) -> None:
-    swept = [
-        o for k, o in typed.items() if top_key_of(k) in SWEEP_ONLY or k.startswith(("hydra.sweeper", "hydra/sweeper"))
-    ]
+    of_sweeps = ("hydra.sweep", "hydra/sweep")
+    swept = [o for k, o in typed.items() if top_key_of(k) in SWEEP_ONLY or k.startswith(of_sweeps)]
     study = cfg.hydra.runtime.choices.get("experiments")
     if swept or (study and _is_sweep(study)):
         what = swept[0] if swept else f"experiments={study}"
-        raise UserError(f"{what} belongs to a sweep; add -m: headstart -m {' '.join(sys.argv[1:])}")
+        raise UserError(f"{what} belongs to a sweep; add -m: headstart -m {shlex.join(as_typed(sys.argv[1:]))}")
 
 
 def _is_sweep(study: str) -> bool:
-    node = OmegaConf.load(experiments_folder() / f"{study}.yaml")
+    path = study_file(study)
+    node = OmegaConf.create() if path is None else OmegaConf.load(path)
     entries = " ".join(str(k) for e in node.get("defaults", []) if isinstance(e, DictConfig) for k in e)
     return OmegaConf.select(node, "hydra.sweeper") is not None or "search" in entries or "sweeper" in entries

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from omegaconf import OmegaConf
 
-from headstart.config.groups import experiments_folder, help_text
+from headstart.config.groups import help_text
+from headstart.config.search_path import experiments_folder
 
 
 def decades(low: float, high: float) -> list[float]:

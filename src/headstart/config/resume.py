@@ -1,5 +1,6 @@
 """`resume=DIR` on the command line: what the run in that folder was started with takes its place."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from headstart.config.grammar import differences, key_of, override_value
 from headstart.config.groups import composed
 from headstart.config.overrides import MULTIRUN
 from headstart.config.schema import DESCRIBING
+from headstart.config.search_path import search_path_of
 from headstart.errors import UserError, first_line
 from headstart.store import OUTCOMES, StudyFile, read_json, read_run
 
@@ -26,24 +28,30 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     if not given or MULTIRUN & set(rest):
         return list(words)
     typed = given[-1].partition("=")[2]
-    folder = Path(typed if Path(typed).is_dir() else typed.strip("\"'"))  # quotes may be Hydra's, or the folder's own
+    folder = Path(typed if os.path.isdir(typed) else typed.strip("\"'"))  # quotes may be Hydra's, or the folder's own
     _check_resumable(folder)
-    before, saved = _saved(folder, "config"), _saved(folder, "overrides")
+    before, saved = _saved(folder, "config", dict), _saved(folder, "overrides", list)
     if "phase" not in before:
         raise UserError(f"resume={folder} is no run of headstart, but another program's; give a folder of outputs/")
-    overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
+    hydra = _hydra(folder)
+    path = [] if search_path_of(rest) else search_path_of(_texts(hydra.get("overrides", {})))
+    overrides = [*path, *(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
     if changed := _changes(before, overrides):
         raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
     target = override_value(str(folder))
-    return [*overrides, *_phase(folder, before), f"resume={target}", f"hydra.run.dir={target}"]
+    return [*overrides, *_phase(folder, before, hydra.get("mode")), f"resume={target}", f"hydra.run.dir={target}"]
 
 
 def _check_resumable(folder: Path) -> None:
+    nothing = f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml"
+    if not os.path.isdir(folder):  # nor can it be, where the name is too long
+        raise UserError(nothing)
     if (folder / "study.json").exists():
         command = StudyFile.of(read_json(folder / "study.json")).command
-        raise UserError(f"resume={folder} is a study, which goes on when its command is given again: {command}")
+        again = f"its command is given again{f': {command}' if command else ''}"
+        raise UserError(f"resume={folder} is a study, which goes on when {again}")
     if not all((folder / ".hydra" / name).exists() for name in ("config.yaml", "overrides.yaml", "hydra.yaml")):
-        raise UserError(f"resume={folder}: no run was started there; give a folder that holds .hydra/config.yaml")
+        raise UserError(nothing)
     state = read_run(folder)["state"]
     if state == "RUNNING":
         raise UserError(f"resume={folder}: this run is still going, in another process")
@@ -51,13 +59,17 @@ def _check_resumable(folder: Path) -> None:
         raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
 
 
-def _saved(folder: Path, name: str) -> Any:
+def _saved(folder: Path, name: str, kind: type) -> Any:
+    """What Hydra saved of the run under that name, a `kind`: a mapping, or a list of texts."""
     try:
-        return OmegaConf.to_container(OmegaConf.load(folder / f".hydra/{name}.yaml"))
-    except (OSError, ValueError, YAMLError) as error:
+        saved = OmegaConf.to_container(OmegaConf.load(folder / f".hydra/{name}.yaml"))
+        if not isinstance(saved, kind) or (kind is list and not all(isinstance(word, str) for word in saved)):
+            raise ValueError(f"expected a {kind.__name__}")
+    except (OSError, ValueError, YAMLError, RecursionError) as error:
         raise UserError(
             f"{folder}/.hydra/{name}.yaml can't be read ({first_line(error)}); start the run anew"
         ) from None
+    return saved
 
 
 def _changes(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
@@ -67,9 +79,21 @@ def _changes(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     return differences({key: before.get(key) for key in kept}, {key: now[key] for key in kept})
 
 
-def _phase(folder: Path, before: dict[str, Any]) -> list[str]:
+def _hydra(folder: Path) -> dict[str, Any]:
+    """What Hydra recorded of itself."""
+    found = _saved(folder, "hydra", dict).get("hydra")
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(overrides: Any) -> list[str]:
+    """Of the overrides that it recorded, those of its own part."""
+    found = overrides.get("hydra") if isinstance(overrides, dict) else None
+    return [word for word in found if isinstance(word, str)] if isinstance(found, list) else []
+
+
+def _phase(folder: Path, before: dict[str, Any], mode: Any) -> list[str]:
     """A run that a sweep began may not read the test split, nor may a study's confirmation be ended outside of it."""
     if before["phase"] in ("confirm", "source"):
         raise UserError(f"resume={folder}: this run belongs to a study and goes on when its command is given again")
-    swept = _saved(folder, "hydra")["hydra"]["mode"] == "MULTIRUN"
-    return ["phase=search"] if swept or before["phase"] == "search" else []
+    # Where nobody can tell whether a sweep began it, it may not, too.
+    return ["phase=search"] if mode != "RUN" or before["phase"] == "search" else []

@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
 from headstart.errors import UserError
+from headstart.store import check_figures
 from headstart.typed import (
     LARGEST_SEED,
     Count,
@@ -120,6 +121,7 @@ def check_values(cfg: Config) -> None:
         node = getattr(cfg, group)
         if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
             raise UserError(f"{group}={shown(node)}: expected a mapping with _target_, as the files in conf/{group}")
+    check_figures(OmegaConf.to_container(cfg.reported) if OmegaConf.is_config(cfg.reported) else cfg.reported)
     for key, annotation in ANNOTATIONS.items():
         if annotation is not Any and (refused := refusal(key, getattr(cfg, key), annotation)):
             raise UserError(refused)

@@ -65,7 +65,7 @@ def read_dataset(
 
 def find(root: Path) -> Tree:
     """List root/{train,val,test}/<class>/**, only some of these, or root/<class>/**; anything else is a UserError."""
-    if not root.is_dir():
+    if not os.path.isdir(root):  # Path's own raises where a name is too long
         raise UserError(f"data.root={root} is no folder; give one that holds train/CLASS/*.png or CLASS/*.png.")
     folders = {path.name: path for path in _folders(root)}
     given = [part for part in PARTS if part in folders]

@@ -1,6 +1,5 @@
 """A run's network as files: one for `model.weights=` of the next, a folder for timm; and what such a file holds."""
 
-import json
 import os
 import shlex
 import tempfile
@@ -13,7 +12,7 @@ from omegaconf import OmegaConf
 from headstart.errors import UserError
 from headstart.inference.classifier import Classifier
 from headstart.models import from_file, read_metadata
-from headstart.store import find_runs, read_run, write_atomically
+from headstart.store import find_runs, json_of, read_run, write_atomically
 
 SHOWN = 3  # runs in an error before "and more"
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
@@ -69,15 +68,17 @@ def _check_run(run_dir: Path) -> None:
     with_weights = [run for run in find_runs(run_dir) if (run / "best.safetensors").is_file()]
     if with_weights:
         raise UserError(f"{run_dir} is not one run; give one of those with weights in it:\n{_listed(with_weights)}")
-    state = read_run(run_dir)["state"] if find_runs(run_dir) == [run_dir] else None
+    found = read_run(run_dir) if find_runs(run_dir) == [run_dir] else {}
+    of_study = found.get("phase") in ("confirm", "source")
+    command = "the study's command" if of_study else f"headstart {shlex.quote(f'resume={run_dir}')}"
     reason = {
         None: "holds no run with weights; give the folder of a run, the one with best.safetensors",
         "RUNNING": "is still training; its weights come when it has ended",
-        "INTERRUPTED": f"was interrupted; headstart {shlex.quote(f'resume={run_dir}')} goes on with it",
+        "INTERRUPTED": f"was interrupted; {command} goes on with it",
         "FAILED": "is a run that failed, so it has no weights",
     }
     kept = "has no best.safetensors: of a search only the best trial's weights stay; keep=all keeps them all"
-    raise UserError(f"{run_dir} {reason.get(state, kept)}")
+    raise UserError(f"{run_dir} {reason.get(found.get('state'), kept)}")
 
 
 def _listed(runs: list[Path]) -> str:
@@ -172,7 +173,7 @@ def describe_weights(file: Path) -> list[str]:
 def _words(value: str) -> str:
     """A JSON list as words, everything else as it is."""
     try:
-        items = json.loads(value)
+        items = json_of(value)
     except ValueError:
         items = None
     return ", ".join(map(str, items)) if isinstance(items, list) else value

@@ -3,14 +3,16 @@
 import inspect
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Le
 
 from headstart.errors import UserError
 from headstart.models.builders import timm_model
 from headstart.models.model import Model
+from headstart.typed import Made, shown
 
+ModelSearch: TypeAlias = dict[Literal["params", "first_points"], dict[str, Any] | list[dict[str, Any]] | None] | None
 SET_ELSEWHERE = {"random_state": "seed", "n_jobs": "threads"}
 
 
@@ -36,12 +38,12 @@ class EstimatorModel:
 
 def sklearn_model(
     *,
-    estimator: Any,
+    estimator: Made,
     scale: bool = True,
     features: str | None = None,
     weights: str | None = None,
     cv: Annotated[int, Ge(2), Le(100)] | None = None,
-    search: Any = None,
+    search: ModelSearch = None,
     classes: int,
     class_names: tuple[str, ...],
     image_size: int,
@@ -106,10 +108,20 @@ def _set_parameters(estimator: Any, parameters: dict[str, Any]) -> None:
     for key, instead in SET_ELSEWHERE.items():
         if estimator.get_params(deep=False).get(key) is not None:
             raise UserError(f"{key} of {name} is set by {instead}=...; leave model.{key} and model.estimator.{key} out")
+    for key, value in estimator.get_params(deep=False).items():
+        _refuse_mistaken(key, value, type(estimator))
     try:
         estimator._validate_params()
     except (ValueError, TypeError) as error:
         raise UserError(f"model.estimator: {error}") from error
+
+
+def _refuse_mistaken(key: str, value: Any, kind: type) -> None:
+    """What scikit-learn takes without meaning it: true for the number 1, and a mapping for an array."""
+    takes = getattr(kind, "_parameter_constraints", {}).get(key)
+    meant = {bool: ("boolean", "verbose", bool), dict: (dict,)}.get(type(value), ())
+    if isinstance(takes, list) and meant and not any(one in takes for one in meant):
+        raise UserError(f"model.{key}={shown(value)} is no value of {kind.__name__}'s {key}")
 
 
 def _check_options(features: str | None, weights: str | None) -> None:

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from headstart.errors import UserError, first_line
-from headstart.store import read_json
+from headstart.store import json_of, read_json
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
@@ -144,7 +144,11 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         content = inner[0] if inner else content
     if not isinstance(content, dict) or not content:
         raise UserError(f"{given(path)} holds no named tensors; save network.state_dict()")
-    strange = [str(name) for name, value in content.items() if not (isinstance(name, str) and _is_plain(value))]
+    strange = [
+        name if isinstance(name, str) else f"a {type(name).__name__} in place of a name"
+        for name, value in content.items()
+        if not (isinstance(name, str) and _is_plain(value))
+    ]
     if strange:
         raise UserError(
             f"{given(path)} holds things that are not plain tensors: {first_few(strange)}; "
@@ -180,7 +184,7 @@ def _described(found: dict[str, str], path: Path) -> dict[str, Any]:
         mean, std = (_numbers(found[key]) if key in found else None for key in ("input_mean", "input_std"))
         if (mean is None) != (std is None) or (std is not None and min(std) <= 0):
             raise ValueError("input_mean and input_std come together, and a deviation is above 0")
-        classes = tuple(str(name) for name in json.loads(found["classes"])) if "classes" in found else None
+        classes = tuple(str(name) for name in json_of(found["classes"])) if "classes" in found else None
         size = int(found["image_size"]) if "image_size" in found else None
     except (ValueError, TypeError) as error:
         raise UserError(f"{given(path)} has metadata that make no sense: {shortened(error)}") from error

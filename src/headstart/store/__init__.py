@@ -11,7 +11,7 @@ from headstart.store.epochs import (
     truncate_epochs,
 )
 from headstart.store.feature_cache import FeatureCache, FeatureEntry, NotKept, describe_features, size_on_disk
-from headstart.store.files import LARGEST_RECORD, as_text, read_json, sha256_of, write_atomically, write_json
+from headstart.store.files import LARGEST_RECORD, as_text, json_of, read_json, sha256_of, write_atomically, write_json
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import holding_lock
 from headstart.store.run_folder import FINISHED, OUTCOMES, find_runs, read_run, set_aside, valid_name
@@ -42,6 +42,7 @@ __all__ = [
     "find_runs",
     "holding_lock",
     "is_alive",
+    "json_of",
     "lock_run",
     "read_checkpoint",
     "read_epochs",

@@ -112,7 +112,7 @@ def read_entry(folder: Path, array_name: str) -> CacheEntry | None:
         entry = CacheEntry(np.load(folder / array_name, mmap_mode="r", allow_pickle=False), facts, folder / array_name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedEntry(str(error)) from error
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # facts.json is damaged
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # facts.json is damaged
         raise DamagedEntry(str(error)) from error
     if files != facts["files"]:  # a copy, and a good one
         with contextlib.suppress(OSError, UserError):  # one that can only be read is read whole every time

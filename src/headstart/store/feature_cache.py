@@ -7,7 +7,6 @@ writes it holds `.<name>.lock`. Those who read it share the lock of `.<name>.use
 import contextlib
 import errno
 import itertools
-import json
 import logging
 import mmap
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.store.cache_entry import FACTS, CacheEntry, DamagedEntry, make_entry, read_entry, seal_entry, write_array
 from headstart.store.cache_paths import GB, shown_path, shown_size
+from headstart.store.files import parse_json
 from headstart.store.locks import acquire, close_locked, holding_lock
 from headstart.store.scratch import lock_of, scratch_of
 
@@ -206,7 +206,7 @@ class FeatureCache:
         try:
             used, size = path.stat().st_mtime, size_on_disk(path)
             with contextlib.suppress(OSError, ValueError):
-                facts = json.loads((path / FACTS).read_bytes())
+                facts = parse_json(path / FACTS)
                 used = (path / FACTS).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):  # removed in this moment, or nothing of ours
             return None
@@ -216,7 +216,8 @@ class FeatureCache:
 
 def describe_features(facts: dict[str, Any]) -> str:
     """What an entry holds, in one line."""
-    if not {"model", "image_size", "precision", "images", "flip"} <= facts.keys():
+    known = {"model", "image_size", "precision", "images", "flip"} <= facts.keys()
+    if not known or not isinstance(facts["images"], int):
         return "unreadable features"
     return "{model} at {image_size} px in {precision}, {images:,} images, {flip}".format_map(facts)
 

@@ -15,6 +15,7 @@ from headstart.errors import UserError
 from headstart.store.locks import acquire, close_locked
 
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
+DEEPEST = 50  # levels of brackets in JSON; a configuration has ten
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -80,7 +81,7 @@ def explained_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 f"disk full: {path} could not be written ({error.strerror}); what was there before is kept.\n"
-                "Free some space and give the same command again, it goes on where it stopped."
+                "Free some space; then a study goes on by its command, and a single run by headstart resume=FOLDER."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(
@@ -133,10 +134,7 @@ def _plain(value: Any) -> Any:
 
 def as_text(value: Any) -> str:
     """Return a value read from JSON as text: a text as it is, everything else as JSON."""
-    try:
-        return value if isinstance(value, str) else json.dumps(value)
-    except RecursionError:  # just shallow enough to be read
-        return "nested too deeply"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_json(path: str | Path) -> Any:
@@ -149,13 +147,35 @@ def read_json(path: str | Path) -> Any:
         return parse_json(Path(path))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
 
 
 def parse_json(path: Path) -> Any:
-    """Return what the JSON file `path` holds. Raises OSError, and ValueError or RecursionError for what is no JSON."""
-    return json.loads(read_regular_file(path, LARGEST_RECORD).decode("utf-8-sig"))
+    """Return what the JSON file `path` holds. Raises OSError, and ValueError for what is no JSON."""
+    return json_of(read_regular_file(path, LARGEST_RECORD).decode("utf-8-sig"))
+
+
+def json_of(text: str) -> Any:
+    """Return what a JSON text says. Raises ValueError where it is none, or nested more than DEEPEST levels."""
+    too_deep = f"nested more than {DEEPEST} levels deep"
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    # Whoever copies, compares or prints what is a little less deep would run into the same end. Few texts need a look.
+    level = [value] if text.count("[") + text.count("{") > DEEPEST else []
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inner(outer)]
+    if level:
+        raise ValueError(too_deep)
+    return value
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    """The lists and objects directly in a value read from JSON."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (inner for inner in values if isinstance(inner, list | dict))
 
 
 def sha256_of(path: str | Path) -> str:

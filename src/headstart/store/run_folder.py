@@ -73,7 +73,7 @@ def _read_object(path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, f"unreadable {path.name}: a link to nothing"
     except OSError as error:
         return None, f"unreadable {path.name}: {error.strerror}"
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return None, f"unreadable {path.name}: {error}"
     if not isinstance(value, dict):
         return None, f"unreadable {path.name}: not an object"

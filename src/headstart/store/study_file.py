@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UserError
+from headstart.store.epochs import LARGEST_COUNT
 from headstart.store.files import read_json
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT
+    return value if is_count else None
 
 
 def _listed(value: Any) -> list[Any]:

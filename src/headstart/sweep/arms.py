@@ -120,7 +120,7 @@ def _configured_arm(name: str, value: Any, given: SortedOverrides, first_points:
     unknown = set(long) - {"overrides", "params", "first_points"}
     if unknown or not isinstance(long.get("overrides"), list):
         raise UserError(f'arm {name}: got {value}; expected ["model=cnn"] or {{overrides: [...], params: {{...}}}}')
-    for key, annotation in (("params", Params), ("first_points", FirstPoints)):
+    for key, annotation in (("overrides", list[str]), ("params", Params), ("first_points", FirstPoints)):
         if refused := refusal(key, long.get(key), annotation):
             raise UserError(f"arm {name}: {refused}")
     for override in parse_overrides(long["overrides"], f"arm {name}"):

@@ -82,7 +82,7 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
             )
         return
     before = read_json(path)
-    if not all(isinstance(before.get(k), dict) for k in ("common", "arms")):
+    if not _is_whole(before):
         raise UserError(f"{path} is damaged: it lacks common or arms. Put it back, or start another study by name=...")
     now = json.loads(json.dumps(fingerprint))
     changes = _changed(before["common"], now["common"])
@@ -90,6 +90,17 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
         changes += [c for c in _changed(before["arms"].get(arm, keys), keys) if c not in changes]
     if changes:
         _refuse(folder, changes)
+
+
+def _is_whole(content: Any) -> bool:
+    """Whether what study.json holds can be compared and added to; it is a file that people edit."""
+    kinds = dict(common=dict, arms=dict, spaces=dict, arm_order=list)
+    if not isinstance(content, dict) or not {"common", "arms"} <= content.keys():
+        return False
+    if not all(isinstance(content[key], kind) for key, kind in kinds.items() if key in content):
+        return False
+    names = all(isinstance(name, str) for name in content.get("arm_order", []))
+    return names and all(isinstance(keys, dict) for keys in content["arms"].values())
 
 
 def _refuse(folder: Path, changes: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Run what the scheduler hands out until nothing is left, beside other processes that do the same."""
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,14 @@ from headstart.sweep.scheduler import WAIT, Claim, Scheduler
 from headstart.sweep.storage import study_lock
 from headstart.sweep.study_state import StudyState, copy_in_memory
 from headstart.sweep.trial_task import TrialTask, make_pruner
-from headstart.sweep.workers import end_with, failed_workers, reporting_process, workers_beside
+from headstart.sweep.workers import (
+    SECONDS_TO_STOP,
+    end_with,
+    failed_workers,
+    reporting_process,
+    stop_children,
+    workers_beside,
+)
 from headstart.training import trial_context
 
 SECONDS_BETWEEN_CLAIMS = 0.3
@@ -46,16 +54,22 @@ def run_sweep(plan: Plan, context: HydraContext, task: TaskFunction) -> tuple[tu
     if plan.config.dry_run:
         SweepStatus(_planned_state(plan), plan.jobs, quiet=False).print_plan(plan)
         return None
-    scheduler = _begin(plan, is_worker=bool(reporter))
-    status = SweepStatus(scheduler.state, plan.jobs, quiet=bool(reporter))
+    folder = plan.own_folder()
+    with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
+        return _work(plan, context, task, is_worker=bool(reporter))
+
+
+def _work(plan: Plan, context: HydraContext, task: TaskFunction, is_worker: bool) -> tuple[tuple[str, ...], str] | None:
+    """Begin the study or go on with it; returns what `run_sweep` does."""
+    scheduler = _begin(plan, is_worker)
+    status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
     status.print_plan(plan)
-    jobs = 1 if reporter else plan.config.jobs
-    with workers_beside(plan.words(), jobs, plan.folder) as workers, status:
+    with workers_beside(plan.words(), 1 if is_worker else plan.config.jobs, plan.folder) as workers, status:
         launcher = Plugins.instance().instantiate_launcher(
             config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
         )
         ClaimRunner(plan, scheduler, status, launcher).run()
-    if reporter:
+    if is_worker:
         return None
     problems = [*failed_workers(workers, plan.folder), *failed_arms(scheduler.state)]
     return tuple(problems), _arm_without_runs(scheduler.state)
@@ -135,9 +149,15 @@ class ClaimRunner:
         threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(n_jobs)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            while thread.is_alive():  # a plain join would not let a signal through
-                thread.join(0.5)
+        try:
+            for thread in threads:
+                while thread.is_alive():  # a plain join would not let a signal through
+                    thread.join(0.5)
+        except SystemExit:
+            stop_children()  # Python would wait at its end for the runs of the launcher's pool
+            for thread in threads:  # which puts its own things in order first
+                thread.join(SECONDS_TO_STOP)
+            raise
         if self.error is not None:
             raise self.error
 
@@ -149,8 +169,7 @@ class ClaimRunner:
 
     def _one_after_another(self) -> None:
         while self.error is None:
-            if trial_context.stop:
-                raise SystemExit(143)
+            trial_context.end_if_told()
             claim = self.scheduler.claim()
             if claim is None:
                 return
@@ -178,6 +197,7 @@ class ClaimRunner:
         try:
             job = self.launcher.launch([words], initial_job_idx=claim.number or 0)[0]
         except Exception as died:  # a launcher's worker was killed: the study decides what becomes of the trial
+            trial_context.end_if_told()  # as it was by this process
             self.died.add(claim.run_dir)
             return died
         return job._return_value if job.status == JobStatus.FAILED else None

@@ -14,7 +14,15 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, open_dict
 
-from headstart.config import check_values, experiments_folder, explain, keys_without_effect, override_value
+from headstart.config import (
+    as_typed,
+    check_values,
+    explain,
+    key_of,
+    keys_without_effect,
+    override_value,
+    study_file,
+)
 from headstart.errors import UserError
 from headstart.store import check_figures
 from headstart.sweep.arms import (
@@ -26,7 +34,7 @@ from headstart.sweep.arms import (
     with_models_search,
 )
 from headstart.sweep.fingerprint import fingerprint_of
-from headstart.sweep.samplers import make_sampler, without_experimental_warnings
+from headstart.sweep.samplers import try_sampler
 from headstart.sweep.search_space import (
     bounds,
     extremes,
@@ -70,7 +78,13 @@ class Plan:
         """The command line of this sweep without -m, with the name that an unnamed one was given."""
         typed = self.config.hydra.overrides
         own = [word for word in typed.hydra if not word.startswith("hydra.mode=")]
-        return [*own, *replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])]
+        own = [self.own_folder() if _is_computed(word) else word for word in own]
+        return [*as_typed(own), *replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])]
+
+    def own_folder(self) -> str:
+        """The override that names this folder in other processes and later, where one with ${now:...} was typed."""
+        computed = any(map(_is_computed, self.config.hydra.overrides.hydra))
+        return f"hydra.sweep.dir={override_value(str(self.folder))}" if computed else ""
 
     def epochs(self) -> set[int]:
         """Numbers of epochs that the arms have; none where all of them are fitted in one go."""
@@ -85,14 +99,16 @@ class Plan:
         chosen = self.config.hydra.runtime.choices.get("experiments")
         if not chosen:
             return None
-        lines = (experiments_folder() / f"{chosen}.yaml").read_text().splitlines()
+        path = study_file(chosen)
+        lines = [] if path is None else path.read_text(errors="replace").splitlines()
         return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), None)
 
     def notes(self) -> list[str]:
         """What is unusual about the budget."""
         asked, notes = self.settings.n_trials, []
         if self.settings.is_grid and self.n_trials < asked:
-            notes.append(f"the grid has {self.n_trials} points: that many trials an arm, not {asked}")
+            points = f"{self.n_trials} {'point' if self.n_trials == 1 else 'points'}"
+            notes.append(f"the grid has {points}: that many trials an arm, not {asked}")
         for arm in self.arms:
             size = size_of(arm.space)
             if size < self.n_trials:
@@ -111,7 +127,7 @@ class Plan:
             "confirm_seeds": self.settings.confirm_seeds,
             "seed": self.config.seed,
             "arm_order": [arm.name for arm in self.arms],
-            "spaces": {arm.name: {key: bounds(d) for key, d in arm.space.items()} for arm in self.arms},
+            "spaces": {arm.name: {key_of(key): bounds(d) for key, d in arm.space.items()} for arm in self.arms},
             "unpruned": self.settings.pruner is None,
             "sampler": str(choices.get("search")),
         }
@@ -138,13 +154,16 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     for cfg in composed.values():
         check_values(cfg)
     make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
-    with without_experimental_warnings():
-        make_sampler(settings, config.seed)
+    try_sampler(settings, arms[0].space, config.seed)
     fingerprint = fingerprint_of(settings, arms, composed)
     with open_dict(config):
         config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
     n_trials = _trials_to_run(settings, arms)
     return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
+
+
+def _is_computed(word: str) -> bool:
+    return key_of(word) == "hydra.sweep.dir" and "${" in word
 
 
 def _compose(

@@ -13,6 +13,8 @@ from headstart.errors import UserError, first_line
 from headstart.sweep.search_space import Space
 from headstart.sweep.settings import SweeperSettings
 
+MADE_UP_TRIALS = 12  # after which every sampler models
+
 
 def make_sampler(settings: SweeperSettings, seed: int) -> optuna.samplers.BaseSampler:
     """The configured sampler with this seed; of a grid, whose points are all queued as first points, a random one.
@@ -27,6 +29,19 @@ def make_sampler(settings: SweeperSettings, seed: int) -> optuna.samplers.BaseSa
     if not isinstance(sampler, optuna.samplers.BaseSampler):
         raise UserError(f"hydra.sweeper.sampler is a {type(sampler).__name__}; expected one of optuna.samplers")
     return sampler
+
+
+def try_sampler(settings: SweeperSettings, space: Space, seed: int) -> None:
+    """Draw once after some made-up trials: some settings are wrong only then. Raises UserError."""
+    with without_experimental_warnings():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+        for number in range(MADE_UP_TRIALS):
+            study.tell(study.ask(space), number)
+        study.sampler = sampler_for(make_sampler(settings, seed), space, MADE_UP_TRIALS, seed)
+        try:
+            study.ask(space)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise UserError(f"hydra.sweeper.sampler can't draw with these settings: {first_line(error)}") from error
 
 
 def seed_of(seed: int, number: int) -> int:

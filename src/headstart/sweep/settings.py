@@ -7,7 +7,7 @@ from typing import Any, Literal, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import check_node, key_of
-from headstart.errors import UserError
+from headstart.errors import UserError, first_line
 from headstart.sweep.search_space import FirstPoints, Params
 from headstart.sweep.storage import without_password
 from headstart.typed import Count, Node, Processes, Seeds, Truth, refusal, shown
@@ -64,8 +64,10 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     typed = OmegaConf.to_container(config.hydra.overrides.hydra)
     _refuse_types(values, set(map(key_of, typed)))
     _refuse_idle(typed, config.seed, values["sampler"])
+    _refuse_sampler(typed, values["sampler"])
     _refuse_objective(given)
     _refuse_storage(config)
+    _refuse_url(given["storage"])
     _refuse_stock_keys(given)
     _refuse_basic_launcher(values["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
     return SweeperSettings(**values | dict(params=values["params"] or {}))
@@ -92,8 +94,23 @@ def _refuse_idle(typed: list[str], seed: int, sampler: Mapping[str, Any]) -> Non
     for word in typed:
         if key_of(word) == "hydra.sweeper.study_name":
             raise UserError(f"{word} has no effect here; a study is called by name=...")
+        if key_of(word) in ("hydra.run.dir", "hydra.sweep.subdir"):
+            raise UserError(f"{word} has no effect on a sweep, which names the folders of its runs itself")
     if sampler.get("seed") not in (None, seed):
         raise UserError(f"hydra.sweeper.sampler.seed={sampler['seed']} has no effect here; give seed=...")
+
+
+def _refuse_sampler(typed: list[str], sampler: Mapping[str, Any]) -> None:
+    """Refuse what the stock sweeper's own types take for something else: -1 for true, and counts below 0."""
+    values = {key_of(word): word.partition("=")[2] for word in typed}
+    if sampler.get("constraints_func") is not None:
+        raise UserError("hydra.sweeper.sampler.constraints_func has no effect here: no trial has constraints")
+    for key, value in sampler.items():
+        text = values.get(f"hydra.sweeper.sampler.{key}", "")
+        if isinstance(value, bool) and text and text.lower() not in ("true", "false"):
+            raise UserError(f"hydra.sweeper.sampler.{key}={text}: expected true or false")
+        if isinstance(value, int) and value < 0:
+            raise UserError(f"hydra.sweeper.sampler.{key}={value}: expected a whole number from 0")
 
 
 def _refuse_objective(given: Mapping[str, Any]) -> None:
@@ -116,6 +133,22 @@ def _refuse_storage(config: DictConfig) -> None:
             f"hydra.sweeper.storage={without_password(storage)}: every run would write the password to its folder; "
             "set the URL as the environment variable HEADSTART_STORAGE"
         )
+
+
+def _refuse_url(url: str) -> None:
+    """Refuse a storage that Optuna can't open, as far as its URL tells."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    if url.startswith("journal:///"):
+        return
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise UserError(
+            f"hydra.sweeper.storage={without_password(url)}: {first_line(error)}; expected sqlite:///FILE, "
+            "journal:///FILE or another URL of SQLAlchemy's, such as postgresql+psycopg://USER@HOST/DATABASE"
+        ) from None
 
 
 def _refuse_stock_keys(given: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -94,7 +94,17 @@ class _JournalLock:
 
 @contextmanager
 def study_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of the study in `folder`: one decision at a time, over all processes and threads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with holding_lock(folder / ".lock"):
+    """Hold the lock of the study in `folder`: one decision at a time, over all processes and threads.
+
+    Raises UserError where the folder can't be made or written.
+    """
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(holding_lock(folder / ".lock"))
+        except OSError as error:
+            raise UserError(
+                f"the study's folder {folder} can't be written ({error.strerror}); start headstart in a folder where "
+                "it can, or name another by hydra.sweep.dir=..."
+            ) from None
         yield

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 WORKER = "HEADSTART_WORKER"  # in the environment of a worker: the process id of the one that reports
@@ -75,6 +75,14 @@ def stop_workers(workers: list[subprocess.Popen]) -> None:
             worker.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             worker.kill()
+
+
+def stop_children() -> None:
+    """End all processes that this one has started, a launcher's among them, where the system lists them (Linux)."""
+    listed = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    for child in {int(number) for text in listed for number in text.split()}:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
 
 
 def failed_workers(workers: list[subprocess.Popen], folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from headstart.config import RunConfig
 from headstart.data import Split, choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
-from headstart.store import OUTCOMES, lock_run, read_json, read_run, set_aside, sha256_of, write_atomically, write_json
+from headstart.store import OUTCOMES, lock_run, read_run, set_aside, sha256_of, write_atomically, write_json
 from headstart.training.metrics import at_chance, metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import planned_facts, run_facts
@@ -60,8 +60,7 @@ def _out_of_memory(error: Exception, batch_size: int) -> str | None:
 
 def _record_failure(run_config: RunConfig, run_dir: Path, reason: str) -> None:
     """Write a FAILED result that belongs to its arm in the tables, even where the run came to nothing."""
-    path = run_dir / "run.json"
-    facts = planned_facts(run_config) | (read_json(path) if path.exists() else {})
+    facts = planned_facts(run_config) | read_run(run_dir)  # of which run.json may be damaged
     write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
 
 

@@ -1,9 +1,11 @@
 """What this process is working on: the trial of a study, if any, and whether it was told to stop.
 
 One run at a time trains in a process, and neither Hydra's jobs nor a signal handler can be handed anything, so this is
-kept in the module. It imports nothing: a signal handler uses it, and a sweeper that trains nothing itself.
+kept in the module. It imports nothing heavy: a signal handler uses it, and a sweeper that trains nothing itself.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 
@@ -17,7 +19,26 @@ class Trial(Protocol):
 
 
 trial: Trial | None = None
-stop = False  # set by a signal handler whose SystemExit may have been swallowed inside a library's callback
+at_work = False  # there is something to put in order at the end, such as workers to stop
+goes_on_by = ""  # the command that goes on with what this process has begun; "" before that
+stop = 0  # exit code, set by a signal handler whose SystemExit may have been swallowed inside a library's callback
+
+
+@contextmanager
+def working(command: str) -> Iterator[None]:
+    """Be at work on what `command` would go on with. That is so afterwards, too: a study may be without its report."""
+    global at_work, goes_on_by
+    before, at_work, goes_on_by = at_work, True, command
+    try:
+        yield
+    finally:
+        at_work = before
+
+
+def end_if_told() -> None:
+    """Raise SystemExit when the process was told to stop."""
+    if stop:
+        raise SystemExit(stop)
 
 
 def report(val_accuracy: float, epoch: int) -> str | None:
@@ -25,8 +46,7 @@ def report(val_accuracy: float, epoch: int) -> str | None:
 
     val_accuracy: percent. Raises SystemExit when the process was told to stop.
     """
-    if stop:
-        raise SystemExit(143)
+    end_if_told()
     return None if trial is None else trial.report(val_accuracy, epoch)
 
 

@@ -1,0 +1,149 @@
+"""Every key of the configuration with values of every kind: taken where they mean something, else refused in words.
+
+The keys are those of the configuration files and of the sweeper; what each may take is written here by hand.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+from PIL import Image
+
+from cli.helpers_cli import tiny
+from headstart.config.groups import groups, options
+
+VALUES = ("", "-1", "0", "abc", "nan", "inf", "1e309", "[1]", "{a:1}", "null", "true")
+NAMES = "0 1e309 abc inf nan null true"  # texts that a folder may be called; null: no name
+TAKES = {
+    **dict.fromkeys(["name", "arm"], NAMES),
+    **dict.fromkeys(["seed", "split_seed", "data.split_seed", "label_smoothing", "confirm_seeds"], "0"),
+    **dict.fromkeys(["image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
+    **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run"], "true"),
+    **dict.fromkeys(
+        ["data.classes", "data.train_size", "data.validation_size", "data.test_size", "data.cache"], "null"
+    ),
+    **dict.fromkeys(["model.weights", "model.unfreeze_epoch", "model.features", "model.cv"], "null"),
+    **dict.fromkeys(["augmentation._partial_", "optimizer._partial_", "schedule._partial_"], "true"),
+    **dict.fromkeys(["optimizer.weight_decay", "augmentation.magnitude", "model.alpha"], "0"),
+    **dict.fromkeys(["schedule.warmup", "schedule.start", "schedule.end"], "0"),
+    **dict.fromkeys(["optimizer.nesterov", "model.scale", "model.keep_classifier"], "true"),
+    **dict.fromkeys(["model.search", "model.search.params", "model.search.first_points"], "null"),
+    **dict.fromkeys(["model.max_depth", "model.max_leaf_nodes", "model.max_features"], "null"),
+    **dict.fromkeys(["budget.pruner", "search.first_points", "hydra.sweeper.pruner"], "null"),
+    **dict.fromkeys(["hydra.sweeper.params", "hydra.sweeper.arms", "hydra.sweeper.source"], "null"),
+    **dict.fromkeys(
+        ["budget.pruner.percentile", "budget.pruner.n_startup_trials", "budget.pruner.n_warmup_steps"], "0"
+    ),
+    **dict.fromkeys(["search.extend_at_edge", "hydra.sweeper.extend_at_edge", "hydra.sweeper.retry_failed"], "true"),
+    **dict.fromkeys(["hydra.sweep.dir", "hydra.run.dir"], "-1 0 1e309 abc inf nan true"),
+    "optimizer.fused": "null true",
+    "augmentation.padding": "0 null",
+    "model.estimator.early_stopping": "true",
+    "hydra.sweeper.confirm_seeds": "0",
+    "hydra.sweeper.first_points": "null",
+    "hydra.sweeper.custom_search_space": " null",
+    "hydra.mode": "null",
+    "hydra.sweeper.sampler.seed": "0 null",
+    "hydra.sweeper.sampler.n_startup_trials": "0",
+    **{f"hydra.sweeper.sampler.{key}": "true" for key in ("multivariate", "group", "constant_liar")},
+    "hydra.sweeper.sampler.warn_independent_sampling": "null true",
+    **{f"hydra.sweeper.sampler.consider_{key}": "null true" for key in ("prior", "magic_clip", "endpoints")},
+    **{f"hydra.sweeper.sampler.{key}": "null" for key in ("prior_weight", "constraints_func")},
+}
+MAY = {"model.alpha": {"[1]"}, "model.max_features": {"0"}}  # scikit-learn's own rules, which change with its version
+OF_SWEEPS = (
+    "n_trials",
+    "confirm",
+    "jobs",
+    "dry_run",
+    "lr_low",
+    "lr_high",
+    "search",
+    "budget",
+    "hydra.sweep",
+    "hydra/s",
+)
+FURTHER = ["hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler", "hydra.sweep.dir", "hydra.run.dir", "hydra.mode"]
+ELSEWHERE = ("data=cifar10", "data=cifar100")  # as data=digits, but for a download
+SMALL = {"model=resnet50v2_head": "image_size=32"}
+
+
+def keys_of(node: DictConfig, within: str) -> Iterator[str]:
+    for name in node:
+        key, value = f"{within}{name}", node._get_node(name)
+        yield key
+        if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
+            yield from keys_of(value, f"{key}.")
+
+
+def cases() -> list[tuple[str, tuple[str, ...]]]:
+    """Every key once for each function that takes it, and the options that it needs."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    with initialize_config_module("headstart.conf"):
+        whole = compose("config", ["data=digits"], return_hydra_config=True)
+        nodes = [("", whole, ()), ("hydra.sweeper.", whole.hydra.sweeper, ())]
+        for group, option in ((g, o) for g in groups() if g != "experiments" for o in options(g)):
+            if (word := f"{group}={option}") not in ELSEWHERE:
+                node = compose("config", ["data=digits", word])[group]
+                nodes += [(f"{group}.", node, (word,))] if isinstance(node, DictConfig) else []
+        for within, node, words in nodes:
+            target = str(node.get("_target_", ""))
+            for key in keys_of(node, within):
+                if not key.startswith("hydra.") or key.startswith("hydra.sweeper."):
+                    found.setdefault((key, target if words else ""), words)
+    return [(key, words) for (key, _), words in found.items()] + [(key, ()) for key in (*groups(), *FURTHER)]
+
+
+CASES = cases()
+
+
+def check(command, key: str, words: tuple[str, ...], value: str, sweep: bool) -> None:
+    typed = tiny(*words, *filter(None, (SMALL.get(word) for word in words)))
+    typed = [word for word in typed if word.partition("=")[0] != key] + [f"{key}={value}"]
+    if sweep:
+        typed = ["-m", "n_trials=1", *([] if key == "dry_run" else ["dry_run=true"]), *typed]
+        typed = [word for word in typed if word.partition("=")[0] != key or word == f"{key}={value}"]
+    code, _, said = command(*typed)  # a traceback would come through
+    meant = key != "hydra.run.dir" if sweep else not key.startswith(OF_SWEEPS)
+    takes = TAKES.get(key, "no").split(" ") if meant else []
+    if value in MAY.get(key, ()):
+        return
+    expected = 0 if value in takes else 1
+    assert code == expected, f"{' '.join(typed)}\n{said}"
+    assert code == 0 or ("headstart: " in said and len(said.splitlines()) <= 10), said
+
+
+def of_a_test(number: int) -> list[tuple[str, tuple[str, ...], str, bool]]:
+    """A share of the campaign: each key with one value and in one mode, other ones in every share."""
+    return [
+        (key, words, VALUES[(place + number) % len(VALUES)], (place + number // len(VALUES)) % 2 == 0)
+        for place, (key, words) in enumerate(CASES)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def pictures(tmp_path):
+    """What data=folder reads."""
+    random = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(100):
+            pixels = random.integers(256, size=(8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_value_is_taken_where_it_means_something_and_else_refused_in_words(command, part):
+    for key, words, value, sweep in of_a_test(0)[part::8]:
+        check(command, key, words, value, sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(16))
+def test_all_values_in_all_places(command, part):
+    for (key, words), value, sweep in itertools.product(CASES[part::16], VALUES, (False, True)):
+        check(command, key, words, value, sweep)
