@@ -72,14 +72,9 @@ def test_only_seeds_that_both_have_are_paired(fair):
     assert said(found, "b: 1 of 5 confirmations failed or have not ended") and said(found, "9 of 10 confirmations")
 
 
-<<<<<<< ours
-def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tmp_path):
-    describe_study(tmp_path, "a", "b", confirm_seeds=3)
-=======
 def unchanged_by_seeds(root, scores, **values):
     """A study whose arms have these scores at each of three seeds, with their predictions."""
     describe_study(root, *scores, confirm_seeds=3)
->>>>>>> theirs
     labels = np.zeros(100, dtype=int)
     for arm, score in scores.items():
         search(root, arm)

@@ -168,24 +168,19 @@ def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
     unknown = judge(same)
     assert unknown.winner == "" and "every one of 5 seeds gave the same difference (+3.00 points" in unknown.sentence
     assert "nan" not in unknown.sentence
-<<<<<<< ours
-=======
-    assert judge(changed(same, p_mcnemar=0.02)).winner == "pretrained"
-    assert judge(changed(same, p_mcnemar=0.02, difference=-3.0)).winner == "random"
-    assert judge(changed(same, p_mcnemar=0.02, family=6)).winner == ""  # 0.12 after Bonferroni
-    assert judge(changed(same, p_mcnemar=0.02, difference=0.0)).winner == ""
 
 
 @pytest.mark.parametrize(
-    ("p", "deterministic", "step"),
+    ("pictures", "deterministic", "step"),
     [
-        (0.5, False, NextStep("seeds", 10)),
-        (None, False, NextStep("seeds", 10)),
-        (0.5, True, NextStep("images")),
-        (None, True, NextStep("predictions")),
+        (True, False, NextStep("seeds", 10)),
+        (False, False, NextStep("seeds", 10)),
+        (True, True, NextStep("images")),
+        (False, True, NextStep("predictions")),
     ],
 )
-def test_more_seeds_are_asked_for_only_where_they_can_change_something(p, deterministic, step):
-    same = changed(low=math.nan, high=math.nan, p_holm=math.nan, p_mcnemar=p, deterministic=deterministic)
-    assert judge(same).next_steps == (step,)
->>>>>>> theirs
+def test_more_seeds_are_asked_for_only_where_they_can_change_something(pictures, deterministic, step):
+    unclear = changed(
+        low=-1.0, high=2.0, p_holm=0.4, deterministic=deterministic, holds_for=HoldsFor(pictures=pictures)
+    )
+    assert judge(unclear).next_steps == (step,)

@@ -141,15 +141,9 @@ def verdict_lines(pairs: pd.DataFrame) -> list[str]:
 
 def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
     a, b = pair.rows
-<<<<<<< ours
-    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
-    found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, **further))
-=======
-    sides, sampling, reasons = (_evidence(a), _evidence(b)), sampling_width(a, b), tuple(_reasons(a, b))
     still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
-    of_images = dict(p_mcnemar=p_mcnemar, deterministic=still, test_sampling=sampling)
-    found = verdict(PairEvidence(*sides, compared, family, **of_images, reasons=reasons))
->>>>>>> theirs
+    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
+    found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, deterministic=still, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
 

@@ -40,19 +40,11 @@ class HoldsFor:
 class PairEvidence:
     """What a verdict on a pair of arms rests on.
 
-<<<<<<< ours
     `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `test_sampling`
     (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller and the interval leaves
     out other test pictures. `reasons`: what else forbids to name a winner. `repeats` says what each paired value comes
     from: a confirmation seed, or a search of its own. `holds_for`: what the interval generalises to.
-=======
-    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `p_mcnemar`, of the
-    confirmed models, is used only where every seed gave the same difference. `deterministic`: it always will, as no
-    seed changes either arm's model. `test_sampling`
-    (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller. `reasons`: what else
-    forbids to name a winner. `repeats` says what each paired value comes from: a confirmation seed of one search, or a
-    search of its own.
->>>>>>> theirs
+    `deterministic`: no seed changes either arm's model.
     """
 
     a: ArmEvidence
@@ -60,11 +52,7 @@ class PairEvidence:
     compared: PairedDifference
     family: int = 1
     alpha: float = 0.05
-<<<<<<< ours
-=======
-    p_mcnemar: float | None = None
     deterministic: bool = False
->>>>>>> theirs
     test_sampling: float | None = None
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
@@ -158,20 +146,9 @@ def _missing(evidence: PairEvidence) -> Iterator[tuple[str, NextStep | None]]:
 def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
     """Verdict on arms whose difference is the same at every seed, with no test images at hand to tell them apart."""
     same = f"every one of {evidence.compared.n} {evidence.repeats} gave the same difference"
-<<<<<<< ours
     measured = f"{evidence.compared.difference:+.2f} points"
     sentence = f"no winner between {evidence.names}: {same} ({measured}), which says nothing of its spread"
     return Verdict(sentence, next_steps=_more_seeds(evidence))
-=======
-    p = None if evidence.p_mcnemar is None else min(1.0, evidence.p_mcnemar * evidence.family)
-    test = "no McNemar test at hand" if p is None else f"exact McNemar p = {p:.2g}"
-    if p is not None and p < evidence.alpha and difference:
-        return _winner(evidence, f"{same}; {test}")
-    sentence = f"no winner between {evidence.names}: {same} ({difference:+.2f} points; {test})"
-    if evidence.deterministic:
-        return Verdict(sentence, next_steps=(NextStep("predictions" if p is None else "images"),))
-    return Verdict(sentence, next_steps=_more_seeds(evidence))
->>>>>>> theirs
 
 
 def _measured(evidence: PairEvidence) -> str:
