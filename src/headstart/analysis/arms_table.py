@@ -7,14 +7,12 @@ from typing import Any
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.agreement import disagreements
-from headstart.analysis.arm_search import search_columns
+from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
 from headstart.analysis.columns import ARMS, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
-from headstart.analysis.runs_of_arm import ARM_PHASES, is_tested, runs_of_arm
-from headstart.analysis.search_choice import choice_columns, luck_of, search_choice
+from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
 from headstart.statistics import Uncertainty
 from headstart.store import OUTCOMES, StudyFile
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.analysis.agreement import differing_machines
 from headstart.analysis.arms_table import NO_STUDY, OPEN
 from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
-from headstart.analysis.runs_of_arm import ARM_PHASES, runs_of_arm
+from headstart.analysis.runs_of_arm import ARM_PHASES, differing_machines, runs_of_arm
 from headstart.analysis.wording import counted
 from headstart.store import StudyFile
 

@@ -1,14 +1,21 @@
-"""Which runs stand behind an arm: its best trial and its repeats. Tables, plots, galleries and caveats ask here."""
+"""Which runs stand behind an arm, and whether they agree in what must be equal; tables, plots and caveats ask here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
+from headstart.analysis.csv_tables import known
 from headstart.store import FINISHED
 
 ARM_PHASES = ("search", "confirm", "run")  # the source run, which all arms share, is none of theirs
 _KEYS = ["phase", "number", "search_trials", "seed", "state", "val_accuracy", "test_accuracy"]
 SETTINGS = ("command", "model", "weights_sha256", "data_sha256", "train_size", "lr", "epochs", "batch_size")
+
+# Of every run of an arm, but for what the arm searches.
+OF_ONE_ARM = ("model", "weights_sha256", "freeze", "stem", "data", "data_sha256", "train_size", "val_size")
+OF_ONE_ARM += ("image_size", "augmentation", "optimizer", "schedule", "batch_size", "epochs", "split_seed")
+MACHINE = ("device", "precision", "torch_version")  # what may differ, and is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +79,29 @@ def _settings(rows: pd.DataFrame) -> pd.Series:
     command = rows["command"].fillna("").str.replace(r"(?<!\S)(seed|threads)=\S*", "", regex=True)
     command = command.str.split().str.join(" ")
     return command + "|" + rows[list(SETTINGS[1:])].astype("string").fillna("").agg("|".join, axis=1)
+
+
+# ---- what must be equal in all of them
+
+
+def disagreements(arm: str, rows: pd.DataFrame, runs: ArmRuns) -> Iterator[str]:
+    """What the arm's search trials and present confirmations differ in, though they must not; a reason each.
+
+    `rows`: the arm's, of trials.csv; `runs`: those behind it.
+    """
+    searched = {name.removeprefix("params_").rpartition(".")[2] for name in rows if name.startswith("params_")}
+    both = pd.concat([rows[rows["phase"] == "search"], runs.repeats]) if len(runs.repeats) else rows
+    for column in OF_ONE_ARM:
+        if column not in searched and len(found := both[column].dropna().unique()) > 1:
+            yield f"the runs of {arm} differ in {column} ({_shown(found[0])} and {_shown(found[1])})"
+
+
+def differing_machines(rows: pd.DataFrame) -> Iterator[str]:
+    """Columns of the machine in which these runs differ, with their values."""
+    for column in MACHINE:
+        if len(found := rows[column].dropna().unique()) > 1:
+            yield f"{column} {' and '.join(map(_shown, found))}"
+
+
+def _shown(value: object) -> str:
+    return str(known(value))[:12]
