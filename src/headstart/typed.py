@@ -68,7 +68,9 @@ def expected(annotation: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value about as one would type it, cut where it is long."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = (
+        value if isinstance(value, str) else repr(value) if isinstance(value, float) else json.dumps(value, default=str)
+    )
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -88,9 +90,11 @@ def _kinds(annotation: Any) -> list[str]:
         return [str(argument) for argument in arguments]
     if origin in (Union, UnionType):
         return [kind for argument in arguments for kind in _kinds(argument)]
-    if origin is tuple:
+    if origin is tuple and Ellipsis not in arguments:
         return [f"a list of {len(arguments)} values"]
-    return ["a list"] if origin is Sequence else ["a mapping"] if origin is Mapping else []
+    if origin in (Sequence, tuple):
+        return [f"a list (of {expected(arguments[0])})"]
+    return ["a mapping"] if origin is Mapping else []
 
 
 def _is_one(value: Any, annotation: Any) -> bool:

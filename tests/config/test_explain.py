@@ -1,6 +1,7 @@
 """Hydra's complaints, said in one to three lines: what came, what was expected, what to type."""
 
 import re
+from functools import lru_cache
 
 import pytest
 from hydra.errors import HydraException
@@ -28,6 +29,15 @@ COMPLAINTS = [
         r"^hydra\.sweeper\.params\.a=.*: write \+hydra\.sweeper\.params\.a=.* further key$",
     ),
     (
+        "hydra.sweeper.params.optimizer.weight_decay='tag(log,interval(1e-6,1e-2))'",
+        r": write optimizer\.weight_decay=tag\(log,interval\(1e-6,1e-2\)\) to search a further key$",
+    ),
+    ("~nonsense", r"^~nonsense: there is no such key to take out; leave it out$"),
+    ("~hydra", r"^~hydra: there is no such key to take out"),
+    ("name='x", r"is not understood; write key=value, with quotes where"),
+    ("lr=" + "{" * 30 + "x" * 500, r"^'lr=\{+x+\.\.\.' is not understood; write key=value"),
+    ("model=/etc/passwd", r"^model=/etc/passwd is unknown\. Choose from cnn, "),
+    (
         "hydra.sweeper.n_trial=3",
         r"^hydra\.sweeper\.n_trial=\.\.\. is unknown\. Did you mean hydra\.sweeper\.n_trials\?",
     ),
@@ -35,13 +45,22 @@ COMPLAINTS = [
 ]
 
 
-@pytest.mark.parametrize(("word", "said"), COMPLAINTS)
+@pytest.mark.parametrize(("word", "said"), COMPLAINTS, ids=lambda text: text[:60])
 def test_what_hydra_cannot_compose_is_explained(word, said):
     with pytest.raises(HydraException) as caught:
         composed(word)
     text = explain(caught.value, [word])
     assert re.search(said, text), text
     assert 1 <= len(text.splitlines()) <= 3
+
+
+def test_values_swept_where_hydra_takes_none_are_written_as_one_text():
+    for word, said in {
+        "+hydra.sweeper.params.batch_size=8,16": "write '+hydra.sweeper.params.batch_size=\"8,16\"'",
+        "hydra.sweeper.params.optimizer.weight_decay=1,2": "write optimizer.weight_decay=1,2 to search it",
+    }.items():
+        error = HydraException(f"Sweeping over Hydra's configuration is not supported : '{word}'")
+        assert explain(error, ["-m", word]) == f"{word}: {said}"
 
 
 KEYS = [
@@ -58,7 +77,21 @@ KEYS = [
         [],
         r"fused, optimizer\.weight_decay; \+optimizer\.betas=\.\.\. sets another.*torch\.optim\.Adam",
     ),
-    ("lr.decay", [], r"^lr=\.\.\. is unknown"),
+    ("lr.decay", [], r"^lr\.decay=\.\.\.: lr is one value without settings of its own; write lr=\.\.\.$"),
+    ("model.weights.x", [], r"^model\.weights\.x=\.\.\.: model\.weights is one value"),
+    (
+        "budget.pruner.percentile",
+        ["budget.pruner=null"],
+        r"cannot be set: budget\.pruner=null leaves nothing of it; leave",
+    ),
+    ("data.root", ["~data.root"], r"cannot be set: ~data\.root leaves nothing of it; leave one of them out$"),
+    ("optimizer.momentum", [], r"Did you mean optimizer=sgd optimizer\.momentum\? Choose from [^;]*$"),
+    ("optimizer.nonsense", [], r"Choose from optimizer\.fused, optimizer\.weight_decay$"),
+    ("model.lr", [], r"Did you mean lr\?"),
+    ("hydra.swep.dir", [], r"^hydra\.swep=\.\.\. is unknown\. Did you mean hydra\.sweep\?"),
+    ("hydra.launcher.n_job", ["hydra/launcher=joblib"], r"Did you mean hydra\.launcher\.n_jobs\? Choose from [^_]*_"),
+    ("hydra.launcher.n_jobs", [], r"this hydra\.launcher has no settings; choose another by hydra/launcher="),
+    ("hydra.job.name.x", [], r"^hydra\.job\.name\.x=\.\.\.: hydra\.job\.name is one value"),
     ("freeze", ["model=nonsense"], r"headstart --cfg job shows the keys"),
 ]
 
@@ -66,6 +99,39 @@ KEYS = [
 @pytest.mark.parametrize(("key", "words", "said"), KEYS)
 def test_beside_an_unknown_key_stand_those_that_there_are(key, words, said):
     assert re.search(said, unknown_key(key, words)), unknown_key(key, words)
+
+
+# As other programs call it, or wrong by a letter.
+OTHER_NAMES = """
+pruner prunner percentile budget.prunner budget.pruner.percentil budget.pruner.x sampler search.sampler first_points
+learning_rate lr_rate model.lr optimizer.learning_rate weight_decay wd optimizer.wd momentum optimizer.momentum betas
+epoch max_epochs batchsize batch seeds n_seeds confirm_seed trials n_trial workers num_workers n_jobs gpu cuda
+device_type train_size data.trainsize dataset root freeze pretrained weights model_name model.name model.pretrained
+num_classes scheduler warmup schedule.warmup augment aug augmentation.p experiment study output_dir dropout
+model.estimator.C model.search.x hydra.swep.dir hydra.sweeper.samplr hydra.run.dirr
+"""
+
+
+@pytest.mark.parametrize("key", OTHER_NAMES.split())
+def test_a_hint_names_only_keys_that_there_are(key):
+    """Whoever follows it is never sent back to where they came from."""
+    said = unknown_key(key, [])
+    guesses = re.findall(r"Did you mean (.*?)\?", said)
+    listed = said.partition("Choose from ")[2].partition(";")[0]
+    assert guesses or listed or "choose another by" in said, said
+    for hint in filter(None, [*guesses, *listed.split(", ")]):
+        *options, last = hint.split(" ")  # optimizer=sgd optimizer.momentum
+        assert hint != key and _is_there(last.partition("=")[0], *options), f"{hint} of {said}"
+
+
+@lru_cache
+def _composed(*options: str):
+    return composed(*options, hydra=True)
+
+
+def _is_there(key: str, *options: str) -> bool:
+    (parent, _, last), cfg = key.rpartition("."), _composed(*options)
+    return key == "experiments" or last in (OmegaConf.select(cfg, parent) if parent else cfg)
 
 
 def test_a_guess_is_made_only_where_something_is_alike():

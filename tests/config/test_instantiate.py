@@ -278,14 +278,22 @@ def test_what_is_called_later_says_so():
         check_node("schedule", {"_target_": f"{SCHEDULES}.constant"}, partial=True)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, [0.9, math.inf], [1, [2, [math.nan]]]])
+@pytest.mark.parametrize(
+    "value", [math.nan, -math.inf, [0.9, math.inf], [1, [2, [math.nan]]], {"a": [{"b": math.inf}]}]
+)
 @pytest.mark.parametrize(
     ("group", "target", "name"),
     [("optimizer", "torch.optim.Adam", "betas"), ("model", SKLEARN, "C"), ("data", f"{SOURCES}.digits", "train_size")],
 )
 def test_no_number_is_infinite_wherever_it_stands(group, target, name, value):
-    assert f"{group}.{name}=" in (said := refused(group, target, **{name: value}))
-    assert said.endswith("expected a finite number")
+    said = refused(group, target, **{name: value})
+    assert said.startswith(f"{group}.{name}") and said.endswith("expected a finite number")
+
+
+@pytest.mark.parametrize("node", [{}, {"C": 1}, {"_target_": None}, {"_target_": 5}])
+def test_a_node_without_a_target_is_none(node):
+    with pytest.raises(UserError, match=r"^budget\.pruner=.*: expected a mapping with _target_$"):
+        check_node("budget.pruner", node)
 
 
 @pytest.mark.parametrize("target", ["unheard_of.Thing", "unheard_of.thing", "os.system", "sklearn.datasets.fetch_file"])

@@ -13,6 +13,18 @@ WORDS = [
     ("model=cnn.yaml", r"model=cnn\.yaml is unknown\. Did you mean cnn\?"),
     ("model=[cnn,fan]", r"model=\[cnn,fan\] is unknown"),
     ("-m model=cnn,null", r"model=null is unknown"),
+    ("~lr", r"~lr: a run has every key; for none write lr=null"),
+    ("=1", r"^'=1' is not understood; write key=value"),
+    ("+=1", r"is not understood; write key=value"),
+    ("~", r"^'~' is not understood; write key=value"),
+    ("a" * 300 + "=1", r"^a+\.\.\. is not understood: no key is so long$"),
+    ("model=" + "a" * 300, r"^model=a+\.\.\. is unknown\. Choose from cnn"),
+    ("hydra/launcher=" + "a" * 300, r"^hydra/launcher=a+\.\.\.: expected the name of an option$"),
+    ("lr=" + "[" * 5000 + "]" * 5000, r"^lr=\[+\.\.\. is not understood: its brackets are nested more than 50 levels"),
+    ("data.root=", r"^data\.root=: expected a folder, such as data\.root=some/folder$"),
+    ("hydra.run.dir=''", r"^hydra\.run\.dir='': expected a folder"),
+    ("-m hydra.sweep.dir=", r"^hydra\.sweep\.dir=: expected a folder"),
+    ("resume=", r"^resume=: expected a folder"),
     ("data=1", r"data=1 is unknown\. Choose from cifar10"),
     ("model=true", r"model=true is unknown\. Choose from cnn"),
     ("schedule=", r"schedule= is unknown\. Choose from constant"),
@@ -25,7 +37,7 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), WORDS)
+@pytest.mark.parametrize(("words", "said"), WORDS, ids=lambda text: text[:40])
 def test_words_that_hydra_stumbles_over_are_refused(words, said):
     with pytest.raises(UserError, match=said):
         check_words(words.split())
@@ -33,6 +45,7 @@ def test_words_that_hydra_stumbles_over_are_refused(words, said):
 
 def test_other_words_are_left_to_hydra():
     check_words(["-m", "--cfg", "job", "--config-dir=mine", "model=cnn,fan", "lr=1e-3", "epoch=3", "nonsense"])
+    check_words(["~data.root", "+a=1", "-", "--", "data.classes=" + "[" * 50 + "]" * 50, "model.weights="])
     check_words(["lr=1e-3", "lr=1e-2"])  # a single run's last word wins
     check_words(["-m", "model=glob(cnn*)", "hydra/launcher=joblib", "~model.search"])
 

@@ -9,6 +9,8 @@ import torch
 
 from headstart import models
 from headstart.errors import UserError
+from headstart.models import builders
+from headstart.models.builders import NetworkOptions
 from models.helpers_models import build, by_function, distinct, keys_of, ours, parts
 
 COMMON = {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor"}
@@ -87,6 +89,13 @@ MISTAKES = [
     ("cnn", dict(freeze="backbone", backbone_lr_factor=0.1), "no effect"),
     ("cnn", dict(keep_classifier=True), "model.weights=PATH"),
 ]
+
+
+@pytest.mark.parametrize("name", sorted(NetworkOptions.__annotations__))
+def test_a_setting_that_was_taken_out_is_named(name):
+    options = {key: value for key, value in keys_of("cnn").items() if key not in ("_target_", name)}
+    with pytest.raises(UserError, match=f"model.{name} is taken out; give it a value"):
+        builders.cnn(classes=2, class_names=("a", "b"), image_size=32, **options)
 
 
 @pytest.mark.parametrize("name, changes, said", MISTAKES, ids=[f"{m[0]}-{m[1]}" for m in MISTAKES])

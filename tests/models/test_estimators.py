@@ -121,7 +121,7 @@ def typed(tmp_path, monkeypatch, capfd):
     """`typed(*words)` gives the words to the command in this process, in tmp_path; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
+    monkeypatch.setattr("headstart.cli.interrupts.signal.signal", lambda *_: None)
     threads = torch.get_num_threads()
 
     def run(*words: str) -> tuple[int, str]:

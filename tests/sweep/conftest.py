@@ -31,7 +31,7 @@ def sweep(tmp_path, monkeypatch, capfd):
             for key, value in environment.items():
                 patch.setenv(key, value)
             patch.setattr("headstart.cli.job.run_job", toy.job)
-            patch.setattr("headstart.cli.main.signal.signal", lambda *_: None)
+            patch.setattr("headstart.cli.interrupts.signal.signal", lambda *_: None)
             if not preflight:
                 patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
             code = 0

@@ -82,7 +82,7 @@ def test_a_study_of_ones_own_says_its_question_and_its_command_names_the_folder(
     assert (plan.question(), plan.composed["cnn"].epochs) == ("Is mine better?", 3)
     assert plan.words()[:2] == ["--config-dir", str(tmp_path / "mine")]
     path.rename(path.with_name("gone.yaml"))
-    assert plan.question().startswith("Does a network that has learnt")  # ours is the one that is left
+    assert plan.question().startswith("What does pretraining on the digits")  # ours is the one that is left
 
 
 def test_the_figures_of_others_are_checked(planned):
@@ -102,6 +102,25 @@ def test_a_mistake_in_an_arm_is_found_and_the_arm_named(planned):
         planned('hydra.sweeper.arms={small: ["model=cnn"], big: ["model=resnet81"]}')
     with pytest.raises(UserError, match=r"^epochs=0: expected a whole number from 1"):
         planned('hydra.sweeper.arms={small: ["epochs=0"]}')
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("~lr", "~lr: a run has every key"),
+        ("+foo=1", r"foo=\.\.\. is unknown\. Choose from arm"),
+        ("lr", "arm a: 'lr' is not understood; write key=value"),
+        ("lr=[1", r"arm a: 'lr=\[1' is not understood"),
+    ],
+)
+def test_what_a_command_line_may_not_say_an_arm_may_not_either(override, said, planned):
+    with pytest.raises(UserError, match=said):
+        planned(f'hydra.sweeper.arms={{a: ["{override}"]}}')
+
+
+def test_a_key_that_nothing_reads_is_no_axis_of_arms(planned):
+    with pytest.raises(UserError, match=r"foo=\.\.\. is unknown"):
+        planned("+foo=1,2")
 
 
 def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planned, capsys):

@@ -1,5 +1,6 @@
 """The Hydra plugin: light to import, and what it leaves for whoever reports."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,37 @@ def test_hydra_starts_without_what_only_a_sweep_needs():
     program = "import sys, headstart.sweep; print(*sorted({'optuna', 'torch', 'scipy', 'rich'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+ANOTHER_PROGRAM = """import hydra
+
+@hydra.main(config_path=".", config_name="conf")
+def main(cfg):
+    print("x is", cfg.x)
+    return float(cfg.x)
+
+main()
+"""
+
+
+def test_in_another_program_it_is_refused_in_a_sentence_and_others_work(tmp_path):
+    (tmp_path / "app.py").write_text(ANOTHER_PROGRAM)
+    (tmp_path / "conf.yaml").write_text("x: 1")
+    environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+
+    def app(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "app.py", *words]
+        pipes = dict(capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=environment, **pipes)
+
+    done = app("-m", "hydra/sweeper=arms", "x=1,2")
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "hydra/sweeper=arms is headstart's own sweeper: this configuration has no data, model, search"
+    )
+    assert "x is 2" in app("-m", "x=1,2").stdout
+    assert app("hydra/sweeper=arms").stdout == "x is 1\n"  # a single run sweeps nothing
 
 
 @pytest.fixture

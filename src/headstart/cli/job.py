@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from headstart.cli.messages import refuse
+from headstart.cli.messages import leave_pipe, refuse
 from headstart.cli.run_summary import print_run
 from headstart.config import read_run_config
 from headstart.errors import UserError
@@ -46,7 +47,11 @@ def run_job(cfg: DictConfig) -> float | None:
             result = train(reads_test=cfg.phase == "confirm" and trial_context.trial is not None)
     if single:
         trial_context.goes_on_by = ""  # it has ended
-        print_run(result, run_dir)
+        try:
+            print_run(result, run_dir)
+            sys.stdout.flush()
+        except BrokenPipeError:  # Hydra would call it an error of the job
+            raise SystemExit(leave_pipe()) from None
     return result.get("val_accuracy")
 
 

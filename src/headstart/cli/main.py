@@ -1,12 +1,12 @@
 """Entry point `headstart`: a verb to its module, everything else to Hydra; exit code out. Nothing heavy at the top."""
 
+import logging
 import os
 import shlex
-import signal
 import sys
 
 from headstart.cli import completion, interrupts
-from headstart.cli.messages import refuse
+from headstart.cli.messages import leave_pipe, refuse
 from headstart.cli.verbs import VERBS, find_verb, meant_verb, run_verb, verbs_help
 from headstart.errors import UserError
 
@@ -20,9 +20,8 @@ def main() -> None:
     except SystemExit:
         interrupts.say_how_to_go_on()
         raise
-    except BrokenPipeError:  # whoever reads along has seen enough, as `| head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
-        code = 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        code = leave_pipe()
     if code:
         sys.exit(code)
 
@@ -51,6 +50,8 @@ def _run_configured(words: list[str]) -> int:
 
     from headstart.config import expand_config_dir, explain, explain_value
 
+    if {"--info", "-i"} & {word.partition("=")[0] for word in words}:  # which Hydra logs
+        logging.raiseExceptions = False  # each line to a reader who left early would be a traceback
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
         sys.argv[1:] = words = words if completion.is_asked(words) else expand_config_dir(words)

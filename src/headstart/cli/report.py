@@ -121,12 +121,13 @@ def print_report(results: "Results", written: list[Path]) -> None:
 
 def _print_table(shown: "display_tables.DisplayTable") -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = Console()
-    terminal = terminal if terminal.is_terminal else Console(width=PLAIN_WIDTH)
+    from headstart.cli.console import StdoutConsole
+
+    terminal = StdoutConsole()
+    terminal = terminal if terminal.is_terminal else StdoutConsole(width=PLAIN_WIDTH)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
         table.add_column(Text(heading), justify="right" if numeric else "left")

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from headstart.cli.console import StdoutConsole
 
 
 def print_run(result: dict[str, Any], run_dir: Path) -> None:
     """Print the end of a single run to stdout; the last line is where it was written."""
-    console = Console()
-    console.print(run_summary(result))
+    StdoutConsole().print(run_summary(result))
     print(run_dir)
 
 

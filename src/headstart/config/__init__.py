@@ -4,7 +4,7 @@ from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
 from headstart.config.groups import groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
-from headstart.config.overrides import check_typed, check_words, quote_names
+from headstart.config.overrides import check_keys, check_typed, check_words, quote_names, refuse_deletion
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
@@ -16,6 +16,7 @@ __all__ = [
     "WHITELIST",
     "RunConfig",
     "as_typed",
+    "check_keys",
     "check_node",
     "check_typed",
     "check_values",
@@ -34,6 +35,7 @@ __all__ = [
     "override_value",
     "quote_names",
     "read_run_config",
+    "refuse_deletion",
     "refused_value",
     "study_file",
     "without_hydra",

@@ -10,20 +10,27 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from headstart.config.grammar import key_of
+from headstart.config.grammar import key_of, override_value, top_key_of
 from headstart.config.groups import composed, groups, options
+from headstart.config.instantiate import takes
 from headstart.config.schema import ANNOTATIONS
 from headstart.config.search_path import as_typed, given_search_path
 from headstart.errors import first_line
-from headstart.typed import expected
+from headstart.typed import expected, shown
 
 NULL_IN_CHOICE = re.compile(r"(.*=)choice\((.*\bnull\b.*)\)")
+QUOTES = "\"'"
 SEE_VALUES = "headstart --cfg job shows values that work"
 ELSEWHERE = {
     "learning_rate": "lr",
     "pretrained": "model.weights=imagenet",
     "momentum": "optimizer=sgd optimizer.momentum",
+    "gpu": "device=cuda",
+    "num_workers": "threads",
+    "seeds": "confirm_seeds",
+    "workers": "jobs",
 }  # keys by the names that other programs give them
+_ABSENT = object()
 
 
 def explain(error: HydraException, words: Sequence[str]) -> str:
@@ -37,13 +44,24 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         if error.override in options("experiments"):
             path = shlex.join(["headstart", "-m", *as_typed(given_search_path()), f"experiments={error.override}"])
             return f"{error.override!r} is a study; start it by {path}"
-        return f"{error.override!r} is not understood; write key=value, with quotes where the value holds , = or spaces"
+        quotes = "write key=value, with quotes where the value holds , = or spaces"
+        return f"{shown(error.override)!r} is not understood; {quotes}"
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
         return f"{found[1]} is several values; add -m to sweep over them: headstart -m {shlex.join(as_typed(words))}"
     if found := re.match(r"Could not override '(.*?)'", text):
         return unknown_key(found[1], words)
+    if found := re.match(r"Could not delete (?:from config\. )?'(.*?)'", text):
+        return f"~{found[1]}: there is no such key to take out; leave it out"
+    if found := re.match(r"Sweeping over Hydra's configuration is not supported : '(.*)'", text):
+        key, _, value = found[1].partition("=")
+        own = _searched_by_itself(found[1])
+        return f"{found[1]}: write {shlex.quote(own or f'{key}={override_value(value)}')}" + (own and " to search it")
     if found := re.match(r"Error merging override (.*)", text):
-        return refused_value(found[1]) or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
+        return (
+            _single_value(found[1])
+            or refused_value(found[1])
+            or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
+        )
     if found := re.search(r"In '(search/\w+)'.*\nKey '(\w+)' not in '(\w+)SamplerConfig'", text):
         search, key, sampler = found[1].replace("/", "="), found[2], found[3].lower()
         return (
@@ -52,6 +70,12 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         )
     kept = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(kept[:3])
+
+
+def _single_value(word: str) -> str | None:
+    """What to write in place of a setting of a top-level key that has none."""
+    top = top_key_of(word)
+    return _no_settings(top, key_of(word)) if key_of(word) != top and ANNOTATIONS.get(top, Any) is not Any else None
 
 
 def refused_value(word: str) -> str | None:
@@ -68,9 +92,9 @@ def explain_value(error: OmegaConfBaseException) -> str:
 
 def unknown_option(wanted: str, valid: Sequence[str]) -> str:
     """Name the options that there are beside an unknown one; wanted: `group/option`."""
-    group, _, name = wanted.rpartition("/")
+    group, _, name = wanted.partition("/") if wanted.partition("/")[0] in groups() else wanted.rpartition("/")
     more = ", or any network of timm by model=timm model.name=..." if group == "model" else ""
-    return f"{group}={name} is unknown. {_choose(name.removesuffix('.yaml'), valid)}{more}"
+    return f"{group}={shown(name)} is unknown. {_choose(name.removesuffix('.yaml'), valid)}{more}"
 
 
 def unknown_key(key: str, words: Sequence[str]) -> str:
@@ -86,34 +110,71 @@ def unknown_key(key: str, words: Sequence[str]) -> str:
         cfg = composed(w.partition(",")[0] for w in words if key_of(w) in groups())
     except HydraException:  # something else is wrong, too
         return f"{key}=... is unknown; headstart --cfg job shows the keys"
+    above, _, last = parent.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
     if not isinstance(node, DictConfig):
-        return unknown_key(parent, words) if parent else f"{key}=... is unknown"
+        known = OmegaConf.select(cfg, above) if above else cfg
+        return _no_settings(parent, key) if last in known else unknown_key(parent, words)
     keys = [str(k) for k in node if not str(k).startswith("_")]
+    if name in keys:
+        return _taken_away(key, words)
     if not parent:
         return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
     return _unknown_setting(key, node, [k for k in keys if f"{parent}.{k}" != "optimizer.lr"])  # which is set by lr
 
 
+def _no_settings(parent: str, key: str) -> str:
+    return f"{key}=...: {parent} is one value without settings of its own; write {parent}=..."
+
+
+def _taken_away(key: str, words: Sequence[str]) -> str:
+    """What to type for a key that there would be but for another of the words, such as budget.pruner=null."""
+    others = [word for word in words if key.startswith(f"{key_of(word)}.") or word == f"~{key}"]
+    there = f"{others[-1]} leaves nothing of it" if others else "something typed beside it leaves nothing of it"
+    return f"{key}=... cannot be set: {there}; leave one of them out"
+
+
 def _unknown_of_hydra(key: str, words: Sequence[str]) -> str:
     """As `unknown_key`, of Hydra's own part; params are a mapping that grows by a plus."""
     if adding := [word for word in words if key_of(word).startswith("hydra.sweeper.params")]:
-        return f"{adding[0]}: write +{adding[0]} to search a further key"
-    typed = next((key_of(word) for word in words if key_of(word).startswith("hydra.")), key)
-    parent, _, name = typed.rpartition(".")
-    node = OmegaConf.select(composed([], hydra=True), parent)
-    return f"{typed}=... is unknown. {_choose(name, list(node), f'{parent}.')}" if node else f"{typed}=... is unknown"
+        return f"{adding[0]}: write {_searched_by_itself(adding[0]) or f'+{adding[0]}'} to search a further key"
+    try:
+        cfg = composed((word for word in words if word.startswith("hydra/")), hydra=True)
+    except HydraException:
+        cfg = composed([], hydra=True)
+    typed = [key_of(word) for word in words if key_of(word).startswith("hydra.")] or [key]
+    wrong = next((k for k in typed if OmegaConf.select(cfg, k, default=_ABSENT) is _ABSENT), typed[0])
+    while not isinstance(node := OmegaConf.select(cfg, wrong.rpartition(".")[0]), DictConfig):
+        wrong = wrong.rpartition(".")[0]  # of a.b.c with no a.b, that is to be mended
+    parent, _, name = wrong.rpartition(".")
+    if name in node:
+        return _no_settings(wrong, next(k for k in typed if k.startswith(wrong)))
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    if not keys:
+        return f"{wrong}=...: this {parent} has no settings; choose another by {parent.replace('.', '/')}=..."
+    return f"{wrong}=... is unknown. {_choose(name, keys, f'{parent}.')}"
+
+
+def _searched_by_itself(word: str) -> str:
+    """The override that searches a setting of a group, for which hydra.sweeper.params has no place; "" for others."""
+    key, _, value = word.lstrip("+").removeprefix("hydra.sweeper.params.").partition("=")
+    return f"{key}={value.strip(QUOTES)}" if "." in key and not key.startswith("hydra.") else ""
 
 
 def _unknown_setting(key: str, node: DictConfig, keys: Sequence[str]) -> str:
     """What to type for a key that is not among the `keys` of its node; a library's class takes more than these."""
     parent, _, name = key.rpartition(".")
-    target = OmegaConf.select(node, "estimator._target_") or OmegaConf.select(node, "_target_") or "headstart."
-    more = "" if target.startswith("headstart.") else f"; +{key}=... sets another argument of {target}"
-    if not keys and parent in groups():
+    meant, more = ELSEWHERE.get(name, name if name in ANNOTATIONS else None), ""
+    for part, within in ((node.get("estimator"), f"{parent}.estimator"), (node, parent)):
+        target = part.get("_target_") if isinstance(part, DictConfig) else None
+        if target and name in part:
+            meant = f"{within}.{name}"
+        elif target and not target.startswith("headstart.") and takes(target, name):
+            meant, more = None, f"; +{within}.{name}=... sets another argument of {target}"
+    if not keys and not more and parent in groups():
         others = ", ".join(options(parent))
         return f"{key}=...: this {parent} has no such setting; choose another by {parent}={others}"
-    choose = f". {_choose(name, keys, f'{parent}.')}" if keys else ""
+    choose = f". {_choose(name, keys, f'{parent}.', meant)}" if keys else ""
     return f"{key}=... is unknown{choose}{more}"
 
 

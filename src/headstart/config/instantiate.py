@@ -36,7 +36,7 @@ WHITELIST = (
 )
 # A function of ours or a library's class. The list alone would let a library's functions through, and the methods of
 # its classes: sklearn.datasets.fetch_file, which writes any file, or sklearn.tree.export_graphviz.
-FUNCTION_OR_CLASS = re.compile(r"headstart(\.[a-z]\w*)+|[a-z]\w*(\.[a-z_]\w*)*\.[A-Z]\w*")
+FUNCTION_OR_CLASS = re.compile(r"headstart(\.[a-z]\w*)+|[a-z]\w*(\.[a-z_]\w*)*\.([A-Z]\w*|create_nsgaii\w*)")
 REFUSED_BY_HYDRA = re.compile(r"Target '(.*?)'( \(resolved from '(.*?)'\))?.*execution whitelist", re.DOTALL)
 
 
@@ -67,7 +67,9 @@ def check_node(
         elif name in ("_target_", "_partial_") or types is None:
             continue
         elif name in passed or (name not in types and ANY_OTHER not in types):
-            raise UserError(f"{within}=... is no setting of {target}{_meant(within, types.keys() - passed)}")
+            raise UserError(
+                f"{within}=... is no setting of {target}{_meant(within, types.keys() - passed - {ANY_OTHER})}"
+            )
         elif refused := refusal(within, value, types.get(name, Any)):
             raise UserError(refused)
 
@@ -114,6 +116,15 @@ def _argument_types(target: str) -> dict[str, Any] | None:
         else:
             types[ANY_OTHER] = Any
     return types
+
+
+def takes(target: str, name: str) -> bool:
+    """Whether a target has an argument of that name, or nobody can tell."""
+    try:
+        types = _argument_types(target)
+    except UserError:
+        return False
+    return types is None or name in types or ANY_OTHER in types
 
 
 def _hints(found: Any) -> dict[str, Any]:

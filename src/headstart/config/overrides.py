@@ -1,5 +1,7 @@
 """What was typed, refused where it can't be meant."""
 
+import itertools
+import os
 import re
 import shlex
 import sys
@@ -14,10 +16,14 @@ from headstart.config.schema import KEYS, check_complete, without_hydra
 from headstart.config.search_path import as_typed
 from headstart.errors import UserError
 from headstart.store import valid_name
+from headstart.typed import shown
 
 MULTIRUN = {"-m", "--multirun"}
 SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "confirm", "jobs", "dry_run", "lr_low", "lr_high")
 NAMES = ("name", "arm")  # texts, whatever they look like
+PLACES = ("hydra.run.dir", "hydra.sweep.dir", "resume", "data.root", "data.cache")  # Python takes "" for where it is
+LONGEST_NAME = 250  # bytes of a file's name, without .yaml
+DEEPEST = 50  # levels of brackets; Hydra's parser takes about 200
 RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "tables": "tables"}  # no study's name
 
 
@@ -27,20 +33,39 @@ RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "
 def check_words(words: Sequence[str]) -> None:
     """Refuse, of the command line, what Hydra stumbles over or takes without a word. Raises UserError."""
     for word in words:
-        key = key_of(word.lstrip("-"))
+        key, value = key_of(word.lstrip("-")), word.partition("=")[2]
+        _check_readable(word, key)
         if word.startswith("-") and top_key_of(key) in (*KEYS, "experiments"):
             raise UserError(f"{word} is not understood; write {key}=... without dashes")
-        if word.startswith("~") and key in KEYS:
-            none = "another option" if key in groups() else f"{key}=null"
-            raise UserError(f"{word}: a run has every key; for none write {none} where it has that")
+        refuse_deletion(word)
+        if key in PLACES and "=" in word and not value.strip("\"'"):
+            raise UserError(f"{word}: expected a folder, such as {key}=some/folder")
         if key.startswith("hydra.") and key.endswith("._target_"):
             raise UserError(f"{word}: {key} is Hydra's own; leave it as it is")
         if key in groups() or key.startswith("hydra/"):
-            _check_option(key, word.partition("=")[2])
+            _check_option(key, value)
         if key in ("experiments", "search", "budget") and "," in word:
             raise UserError(f"{word}: the arms of a study share {key}; start one study each, with different name=")
     if MULTIRUN & set(words):
         _check_twice(words)
+
+
+def _check_readable(word: str, key: str) -> None:
+    """Refuse what Hydra's parser, or the search for a file of that name, ends at with an error of Python's."""
+    if not key and word not in ("-", "--"):
+        raise UserError(f"{shown(word)!r} is not understood; write key=value")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in key.split("/")):
+        raise UserError(f"{shown(word)} is not understood: no key is so long")
+    depth = itertools.accumulate(1 if c in "([{" else -1 if c in ")]}" else 0 for c in word)
+    if max(depth, default=0) > DEEPEST:
+        raise UserError(f"{shown(word)} is not understood: its brackets are nested more than {DEEPEST} levels deep")
+
+
+def refuse_deletion(word: str) -> None:
+    """Refuse to take a top-level key away, which the code reads. Raises UserError."""
+    if word.startswith("~") and (key := key_of(word)) in KEYS:
+        none = "another option" if key in groups() else f"{key}=null"
+        raise UserError(f"{word}: a run has every key; for none write {none} where it has that")
 
 
 def quote_names(words: Sequence[str]) -> list[str]:
@@ -66,10 +91,11 @@ def _check_option(group: str, value: str) -> None:
     if value.startswith("glob("):
         return
     for option in [value] if value.startswith(("[", "{")) else value.split(","):
-        if re.fullmatch(r".*\.yaml|[\[{].*|", option) or override_value(option) != option:
+        too_long = len(os.fsencode(option)) > LONGEST_NAME
+        if too_long or re.fullmatch(r".*\.yaml|[\[{].*|", option) or override_value(option) != option:
             if group in groups():
                 raise UserError(unknown_option(f"{group}/{option}", options(group)))
-            raise UserError(f"{group}={option}: expected the name of an option")
+            raise UserError(f"{group}={shown(option)}: expected the name of an option")
 
 
 # ---- once Hydra has composed it
@@ -78,8 +104,7 @@ def _check_option(group: str, value: str) -> None:
 def check_typed(cfg: DictConfig, multirun: bool) -> None:
     """Refuse what was typed but can't mean what the user wants; cfg: as Hydra composed it. Raises UserError."""
     typed = {key_of(o): o for o in [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]}
-    if unknown := [str(k) for k in cfg if k != "hydra" and k not in KEYS]:
-        raise UserError(unknown_key(unknown[0], sys.argv[1:]))  # by a plus, which adds what nothing reads
+    check_keys(cfg)
     for kind in NAMES:
         if cfg[kind] is not None:
             valid_name(cfg[kind])
@@ -92,6 +117,12 @@ def check_typed(cfg: DictConfig, multirun: bool) -> None:
     else:
         _check_single(cfg, typed)
         check_complete(without_hydra(cfg))
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Refuse top-level keys that nothing reads, as a plus adds them. Raises UserError."""
+    if unknown := [str(k) for k in cfg if k != "hydra" and k not in KEYS]:
+        raise UserError(unknown_key(unknown[0], sys.argv[1:]))
 
 
 def _check_sweep(cfg: DictConfig, typed: Mapping[str, str]) -> None:

@@ -145,6 +145,8 @@ def _finish(
     classifier: prefix of its parameters' names. published: what the network's library has for `options["weights"]`.
     Raises UserError for options that do not work.
     """
+    if lacking := sorted(NetworkOptions.__required_keys__ - options.keys()):
+        raise UserError(f"model.{lacking[0]} is taken out; give it a value, as the files in conf/model do")
     weights, freeze, factor = options["weights"], options["freeze"], float(options["backbone_lr_factor"])
     frozen = dict(freeze=freeze, unfreeze_epoch=options["unfreeze_epoch"], backbone_lr_factor=factor)
     check_freezing(**frozen)

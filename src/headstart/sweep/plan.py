@@ -16,11 +16,13 @@ from omegaconf import DictConfig, open_dict
 
 from headstart.config import (
     as_typed,
+    check_keys,
     check_values,
     explain,
     key_of,
     keys_without_effect,
     override_value,
+    refuse_deletion,
     study_file,
 )
 from headstart.errors import UserError
@@ -146,12 +148,15 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     given = sort_overrides(words, settings.params, searched)
     arms = build_arms(settings.arms, given, settings.first_points, str(config.hydra.runtime.choices["model"]))
     compose = partial(_compose, loader, config, given.fixed)
+    for word in (word for arm in arms for word in arm.overrides):
+        refuse_deletion(word)
     composed = {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms}
     arms = [_with_models_search(arm, composed[arm.name], given) for arm in arms]
     arms = [_with_first_points(arm, settings.is_grid) for arm in arms]
     for warning in dict.fromkeys(filter(None, (linear_learning_rate(arm.space) for arm in arms))):
         print(f"warning: {warning}", file=sys.stderr)
     for cfg in composed.values():
+        check_keys(cfg)
         check_values(cfg)
     make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
     try_sampler(settings, arms[0].space, config.seed)

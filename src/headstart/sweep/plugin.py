@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
 
 from headstart.errors import UserError
 from headstart.typed import Truth
+
+OF_HEADSTART = ("data", "model", "search", "budget", "n_trials", "confirm_seeds")  # that a sweep of arms reads
 
 
 @dataclass
@@ -35,11 +38,12 @@ class ArmsConf:
     arms: Any = None
     source: Any = None
     objective: str = "val_accuracy"
-    first_points: Any = "${search.first_points}"
-    extend_at_edge: Any = "${search.extend_at_edge}"
-    pruner: Any = "${budget.pruner}"
-    confirm_seeds: int = "${confirm_seeds}"  # type: ignore[assignment]
-    confirm: Any = "${confirm}"
+    # In another program's configuration, which has none of these, `setup` says whose sweeper this is.
+    first_points: Any = "${oc.select:search.first_points,null}"
+    extend_at_edge: Any = "${oc.select:search.extend_at_edge,null}"
+    pruner: Any = "${oc.select:budget.pruner,null}"
+    confirm_seeds: int = "${oc.select:confirm_seeds,0}"  # type: ignore[assignment]
+    confirm: Any = "${oc.select:confirm,null}"
     max_consecutive_failures: int = 3
     retry_failed: Truth = False
 
@@ -65,7 +69,15 @@ class ArmsSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what a sweep needs; nothing is opened or written yet."""
+        """Keep what a sweep needs; nothing is opened or written yet.
+
+        Raises CompactHydraException, which Hydra prints as a sentence, in another program's configuration.
+        """
+        if lacking := [key for key in OF_HEADSTART if key not in config]:
+            raise CompactHydraException(
+                f"hydra/sweeper=arms is headstart's own sweeper: this configuration has no {', '.join(lacking)}. "
+                "Choose another, such as hydra/sweeper=optuna, or use the command headstart"
+            )
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:

@@ -66,6 +66,10 @@ def _check_space(arm: Arm, cfg: DictConfig) -> None:
 
     Raises UserError for a value that its key does not have.
     """
+    try:
+        read_run_config(cfg, cfg.hydra.runtime.choices)
+    except UserError as error:
+        raise UserError(f"arm {arm.name}: {error}") from None
     for key, distribution in arm.space.items():
         for value in extremes(distribution):
             tried = deepcopy(cfg)

@@ -37,11 +37,19 @@ def try_sampler(settings: SweeperSettings, space: Space, seed: int) -> None:
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
         for number in range(MADE_UP_TRIALS):
             study.tell(study.ask(space), number)
-        study.sampler = sampler_for(make_sampler(settings, seed), space, MADE_UP_TRIALS, seed)
         try:
+            study.sampler = sampler_for(make_sampler(settings, seed), space, MADE_UP_TRIALS, seed)
             study.ask(space)
+        except ImportError as error:
+            raise UserError(missing_package(error)) from None
         except (ValueError, TypeError, ArithmeticError) as error:
             raise UserError(f"hydra.sweeper.sampler can't draw with these settings: {first_line(error)}") from error
+
+
+def missing_package(error: ImportError) -> str:
+    """What to install for a sampler that lacks a package."""
+    missing = error.name or getattr(error.__cause__, "name", None) or "the package that it names"
+    return f"the sampler cannot be used: {error}\npip install {missing}"
 
 
 def seed_of(seed: int, number: int) -> int:

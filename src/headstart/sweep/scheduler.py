@@ -19,7 +19,7 @@ from headstart.errors import UserError, summary
 from headstart.store import is_alive, lock_run, read_run, set_aside
 from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
-from headstart.sweep.samplers import sampler_for, seed_of, without_experimental_warnings
+from headstart.sweep.samplers import missing_package, sampler_for, seed_of, without_experimental_warnings
 from headstart.sweep.search_space import Point
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
@@ -149,8 +149,7 @@ class Scheduler:
             for key, distribution in space.items():
                 trial._suggest(key, distribution)
         except ImportError as error:
-            missing = error.name or getattr(error.__cause__, "name", None) or "the package that it names"
-            raise UserError(f"the sampler cannot be used: {error}\npip install {missing}") from None
+            raise UserError(missing_package(error)) from None
 
     def _claim_confirmation(self) -> Claim | None:
         for run in self.state.confirmations():

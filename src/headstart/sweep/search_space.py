@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from headstart.config import decades, explain, groups, key_of, override_value
+from headstart.config import DESCRIBING, decades, explain, groups, key_of, override_value
 from headstart.errors import UserError, first_line
 from headstart.typed import refusal, shown
 
@@ -26,11 +26,14 @@ FirstPoints: TypeAlias = Literal["decades"] | list[dict[str, Any]] | None
 
 def parse_overrides(overrides: list[str], where: str) -> list[Override]:
     """Overrides as Hydra's own parser reads them; `where` they stand, for the error. Raises UserError."""
-    parser = OverridesParser.create()
-    try:
-        return [parser.parse_override(word) for word in overrides]
-    except HydraException as error:
-        raise UserError(f"{where}: {explain(error, overrides)}") from None
+    parser, found = OverridesParser.create(), []
+    for word in overrides:
+        try:
+            found.append(parser.parse_override(word))
+        except HydraException as error:
+            said = explain(OverrideParseException(override=word, message=str(error)), overrides)
+            raise UserError(f"{where}: {said}") from None
+    return found
 
 
 def space_of(params: dict[str, Any]) -> Space:
@@ -56,6 +59,8 @@ def distribution_of(override: Override) -> BaseDistribution:
     if key in groups():
         raise UserError(f"{line}: options of {key} can't be searched, they are arms: headstart -m {key}=A,B")
     refuse_seeds(override)
+    if key in DESCRIBING or key.startswith(("budget.", "search.", "hydra.")):
+        raise UserError(f"{line}: {key} changes nothing that a run learns, or is the study's own; it can't be searched")
     if override.is_choice_sweep() or not override.is_sweep_override():
         return CategoricalDistribution(_choices(override))
     try:
@@ -109,7 +114,8 @@ def first_points_of(configured: Any, space: Space) -> list[Point]:
     """
     if configured == "decades":
         rate = space.get("lr")
-        return [{"lr": v} for v in decades(rate.low, rate.high)] if isinstance(rate, FloatDistribution) else []
+        spans = isinstance(rate, FloatDistribution) and rate.low > 0  # a range from 0 is refused as a learning rate
+        return [{"lr": v} for v in decades(rate.low, rate.high)] if spans else []
     points = [{key: _typed(value, space.get(key)) for key, value in point.items()} for point in configured or []]
     for point in points:
         wrong = [k for k, v in point.items() if k not in space or not contains(space[k], v)]

@@ -109,7 +109,7 @@ def _refuse_sampler(typed: list[str], sampler: Mapping[str, Any]) -> None:
         text = values.get(f"hydra.sweeper.sampler.{key}", "")
         if isinstance(value, bool) and text and text.lower() not in ("true", "false"):
             raise UserError(f"hydra.sweeper.sampler.{key}={text}: expected true or false")
-        if isinstance(value, int) and value < 0:
+        if text and isinstance(value, int) and value < 0:
             raise UserError(f"hydra.sweeper.sampler.{key}={value}: expected a whole number from 0")
 
 
