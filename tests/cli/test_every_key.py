@@ -125,8 +125,9 @@ def of_a_test(number: int) -> list[tuple[str, tuple[str, ...], str, bool]]:
 
 
 @pytest.fixture(autouse=True)
-def pictures(tmp_path):
+def pictures(tmp_path, monkeypatch):
     """What data=folder reads."""
+    monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "data"))
     random = np.random.default_rng(0)
     for name in "ab":
         (tmp_path / "data" / name).mkdir(parents=True)

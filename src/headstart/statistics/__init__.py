@@ -5,7 +5,9 @@ takes lists or arrays and refuses NaN and infinity with a ValueError: a missing 
 scipy is imported where it is used, because `scipy.stats` alone takes over a second to import.
 """
 
+from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import time_to_target
+from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
 from headstart.statistics.intervals import sampling_half_width, summarise
 from headstart.statistics.pairs import (
     PairedDifference,
@@ -25,11 +27,16 @@ from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibra
 
 __all__ = [
     "CALIBRATION_BINS",
+    "SPREAD_DF",
     "BudgetCurve",
+    "Choice",
     "Edge",
     "PairedDifference",
+    "Uncertainty",
     "best_against_budget",
+    "choice_of",
     "compare_pairs",
+    "crossed_uncertainty",
     "edge",
     "expected_best",
     "expected_calibration_error",
@@ -41,4 +48,5 @@ __all__ = [
     "sampling_half_width",
     "summarise",
     "time_to_target",
+    "together",
 ]

@@ -1,0 +1,180 @@
+"""What an arm's search would have chosen, had it been repeated: a smooth response to its trials, and draws from it.
+
+The best of some noisy runs is partly luck, and more seeds of that one setting sharpen the luck, not the arm. Here the
+response of the accuracy to the settings is fitted; a repetition adds noise to the fitted values and takes the optimum
+of a fit to those, as a search with other seeds would (a parametric bootstrap: Efron & Tibshirani 1993, §6.5).
+
+The fit is universal kriging (Cressie 1993, §3.4), a quadratic trend and a Gaussian process with a squared-exponential
+kernel around it, averaged over its length and signal-to-noise ratio by their restricted likelihood (Handcock & Stein
+1993, Technometrics 35); the noise is drawn from its scaled inverse chi-squared distribution.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from headstart.statistics.candidates import Candidates, Point, Space, candidates
+
+LENGTHS = (0.075, 0.125, 0.2, 0.325, 0.5)  # of the kernel, as shares of the range tried
+RATIOS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # variance of the process over that of the noise
+PRIOR_DF = 4  # what the noise is known by before any trial, in degrees of freedom
+SPREAD_DF = 8  # of `Response.spread` as an estimate, for Satterthwaite's formula
+REPEATS = 200  # simulated searches behind `Response.spread`
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What an arm's search chose, and would choose if it were repeated."""
+
+    candidates: Candidates
+    response: "Response"
+    stream: tuple[int, ...]  # of the random numbers: the study's and the arm's own
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The settings at the optimum of the smooth response."""
+        return self.candidates.points[self.response.best]
+
+    def repeated(self, seed: int) -> dict[str, Any]:
+        """The settings that a simulated repetition of the search chooses; each seed has one of its own."""
+        return self.candidates.points[int(self.response.repeat([*self.stream, seed])[0])]
+
+    @property
+    def luck(self) -> float:
+        """Variance, in squared points, of the accuracy that such repetitions lead to."""
+        return self.response.spread(self.stream)
+
+
+def choice_of(
+    space: Space, tried: Sequence[Point], values: ArrayLike, *, pictures: int | None, seed: int, arm: str
+) -> Choice:
+    """The choice of a search from its finished trials; the same in every process that knows these.
+
+    space: by key {low, high, log, step} or {choices}. tried: a value for every key, of the trials that may be selected,
+    in the order of their numbers. values: [n], their validation accuracies in percent. pictures: how many these were
+    measured on; None: not known. seed, arm: of the study and in it.
+    """
+    values = np.asarray(values, dtype=float)
+    found = candidates(space, tried)
+    share = min(max(values.max() / 100, 0.01), 0.99)
+    noise = 1.0 if pictures is None else 100 * math.sqrt(share * (1 - share) / pictures)
+    response = fit_response(found.tried, values, found.chosen_from, found.numeric, noise)
+    return Choice(found, response, (seed, zlib.crc32(arm.encode())))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The smoother of one length and ratio, and how well it goes with the trials."""
+
+    log_likelihood: float
+    noise: float  # variance
+    df: int
+    at_trials: np.ndarray  # [n, n]: fitted values of the trials from their accuracies
+    at_candidates: np.ndarray  # [m, n]: of the settings that can be chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """An arm's accuracy as a smooth function of its settings, at the settings that can be chosen (candidates)."""
+
+    values: np.ndarray  # [n], of the trials, in percent
+    fits: Sequence[_Fit]
+    weights: np.ndarray  # of the fits, sum 1
+    mean: np.ndarray = field(init=False)  # [m], in percent, averaged over the fits
+
+    def __post_init__(self) -> None:
+        means = [fit.at_candidates @ self.values for fit in self.fits]
+        object.__setattr__(self, "mean", np.average(means, axis=0, weights=self.weights))
+
+    @property
+    def best(self) -> int:
+        """The candidate at the fit's optimum."""
+        return int(self.mean.argmax())
+
+    def repeat(self, seed: Sequence[int], times: int = 1) -> np.ndarray:
+        """The candidates that so many simulated repetitions of the search choose, [times]; equal seeds, equal ones."""
+        # RandomState's stream is promised never to change (NEP 19).
+        random = np.random.RandomState(list(seed))
+        picked = np.searchsorted(np.cumsum(self.weights), random.random_sample(times) * self.weights.sum())
+        chosen = np.empty(times, dtype=int)
+        for number, at in enumerate(np.minimum(picked, len(self.fits) - 1)):
+            fit = self.fits[at]
+            spread = np.sqrt(fit.noise * fit.df / random.chisquare(fit.df))
+            repeated = fit.at_trials @ self.values + spread * random.standard_normal(len(self.values))
+            chosen[number] = (fit.at_candidates @ repeated).argmax()
+        return chosen
+
+    def spread(self, seed: Sequence[int]) -> float:
+        """Variance, in squared points, of the fitted accuracy at what repetitions of the search choose."""
+        return float(self.mean[self.repeat(seed, REPEATS)].var(ddof=1)) if len(self.mean) > 1 else 0.0
+
+
+def fit_response(settings: ArrayLike, values: ArrayLike, candidates: ArrayLike, numeric: int, noise: float) -> Response:
+    """Fit the response of an arm to its finished trials.
+
+    settings: [n, d], the trials'; the first `numeric` columns are numbers on a scale where equal distances mean the
+    same (logarithms), the others codes of categories. values: [n], validation accuracies in percent. candidates:
+    [m, d], the settings that can be chosen. noise: standard deviation, in points, that a repeated run is taken to have
+    before any was seen, such as that of the sampling of validation pictures; within a factor of 2 it hardly matters.
+    Raises ValueError without trials.
+    """
+    settings, candidates = np.asarray(settings, dtype=float), np.asarray(candidates, dtype=float)
+    values = np.asarray(values, dtype=float)
+    if not len(values):
+        raise ValueError("no trial to fit a response to")
+    low = settings[:, :numeric].min(axis=0)
+    span = np.ptp(settings[:, :numeric], axis=0)
+    scale = np.where(span > 0, span, 1.0)
+    points, places = ((x[:, :numeric] - low) / scale for x in (settings, candidates))
+    near = _squared_distances(points, points, settings[:, numeric:], settings[:, numeric:])
+    far = _squared_distances(places, points, candidates[:, numeric:], settings[:, numeric:])
+    varied = np.flatnonzero(span > 0)
+    trends = _trend(points[:, varied], len(values)), _trend(places[:, varied], len(values))
+    ratios = [(length, ratio) for length in LENGTHS for ratio in RATIOS if ratio or length == LENGTHS[0]]
+    fits = [
+        _fit(values, trends, ratio * np.exp(-0.5 * near / length**2), ratio * np.exp(-0.5 * far / length**2), noise)
+        for length, ratio in ratios
+    ]
+    likelihoods = np.array([fit.log_likelihood for fit in fits])
+    weights = np.exp(likelihoods - likelihoods.max())
+    return Response(values, fits, weights / weights.sum())
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
+    """[len(a), len(b)]; another category is half the range of a number away."""
+    numbers = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=-1)
+    return numbers + 0.25 * (codes_a[:, None, :] != codes_b[None, :, :]).sum(axis=-1)
+
+
+def _trend(points: np.ndarray, trials: int) -> np.ndarray:
+    """A constant, with two trials to spare each number's square and itself, too: [n, p]."""
+    ones = np.ones((len(points), 1))
+    quadratic = np.hstack([ones, points, points**2])
+    return quadratic if trials >= quadratic.shape[1] + 2 else ones
+
+
+def _fit(
+    values: np.ndarray, trends: tuple[np.ndarray, np.ndarray], near: np.ndarray, far: np.ndarray, noise: float
+) -> _Fit:
+    """Universal kriging with these covariances among trials, and from candidates to trials, in units of the noise."""
+    trend, trend_there = trends
+    covariance = np.eye(len(values)) + near
+    inverse = np.linalg.inv(covariance)
+    information = trend.T @ inverse @ trend
+    coefficients = np.linalg.solve(information, trend.T @ inverse)
+    residual = inverse @ (np.eye(len(values)) - trend @ coefficients)
+    df = len(values) - trend.shape[1] + PRIOR_DF
+    variance = (values @ residual @ values + PRIOR_DF * noise**2) / df
+    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1]
+    return _Fit(
+        log_likelihood=float(-0.5 * (df * np.log(variance) + determinants)),
+        noise=float(variance),
+        df=df,
+        at_trials=trend @ coefficients + near @ residual,
+        at_candidates=trend_there @ coefficients + far @ residual,
+    )
