@@ -93,7 +93,7 @@ def _kinds(annotation: Any) -> list[str]:
     if origin is tuple and Ellipsis not in arguments:
         return [f"a list of {len(arguments)} values"]
     if origin in (Sequence, tuple):
-        return [f"a list (of {expected(arguments[0])})"]
+        return ["a list"]
     return ["a mapping"] if origin is Mapping else []
 
 

@@ -247,6 +247,17 @@ def test_a_target_that_takes_any_others_takes_them():
             ),
             "model.estimator.estimator.nonsense=... is no setting of sklearn.naive_bayes.GaussianNB",
         ),
+        (
+            dict(
+                _target_="sklearn.pipeline.Pipeline",
+                steps=[["scale", dict(_target_="sklearn.preprocessing.StandardScaler", nonsense=1)]],
+            ),
+            "model.estimator.steps[0][1].nonsense=... is no setting of sklearn.preprocessing.StandardScaler",
+        ),
+        (
+            dict(_target_="sklearn.pipeline.Pipeline", steps=[], memory=dict(a=[dict(_target_="os.system")])),
+            "_target_='os.system' may not be called",
+        ),
     ],
 )
 def test_nodes_inside_a_node_are_checked_under_their_own_key(estimator, said):

@@ -31,6 +31,7 @@ def mine(tmp_path, monkeypatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # that a command in this process may have left
     monkeypatch.setattr(sys, "argv", ["headstart", *expand_config_dir(["--config-dir", folder.name])])
     return folder
 

@@ -61,16 +61,14 @@ def check_node(
     target, types = str(node["_target_"]), _argument_types(str(node["_target_"]))
     for name, value in node.items():
         within = f"{key}.{name}"
-        _refuse_infinite(within, value)
-        if _is_target(value):
-            check_node(within, value)
-        elif name in ("_target_", "_partial_") or types is None:
+        _check_nested(within, value)
+        if name in ("_target_", "_partial_") or types is None or _is_target(value):
             continue
-        elif name in passed or (name not in types and ANY_OTHER not in types):
+        if name in passed or (name not in types and ANY_OTHER not in types):
             raise UserError(
                 f"{within}=... is no setting of {target}{_meant(within, types.keys() - passed - {ANY_OTHER})}"
             )
-        elif refused := refusal(within, value, types.get(name, Any)):
+        if refused := refusal(within, value, types.get(name, Any)):
             raise UserError(refused)
 
 
@@ -143,14 +141,15 @@ def _hint(function: Any, annotation: Any) -> Any:
         return Any
 
 
-def _refuse_infinite(key: str, value: Any) -> None:
-    """No setting means something by it, and what is no number spreads without a word."""
+def _check_nested(key: str, value: Any) -> None:
+    """Check the nodes in a value, at any depth, and its numbers: none means something by being infinite or NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key}={value}: expected a finite number")
-    for part in value if isinstance(value, list) else ():
-        _refuse_infinite(key, part)
-    for name, part in value.items() if isinstance(value, dict) else ():
-        _refuse_infinite(f"{key}.{name}", part)
+    if _is_target(value):
+        check_node(key, value)
+    elif isinstance(value, list | dict):
+        for place, part in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_nested(f"{key}[{place}]" if isinstance(value, list) else f"{key}.{place}", part)
 
 
 def _is_target(value: Any) -> bool:

@@ -60,8 +60,9 @@ def search_path_of(words: Iterable[str]) -> list[str]:
 
 
 def given_search_path() -> list[str]:
-    """The same of this job, or of this command."""
-    return search_path_of(HydraConfig.get().overrides.hydra if HydraConfig.initialized() else sys.argv[1:])
+    """The same of this job, which may be another process's than the command's, or of this command."""
+    of_job = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
+    return search_path_of([*sys.argv[1:], *of_job])
 
 
 def own_folders() -> list[Path]:

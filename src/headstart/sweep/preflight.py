@@ -69,7 +69,8 @@ def _check_space(arm: Arm, cfg: DictConfig) -> None:
     try:
         read_run_config(cfg, cfg.hydra.runtime.choices)
     except UserError as error:
-        raise UserError(f"arm {arm.name}: {error}") from None
+        searched = [f" searches {key}" for key in arm.space if str(error).startswith(f"{key_of(key)}=")]
+        raise UserError(f"arm {arm.name}{''.join(searched)}: {error}") from None
     for key, distribution in arm.space.items():
         for value in extremes(distribution):
             tried = deepcopy(cfg)
