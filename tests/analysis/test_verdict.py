@@ -23,7 +23,7 @@ def _families(rng, centres, families, seeds):
 def _judge(family):
     """Every pair of a family through the code path of a report: (i, j, comparison, verdict)."""
     indices = list(itertools.combinations(range(len(family)), 2))
-    comparisons = compare_pairs([paired_difference(family[i], family[j]) for i, j in indices])
+    comparisons = compare_pairs([[paired_difference(family[i], family[j])] for i, j in indices])
     for (i, j), compared in zip(indices, comparisons, strict=True):
         arms = [ArmEvidence(f"arm{k}", trials=12) for k in (i, j)]
         yield i, j, compared, judge(PairEvidence(*arms, compared, family=len(indices)))
@@ -100,8 +100,10 @@ def test_an_interval_around_zero_bounds_the_difference():
     assert result.winner == ""
     assert result.sentence.startswith("no difference larger than 1.30 points shown between pretrained and random")
     assert "difference -0.40, 95 % interval -1.30 to 0.50" in result.sentence
-    assert result.next_steps == (NextStep("seeds", 10),)
-    assert judge(changed(low=-1.0, p_holm=0.3, n=10)).next_steps == ()
+    assert result.next_steps == (NextStep("seeds"),)
+    searches = changed(low=-1.0, p_holm=0.3, repeats="searches")
+    assert judge(searches).next_steps == (NextStep("seeds", 10),)
+    assert judge(changed(searches, n=10)).next_steps == ()
 
 
 @pytest.mark.parametrize("change", [{"low": -0.1}, {"p_holm": 0.05}, {"p_holm": 0.2}, {"low": 0.0}])
@@ -173,8 +175,8 @@ def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
 @pytest.mark.parametrize(
     ("pictures", "deterministic", "step"),
     [
-        (True, False, NextStep("seeds", 10)),
-        (False, False, NextStep("seeds", 10)),
+        (True, False, NextStep("seeds")),
+        (False, False, NextStep("seeds")),
         (True, True, NextStep("images")),
         (False, True, NextStep("predictions")),
     ],

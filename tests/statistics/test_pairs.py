@@ -76,7 +76,7 @@ def test_levels_follow_the_steps_of_holm():
 
 def test_a_pair_that_cannot_be_tested_still_counts_in_the_family():
     own, failed = paired_difference(A, B), paired_difference([90.0], [89.0])
-    alone, first, second = compare_pairs([own])[0], *compare_pairs([own, failed])
+    alone, first, second = compare_pairs([[own]])[0], *compare_pairs([[own], [failed]])
     assert alone.p_holm == alone.p
     assert first.p_holm == pytest.approx(2 * alone.p)
     assert first.level == 0.975
@@ -96,7 +96,7 @@ def test_a_pair_that_cannot_be_tested_still_counts_in_the_family():
         lambda: holm([0.1, math.nan]),
         lambda: holm([0.1, 1.1]),
         lambda: holm_levels([0.1], alpha=5),
-        lambda: compare_pairs([paired_difference(A, B)], alpha=0),
+        lambda: compare_pairs([[paired_difference(A, B)]], alpha=0),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(call):

@@ -37,9 +37,10 @@ def open_scheduler(place: Path, arms=("a", "b"), points=DECADES, space=LR, **cha
     """The scheduler of the study `s` in `place`; changes: fields of StudyState and Scheduler that are not the usual."""
     arms = [a if isinstance(a, Arm) else Arm(a, [], space, [dict(p) for p in points]) for a in arms]
     url = f"journal:///{place}/study.log"
-    settings = dict(name="s", folder=place / "s", url=url, arms=arms, n_trials=6, confirm_seeds=0, seed=0)
+    settings = dict(name="s", folder=place / "s", url=url, arms=arms, n_trials=6, seed=0)
     settings |= dict(confirm="best", pruner=NopPruner(), make_sampler=random_sampler) | changes
-    of_state = {f.name: settings.pop(f.name) for f in fields(StudyState)}
+    settings.setdefault("looks", [settings.pop("confirm_seeds", 0)])
+    of_state = {f.name: settings.pop(f.name) for f in fields(StudyState) if f.name in settings}
     return Scheduler(StudyState(**of_state), **settings)
 
 

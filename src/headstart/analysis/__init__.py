@@ -2,7 +2,7 @@
 
 from headstart.analysis.caveats import Caveat, CaveatKind
 from headstart.analysis.columns import TARGETS, THRESHOLDS
-from headstart.analysis.comparison import write_comparison
+from headstart.analysis.comparison import seeds_wanted, write_comparison
 from headstart.analysis.csv_tables import read_table, write_further_tables, write_table
 from headstart.analysis.predictions import Predictions, read_predictions, same_answers
 from headstart.analysis.results import FRAMES, REPEATS, Results, load_results, told_apart
@@ -25,6 +25,7 @@ __all__ = [
     "read_table",
     "runs_of_arm",
     "same_answers",
+    "seeds_wanted",
     "told_apart",
     "without_number",
     "write_comparison",

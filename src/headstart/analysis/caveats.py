@@ -85,7 +85,7 @@ def caveats(
 
 def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
     """Trials and confirmations that the study still owes; of a budget that was raised, what the furthest arm had."""
-    order, seeds = study.arm_order, study.confirm_seeds
+    order, seeds = study.arm_order, study.least_seeds
     own = arms[arms["arm"].isin(order)]
     ended = own["trials"] + own["failed"]
     each = max([study.n_trials, *ended])

@@ -1,5 +1,6 @@
 """The runs below a folder compared, study by study: all tables, and the sentences that belong to them."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY, arms_table, by_arm
+from headstart.analysis.arms_table import NO_STUDY, OPEN, arms_table, by_arm
 from headstart.analysis.caveats import Caveat, caveats
 from headstart.analysis.collate import Collated, collate
 from headstart.analysis.columns import ARMS, LEDGER, PAIRS
 from headstart.analysis.csv_tables import first, frame_of, write_further_tables, write_table
 from headstart.analysis.ledger import ledger_table
-from headstart.analysis.pairs_table import pairs_table, verdict_lines
+from headstart.analysis.pairs_table import looks_of, pairs_table, verdict_lines
 from headstart.analysis.predictions import read_answers
 from headstart.analysis.published_figures import reported_table
-from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_json, read_study
 
@@ -91,10 +92,18 @@ def _compare(root: Path, collated: Collated) -> Comparison:
     return Comparison(collated.trials, collated.epochs, **tables, verdicts=verdicts, caveats=said, study_file=file)
 
 
-def _part(root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame) -> _Part:
+def _tables(
+    root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """arms.csv and pairs.csv of one study."""
     answers = {name: read_answers(root, runs_of_arm(rows).tested) for name, rows in by_arm(trials, study)}
     arms = arms_table(trials, epochs, study, answers)
-    pairs, ledger = pairs_table(arms, trials, study, answers), ledger_table(trials)
+    return arms, pairs_table(arms, trials, study, answers)
+
+
+def _part(root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame) -> _Part:
+    arms, pairs = _tables(root, study, trials, epochs)
+    ledger = ledger_table(trials)
     return _Part(arms, pairs, ledger, caveats(arms, pairs, ledger, trials, study))
 
 
@@ -113,6 +122,37 @@ def _studies(root: Path, file: StudyFile, trials: pd.DataFrame) -> Iterator[tupl
         rest = rest & ~inside
     for _, own in trials[rest].groupby("study", dropna=False, sort=True):
         yield NO_STUDY, own
+
+
+# ---- how many seeds there have to be
+
+
+def seeds_wanted(root: str | Path) -> dict[str, int]:
+    """With how many seeds each arm of the study in `root` is to be confirmed, as far as its runs tell by now.
+
+    The looks that it plans are repeated one after another, each with the seeds that there were: an arm of a pair that
+    is undecided at one of them goes on to the next. So the answer is the same whoever asks, and when.
+    """
+    root = Path(root)
+    collated, study = collate(root), read_study(root / "study.json") or NO_STUDY
+    trials, looks = _with_facts(root, collated.trials), looks_of(study)
+    if looks is None:
+        return {}
+    wanted = dict.fromkeys(study.arm_order, looks.at[0])
+    for look, following in itertools.pairwise(looks.at):
+        seen = trials[trials["phase"].ne("confirm") | trials["seed"].le((study.seed or 0) + look).fillna(False)]
+        runs = {arm: runs_of_arm(rows) for arm, rows in by_arm(seen, study)}
+        if any(not _has_ended(runs[arm], look) for arm in runs if wanted.get(arm, 0) >= look):
+            break
+        _, pairs = _tables(root, study, seen, collated.epochs)
+        undecided = pairs[pairs["undecided"]]
+        wanted |= dict.fromkeys([*undecided["arm_a"], *undecided["arm_b"]], following)
+    return wanted
+
+
+def _has_ended(runs: ArmRuns, seeds: int) -> bool:
+    """Whether an arm has so many confirmations that have ended, or nothing to confirm."""
+    return runs.best is None or (~runs.repeats["state"].isin(OPEN)).sum() >= seeds
 
 
 # ---- what result.json knows beyond the columns of trials.csv

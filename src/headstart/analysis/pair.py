@@ -11,7 +11,7 @@ from headstart.analysis.csv_tables import known
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.analysis.verdict import HoldsFor
-from headstart.statistics import SPREAD_DF, PairedDifference, Uncertainty
+from headstart.statistics import SPREAD_DF, Looks, PairedDifference, Uncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Pair:
         """Those that both have, rising."""
         return [int(seed) for seed in self.scores.index]
 
-    @property
+    @cached_property
     def answered(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Both arms' answers at these seeds, in points, [seeds, N]; None where they lack, or are of other images."""
         a, b = self.a.answers, self.b.answers
@@ -61,16 +61,25 @@ class Pair:
             return None
         return a.of(self.seeds), b.of(self.seeds)
 
-    def difference(self) -> PairedDifference:
-        """Of the test accuracies, with what is known of seeds, test images and both searches in its variance."""
-        alone = statistics.paired_difference(self.scores["a"], self.scores["b"])
+    def difference(self, seeds: int | None = None) -> PairedDifference:
+        """Of the test accuracies, with what is known of seeds, test images and both searches in its variance.
+
+        seeds: over so many, the first ones; None: over all.
+        """
+        scores = self.scores.iloc[:seeds]
+        alone = statistics.paired_difference(scores["a"], scores["b"])
         parts = [Uncertainty(alone.variance, alone.df)]
         if self.answered is not None and alone.n > 1:
-            parts = [statistics.crossed_uncertainty(self.answered[0] - self.answered[1])]
+            a, b = self.answered
+            parts = [statistics.crossed_uncertainty(a[: alone.n] - b[: alone.n])]
         if self.has_luck:
             parts += [self.a.luck, self.b.luck]
-        whole = statistics.together(*parts)
-        return statistics.paired_difference(self.scores["a"], self.scores["b"], uncertainty=whole)
+        return statistics.paired_difference(scores["a"], scores["b"], uncertainty=statistics.together(*parts))
+
+    def differences(self, looks: Looks | None) -> list[PairedDifference]:
+        """At each look that the confirmations have reached; before the first, and without any, as it is."""
+        reached = [look for look in looks.at if look <= len(self.seeds)] if looks else []
+        return [self.difference(look) for look in reached] or [self.difference()]
 
     @property
     def has_luck(self) -> bool:

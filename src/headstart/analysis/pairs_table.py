@@ -16,7 +16,7 @@ from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import runs_of_arm
 from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, verdict
 from headstart.analysis.wording import counted
-from headstart.statistics import Edge, PairedDifference
+from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
 
 ANOTHER_STUDY = {  # what no further run of this one would bring
@@ -42,12 +42,20 @@ def pairs_table(
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
     pairs = [Pair(a, b) for a, b in couples]
-    compared = statistics.compare_pairs([pair.difference() for pair in pairs])
+    looks = looks_of(study)
+    compared = statistics.compare_pairs([pair.differences(looks) for pair in pairs], looks=looks)
     rows = []
     for pair, difference in zip(pairs, compared, strict=True):
         judged = _verdict_columns(pair, difference, len(pairs), study)
-        rows.append(_measured_columns(pair) | difference_columns(difference, len(pairs)) | judged)
+        measured = _measured_columns(pair) | {"seeds": difference.n, "detectable": statistics.detectable(difference)}
+        rows.append(measured | difference_columns(difference, len(pairs)) | judged)
     return frame_of(rows, PAIRS)
+
+
+def looks_of(study: StudyFile) -> Looks | None:
+    """When the arms of a study are compared; None without a plan: once, with the seeds that there are."""
+    looks = study.looks or ((study.most_seeds,) if study.most_seeds else ())
+    return Looks(looks, study.planned_seeds or looks[-1]) if looks else None
 
 
 def same_images(a: pd.Series, b: pd.Series) -> bool:
@@ -80,7 +88,6 @@ def _measured_columns(pair: Pair) -> dict[str, Any]:
         **{column: a[column] for column in ("study", "data", "train_size")},
         "arm_a": a["arm"],
         "arm_b": b["arm"],
-        "seeds": len(pair.scores),
         "holds_for": str(pair.holds_for),
         "seeds_ci_low": alone.low,
         "seeds_ci_high": alone.high,
@@ -143,9 +150,11 @@ def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study:
     a, b = pair.rows
     still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
     further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
+    further |= dict(looks=len(looks.at) if (looks := looks_of(study)) else 1, margin=study.margin)
     found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, deterministic=still, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
-    return {"winner": found.winner or None, "verdict": found.sentence, "next": hint or None}
+    undecided = NextStep("seeds") in found.next_steps
+    return {"winner": found.winner or None, "undecided": undecided, "verdict": found.sentence, "next": hint or None}
 
 
 def _evidence(arm: pd.Series) -> ArmEvidence:
@@ -169,10 +178,8 @@ def _reasons(a: pd.Series, b: pd.Series, study: StudyFile) -> list[str]:
         return ["single runs, no search under one budget"]
     reasons = [*reasons_against(a), *reasons_against(b)]
     for arm in (a, b):
-        if (begun := int(arm["confirmations"])) < study.confirm_seeds and known(arm["best_number"]) is not None:
-            reasons.append(
-                f"{study.confirm_seeds - begun} of {study.confirm_seeds} confirmations of {arm['arm']} are open"
-            )
+        if (begun := int(arm["confirmations"])) < study.least_seeds and known(arm["best_number"]) is not None:
+            reasons.append(f"{study.least_seeds - begun} of {study.least_seeds} confirmations of {arm['arm']} are open")
     if not same_images(a, b):
         reasons.append("not the same images, classes or split, or not known to be (data_sha256)")
     return reasons
@@ -210,7 +217,8 @@ def _next(a: pd.Series, b: pd.Series, steps: tuple[NextStep, ...], study: StudyF
     wanted = [override for step in steps for override in _overrides(step, a, b, study)]
     unknown = any(known(arm["edge"]) is None for arm in (a, b))
     words = " ".join(dict.fromkeys(wanted))
-    if words or a["open"] or b["open"] or unknown:
+    owed = study.auto_seeds and NextStep("seeds") in steps and min(a["seeds"], b["seeds"]) < study.most_seeds
+    if words or a["open"] or b["open"] or unknown or owed:
         return "the same command" + (", all arms in it," if unknown else "") + (f" with {words}" if words else " again")
     return ""
 
@@ -224,8 +232,9 @@ def _overrides(step: NextStep, a: pd.Series, b: pd.Series, study: StudyFile) -> 
         return ["hydra.sweeper.retry_failed=true"]
     if step.kind == "trials":
         return [] if fewer["open"] else [f"n_trials={step.number}"]  # open trials end by the same command
-    selected = all(known(arm["best_number"]) is not None for arm in (a, b))
-    return [f"confirm_seeds={step.number}"] if selected else []  # without a best trial there is nothing to confirm
+    if any(known(arm["best_number"]) is None for arm in (a, b)):
+        return []  # nothing to confirm
+    return [] if study.auto_seeds else [f"confirm_seeds={step.number or 'auto'}"]
 
 
 def _without_test(arm: pd.Series) -> bool:

@@ -67,12 +67,12 @@ class _Search:
         if self.number("trials") + self.number("failed") < self.study_file.n_trials or self.number("open"):
             return False
         ended = self.number("seeds") + self.number("confirmations_lost")
-        return known(self.arm["best_number"]) is None or ended >= self.study_file.confirm_seeds
+        return known(self.arm["best_number"]) is None or ended >= self.study_file.least_seeds
 
     @property
     def is_scored(self) -> bool:
         """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
-        return self.number("seeds") >= max(1, self.study_file.confirm_seeds)
+        return self.number("seeds") >= max(1, self.study_file.least_seeds)
 
     def number(self, column: str) -> int:
         """A count of arms.csv; 0 where it is missing, in a table edited by hand."""
@@ -107,10 +107,10 @@ class _Group:
             for reason in reasons_against(search.arm):
                 yield f"{search.study}: {reason}"
         for one, other in itertools.pairwise(self.searches):
-            if other.seed - one.seed < one.study_file.confirm_seeds:
+            if other.seed - one.seed < one.study_file.most_seeds:
                 yield (
                     f"{one.study} and {other.study} share confirmation seeds, which makes the interval too narrow "
-                    f"(leave {one.study_file.confirm_seeds} or more between the studies' seeds)"
+                    f"(leave {one.study_file.most_seeds} or more between the studies' seeds)"
                 )
 
 
@@ -172,7 +172,7 @@ def _groups(searches: Iterable[_Search]) -> tuple[list[_Group], list[str]]:
 
 def _all_but_the_seed(search: _Search) -> str:
     """Everything that was set for a search; what is equal in two of them makes them repeats."""
-    budget = [search.study_file.n_trials, search.study_file.confirm_seeds]
+    budget = [search.study_file.n_trials, search.study_file.most_seeds]
     return json.dumps(_without_seeds([search.arm["arm"], search.settings, search.study_file.common, budget]))
 
 
@@ -232,7 +232,7 @@ def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]
         both = [(a.by_seed[seed], b.by_seed[seed]) for seed in sorted(a.by_seed.keys() & b.by_seed.keys())]
         paired.append([(one, other) for one, other in both if one.is_scored and other.is_scored])
     found = [statistics.paired_difference(_scores(a for a, _ in own), _scores(b for _, b in own)) for own in paired]
-    tests = statistics.compare_pairs(found)
+    tests = statistics.compare_pairs([[pair] for pair in found])
     return [_pair_row(a, b, own, test, len(couples)) for (a, b), own, test in zip(couples, paired, tests, strict=True)]
 
 

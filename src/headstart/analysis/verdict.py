@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart import statistics
 from headstart.statistics import Edge, PairedDifference
 
 MINIMUM_SEEDS = 3  # below, a verdict says "too few seeds": with 2 the t quantile is 12.7 standard errors
-CLAIM_SEEDS = 10  # for a claim beyond the study itself
+CLAIM_SEARCHES = 10  # for a claim beyond the studies themselves
+POWER = 0.8  # with which a detectable difference would have been shown
 DEFAULT_SEEDS = 5
 
 
@@ -44,7 +46,8 @@ class PairEvidence:
     (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller and the interval leaves
     out other test pictures. `reasons`: what else forbids to name a winner. `repeats` says what each paired value comes
     from: a confirmation seed, or a search of its own. `holds_for`: what the interval generalises to.
-    `deterministic`: no seed changes either arm's model.
+    `deterministic`: no seed changes either arm's model. `looks`: with how many numbers of seeds the pair is compared.
+    `margin`: points that do not matter to the user.
     """
 
     a: ArmEvidence
@@ -57,6 +60,8 @@ class PairEvidence:
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
     holds_for: HoldsFor = HoldsFor()
+    looks: int = 1
+    margin: float | None = None
 
     @property
     def names(self) -> str:
@@ -74,7 +79,8 @@ class PairEvidence:
 class NextStep:
     """What more would have to be run: trials or seeds up to `number` of each arm, or trials in a wider range.
 
-    Where no seed changes anything: the arms on more test images, or the same with their predictions kept.
+    Seeds without a number: as many as decide the pair. Where no seed changes anything: the arms on more test images, or
+    the same with their predictions kept.
     """
 
     kind: Literal["trials", "seeds", "range", "images", "predictions"]
@@ -108,8 +114,12 @@ def verdict(evidence: PairEvidence) -> Verdict:
         return _verdict_without_spread(evidence)
     if compared.p_holm < evidence.alpha and compared.low * compared.high > 0:
         return _winner(evidence, _interval(evidence))
-    largest = f"{max(abs(compared.low), abs(compared.high)):.2f} points"
-    sentence = f"no difference larger than {largest} shown between {evidence.names} ({_measured(evidence)})"
+    largest = max(abs(compared.low), abs(compared.high))
+    if evidence.margin is not None and largest < evidence.margin:
+        return Verdict(f"{evidence.names} differ by less than {evidence.margin:g} points ({_measured(evidence)})")
+    sentence = f"no difference larger than {largest:.2f} points shown between {evidence.names} ({_measured(evidence)})"
+    if math.isfinite(found := statistics.detectable(compared, POWER)):
+        sentence += f"; one of {found:.2f} would have been shown {100 * POWER:g} times in 100"
     return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
@@ -121,7 +131,9 @@ def _winner(evidence: PairEvidence, why: str) -> Verdict:
 def _more_seeds(evidence: PairEvidence) -> tuple[NextStep, ...]:
     if evidence.deterministic:
         return (NextStep("images" if evidence.holds_for.pictures else "predictions"),)
-    return (NextStep("seeds", CLAIM_SEEDS),) if evidence.compared.n < CLAIM_SEEDS else ()
+    if evidence.repeats == "seeds":
+        return (NextStep("seeds"),)
+    return (NextStep("seeds", CLAIM_SEARCHES),) if evidence.compared.n < CLAIM_SEARCHES else ()
 
 
 def _missing(evidence: PairEvidence) -> Iterator[tuple[str, NextStep | None]]:
@@ -160,7 +172,8 @@ def _interval(evidence: PairEvidence, signed: bool = False) -> str:
     difference, low, high = evidence.compared.difference, evidence.compared.low, evidence.compared.high
     if difference < 0 and not signed:
         low, high = -high, -low
-    family = f", corrected for {evidence.family} pairs" if evidence.family > 1 else ""
+    several = [f"{n} {what}" for n, what in ((evidence.family, "pairs"), (evidence.looks, "looks")) if n > 1]
+    family = f", corrected for {' and '.join(several)}" if several else ""
     level = f"{100 * (1 - evidence.alpha):g} % interval {low:.2f} to {high:.2f}{family}"
     sampling = evidence.test_sampling
     small_gap = sampling is not None and abs(difference) < sampling and not evidence.holds_for.pictures

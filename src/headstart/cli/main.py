@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from headstart.cli import completion, interrupts
 from headstart.cli.messages import leave_pipe, refuse
@@ -74,10 +75,18 @@ def _call_hydra(words: list[str]) -> None:
 
     from headstart.cli import job
     from headstart.config import WHITELIST, check_words, expand_resume, quote_names
+    from headstart.sweep import ArmsSweeper
 
+    ArmsSweeper.seeds_wanted = staticmethod(_seeds_wanted)
     check_words(words)
     sys.argv[1:] = expand_resume(quote_names(words))
     hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=WHITELIST)(job.run_job)()
+
+
+def _seeds_wanted(folder: Path) -> dict[str, int]:
+    from headstart.analysis import seeds_wanted  # pandas: not before a sweep has something to compare
+
+    return seeds_wanted(folder)
 
 
 def _report_sweep() -> None:

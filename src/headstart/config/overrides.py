@@ -19,7 +19,8 @@ from headstart.store import valid_name
 from headstart.typed import shown
 
 MULTIRUN = {"-m", "--multirun"}
-SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "confirm", "jobs", "dry_run", "lr_low", "lr_high")
+SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "jobs")
+SWEEP_ONLY += ("dry_run", "lr_low", "lr_high")
 NAMES = ("name", "arm")  # texts, whatever they look like
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "resume", "data.root", "data.cache")  # Python takes "" for where it is
 LONGEST_NAME = 250  # bytes of a file's name, without .yaml

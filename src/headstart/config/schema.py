@@ -52,7 +52,9 @@ class Config:
     resume: str | None = None
     keep: Literal["best", "all", "none"] = "best"
     n_trials: Count = MISSING  # per arm, from the budget group
-    confirm_seeds: Seeds = MISSING  # from the budget group
+    confirm_seeds: Any = MISSING  # from the budget group; auto: until every pair of arms is decided
+    confirm_seeds_max: Seeds = 15  # with auto
+    margin: Positive | None = None  # points of accuracy that don't matter: a pair is decided below, too
     confirm: Literal["search", "best"] = "search"  # every seed repeats the choice, or the best trial's settings
     lr_low: Positive = 1e-5
     lr_high: Positive = 1e-1
@@ -71,7 +73,7 @@ class Config:
 ConfigStore.instance().store(name="schema", node=Config)
 
 KEYS = tuple(Config.__dataclass_fields__)
-ANNOTATIONS = get_type_hints(Config, include_extras=True)
+ANNOTATIONS = get_type_hints(Config, include_extras=True) | {"confirm_seeds": Seeds | Literal["auto"]}
 RUN_GROUPS = ("data", "model", "augmentation", "optimizer", "schedule")  # search and budget are a sweep's
 PARTIAL = {"augmentation", "optimizer", "schedule"}  # called for each step, or once the network is there
 PASSED = dict(augmentation={"images", "labels", "classes", "generator"}, optimizer={"params"}, schedule={"progress"})
@@ -79,7 +81,8 @@ PASSED |= dict(model={"classes", "class_names"})  # what a run gives them itself
 
 # What changes nothing that a run computes: how it is called, carried out and kept, and the sweep around it.
 OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "reported"}
-OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm", "lr_low", "lr_high", "search", "budget", "jobs", "dry_run"}
+OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "lr_low", "lr_high", "search"}
+OF_A_SWEEP |= {"budget", "jobs", "dry_run"}
 DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.
@@ -127,7 +130,8 @@ def check_values(cfg: Config) -> None:
             raise UserError(refused)
     if cfg.lr_low >= cfg.lr_high:
         raise UserError(f"lr_low={cfg.lr_low} is not below lr_high={cfg.lr_high}; the search needs a range")
-    last = LARGEST_SEED - (0 if cfg.phase == "confirm" else cfg.confirm_seeds)  # which come after the study's own
+    seeds = cfg.confirm_seeds_max if cfg.confirm_seeds == "auto" else cfg.confirm_seeds
+    last = LARGEST_SEED - (0 if cfg.phase == "confirm" else seeds)  # which come after the study's own
     if cfg.seed > last:
         raise UserError(f"seed={cfg.seed} is too large; give a whole number from 0 to {last}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", cfg.device):

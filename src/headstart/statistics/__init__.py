@@ -9,9 +9,11 @@ from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
 from headstart.statistics.intervals import accuracy_interval, sampling_half_width, summarise
+from headstart.statistics.looks import Looks
 from headstart.statistics.pairs import (
     PairedDifference,
     compare_pairs,
+    detectable,
     paired_difference,
     probability_of_improvement,
     seeds_alone,
@@ -32,6 +34,7 @@ __all__ = [
     "BudgetCurve",
     "Choice",
     "Edge",
+    "Looks",
     "PairedDifference",
     "Uncertainty",
     "accuracy_interval",
@@ -39,6 +42,7 @@ __all__ = [
     "choice_of",
     "compare_pairs",
     "crossed_uncertainty",
+    "detectable",
     "edge",
     "expected_best",
     "expected_calibration_error",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from headstart.statistics.checks import finite_numbers, fraction, refuse_other_lengths
 from headstart.statistics.crossed import Uncertainty
 from headstart.statistics.intervals import standard_deviation
+from headstart.statistics.looks import Looks
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,19 @@ def at_level(result: PairedDifference, level: float, p_holm: float | None) -> Pa
     return replace(result, low=low, high=high, level=level, p=p, p_holm=p if p_holm is None else p_holm)
 
 
+def detectable(compared: PairedDifference, power: float = 0.8) -> float:
+    """The true difference, in the same unit, whose interval would exclude zero with chance `power`; NaN without one.
+
+    (t(df, level) + t(df, power)) standard errors: Cohen (1988), Statistical Power Analysis, ch. 2; an approximation.
+    """
+    from scipy.special import stdtrit
+
+    if not compared.variance > 0:
+        return math.nan
+    quantiles = stdtrit(compared.df, [(1 + compared.level) / 2, fraction(power, "power")])
+    return float(quantiles.sum()) * math.sqrt(compared.variance)
+
+
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
     """P(A > B), 0..1: the chance that a fresh run of A beats a fresh run of B; a tie counts half. NaN without runs.
 
@@ -113,15 +127,30 @@ def holm_levels(p: ArrayLike, alpha: float = 0.05) -> np.ndarray:
     return 1 - alpha / (p.size - step)
 
 
-def compare_pairs(pairs: Sequence[PairedDifference], alpha: float = 0.05) -> tuple[PairedDifference, ...]:
+def compare_pairs(
+    pairs: Sequence[Sequence[PairedDifference]], alpha: float = 0.05, looks: Looks | None = None
+) -> tuple[PairedDifference, ...]:
     """A whole family of paired differences, with Holm-adjusted p-values and intervals at matching levels.
 
-    A pair without an interval (fewer than 2 seeds, no spread) still counts in the family, as one that can't be
-    rejected, so that the others' intervals don't narrow because a run failed. Levels: see `holm_levels`.
+    pairs: the differences that each had at the looks made so far, one at least. looks: None where there is one look,
+    and none to come. Of each pair comes back the difference at the look that rejected it, else the last one. Its
+    `p_holm` is of all looks (`Looks.p_of_all`) and all pairs (Maurer & Bretz 2013, Stat. Biopharm. Res. 5), its level
+    that of the look within the pair's own (`holm_levels`). A pair without an interval (fewer than 2 seeds, no spread)
+    still counts in the family, as one that can't be rejected, so that the others' intervals don't narrow because a run
+    failed.
     """
-    p = np.array([1.0 if math.isnan(pair.p) else pair.p for pair in pairs])
+    of_looks = [[_p_of_all(one, look, looks) for look, one in enumerate(own)] for own in pairs]
+    p = np.array([min(own) for own in of_looks])
     adjusted, levels = holm(p), holm_levels(p, alpha)
-    return tuple(
-        at_level(pair, float(level), None if math.isnan(pair.p) else float(own))
-        for pair, level, own in zip(pairs, levels, adjusted, strict=True)
-    )
+    found = []
+    for own, at_looks, level, p_all in zip(pairs, of_looks, levels, adjusted, strict=True):
+        look = int(np.argmin(at_looks)) if p_all < alpha else len(own) - 1
+        own_level = float(level) if looks is None else 1 - looks.levels(1 - float(level))[look]
+        found.append(at_level(own[look], own_level, None if math.isnan(own[look].p) else float(p_all)))
+    return tuple(found)
+
+
+def _p_of_all(pair: PairedDifference, look: int, looks: Looks | None) -> float:
+    if math.isnan(pair.p):
+        return 1.0
+    return pair.p if looks is None else looks.p_of_all(pair.p, look)

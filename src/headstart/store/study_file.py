@@ -46,7 +46,11 @@ class StudyFile:
     command: str = ""  # that made the study, and goes on with it
     seed: int | None = None
     n_trials: int = 0  # of each arm
-    confirm_seeds: int = 0  # of each arm's best trial
+    confirm_seeds: int = 0  # of each arm: so many; 0 with `auto_seeds`
+    auto_seeds: bool = False  # confirm_seeds=auto: as many as the verdicts need, up to the last of `looks`
+    looks: tuple[int, ...] = ()  # numbers of seeds with which its arms are compared, or were
+    planned_seeds: int = 0  # how many there were to be at most, when nothing had been compared yet
+    margin: float | None = None  # points that do not matter
     sampler: str = ""  # decades, tpe, qmc, random
     unpruned: bool = False
     arm_order: tuple[str, ...] = ()
@@ -60,18 +64,31 @@ class StudyFile:
         """What a value read from JSON says; anything but an object says nothing."""
         values = content if isinstance(content, Mapping) else {}
         texts = {key: _text(values.get(key)) for key in ("name", "question", "experiment", "command", "sampler")}
-        counts = {key: _count(values.get(key)) or 0 for key in ("n_trials", "confirm_seeds")}
+        counts = {key: _count(values.get(key)) or 0 for key in ("n_trials", "confirm_seeds", "planned_seeds")}
         settings = {key: _objects(values.get(key)) for key in ("arms", "spaces")}
         return cls(
             **texts,
             **counts,
             **settings,
+            auto_seeds=values.get("confirm_seeds") == "auto",
+            looks=_rising(_listed(values.get("looks"))),
+            margin=values["margin"] if _is_number(values.get("margin")) and values["margin"] > 0 else None,
             common=_object(values.get("common")),
             seed=_count(values.get("seed")),
             unpruned=values.get("unpruned") is True,
             arm_order=tuple(name for name in _listed(values.get("arm_order")) if isinstance(name, str)),
             reported=tuple(_figures(_listed(values.get("reported")))),
         )
+
+    @property
+    def least_seeds(self) -> int:
+        """So many confirmations every arm has when the study has ended."""
+        return self.looks[0] if self.auto_seeds and self.looks else self.confirm_seeds
+
+    @property
+    def most_seeds(self) -> int:
+        """So many confirmations an arm may have."""
+        return self.looks[-1] if self.auto_seeds and self.looks else self.confirm_seeds
 
     def first_rates(self, arm: str) -> list[float]:
         """Learning rates that the arm tries whatever its search finds; [] where none are known."""
@@ -105,6 +122,11 @@ def _is_number(value: Any) -> bool:
 def _count(value: Any) -> int | None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT
     return value if is_count else None
+
+
+def _rising(values: list[Any]) -> tuple[int, ...]:
+    """The counts among them from 1, sorted."""
+    return tuple(sorted({count for value in values if (count := _count(value))}))
 
 
 def _listed(value: Any) -> list[Any]:

@@ -68,7 +68,15 @@ def record_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
     spaces = before.get("spaces", {}) | now.get("spaces", {})
     order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
     remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
-    write_json(path, before | remembered | dict(spaces=spaces, arm_order=order))
+    write_json(path, before | remembered | _looks(folder, before, now) | dict(spaces=spaces, arm_order=order))
+
+
+def _looks(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Looks planned now and before, where there has been something to look at already; then the first plan stays."""
+    if next(folder.glob("*/confirm/*/*/result.json"), None) is None:
+        return {}
+    looks = {look for plan in (before, now) for look in plan.get("looks", [])}
+    return dict(looks=sorted(looks), planned_seeds=before.get("planned_seeds", now.get("planned_seeds")))
 
 
 def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:

@@ -3,10 +3,11 @@
 import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
@@ -39,9 +40,15 @@ from headstart.training import trial_context
 SECONDS_BETWEEN_CLAIMS = 0.3
 
 
-def run_sweep(plan: Plan, context: HydraContext, task: TaskFunction) -> tuple[tuple[str, ...], str] | None:
+SeedsWanted: TypeAlias = Callable[[Path], Mapping[str, int]]
+
+
+def run_sweep(
+    plan: Plan, context: HydraContext, task: TaskFunction, seeds_wanted: SeedsWanted
+) -> tuple[tuple[str, ...], str] | None:
     """Print the plan and run what is missing; (problems, error) as `EndedSweep` has them.
 
+    seeds_wanted: by a study's folder, with how many seeds each arm is to be confirmed; asked with confirm_seeds=auto.
     None where nobody reports: a dry run ends with its plan, and of a worker's runs the process that started it tells.
     Raises UserError for what a user has to mend.
     """
@@ -56,12 +63,14 @@ def run_sweep(plan: Plan, context: HydraContext, task: TaskFunction) -> tuple[tu
         return None
     folder = plan.own_folder()
     with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
-        return _work(plan, context, task, is_worker=bool(reporter))
+        scheduler = _begin(plan, seeds_wanted, is_worker=bool(reporter))
+        return _work(plan, context, task, scheduler, is_worker=bool(reporter))
 
 
-def _work(plan: Plan, context: HydraContext, task: TaskFunction, is_worker: bool) -> tuple[tuple[str, ...], str] | None:
-    """Begin the study or go on with it; returns what `run_sweep` does."""
-    scheduler = _begin(plan, is_worker)
+def _work(
+    plan: Plan, context: HydraContext, task: TaskFunction, scheduler: Scheduler, is_worker: bool
+) -> tuple[tuple[str, ...], str] | None:
+    """Run what the study hands out; returns what `run_sweep` does."""
     status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
     status.print_plan(plan)
     with workers_beside(plan.words(), 1 if is_worker else plan.config.jobs, plan.folder) as workers, status:
@@ -84,7 +93,7 @@ def _planned_state(plan: Plan) -> StudyState:
     return _open_state(plan, copy_in_memory(plan.config.hydra.sweeper.storage, plan.folder, plan.config.name, names))
 
 
-def _begin(plan: Plan, is_worker: bool) -> Scheduler:
+def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
     """Record the study and open it; one that can't begin leaves its name free for one that can."""
     path = plan.folder / "study.json"
     with study_lock(plan.folder):
@@ -93,7 +102,7 @@ def _begin(plan: Plan, is_worker: bool) -> Scheduler:
     settings = plan.settings
     try:
         return Scheduler(
-            _open_state(plan, plan.config.hydra.sweeper.storage),
+            _open_state(plan, plan.config.hydra.sweeper.storage, seeds_wanted),
             partial(make_sampler, settings),
             source=bool(settings.source),
             keep=plan.config.keep,
@@ -106,17 +115,18 @@ def _begin(plan: Plan, is_worker: bool) -> Scheduler:
         raise
 
 
-def _open_state(plan: Plan, url: str) -> StudyState:
+def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted | None = None) -> StudyState:
     return StudyState(
         name=plan.config.name,
         folder=plan.folder,
         url=url,
         arms=plan.arms,
         n_trials=plan.n_trials,
-        confirm_seeds=plan.settings.confirm_seeds,
+        looks=plan.looks,
         confirm=plan.settings.confirm,
         seed=plan.config.seed,
         pruner=make_pruner(plan.settings.pruner),
+        seeds_wanted=seeds_wanted if len(plan.looks) > 1 else None,
     )
 
 

@@ -48,6 +48,9 @@ from headstart.sweep.search_space import (
 from headstart.sweep.settings import SweeperSettings, plain
 from headstart.sweep.trial_task import make_pruner
 
+FIRST_LOOK = 5  # seeds
+SEEDS_MORE = 2  # for each further look
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -75,6 +78,12 @@ class Plan:
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def looks(self) -> list[int]:
+        """With how many seeds the arms will be compared: once, or again and again while a pair is undecided."""
+        seeds, most = self.settings.confirm_seeds, self.config.confirm_seeds_max
+        return [*range(FIRST_LOOK, most, SEEDS_MORE), most] if seeds == "auto" else [seeds]
 
     def words(self) -> list[str]:
         """The command line of this sweep without -m, with the name that an unnamed one was given."""
@@ -127,6 +136,9 @@ class Plan:
             "command": shlex.join(["headstart", "-m", *self.words()]),
             "n_trials": self.n_trials,
             "confirm_seeds": self.settings.confirm_seeds,
+            "looks": self.looks,
+            "planned_seeds": self.looks[-1],
+            "margin": self.config.margin,
             "seed": self.config.seed,
             "arm_order": [arm.name for arm in self.arms],
             "spaces": {arm.name: {key_of(key): bounds(d) for key, d in arm.space.items()} for arm in self.arms},

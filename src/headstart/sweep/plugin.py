@@ -4,6 +4,7 @@ Hydra imports this module at every start, so Optuna and all else heavy is import
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +43,7 @@ class ArmsConf:
     first_points: Any = "${oc.select:search.first_points,null}"
     extend_at_edge: Any = "${oc.select:search.extend_at_edge,null}"
     pruner: Any = "${oc.select:budget.pruner,null}"
-    confirm_seeds: int = "${oc.select:confirm_seeds,0}"  # type: ignore[assignment]
+    confirm_seeds: Any = "${oc.select:confirm_seeds,0}"
     confirm: Any = "${oc.select:confirm,null}"
     max_consecutive_failures: int = 3
     retry_failed: Truth = False
@@ -63,6 +64,8 @@ class EndedSweep:
 class ArmsSweeper(Sweeper):
     """One Optuna study per arm, equal budgets, resumable and shared by any number of processes."""
 
+    # With how many seeds each arm of a folder is to be confirmed, by the runs in it; set by who can read tables.
+    seeds_wanted: ClassVar[Callable[[Path], Mapping[str, int]]]
     ended: ClassVar[EndedSweep | None] = None  # set by the process that reports: no worker, and not by a dry run
 
     def __init__(self, **settings: Any):
@@ -93,7 +96,7 @@ class ArmsSweeper(Sweeper):
         try:
             settings = read_settings(self.settings, self.config)
             plan = make_plan(settings, self.context.config_loader, self.config, arguments)
-            ended = run_sweep(plan, self.context, self.task)
+            ended = run_sweep(plan, self.context, self.task, ArmsSweeper.seeds_wanted)
         except UserError as error:
             print(f"headstart: {error}", file=sys.stderr)
             raise SystemExit(1) from None

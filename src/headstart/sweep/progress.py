@@ -45,7 +45,7 @@ class SweepStatus:
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
-            f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {plural(total, 'run')} exist",
+            f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {_runs(state, total)} exist",
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
         ]
@@ -87,7 +87,7 @@ class SweepStatus:
             return self._ended().total(), self._total()
 
     def _total(self) -> int:
-        return len(self.state.arms) * (self.state.trials_per_arm() + self.state.confirm_seeds)
+        return len(self.state.arms) * self.state.trials_per_arm() + sum(self.state.confirm_seeds.values())
 
     def _ended(self) -> Counter[tuple[str, str]]:
         """How many runs have ended, by arm and kind."""
@@ -120,7 +120,7 @@ class SweepStatus:
             search = self.seconds.get((arm, "search"), everything)
             left += fmean(search) * max(0, state.trials_per_arm() - ended[arm, "search"])
             whole = self.seconds.get((arm, "confirm"), [max(search)])
-            left += fmean(whole) * max(0, state.confirm_seeds - ended[arm, "confirm"])
+            left += fmean(whole) * max(0, state.confirm_seeds[arm] - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
 
 
@@ -141,8 +141,16 @@ def plural(number: int, noun: str) -> str:
 
 
 def _confirmed(state: StudyState) -> str:
-    seeds = plural(state.confirm_seeds, "seed")
-    return f"each arm's best with {seeds}" if state.confirm == "best" else f"each arm's choice, repeated with {seeds}"
+    fewest, most = state.looks[0], state.looks[-1]
+    seeds = plural(most, "seed") if most == fewest else f"{fewest} to {most} seeds"
+    more = ", more while a pair of arms is undecided" if most > fewest else ""
+    what = "each arm's best with" if state.confirm == "best" else "each arm's choice, repeated with"
+    return f"{what} {seeds}{more}"
+
+
+def _runs(state: StudyState, total: int) -> str:
+    further = len(state.arms) * state.looks[-1] - sum(state.confirm_seeds.values())
+    return f"{total} to {total + further} runs" if further else plural(total, "run")
 
 
 def _length(epochs: set[int]) -> str:

@@ -31,7 +31,7 @@ class SweeperSettings:
     objective: str
     n_trials: Count  # per arm
     n_jobs: Processes  # runs at a time that this process launches
-    confirm_seeds: Seeds
+    confirm_seeds: Seeds | Literal["auto"]
     confirm: Literal["search", "best"]
     extend_at_edge: Truth
     max_consecutive_failures: Count

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,14 @@ class StudyState:
     url: str
     arms: list[Arm]
     n_trials: int
-    confirm_seeds: int
+    looks: list[int]  # numbers of seeds that an arm is confirmed with: the first, and where that decides nothing more
     confirm: str  # "search" or "best": what every seed repeats
     seed: int
     pruner: optuna.pruners.BasePruner
+    seeds_wanted: Callable[[Path], Mapping[str, int]] | None = None  # by the runs in the folder; None: the first look's
 
     def __post_init__(self) -> None:
+        self.confirm_seeds = {arm.name: self.looks[0] for arm in self.arms}  # asked for by now
         self._seen = threading.local()  # what a thread read of the trials since it began a snapshot
         self._choices: dict[str, tuple[tuple, Choice]] = {}  # by arm, with the trials that it was fitted to
         if not is_there(self.url):  # before opening makes it
@@ -209,13 +211,22 @@ class StudyState:
         that a simulated repetition of the search chooses, or with confirm=best all of them the best trial's.
         """
         found = []
-        for seed in range(self.seed + 1, self.seed + 1 + self.confirm_seeds):
-            for arm in (a.name for a in self.arms):
+        for seed in range(self.seed + 1, self.seed + 1 + max(self.confirm_seeds.values())):
+            for arm in (a for a, seeds in self.confirm_seeds.items() if self.seed + seeds >= seed):
                 if self.finished(arm) >= self.trials_per_arm() and (best := self.best(arm)) is not None:
                     run_dir = self.confirm_dir(arm, number_of(best), seed)
                     params = dict(best.params) if self.confirm == "best" else self.choice(arm).repeated(seed)
                     found.append(Confirmation(arm, number_of(best), seed, run_dir, params, has_ended(run_dir)))
         return found
+
+    def ask_for_more_seeds(self) -> bool:
+        """Ask for the confirmations that the verdicts still need, once all those asked for have ended; whether any."""
+        if self.seeds_wanted is None:
+            return False
+        wanted = self.seeds_wanted(self.folder)
+        more = {arm: wanted.get(arm, 0) for arm, seeds in self.confirm_seeds.items() if wanted.get(arm, 0) > seeds}
+        self.confirm_seeds |= more
+        return bool(more)
 
     def choice(self, arm: str) -> Choice:
         """What the arm's search chose and would choose again; call it once the arm has a best trial."""
