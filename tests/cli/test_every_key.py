@@ -24,14 +24,13 @@ TAKES = {
     **dict.fromkeys(["seed", "split_seed", "data.split_seed", "label_smoothing", "confirm_seeds"], "0"),
     **dict.fromkeys(["image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
     **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run"], "true"),
-    **dict.fromkeys(
-        ["data.classes", "data.train_size", "data.validation_size", "data.test_size", "data.cache"], "null"
-    ),
+    **dict.fromkeys(["data.classes", "data.train_size", "data.test_size"], "null"),
+    "data.cache": "abc null",
     **dict.fromkeys(["model.weights", "model.unfreeze_epoch", "model.features", "model.cv"], "null"),
     **dict.fromkeys(["augmentation._partial_", "optimizer._partial_", "schedule._partial_"], "true"),
     **dict.fromkeys(["optimizer.weight_decay", "augmentation.magnitude", "model.alpha"], "0"),
     **dict.fromkeys(["schedule.warmup", "schedule.start", "schedule.end"], "0"),
-    **dict.fromkeys(["optimizer.nesterov", "model.scale", "model.keep_classifier"], "true"),
+    **dict.fromkeys(["optimizer.nesterov", "model.scale"], "true"),
     **dict.fromkeys(["model.search", "model.search.params", "model.search.first_points"], "null"),
     **dict.fromkeys(["model.max_depth", "model.max_leaf_nodes", "model.max_features"], "null"),
     **dict.fromkeys(["budget.pruner", "search.first_points", "hydra.sweeper.pruner"], "null"),
@@ -55,7 +54,11 @@ TAKES = {
     **{f"hydra.sweeper.sampler.consider_{key}": "null true" for key in ("prior", "magic_clip", "endpoints")},
     **{f"hydra.sweeper.sampler.{key}": "null" for key in ("prior_weight", "constraints_func")},
 }
-MAY = {"model.alpha": {"[1]"}, "model.max_features": {"0"}}  # scikit-learn's own rules, which change with its version
+MAY = {
+    **{"model.alpha": {"[1]"}, "model.max_features": {"0"}},  # scikit-learn's own rules, which change with its version
+    "model.keep_classifier": {"true"},  # of some networks' weights
+    "data.validation_size": {"null"},  # of a folder, which may bring a part for it
+}
 OF_SWEEPS = (
     "n_trials",
     "confirm",
