@@ -43,7 +43,7 @@ def check_words(words: Sequence[str]) -> None:
             raise UserError(f"{word}: expected a folder, such as {key}=some/folder")
         if key.startswith("hydra.") and key.endswith("._target_"):
             raise UserError(f"{word}: {key} is Hydra's own; leave it as it is")
-        if key in groups() or key.startswith("hydra/"):
+        if key in groups() or key == "hydra" or key.startswith("hydra/"):
             _check_option(key, value)
         if key in ("experiments", "search", "budget") and "," in word:
             raise UserError(f"{word}: the arms of a study share {key}; start one study each, with different name=")
