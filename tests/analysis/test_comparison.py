@@ -11,7 +11,7 @@ from analysis.helpers_analysis import SPACE, A, B, confirm, describe_study, row_
 from headstart.analysis.arms_table import arms_table
 from headstart.analysis.caveats import caveats
 from headstart.analysis.columns import ARMS, LEDGER, PAIRS
-from headstart.analysis.comparison import compare, write_comparison
+from headstart.analysis.comparison import compare, seeds_wanted, write_comparison
 from headstart.analysis.csv_tables import read_table
 from headstart.analysis.ledger import ledger_table
 from headstart.analysis.pairs_table import pairs_table, verdict_lines
@@ -108,3 +108,70 @@ def test_torch_hydra_and_optuna_are_not_imported():
     script = f"import sys, headstart.analysis.comparison; print(sorted({names} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert out == "[]\n"
+
+
+# ---- how many seeds there have to be
+
+
+LOOKS = dict(confirm_seeds="auto", looks=[3, 5, 7], planned_seeds=7)
+BAD, GOOD = [70.0, 70.2, 70.1, 70.3, 70.0, 70.1, 70.2], [90.1, 90.2, 90.0, 90.1, 90.2, 90.0, 90.1]
+CLOSE = [90.2, 89.9, 90.1, 90.3, 90.1, 90.0, 90.2]
+
+
+def arms_of(folder, seeds=7, **scores):
+    describe_study(folder, *scores, **LOOKS)
+    for arm, own in scores.items():
+        search(folder, arm)
+        confirm(folder, arm, own[:seeds])
+
+
+def test_arms_that_are_told_apart_get_no_more_seeds_and_others_up_to_the_limit(tmp_path):
+    arms = dict(bad=BAD, good=GOOD, alike=CLOSE)
+    for ended, wanted in ((0, (3, 3, 3)), (2, (3, 3, 3)), (3, (3, 5, 5)), (5, (3, 7, 7)), (7, (3, 7, 7))):
+        arms_of(tmp_path / str(ended), ended, **arms)
+        assert seeds_wanted(tmp_path / str(ended)) == dict(zip(arms, wanted, strict=True))
+
+
+def test_what_ran_beyond_a_look_changes_nothing_of_what_it_decided(tmp_path):
+    arms_of(tmp_path / "s", bad=BAD, good=GOOD)  # as another arm's pair once needed them
+    assert seeds_wanted(tmp_path / "s") == {"bad": 3, "good": 3}
+    pair = compare(tmp_path / "s").pairs.iloc[0]
+    assert (pair["winner"], pair["seeds"], bool(pair["undecided"])) == ("good", 3, False)
+
+
+@pytest.mark.parametrize("margin", [None, 3.0])
+def test_a_pair_is_decided_where_no_difference_that_matters_is_left(tmp_path, margin):
+    arms_of(tmp_path / "s", 5, a=CLOSE, b=[score + 0.1 * (-1) ** n for n, score in enumerate(CLOSE)])
+    describe_study(tmp_path / "s", "a", "b", **LOOKS, margin=margin)
+    pair = compare(tmp_path / "s").pairs.iloc[0]
+    assert pair["winner"] is pd.NA and bool(pair["undecided"]) == (margin is None)
+    assert pair["verdict"].startswith("a and b differ by less than 3 points") == (margin is not None)
+    assert seeds_wanted(tmp_path / "s") == dict.fromkeys("ab", 7 if margin is None else 3)
+
+
+def test_a_pair_that_no_seed_can_decide_gets_no_more(tmp_path):
+    arms_of(tmp_path / "s", 3, a=CLOSE, b=[None, *CLOSE])  # DIVERGED
+    assert seeds_wanted(tmp_path / "s") == {"a": 3, "b": 3}
+
+
+def test_an_arm_with_nothing_to_confirm_holds_nobody_up(tmp_path):
+    arms_of(tmp_path / "s", 3, a=CLOSE, b=CLOSE[::-1])
+    describe_study(tmp_path / "s", "a", "b", "c", **LOOKS)
+    search(tmp_path / "s", "c", vals=[None] * 5)
+    assert seeds_wanted(tmp_path / "s") == {"a": 5, "b": 5, "c": 3}
+
+
+def test_without_a_plan_of_looks_no_more_seeds_are_wanted(tmp_path):
+    assert seeds_wanted(tmp_path) == {}
+
+
+def test_seeds_that_were_added_after_a_look_have_less_error_to_spend(tmp_path):
+    found = []
+    for folder, looks in (("planned", [5]), ("added", [3, 5])):
+        arms_of(tmp_path / folder, 5, a=A, b=B)
+        described = dict(confirm_seeds=5, looks=looks, planned_seeds=looks[0])
+        describe_study(tmp_path / folder, "a", "b", **described)
+        found.append(compare(tmp_path / folder).pairs.iloc[0])
+    assert found[0]["level"] == pytest.approx(0.955)
+    assert found[1]["seeds"] == 3 or found[1]["level"] > 0.99
+    assert "corrected for 2 looks" in found[1]["verdict"]

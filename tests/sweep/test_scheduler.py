@@ -1,5 +1,7 @@
 """What a scheduler hands out: equal budgets, nothing twice, nothing lost."""
 
+from pathlib import Path
+
 import pytest
 from optuna.distributions import FloatDistribution
 
@@ -219,3 +221,46 @@ def test_a_source_whose_weights_are_gone_stops_the_study(tmp_path):
     (scheduler.state.source_dir / "best.safetensors").unlink()
     with pytest.raises(UserError, match="are gone"):
         scheduler.claim()
+
+
+# ---- as many seeds as it takes
+
+
+def wants(*seeds: dict[str, int]):
+    """What the tables ask for, one answer after another whenever all that was asked for has ended."""
+
+    def answer(folder: Path) -> dict[str, int]:
+        ended = {arm: len(list((folder / arm / "confirm").glob("*/*/result.json"))) for arm in "ab"}
+        return next((wanted for wanted in seeds if any(ended[arm] < n for arm, n in wanted.items())), seeds[-1])
+
+    return answer
+
+
+SEEDS = wants({"a": 2, "b": 2}, {"a": 4, "b": 2}, {"a": 5, "b": 4})
+
+
+def test_an_arm_is_confirmed_with_as_many_seeds_as_the_tables_ask_for(tmp_path):
+    done = work(open_scheduler(tmp_path, looks=[2, 4, 5], seeds_wanted=SEEDS))
+    seeds = [(arm, seed) for kind, arm, _, seed in done if kind == "confirm"]
+    assert seeds == [(a, s) for s in (1, 2) for a in "ab"] + [("a", 3), ("a", 4), ("b", 3), ("b", 4), ("a", 5)]
+
+
+@pytest.mark.parametrize("stopped_after", range(12, 22))
+def test_more_seeds_are_the_same_ones_whenever_the_study_is_stopped(tmp_path, stopped_after):
+    settings = dict(looks=[2, 4, 5], seeds_wanted=SEEDS)
+    whole = [run for run in work(open_scheduler(tmp_path / "whole", **settings)) if run[0] == "confirm"]
+    first = work(open_scheduler(tmp_path / "s", **settings), limit=stopped_after)
+    rest = work(open_scheduler(tmp_path / "s", **settings))
+    assert [run for run in first + rest if run[0] == "confirm"] == whole
+
+
+def test_nobody_asks_for_more_while_another_process_still_confirms(tmp_path):
+    settings = dict(looks=[1, 3], seeds_wanted=wants({"a": 1, "b": 1}, {"a": 3, "b": 3}))
+    work(open_scheduler(tmp_path, **settings), limit=13)
+    scheduler, other = (open_scheduler(tmp_path, **settings) for _ in "ab")
+    last = scheduler.claim()
+    assert (last.kind, last.seed) == ("confirm", 1)
+    assert other.claim() == WAIT
+    finish(scheduler, last)
+    last.release()
+    assert other.claim().seed == 2

@@ -387,7 +387,7 @@ def test_a_diverged_trial_is_a_result_that_is_never_selected(sweep):
 def test_of_a_search_only_the_best_trials_weights_stay(sweep):
     assert sweep("name=s", "n_trials=5", "confirm_seeds=1")[0] == 0
     kept = {str(p.parent.relative_to("outputs/s")) for p in Path("outputs/s").rglob("best.safetensors")}
-    assert kept == {"cnn/search/002", "cnn/confirm/002/seed-1"}
+    assert kept == {"cnn/search/002", "cnn/confirm/after-005/seed-1"}
 
 
 def test_a_widened_range_is_resumed_as_it_is(sweep):

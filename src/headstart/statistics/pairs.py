@@ -133,7 +133,7 @@ def compare_pairs(
     """A whole family of paired differences, with Holm-adjusted p-values and intervals at matching levels.
 
     pairs: the differences that each had at the looks made so far, one at least. looks: None where there is one look,
-    and none to come. Of each pair comes back the difference at the look that rejected it, else the last one. Its
+    and none to come. Of each pair comes back the difference at the first look that rejected it, else the last one. Its
     `p_holm` is of all looks (`Looks.p_of_all`) and all pairs (Maurer & Bretz 2013, Stat. Biopharm. Res. 5), its level
     that of the look within the pair's own (`holm_levels`). A pair without an interval (fewer than 2 seeds, no spread)
     still counts in the family, as one that can't be rejected, so that the others' intervals don't narrow because a run
@@ -144,7 +144,7 @@ def compare_pairs(
     adjusted, levels = holm(p), holm_levels(p, alpha)
     found = []
     for own, at_looks, level, p_all in zip(pairs, of_looks, levels, adjusted, strict=True):
-        look = int(np.argmin(at_looks)) if p_all < alpha else len(own) - 1
+        look = next((k for k, one in enumerate(at_looks) if one < 1 - level), len(own) - 1)
         own_level = float(level) if looks is None else 1 - looks.levels(1 - float(level))[look]
         found.append(at_level(own[look], own_level, None if math.isnan(own[look].p) else float(p_all)))
     return tuple(found)

@@ -84,8 +84,9 @@ class Scheduler:
             if claimed is None:
                 if self.state.is_searching() or self._is_confirming():
                     return WAIT
-                if self.state.ask_for_more_seeds():
-                    return self._claim_confirmation() or WAIT
+                while self.state.ask_for_more_seeds():
+                    if (claimed := self._claim_confirmation()) is not None or self._is_confirming():
+                        return claimed or WAIT
                 for arm in self.state.arms:
                     self.tidy(arm.name)
             return claimed

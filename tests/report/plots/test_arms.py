@@ -12,9 +12,10 @@ from report.helpers_report import arms_of, legend_words, lines, sentences, study
 def test_arms_show_mean_interval_and_every_seed(ax):
     frames = study("a", "b")
     plots.arms(frames.arms, frames.trials, ax)
-    summary = statistics.summarise([81, 82, 83, 84, 85])
+    spread = statistics.summarise([81, 82, 83, 84, 85]).std
+    interval = statistics.accuracy_interval(83.0, statistics.Uncertainty(spread**2 / 5, df=4))
     assert [line.get_xdata()[0] for line in lines(ax, "mean")] == [83, 84]
-    assert lines(ax, "interval")[0].get_xdata() == pytest.approx([summary.low, summary.high])
+    assert lines(ax, "interval")[0].get_xdata() == pytest.approx(interval)
     assert lines(ax, "seeds")[1].get_xdata().tolist() == [82, 83, 84, 85, 86]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a\n5 seeds", "b\n5 seeds"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first arm on top
