@@ -12,10 +12,10 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test bench lint dashboard clean
+.PHONY: help sweep train report test bench calibrate lint dashboard clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  EXPERIMENT=$(EXPERIMENT) (see experiments/)  JOBS=2 (workers)  ARGS=\"lr=1e-2 epochs=20\"  DIR=$(DIR)  PYTHON=$(PYTHON)  TORCH=cpu"
 
@@ -37,6 +37,9 @@ bench: .venv/.installed ## the short benchmarks, each against a named peer, into
 	@$(BIN)/python experiments/benchmarks/feature_cache.py
 	@$(BIN)/python experiments/benchmarks/sweep_overhead.py --trials 50
 	@$(BIN)/python experiments/benchmarks/tables.py
+
+calibrate: .venv/.installed ## how often equal arms get a winner, by simulation: ARGS="--studies 1000 --only auto"; hours, and goes on
+	@$(BIN)/python experiments/calibration/calibrate.py $(ARGS)
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,0 +1,49 @@
+"""A short slice of `make calibrate`: studies whose truth is known, through the code that compares real ones."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+STUDIES = 16
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """`calibrated(words)` is the row of the one scenario whose name is that."""
+    folder = tmp_path_factory.mktemp("calibration")
+
+    def row(name: str) -> pd.Series:
+        command = [sys.executable, str(ROOT / "experiments/calibration/calibrate.py")]
+        ended = subprocess.run(
+            [*command, "--studies", str(STUDIES), "--jobs", "1", "--only", name],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        table = pd.read_csv(folder / "outputs/calibration/calibration.csv")
+        return table[table["scenario"] == name].iloc[0]
+
+    return row
+
+
+def test_equal_arms_on_a_steep_curve_get_hardly_a_winner(calibrated):
+    found = calibrated("equal, quadratic, strong, 10 seeds")
+    assert found["false_winners"] <= 100 * 2 / STUDIES  # 5 % expected at most: three or more with chance 0.04
+    assert found["coverage"] >= 100 - 100 * 2 / STUDIES
+    assert found["seeds"] == 10
+
+
+def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibrated):
+    found = calibrated("2 sd apart, flat top, auto")
+    assert found["right_winners"] >= 60 and found["false_winners"] == 0
+    assert 5 <= found["seeds"] <= 15 and found["epochs"] < 1.6
+
+
+def test_unequal_budgets_get_none(calibrated):
+    found = calibrated("equal, 12 and 24 trials")
+    assert found["false_winners"] == 0
