@@ -6,6 +6,7 @@ The keys are those of the configuration files and of the sweeper; what each may 
 import itertools
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 
 from cli.helpers_cli import tiny
 from headstart.config.groups import groups, options
+from headstart.sweep.storage import open_storage
 
 WAYS = ("run", "plan", "sweep")
 VALUES = ("", "-1", "0", "abc", "nan", "inf", "1e309", "[1]", "{a:1}", "null", "true")
@@ -119,7 +121,10 @@ def wrong(command, key: str, words: tuple[str, ...], value: str, way: str) -> li
     typed += [f"{key}={value}"]
     meant = not key.startswith(OF_SWEEPS) if way == "run" else key != "hydra.run.dir"
     takes = value in (TAKES.get(key, "no").split(" ") if meant else [])
-    shutil.rmtree("outputs", ignore_errors=True)
+    for path in Path().iterdir():  # what the command before has left
+        if path.name != "data":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    open_storage.cache_clear()
     try:
         code, _, said = command(*typed)
     except Exception as error:
