@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from headstart.analysis.pair import ArmOfPair, Pair
+from headstart.analysis.pairs_table import NO_EPOCHS
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import crossed_uncertainty
@@ -17,7 +18,7 @@ def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA) -> ArmOfPair
     scores = 100 * right.mean(axis=1)
     repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE")).convert_dtypes()
     answers = Answers(tuple(seeds), images, right)
-    return ArmOfPair(pd.Series({"luck_std": luck}), ArmRuns(None, repeats), pd.DataFrame(), answers)
+    return ArmOfPair(pd.Series({"luck_std": luck}), ArmRuns(None, repeats), pd.DataFrame(), answers, NO_EPOCHS)
 
 
 def test_seeds_and_pictures_are_both_in_the_variance():

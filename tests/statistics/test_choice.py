@@ -1,5 +1,7 @@
 """What a repeated search would choose: on curves whose optimum is known."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,16 @@ def test_equal_arms_seldom_get_a_winner_where_the_best_trial_alone_gives_one_oft
             wrong[name] += 2 * stats.t.sf(abs(d.mean()) / np.sqrt(variance), df) < 0.05
     assert wrong["repeated"] / 400 < 0.09
     assert wrong["best"] / 400 > 0.12
+
+
+def test_the_share_of_good_settings_has_an_interval_that_narrows_with_the_noise():
+    found = []
+    for noise, pictures in ((0.1, 160_000), (1.0, 1600)):
+        random = np.random.default_rng(0)
+        rates = 10.0 ** np.linspace(-5, -1, 12)
+        values = 80 - 2 * (np.log10(rates) + 3) ** 2 + noise * random.standard_normal(12)
+        found.append(choice(values, rates, pictures=pictures).shares_within(1.0))
+    true = 2 * math.sqrt(0.5) / 4  # of 4 decades, those within sqrt(1 / 2) of the optimum
+    (low, high), (wide_low, wide_high) = found
+    assert low < true < high < low + 0.1
+    assert 0 <= wide_low < true < wide_high <= 1 and wide_high - wide_low > high - low

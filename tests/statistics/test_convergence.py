@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 
-from headstart.statistics import time_to_target
+from headstart.statistics import speedup_interval, time_to_target
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,27 @@ def test_without_censoring_the_median_is_that_of_the_times_and_without_runs_none
 def test_times_that_cannot_be_meant_are_refused(times, reached):
     with pytest.raises(ValueError):
         time_to_target(times, reached)
+
+
+def test_the_interval_of_a_speedup_is_students_on_logarithms_of_paired_ratios():
+    a, b, there = [2.0, 3.0, 4.0], [4.0, 9.0, 6.0], [True] * 3
+    found = speedup_interval(a, b, there, there)
+    expected = scipy.stats.ttest_1samp(np.log(np.divide(b, a)), 0).confidence_interval(0.95)
+    assert found == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    mirrored = speedup_interval(b, a, there, there)
+    assert mirrored == pytest.approx((1 / found[1], 1 / found[0]))
+
+
+def test_a_run_that_never_got_there_leaves_the_bound_on_its_side_open():
+    a, b, there, never = [2.0, 3.0, 4.0], [10.0, 10.0, 10.0], [True] * 3, [True, False, True]
+    low, high = speedup_interval(a, b, there, never)
+    assert high == math.inf and low == speedup_interval(a, b, there, there)[0]
+    low, high = speedup_interval(b, a, never, there)
+    assert low == 0 and high == speedup_interval(b, a, there, there)[1]
+
+
+def test_equal_ratios_have_an_interval_of_no_width_and_one_pair_none():
+    assert speedup_interval([1, 2], [3, 6], [True] * 2, [True] * 2) == pytest.approx((3, 3))
+    assert np.isnan(speedup_interval([1], [2], [True], [True])).all()
+    with pytest.raises(ValueError, match="more than 0"):
+        speedup_interval([0, 1], [1, 1], [True] * 2, [True] * 2)

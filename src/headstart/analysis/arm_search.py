@@ -14,6 +14,7 @@ from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import SPREAD_DF, Choice, Uncertainty
 from headstart.store import OUTCOMES, StudyFile
 
+TOLERATED = 1.0  # point below the best
 SPREAD = ("decades", "qmc", "random")  # samplers whose trials cover the range evenly; TPE looks where it was good
 
 
@@ -148,8 +149,17 @@ def choice_columns(choice: Choice | None, runs: ArmRuns) -> dict[str, Any]:
         return row
     rates = runs.repeats["lr"].dropna()
     row |= {"smoothed_lr": choice.best.get("lr"), "luck_std": math.sqrt(luck.variance)}
+    if list(choice.best) == ["lr"] and choice.candidates.numeric:
+        low, high = (decades * _decades(choice) for decades in choice.shares_within(TOLERATED))
+        row |= {"lr_tolerance_low": low, "lr_tolerance_high": high}
     row |= {"smoothed_best": ", ".join(f"{key}={value}" for key, value in choice.best.items())}
     return row | {"confirmed_lr_low": rates.min(), "confirmed_lr_high": rates.max()}
+
+
+def _decades(choice: Choice) -> float:
+    """How many the learning rates span among which it was made; NaN where they are not spread over them evenly."""
+    scaled, rates = choice.candidates.chosen_from[:, 0], [point["lr"] for point in choice.candidates.points]
+    return float(np.ptp(scaled)) if np.allclose(scaled, np.log10(rates), atol=1e-3) else math.nan
 
 
 def _overtuning(runs: ArmRuns) -> float:

@@ -46,6 +46,19 @@ def speed_columns(repeats: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Any]
     return row
 
 
+def epochs_to(accuracy: float, repeats: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """By seed, when each repeat first had that validation accuracy in percent: columns `time` (epochs) and `reached`.
+
+    A run that never had it is there with the epochs of the longest run. Repeats without a curve are left out.
+    """
+    curves = _curves(repeats, epochs)
+    if not curves:
+        return pd.DataFrame({"time": [], "reached": []})
+    times, reached = _times(curves, "epochs", accuracy)
+    known = [len(curve.accuracy) > 0 for curve in curves]
+    return pd.DataFrame({"time": times, "reached": reached}, index=repeats["seed"].to_numpy())[known]
+
+
 def halfway_accuracy(classes: int) -> float:
     """Percent half-way between guessing and all right."""
     return (100 / classes + 100) / 2
@@ -64,6 +77,15 @@ def _curves(repeats: pd.DataFrame, epochs: pd.DataFrame) -> list[_Curve]:
 
 def _median(curves: list[_Curve], measure: str, accuracy: float) -> tuple[float, int | None]:
     """Kaplan-Meier median cost to an accuracy (NaN: not known or never), and the runs that didn't reach it."""
+    times, reached = _times(curves, measure, accuracy)
+    if not np.isfinite(times).all():
+        return math.nan, None
+    found = statistics.time_to_target(times, reached)
+    return found.median, found.censored
+
+
+def _times(curves: list[_Curve], measure: str, accuracy: float) -> tuple[list[float], list[bool]]:
+    """What each run had cost when it first had that accuracy, or all that it cost, and which of the two."""
     longest = max(float(c.costs[measure][-1]) for c in curves if len(c.accuracy))
     times, reached = [], []
     for curve in curves:
@@ -72,7 +94,4 @@ def _median(curves: list[_Curve], measure: str, accuracy: float) -> tuple[float,
         # A run that diverged would not have got there by going on: it stays in the count to the end.
         times.append(curve.costs[measure][there[0]] if len(there) else longest if curve.diverged else lasted)
         reached.append(bool(len(there)))
-    if not np.isfinite(times).all():
-        return math.nan, None
-    found = statistics.time_to_target(times, reached)
-    return found.median, found.censored
+    return times, reached

@@ -226,6 +226,11 @@ ARMS: Columns = {
         "learning rates within 1 point of the arm's best val_accuracy, interpolated between trials spread over the "
         "range (with TPE: the first points and the best); empty: pruned trials or gaps above a decade",
     ),
+    "lr_tolerance_low": _number(
+        "decades",
+        "lower bound of a 95 % interval of the same by simulated repetitions of the search, inside what it tried",
+    ),
+    "lr_tolerance_high": _number("decades", "upper bound of the same interval"),
     "val_accuracy": _percent("validation accuracy of the best trial"),
     "confirmations": _count("confirmation runs of the best trial, any state (single runs: repeats)"),
     "confirmations_lost": _count("those of them that DIVERGED: without a test accuracy"),
@@ -283,6 +288,12 @@ PAIRS: Columns = {
     "family": _count("pairs of the study that the correction counts"),
     "speedup_epochs": _number("", "epochs of b / epochs of a to `speedup_threshold`: above 1, a is sooner"),
     "speedup_seconds": _number("", "the same in training seconds; empty where device or threads of the arms differ"),
+    "speedup_epochs_low": _number(
+        "",
+        "lower bound of its 95 % interval: geometric mean over paired seeds, Student t on logarithms; a run that never "
+        "got there counts with what it lasted, and the bound on its side stays open (empty)",
+    ),
+    "speedup_epochs_high": _number("", "upper bound of the same interval; empty: open"),
     "speedup_threshold": _percent("highest stated val_accuracy that the median run of both reaches; empty: none"),
     "untuned_a": _percent(
         "trials of a at its first points, which are tried whatever the search finds, that had more val_accuracy than "

@@ -98,7 +98,7 @@ def _tables(
     """arms.csv and pairs.csv of one study."""
     answers = {name: read_answers(root, runs_of_arm(rows).tested) for name, rows in by_arm(trials, study)}
     arms = arms_table(trials, epochs, study, answers)
-    return arms, pairs_table(arms, trials, study, answers)
+    return arms, pairs_table(arms, trials, study, answers, epochs)
 
 
 def _part(root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame) -> _Part:

@@ -1,6 +1,7 @@
 """pairs.csv: the paired differences between arms, and the verdict on each with what to run next."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.analysis.arm_search import first_trials
 from headstart.analysis.arms_table import NO_ANSWERS, NO_STUDY, by_arm
-from headstart.analysis.columns import PAIRS, THRESHOLDS
+from headstart.analysis.columns import EPOCHS, PAIRS, THRESHOLDS
 from headstart.analysis.csv_tables import frame_of, known
 from headstart.analysis.pair import ArmOfPair, Pair
 from headstart.analysis.predictions import Answers
@@ -19,6 +20,7 @@ from headstart.analysis.wording import counted
 from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
 
+NO_EPOCHS = frame_of([], EPOCHS)
 ANOTHER_STUDY = {  # what no further run of this one would bring
     "images": "a study with more test images, as no seed changes these arms",
     "predictions": "a study that keeps predictions (keep=best), as no seed changes these arms",
@@ -30,14 +32,15 @@ def pairs_table(
     trials: pd.DataFrame,
     study: StudyFile = NO_STUDY,
     answers: Mapping[str, Answers | None] = NO_ANSWERS,
+    epochs: pd.DataFrame = NO_EPOCHS,
 ) -> pd.DataFrame:
     """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
-    `arms`: as `arms_table` returns it, from the same `trials`, `study` and `answers`.
+    `arms`: as `arms_table` returns it, from the same `trials`, `epochs`, `study` and `answers`.
     """
     own = dict(by_arm(trials, study))
     sides = [
-        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name))
+        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name), epochs)
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
@@ -95,7 +98,7 @@ def _measured_columns(pair: Pair) -> dict[str, Any]:
         "test_sampling": sampling_width(a, b),
         "untuned_a": _untuned(pair.a, pair.b),
         "untuned_b": _untuned(pair.b, pair.a),
-        **_speedup(a, b),
+        **_speedup(pair),
     }
 
 
@@ -109,8 +112,9 @@ def sampling_width(*rows: pd.Series) -> float | None:
     return max(widths, default=None)
 
 
-def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
+def _speedup(pair: Pair) -> dict[str, Any]:
     """How many times sooner a reaches the highest stated accuracy that the median run of both reaches."""
+    a, b = pair.rows
     stated = [(float(t), str(t)) for t in THRESHOLDS]
     if known(a["halfway_accuracy"]) is not None:
         stated.append((float(a["halfway_accuracy"]), "halfway"))
@@ -118,7 +122,9 @@ def _speedup(a: pd.Series, b: pd.Series) -> dict[str, Any]:
         epochs = [known(arm[f"epochs_to_{target}"]) for arm in (a, b)]
         if None in epochs or not epochs[0]:
             continue
+        low, high = pair.speedup_in_epochs(threshold)
         row = {"speedup_epochs": float(epochs[1]) / float(epochs[0]), "speedup_threshold": threshold}
+        row |= {"speedup_epochs_low": low or None, "speedup_epochs_high": high if math.isfinite(high) else None}
         seconds = [known(arm[f"seconds_to_{target}"]) for arm in (a, b)]
         if None not in seconds and seconds[0] and _agree(a, b, "device", "threads"):
             row["speedup_seconds"] = float(seconds[1]) / float(seconds[0])

@@ -6,7 +6,7 @@ scipy is imported where it is used, because `scipy.stats` alone takes over a sec
 """
 
 from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
-from headstart.statistics.convergence import time_to_target
+from headstart.statistics.convergence import speedup_interval, time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
 from headstart.statistics.intervals import accuracy_interval, sampling_half_width, summarise
 from headstart.statistics.looks import Looks
@@ -52,6 +52,7 @@ __all__ = [
     "probability_of_improvement",
     "sampling_half_width",
     "seeds_alone",
+    "speedup_interval",
     "summarise",
     "time_to_target",
     "together",

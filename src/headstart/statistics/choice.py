@@ -11,7 +11,7 @@ kernel around it, averaged over its length and signal-to-noise ratio by their re
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,14 @@ class Choice:
     def luck(self) -> float:
         """Variance, in squared points, of the accuracy that such repetitions lead to."""
         return self.response.spread(self.stream)
+
+    def shares_within(self, points: float) -> tuple[float, float]:
+        """95 % interval of the share of the settings that come within so many points of the best.
+
+        Percentiles of simulated repetitions (Efron & Tibshirani 1993, §13.3).
+        """
+        low, high = np.percentile(self.response.shares_within(points, self.stream), [2.5, 97.5])
+        return float(low), float(high)
 
 
 def choice_of(
@@ -98,16 +106,22 @@ class Response:
 
     def repeat(self, seed: Sequence[int], times: int = 1) -> np.ndarray:
         """The candidates that so many simulated repetitions of the search choose, [times]; equal seeds, equal ones."""
+        return np.array([curve.argmax() for curve in self._repeated(seed, times)], dtype=int)
+
+    def shares_within(self, points: float, seed: Sequence[int]) -> np.ndarray:
+        """The share of the candidates that repetitions find within so many points of their best, [REPEATS]."""
+        return np.array([(curve >= curve.max() - points).mean() for curve in self._repeated(seed, REPEATS)])
+
+    def _repeated(self, seed: Sequence[int], times: int) -> Iterator[np.ndarray]:
+        """The responses, [m] in percent, that are fitted to simulated repetitions of the search."""
         # RandomState's stream is promised never to change (NEP 19).
         random = np.random.RandomState(list(seed))
         picked = np.searchsorted(np.cumsum(self.weights), random.random_sample(times) * self.weights.sum())
-        chosen = np.empty(times, dtype=int)
-        for number, at in enumerate(np.minimum(picked, len(self.fits) - 1)):
+        for at in np.minimum(picked, len(self.fits) - 1):
             fit = self.fits[at]
             spread = np.sqrt(fit.noise * fit.df / random.chisquare(fit.df))
             repeated = fit.at_trials @ self.values + spread * random.standard_normal(len(self.values))
-            chosen[number] = (fit.at_candidates @ repeated).argmax()
-        return chosen
+            yield fit.at_candidates @ repeated
 
     def spread(self, seed: Sequence[int]) -> float:
         """Variance, in squared points, of the fitted accuracy at what repetitions of the search choose."""

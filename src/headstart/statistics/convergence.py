@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headstart.statistics.checks import finite_numbers, flags, refuse_other_lengths
+from headstart.statistics.intervals import standard_deviation, t_half_width
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,28 @@ def time_to_target(times: ArrayLike, reached: ArrayLike) -> TimeToTarget:
     halved = moments[shares <= 0.5 + 1e-12]
     median = float(halved[0]) if halved.size else math.inf
     return TimeToTarget(times.size, int((~reached).sum()), median)
+
+
+def speedup_interval(
+    a: ArrayLike, b: ArrayLike, reached_a: ArrayLike, reached_b: ArrayLike, level: float = 0.95
+) -> tuple[float, float]:
+    """How many times sooner a gets there than b: interval of the geometric mean of b / a over paired seeds.
+
+    `a`, `b`: [n], times above 0 as in `time_to_target`, entry i of both from the same seed. Student t on logarithms. A
+    run that never got there is kept with the time that it lasted, which is a bound: the end of the interval on its side
+    is then infinite, or 0. NaN with fewer than 2 pairs.
+    """
+    a, b = finite_numbers(a, "a"), finite_numbers(b, "b")
+    reached_a, reached_b = flags(reached_a, "reached_a"), flags(reached_b, "reached_b")
+    refuse_other_lengths(a=a, b=b, reached_a=reached_a, reached_b=reached_b)
+    if a.size < 2:
+        return math.nan, math.nan
+    if min(a.min(), b.min()) <= 0:
+        raise ValueError(f"Shortest time {min(a.min(), b.min())}; expected more than 0.")
+    ratios = np.log(b / a)
+    half = t_half_width(standard_deviation(ratios, scale=1.0), a.size, level)
+    low, high = ratios.mean() - half, ratios.mean() + half
+    return (0.0 if not reached_a.all() else math.exp(low)), (math.inf if not reached_b.all() else math.exp(high))
 
 
 def _survival(times: np.ndarray, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

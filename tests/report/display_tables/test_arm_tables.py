@@ -35,7 +35,7 @@ def test_pairs_and_times_stand_beside_each_other(tmp_path):
     results = load_results(make_study(tmp_path / "tiny"))
     (pair,) = cells(display_tables.pairs(results)).values()
     difference = results.pairs["difference"].iloc[0]
-    assert pair["Difference, points"].text == f"{difference:.2f}" and pair["Its level"].text == "95 %"
+    assert pair["Difference, points"].text == f"{difference:.2f}" and pair["Its level"].text == "95.5 %"
     times = cells(display_tables.speed(results))
     assert times["random"]["70 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "3 epochs, 30.0 s"
     assert times["random"]["80 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "not reached (5 of 5 never)"

@@ -111,7 +111,9 @@ def pairs(results: Results) -> DisplayTable:
 def _speedup(row: Row) -> str:
     if is_missing(row["speedup_epochs"]):
         return ABSENT
-    return f"{row['speedup_epochs']:.2g} × to {row['speedup_threshold']:g} %"
+    bounds = [row[f"speedup_epochs_{end}"] for end in ("low", "high")]
+    interval = " to ".join(ABSENT if is_missing(bound) else f"{bound:.2g}" for bound in bounds)
+    return f"{row['speedup_epochs']:.2g} × to {row['speedup_threshold']:g} % ({interval})"
 
 
 def _untuned(row: Row) -> str:
