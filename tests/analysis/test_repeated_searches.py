@@ -72,6 +72,7 @@ def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_inclu
     assert pair["p"] == pytest.approx(expected.pvalue) and pair["val_difference"] == pytest.approx((a - b).mean() + 1)
     assert pair["winner"] == "q/pretrained" and study.verdicts[0] == pair["verdict"] + "."
     assert f"{-high:.2f} to {-low:.2f}, 4 searches, luck of the search included" in pair["verdict"]
+    assert any("believe the former" in caveat.text for caveat in study.caveats)
 
 
 OTHER_EPOCHS = {arm: {"epochs": 4, "seed": 10} for arm in ("random", "pretrained")}

@@ -79,6 +79,12 @@ class _Search:
         return int(known(self.arm[column]) or 0)
 
 
+WHICH_TO_BELIEVE = (
+    "Searches were repeated for real here: where their comparison and the verdict of a single study differ, believe the "
+    "former, whose spread was seen and not simulated from one search; with few repeats its interval is the wider one."
+)
+
+
 @dataclass(frozen=True)
 class _Group:
     """The repeats of one search, by the seed of their study."""
@@ -127,6 +133,8 @@ def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFr
             caveats.append(f"{a.name} and {b.name} have no seed in common, and only equal seeds are paired.")
     for group in groups:
         caveats += [f"{group.name}: {reason}." for reason in group.reasons()]
+    if couples:
+        caveats.append(WHICH_TO_BELIEVE)
     return RepeatedSearches(
         frame_of([_search_row(group) for group in groups], SEARCHES),
         frame_of(_pair_rows(couples), SEARCH_PAIRS),
