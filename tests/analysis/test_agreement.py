@@ -1,5 +1,6 @@
 """What has to be equal behind a verdict: over an arm's runs, and between both arms of a pair."""
 
+import pandas as pd
 import pytest
 
 from analysis.helpers_analysis import result_of, row_of, said
@@ -46,3 +47,14 @@ def test_no_winner_while_planned_confirmations_are_open(fair):
 def test_machines_that_differ_are_said(fair):
     result_of(fair / "a/search/003", device="cuda (H100)")
     assert said(compare(fair), "not all made alike", "device")
+
+
+@pytest.mark.parametrize("value", [-0.5, 100.5, 1e300])
+def test_an_accuracy_that_is_none_counts_as_missing_and_forbids_a_winner(fair, value):
+    place = fair / "a/confirm/002/seed-2"
+    write_json(place / "result.json", read_run(place) | dict(test_accuracy=value))
+    found = compare(fair)
+    row = row_of(found.trials, arm="a", phase="confirm", seed=2)
+    assert row["test_accuracy"] is pd.NA and row["reason"].startswith("unreadable test_accuracy=")
+    pair = found.pairs.iloc[0]
+    assert pair["winner"] is pd.NA and "1 confirmation of a failed or still running" in pair["verdict"]

@@ -98,6 +98,8 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
         if value is None:
             continue
         cells[name], fits = _cell(value, column.dtype)
+        if column.unit == "percent" and fits and not 0 <= (cells[name] or 0) <= 100:
+            cells[name], fits = None, False
         if not fits:
             faults.append(f"unreadable {name}={as_text(record[name])[:40]}")
     params = record.get("params")

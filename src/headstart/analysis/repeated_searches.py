@@ -80,8 +80,8 @@ class _Search:
 
 
 WHICH_TO_BELIEVE = (
-    "Searches were repeated for real here: where their comparison and the verdict of a single study differ, believe the "
-    "former, whose spread was seen and not simulated from one search; with few repeats its interval is the wider one."
+    "Searches were repeated for real here: where their comparison and the verdict of a single study differ, believe "
+    "the former. Its spread was seen, not simulated from one search; with few repeats its interval is the wider one."
 )
 
 
