@@ -47,6 +47,7 @@ TAKES = {
     "augmentation.padding": "0",
     "model.estimator.early_stopping": "true",
     "hydra.sweeper.confirm_seeds": "0",
+    "margin": "null",
     "hydra.sweeper.first_points": "null",
     "hydra.sweeper.custom_search_space": " null",
     "hydra.mode": "null",
@@ -67,6 +68,7 @@ MAY = {
 OF_SWEEPS = (
     "n_trials",
     "confirm",
+    "margin",
     "jobs",
     "dry_run",
     "lr_low",

@@ -52,7 +52,7 @@ def test_only_the_grid_sampler_is_a_grid(composed, search, is_grid):
         (dict(n_trials=0), r"^n_trials=0: expected a whole number from 1 to 1000000$"),
         (dict(n_trials=1.5), r"^n_trials=1\.5: expected a whole number"),
         (dict(n_jobs=-1), r"^hydra\.sweeper\.n_jobs=-1: expected a whole number from 1 to 1024$"),
-        (dict(confirm_seeds=-1), r"^confirm_seeds=-1: expected a whole number from 0 to 10000$"),
+        (dict(confirm_seeds=-1), r"^confirm_seeds=-1: expected a whole number from 0 to 10000 or auto$"),
         (
             dict(max_consecutive_failures=0),
             r"^hydra\.sweeper\.max_consecutive_failures=0: expected a whole number from 1",

@@ -53,7 +53,7 @@ class Config:
     keep: Literal["best", "all", "none"] = "best"
     n_trials: Count = MISSING  # per arm, from the budget group
     confirm_seeds: Any = MISSING  # from the budget group; auto: until every pair of arms is decided
-    confirm_seeds_max: Seeds = 15  # with auto
+    confirm_seeds_max: Count = 15  # with auto
     margin: Positive | None = None  # points of accuracy that don't matter: a pair is decided below, too
     confirm: Literal["search", "best"] = "search"  # every seed repeats the choice, or the best trial's settings
     lr_low: Positive = 1e-5
