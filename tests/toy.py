@@ -34,6 +34,7 @@ def facts_of(cfg: DictConfig, phase: str) -> dict[str, Any]:
     """What a run's record says of its settings."""
     choices = HydraConfig.get().runtime.choices
     facts = trial_context.facts() | dict(study=cfg.name, arm=cfg.arm, phase=phase)
+    facts |= dict(data="toy", data_sha256="toy")
     facts |= dict(lr=cfg.lr, seed=cfg.seed, epochs=cfg.epochs, train_size=cfg.data.train_size, model=choices["model"])
     return facts | dict(config_hash=read_run_config(cfg, choices).config_hash())
 

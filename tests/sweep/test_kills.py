@@ -212,3 +212,38 @@ def test_a_job_that_takes_its_pool_with_it_fails_alone(tmp_path, undisturbed, mo
     start(tmp_path, TOY, *TOY_WORDS, *LOKY, seconds=0.3).wait(300)
     found = {r["number"]: r["state"] for r in table(tmp_path) if r["phase"] == "search"}
     assert found == {str(n): "FAILED" if n == 1 else "COMPLETE" for n in range(7)}
+
+
+# ---- as many seeds as it takes
+
+AUTO = ["-m", "name=s", "data=digits", "threads=1", "search=qmc", "budget.pruner=null", "epochs=2", "n_trials=5"]
+AUTO += ["data.train_size=100"]
+AUTO += ["confirm_seeds=auto", "confirm_seeds_max=9"]
+PAIR = 'a: ["model=cnn"], b: ["model=cnn"]'
+ONE, BOTH = f"hydra.sweeper.arms={{{PAIR}}}", f'hydra.sweeper.arms={{{PAIR}, c: ["model=cnn", "lr=1e-2"]}}'
+
+
+def confirmed(folder: Path) -> list[tuple[str, str, str]]:
+    """Arm, seed and accuracy of every confirmation; equal arms whose pair no seed decides get all there may be."""
+    return [(r["arm"], r["seed"], r["test_accuracy"]) for r in table(folder) if r["phase"] == "confirm"]
+
+
+@pytest.fixture(scope="module")
+def as_many_as_it_takes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("auto")
+    finish(folder, TOY, *AUTO, BOTH)
+    found = confirmed(folder)
+    assert {arm: sum(r[0] == arm for r in found) for arm in "abc"} == {"a": 9, "b": 9, "c": 5}
+    return found
+
+
+def test_killed_at_random_moments_a_study_asks_for_the_same_seeds(tmp_path, as_many_as_it_takes):
+    kill_at_random(tmp_path, TOY, [*AUTO, BOTH, "jobs=2"], 3, random.Random(5), spread=1.5)
+    finish(tmp_path, TOY, *AUTO, BOTH, "jobs=2")
+    assert confirmed(tmp_path) == as_many_as_it_takes
+
+
+def test_a_raised_limit_and_an_added_arm_ask_for_the_same_seeds_as_one_go(tmp_path, as_many_as_it_takes):
+    finish(tmp_path, TOY, *AUTO, ONE, "confirm_seeds_max=6")
+    finish(tmp_path, TOY, *AUTO, BOTH)
+    assert confirmed(tmp_path) == as_many_as_it_takes

@@ -86,7 +86,8 @@ def read_answers(root: Path, tested: pd.DataFrame) -> Answers | None:
         return None
     images, rows = None, []
     for run_dir in tested["run_dir"]:
-        found = read_predictions(root / run_dir / "predictions.npz")
+        path = root / run_dir / "predictions.npz"
+        found = read_predictions(path) if path.exists() else None  # with keep=none there are none
         if found is None:
             return None
         order = np.argsort(found.indices, kind="stable")

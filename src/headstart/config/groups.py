@@ -29,7 +29,8 @@ Keys people change (key=value; `headstart --cfg job` shows them all)
   model.freeze=none|backbone                  fine-tune everything or only the head
   patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2
   device=auto threads=2 precision=auto|fp32|bf16 compile=auto|off|on
-  n_trials=12 confirm_seeds=5 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
+  n_trials=12 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
+  confirm_seeds=5|auto confirm=search|best margin=0.5          with -m only
   resume=outputs/runs/...                     go on with an interrupted run
 
 CIFAR is read from $$HEADSTART_DATA or ./data and downloaded there when missing. Everything is written below outputs/.
