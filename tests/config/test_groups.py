@@ -26,7 +26,8 @@ def test_every_option_composes_and_resolves(group, option):
 
 @pytest.mark.parametrize("study", [[], ["experiments=lr_search"], ["experiments=quickstart"]])
 @pytest.mark.parametrize(
-    ("budget", "trials", "seeds"), [("smoke", 5, 1), ("quick", 12, 5), ("standard", 29, 5), ("thorough", 59, "auto")]
+    ("budget", "trials", "seeds"),
+    [("smoke", 5, 1), ("quick", 12, 5), ("standard", 29, "auto"), ("thorough", 59, "auto")],
 )
 def test_budget_sets_trials_and_seeds_also_beside_a_study(study, budget, trials, seeds):
     cfg = composed(*study, f"budget={budget}")

@@ -74,3 +74,13 @@ def test_a_pair_keeps_the_look_that_named_its_winner_and_others_their_last():
     assert named.p_holm < 0.05 < undecided.p_holm and named.low > 0
     first, last = looks.levels(0.025)[0], looks.levels(0.05)[1]
     assert (1 - named.level, 1 - undecided.level) == (pytest.approx(first), pytest.approx(last))
+
+
+def test_a_further_look_never_widens_an_interval():
+    looks, rng = Looks((5, 10), 5), np.random.default_rng(0)
+    for _ in range(50):
+        a, b = rng.standard_normal((2, 10))
+        at = [paired_difference(a[:n], b[:n]) for n in looks.at]
+        (first,), (both,) = compare_pairs([at[:1]], looks=looks), compare_pairs([at], looks=looks)
+        if first.low <= both.difference <= first.high and not first.p_holm < 0.05:
+            assert first.low <= both.low <= both.difference <= both.high <= first.high

@@ -135,9 +135,11 @@ def compare_pairs(
     pairs: the differences that each had at the looks made so far, one at least. looks: None where there is one look,
     and none to come. Of each pair comes back the difference at the first look that rejected it, else the last one. Its
     `p_holm` is of all looks (`Looks.p_of_all`) and all pairs (Maurer & Bretz 2013, Stat. Biopharm. Res. 5), its level
-    that of the look within the pair's own (`holm_levels`). A pair without an interval (fewer than 2 seeds, no spread)
-    still counts in the family, as one that can't be rejected, so that the others' intervals don't narrow because a run
-    failed.
+    that of the look within the pair's own (`holm_levels`), its interval what those of all looks until then hold, as
+    they hold together (Jennison & Turnbull 1989, J. R. Stat. Soc. B 51).
+
+    A pair without an interval (fewer than 2 seeds, no spread) still counts in the family, as one that can't be
+    rejected, so that the others' intervals don't narrow because a run failed.
     """
     of_looks = [[_p_of_all(one, look, looks) for look, one in enumerate(own)] for own in pairs]
     p = np.array([min(own) for own in of_looks])
@@ -145,9 +147,18 @@ def compare_pairs(
     found = []
     for own, at_looks, level, p_all in zip(pairs, of_looks, levels, adjusted, strict=True):
         look = next((k for k, one in enumerate(at_looks) if one < 1 - level), len(own) - 1)
-        own_level = float(level) if looks is None else 1 - looks.levels(1 - float(level))[look]
-        found.append(at_level(own[look], own_level, None if math.isnan(own[look].p) else float(p_all)))
+        levels_by_look = [float(level)] if looks is None else [1 - p for p in looks.levels(1 - float(level))]
+        adjusted_p = None if math.isnan(own[look].p) else float(p_all)
+        seen = [at_level(*one, adjusted_p) for one in zip(own[: look + 1], levels_by_look, strict=False)]
+        found.append(_intersected(seen))
     return tuple(found)
+
+
+def _intersected(looks: Sequence[PairedDifference]) -> PairedDifference:
+    """The last look's difference, its interval cut to what all of them hold, unless that leaves the difference out."""
+    last = looks[-1]
+    low, high = (f(getattr(one, end) for one in looks) for f, end in ((max, "low"), (min, "high")))
+    return replace(last, low=low, high=high) if low <= last.difference <= high else last
 
 
 def _p_of_all(pair: PairedDifference, look: int, looks: Looks | None) -> float:
