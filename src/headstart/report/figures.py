@@ -90,8 +90,8 @@ PLOTS = (
         given=lambda m: given(m.arms, m.trials, looks=m.looks),
         width=7.4,
         height=lambda m: 1.3 + 0.55 * max(2, len(m.arms)),
-        caption="Accuracy on the test split of the setting that the search chose. The interval is Student's, over "
-        "seeds; it does not hold the luck of the search.",
+        caption="Accuracy on the test split of what the search chose. What the interval holds for, beside new seeds, "
+        "is said in the verdict: new test pictures, repeated searches.",
         words=captions.arms,
     ),
     Plot(

@@ -28,7 +28,7 @@ def arms(results: Results) -> DisplayTable:
     found = any(row["best"] is not None and row["best"][swept].notna().any() for row in rows)
     heading = "Best setting" if found else "Best learning rate"
     return table(
-        "Each arm's best setting, and its test accuracy over seeds",
+        "Each arm's best trial, and the test accuracy of what its search chose",
         rows,
         [
             DisplayColumn("Arm", _linked_arm, numeric=False),
