@@ -103,3 +103,13 @@ def test_figures_that_are_malformed_are_left_out():
 def test_a_malformed_figure_is_refused_in_words(figure, said):
     with pytest.raises(UserError, match=said):
         check_figures([figure])
+
+
+def test_a_plan_of_looks_says_how_many_seeds_there_are_at_least_and_at_most():
+    auto = StudyFile.of(dict(confirm_seeds="auto", looks=[7, 5, 7, -1, "x", 0], planned_seeds=7, margin=0.5))
+    assert (auto.auto_seeds, auto.confirm_seeds, auto.looks, auto.margin) == (True, 0, (5, 7), 0.5)
+    assert (auto.least_seeds, auto.most_seeds) == (5, 7)
+    fixed = StudyFile.of(dict(confirm_seeds=9, looks=[5, 9], planned_seeds=5, margin=-1))
+    assert (fixed.auto_seeds, fixed.least_seeds, fixed.most_seeds, fixed.margin) == (False, 9, 9, None)
+    nothing = StudyFile.of(dict(confirm_seeds="auto", looks=None, margin="x"))
+    assert (nothing.least_seeds, nothing.most_seeds, nothing.looks) == (0, 0, ())

@@ -107,3 +107,20 @@ def test_of_many_changes_the_first_are_shown_and_one_that_arms_share_once(tmp_pa
     assert [line.strip() for line in str(error.value).splitlines()[1:-1]] == [
         f"key{n}: was 0, now 1" for n in range(12)
     ]
+
+
+def looks(*at):
+    return fingerprint() | dict(looks=list(at), planned_seeds=at[-1])
+
+
+def test_what_was_looked_at_stays_known_once_there_was_something_to_see(tmp_path):
+    record_fingerprint(tmp_path, looks(5))
+    record_fingerprint(tmp_path, looks(3, 9))  # nothing has been confirmed yet: another plan
+    found = read_json(tmp_path / "study.json")
+    assert (found["looks"], found["planned_seeds"]) == ([3, 9], 9)
+    confirmation = tmp_path / "cnn/confirm/after-005/seed-1"
+    confirmation.mkdir(parents=True)
+    write_json(confirmation / "result.json", dict(state="COMPLETE"))
+    record_fingerprint(tmp_path, looks(5, 7, 15))
+    found = read_json(tmp_path / "study.json")
+    assert (found["looks"], found["planned_seeds"]) == ([3, 5, 7, 9, 15], 9)

@@ -168,3 +168,20 @@ def test_epochs_are_those_of_the_arms_and_the_ends_of_what_is_searched(word, fou
 def test_a_key_that_is_added_is_named_without_its_plus_in_what_the_report_reads(planned):
     facts = planned("+hydra.sweeper.params={+optimizer.eps: 'choice(1e-8,1e-6)'}").facts()
     assert list(facts["spaces"]["cnn"]) == ["lr", "optimizer.eps"]
+
+
+@pytest.mark.parametrize(
+    ("words", "looks"),
+    [
+        (["confirm_seeds=5"], [5]),
+        (["confirm_seeds=auto"], [5, 7, 9, 11, 13, 15]),
+        (["confirm_seeds=auto", "confirm_seeds_max=8"], [5, 7, 8]),
+        (["confirm_seeds=auto", "confirm_seeds_max=3"], [3]),
+        (["confirm_seeds=0"], [0]),
+    ],
+)
+def test_a_plan_knows_with_how_many_seeds_its_arms_will_be_compared(words, looks, planned):
+    plan = planned("name=s", "margin=0.5", *words)
+    facts = plan.facts()
+    assert plan.looks == facts["looks"] == looks
+    assert (facts["planned_seeds"], facts["margin"]) == (looks[-1], 0.5)

@@ -66,6 +66,10 @@ def test_the_plan_says_how_much_will_run_and_where(tmp_path, planned, capsys):
     ]
     progress.SweepStatus(state, jobs=2, quiet=True).print_plan(plan)
     assert capsys.readouterr().err == ""
+    state = open_scheduler(tmp_path / "auto", n_trials=2, looks=[5, 7, 9], confirm="search").state
+    progress.SweepStatus(state, jobs=2, quiet=False).print_plan(plan)
+    what = "each arm's choice, repeated with 5 to 9 seeds, more while a pair of arms is undecided"
+    assert f"then {what}; 0 of 14 to 22 runs exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
