@@ -40,7 +40,7 @@ from headstart.training import trial_context
 SECONDS_BETWEEN_CLAIMS = 0.3
 
 
-SeedsWanted: TypeAlias = Callable[[Path], Mapping[str, int]]
+SeedsWanted: TypeAlias = Callable[[Path], Mapping[str, int]] | None
 
 
 def run_sweep(
@@ -115,7 +115,7 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
         raise
 
 
-def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted | None = None) -> StudyState:
+def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted = None) -> StudyState:
     return StudyState(
         name=plan.config.name,
         folder=plan.folder,

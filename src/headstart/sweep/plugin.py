@@ -65,7 +65,7 @@ class ArmsSweeper(Sweeper):
     """One Optuna study per arm, equal budgets, resumable and shared by any number of processes."""
 
     # With how many seeds each arm of a folder is to be confirmed, by the runs in it; set by who can read tables.
-    seeds_wanted: ClassVar[Callable[[Path], Mapping[str, int]]]
+    seeds_wanted: ClassVar[Callable[[Path], Mapping[str, int]] | None] = None
     ended: ClassVar[EndedSweep | None] = None  # set by the process that reports: no worker, and not by a dry run
 
     def __init__(self, **settings: Any):
