@@ -49,7 +49,7 @@ def scenarios() -> list[Scenario]:
         Scenario("equal, looks at 3, 5 and 10", looks=(3, 5, 10), auto=False),
         Scenario("equal, heavy tails, auto", heavy_tails=True, **auto),
         Scenario("equal, half of the draws pruned, auto", pruned=0.5, **auto),
-        Scenario("equal, one diverges above 0.01, auto", diverges_above=-2.0, **auto),
+        Scenario("equal, one's trials diverge above 0.01, auto", diverges_above=-2.0, **auto),
         Scenario("equal, best at the edge", optimum=(-1.0, -0.5)),
         Scenario("equal, 5 trials an arm, auto", trials=(5, 5), **auto),
         Scenario("equal, 12 and 24 trials", trials=(12, 24)),

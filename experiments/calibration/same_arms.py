@@ -9,6 +9,7 @@ command goes on where it was stopped.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 import headstart
 
 FOLDER = Path("outputs/calibration/same_arms")
+SHOWN = {"difference": "difference", "low": "ci_low", "high": "ci_high"}
 PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 
 
@@ -56,13 +58,16 @@ def _study(given: argparse.Namespace, number: int) -> dict[str, object]:
     now, before = pairs["search"], pairs["best"]
     return {
         "study": number,
-        "difference": round(now["difference"], 2),
-        "low": round(now["ci_low"], 2),
-        "high": round(now["ci_high"], 2),
+        **{name: round(_number(now[column]), 2) for name, column in SHOWN.items()},
         "winner": pd.notna(now["winner"]),
-        "difference_before": round(before["difference"], 2),
-        "winner_before": bool(before["seeds_ci_low"] > 0 or before["seeds_ci_high"] < 0),
+        "difference_before": round(_number(before["difference"]), 2),
+        # Equal settings leave no difference, and no interval: no winner then.
+        "winner_before": _number(before["seeds_ci_low"]) > 0 or _number(before["seeds_ci_high"]) < 0,
     }
+
+
+def _number(value: object) -> float:
+    return float(value) if pd.notna(value) else math.nan
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class _Search:
 
     def confirm(self, seeds: int) -> None:
         """Confirm it with so many seeds."""
-        for seed in range(self.seeds + 1, seeds + 1):
+        for number in range(self.seeds + 1, seeds + 1):
+            seed = self.arm.study_seed + number
             if self.choice is None or self.best is None:
                 break
             params = self.choice.repeated(seed)
@@ -76,16 +77,16 @@ def _compare(scenario: Scenario, folder: Path, searches: list[_Search]) -> tuple
     """The last pairs.csv, and (winner, loser) that any look named."""
     named: set[tuple[str, str]] = set()
     if scenario.auto:
-        write_study(folder, scenario, scenario.looks)
+        write_study(folder, scenario, scenario.looks, searches[0].arm.study_seed)
         for search in searches:  # all that there may be: what a decision rests on is the same whatever came after it
             search.confirm(scenario.looks[-1])
-        wanted = seeds_wanted(folder)
+        wanted = seeds_wanted(folder, scenario.arms)
         for search in searches:
             search.seeds = wanted[search.arm.name]
         pairs = load(folder).pairs
         return pairs, _winners(pairs)
     for number, seeds in enumerate(scenario.looks, 1):
-        write_study(folder, scenario, scenario.looks[:number])
+        write_study(folder, scenario, scenario.looks[:number], searches[0].arm.study_seed)
         for search in searches:
             search.confirm(seeds)
         pairs = load(folder).pairs

@@ -79,6 +79,7 @@ class Arm:
     number: int
     random: np.random.Generator
     right: np.ndarray  # [N], which test pictures a run gets right that loses nothing
+    study_seed: int  # a study of its own seed repeats its choices by its own luck
 
     def __post_init__(self) -> None:
         self.optimum = self.random.uniform(*self.scenario.optimum)
@@ -123,7 +124,7 @@ class Arm:
         if not usable:
             return None
         tried, values = [t["params"] for t in usable], [t["val_accuracy"] for t in usable]
-        return choice_of(RANGE, tried, values, pictures=VALIDATION_PICTURES, seed=0, arm=self.name)
+        return choice_of(RANGE, tried, values, pictures=VALIDATION_PICTURES, seed=self.study_seed, arm=self.name)
 
     def confirm(self, rate: float) -> np.ndarray | None:
         """Which pictures a run at that rate gets right; None: it diverged."""
@@ -140,6 +141,7 @@ class Arm:
 
 def arms_of(scenario: Scenario, random: np.random.Generator) -> list[Arm]:
     """The arms of one study: each right about its own accuracy of the pictures, and about most the same ones."""
+    study_seed = int(random.integers(2**31))
     ease = random.random(scenario.pictures)  # a picture is right for whoever is better than that
     arms = []
     for number, (name, gap) in enumerate(zip(scenario.arms, scenario.gaps, strict=True)):
@@ -147,16 +149,16 @@ def arms_of(scenario: Scenario, random: np.random.Generator) -> list[Arm]:
         right = ease < share
         own = random.random(scenario.pictures) < scenario.disagreement / (4 * share * (1 - share))
         redrawn = random.random(scenario.pictures) < share
-        arms.append(Arm(name, scenario, number, random, np.where(own, redrawn, right)))
+        arms.append(Arm(name, scenario, number, random, np.where(own, redrawn, right), study_seed))
     return arms
 
 
-def write_study(folder: Path, scenario: Scenario, looks: Sequence[int]) -> None:
+def write_study(folder: Path, scenario: Scenario, looks: Sequence[int], seed: int) -> None:
     """study.json as a sweep leaves it with these looks planned or made."""
     auto = scenario.auto and len(scenario.looks) > 1
     planned = scenario.looks[-1] if scenario.auto else scenario.looks[0]
     first = {name: {"first points": [{"lr": 10.0**e} for e in range(-1, -6, -1)]} for name in scenario.arms}
-    study = dict(name="study", seed=0, n_trials=max(scenario.trials), arm_order=scenario.arms, arms=first)
+    study = dict(name="study", seed=seed, n_trials=max(scenario.trials), arm_order=scenario.arms, arms=first)
     study |= dict(confirm_seeds="auto" if auto else looks[-1], looks=list(looks), planned_seeds=planned)
     study |= dict(spaces=dict.fromkeys(scenario.arms, RANGE), common={"confirm": "search"}, sampler="random")
     folder.mkdir(parents=True, exist_ok=True)

@@ -58,3 +58,11 @@ def test_an_accuracy_that_is_none_counts_as_missing_and_forbids_a_winner(fair, v
     assert row["test_accuracy"] is pd.NA and row["reason"].startswith("unreadable test_accuracy=")
     pair = found.pairs.iloc[0]
     assert pair["winner"] is pd.NA and "1 confirmation of a failed or still running" in pair["verdict"]
+
+
+def test_what_an_arm_searches_may_differ_with_all_that_follows_from_it(fair):
+    for number, path in enumerate(sorted(fair.glob("a/search/*/result.json"))):
+        record = read_json(path)
+        params = record["params"] | {"data.train_size": 50 + number % 2}
+        write_json(path, record | dict(params=params, train_size=50 + number % 2, data_sha256=f"d{number % 2}"))
+    assert row_of(compare(fair).arms, arm="a")["disagreement"] is pd.NA

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
@@ -129,12 +130,12 @@ def test_arms_that_are_told_apart_get_no_more_seeds_and_others_up_to_the_limit(t
     arms = dict(bad=BAD, good=GOOD, alike=CLOSE)
     for ended, wanted in ((0, (3, 3, 3)), (2, (3, 3, 3)), (3, (3, 5, 5)), (5, (3, 7, 7)), (7, (3, 7, 7))):
         arms_of(tmp_path / str(ended), ended, **arms)
-        assert seeds_wanted(tmp_path / str(ended)) == dict(zip(arms, wanted, strict=True))
+        assert seeds_wanted(tmp_path / str(ended), arms) == dict(zip(arms, wanted, strict=True))
 
 
 def test_what_ran_beyond_a_look_changes_nothing_of_what_it_decided(tmp_path):
     arms_of(tmp_path / "s", bad=BAD, good=GOOD)  # as another arm's pair once needed them
-    assert seeds_wanted(tmp_path / "s") == {"bad": 3, "good": 3}
+    assert seeds_wanted(tmp_path / "s", ["bad", "good"]) == {"bad": 3, "good": 3}
     pair = compare(tmp_path / "s").pairs.iloc[0]
     assert (pair["winner"], pair["seeds"], bool(pair["undecided"])) == ("good", 3, False)
 
@@ -146,23 +147,23 @@ def test_a_pair_is_decided_where_no_difference_that_matters_is_left(tmp_path, ma
     pair = compare(tmp_path / "s").pairs.iloc[0]
     assert pair["winner"] is pd.NA and bool(pair["undecided"]) == (margin is None)
     assert pair["verdict"].startswith("a and b differ by less than 3 points") == (margin is not None)
-    assert seeds_wanted(tmp_path / "s") == dict.fromkeys("ab", 7 if margin is None else 3)
+    assert seeds_wanted(tmp_path / "s", "ab") == dict.fromkeys("ab", 7 if margin is None else 3)
 
 
 def test_a_pair_that_no_seed_can_decide_gets_no_more(tmp_path):
     arms_of(tmp_path / "s", 3, a=CLOSE, b=[None, *CLOSE])  # DIVERGED
-    assert seeds_wanted(tmp_path / "s") == {"a": 3, "b": 3}
+    assert seeds_wanted(tmp_path / "s", "ab") == {"a": 3, "b": 3}
 
 
 def test_an_arm_with_nothing_to_confirm_holds_nobody_up(tmp_path):
     arms_of(tmp_path / "s", 3, a=CLOSE, b=CLOSE[::-1])
     describe_study(tmp_path / "s", "a", "b", "c", **LOOKS)
     search(tmp_path / "s", "c", vals=[None] * 5)
-    assert seeds_wanted(tmp_path / "s") == {"a": 5, "b": 5, "c": 3}
+    assert seeds_wanted(tmp_path / "s", "abc") == {"a": 5, "b": 5, "c": 3}
 
 
 def test_without_a_plan_of_looks_no_more_seeds_are_wanted(tmp_path):
-    assert seeds_wanted(tmp_path) == {}
+    assert seeds_wanted(tmp_path, "ab") == {}
 
 
 def test_seeds_that_were_added_after_a_look_have_less_error_to_spend(tmp_path):
@@ -175,3 +176,28 @@ def test_seeds_that_were_added_after_a_look_have_less_error_to_spend(tmp_path):
     assert found[0]["level"] == pytest.approx(0.955)
     assert found[1]["seeds"] == 3 or found[1]["level"] > 0.99
     assert "corrected for 2 looks" in found[1]["verdict"]
+
+
+def test_an_arm_that_the_command_leaves_out_holds_nobody_up(tmp_path):
+    arms_of(tmp_path / "s", 3, a=CLOSE, b=CLOSE[::-1])
+    describe_study(tmp_path / "s", "a", "b", "left", **LOOKS)
+    search(tmp_path / "s", "left")
+    assert seeds_wanted(tmp_path / "s", "ab") == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize("planned", [10**12, 10**15])
+def test_a_plan_that_nobody_can_have_made_names_no_winner_and_breaks_nothing(tmp_path, planned):
+    arms_of(tmp_path / "s", a=BAD, b=GOOD)
+    describe_study(tmp_path / "s", "a", "b", **LOOKS | dict(planned_seeds=planned))
+    pair = compare(tmp_path / "s").pairs.iloc[0]
+    assert pair["winner"] is pd.NA and pair["level"] < 1
+
+
+def test_beyond_the_usual_limit_the_hint_raises_it(tmp_path):
+    describe_study(tmp_path / "s", "a", "b", confirm_seeds=20, looks=[20], planned_seeds=20)
+    rng = np.random.default_rng(0)
+    for arm in "ab":
+        search(tmp_path / "s", arm)
+        confirm(tmp_path / "s", arm, list(np.round(90 + rng.standard_normal(20), 1)))
+    hint = compare(tmp_path / "s").pairs["next"][0]
+    assert hint == "the same command with confirm_seeds=auto confirm_seeds_max=30"

@@ -6,6 +6,7 @@ import pytest
 from analysis.helpers_analysis import SPACE, confirm, describe_study, row_of, run, search
 from headstart.analysis.comparison import compare
 from headstart.statistics import choice_of
+from headstart.store import read_run, write_json
 
 RATES, VALUES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], [60.0, 80.0, 84.0, 70.0, 30.0]
 
@@ -63,3 +64,28 @@ def test_a_space_that_is_damaged_leaves_the_luck_unknown(study, space):
     found = compare(study)
     assert row_of(found.arms, arm="a")["luck_std"] is pd.NA
     assert "luck of the search not included" in found.pairs["verdict"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "study_json"),
+    [
+        ({"lr": "abc"}, {}),
+        ({"lr": 0}, {}),
+        ({"lr": 1e999}, {}),
+        ({}, {"seed": 2**40}),
+        ({}, {"spaces": {"a": {"lr": SPACE["lr"] | {"step": "x"}}, "b": SPACE}}),
+    ],
+    ids=str,
+)
+def test_a_record_that_is_damaged_leaves_the_luck_unknown_too(study, params, study_json):
+    describe_study(study, "a", "b", **dict(confirm_seeds=3) | study_json)
+    place = study / "a/search/001"
+    if params:
+        write_json(place / "result.json", read_run(place) | dict(params=params))
+    assert row_of(compare(study).arms, arm="a")["luck_std"] is pd.NA
+
+
+def test_confirmations_made_before_a_failed_trial_was_tried_again_do_not_count(study):
+    place = study / "a/search/001"
+    write_json(place / "result.json", read_run(place) | dict(state="FAILED"))
+    assert row_of(compare(study).arms, arm="a")["seeds"] == 0  # they are of a choice after all the trials

@@ -115,3 +115,13 @@ def test_the_share_of_good_settings_has_an_interval_that_narrows_with_the_noise(
     (low, high), (wide_low, wide_high) = found
     assert low < true < high < low + 0.1
     assert 0 <= wide_low < true < wide_high <= 1 and wide_high - wide_low > high - low
+
+
+@pytest.mark.parametrize("trials", [6, 12])
+def test_numbers_that_were_tried_at_two_values_or_rose_together_have_a_choice(trials):
+    random = np.random.default_rng(0)
+    space = LR | {"depth": {"low": 1, "high": 2, "log": False, "step": 1}, "decay": LR["lr"]}
+    rates = 10 ** random.uniform(-5, -1, trials)
+    points = [{"lr": rate, "depth": 1 + n % 2, "decay": rate} for n, rate in enumerate(rates)]
+    found = choice_of(space, points, 80 + random.standard_normal(trials), pictures=1000, seed=0, arm="a")
+    assert found.best["depth"] in (1, 2) and 1e-5 <= found.repeated(3)["lr"] <= 1e-1 and found.luck >= 0

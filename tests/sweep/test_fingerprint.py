@@ -124,3 +124,24 @@ def test_what_was_looked_at_stays_known_once_there_was_something_to_see(tmp_path
     record_fingerprint(tmp_path, looks(5, 7, 15))
     found = read_json(tmp_path / "study.json")
     assert (found["looks"], found["planned_seeds"]) == ([3, 5, 7, 9, 15], 9)
+
+
+@pytest.mark.parametrize(("confirmed", "expected"), [(5, [5, 7, 9]), (6, [5, 7, 9]), (8, [5, 9])])
+def test_no_look_is_put_in_where_there_are_seeds_already(tmp_path, confirmed, expected):
+    record_fingerprint(tmp_path, looks(5))
+    for seed in range(confirmed):
+        confirmation = tmp_path / f"cnn/confirm/after-005/seed-{seed}"
+        confirmation.mkdir(parents=True)
+        write_json(confirmation / "result.json", dict(state="COMPLETE"))
+    record_fingerprint(tmp_path, looks(3, 5, 7, 9))
+    assert read_json(tmp_path / "study.json")["looks"] == expected
+
+
+@pytest.mark.parametrize("damaged", [None, [5, None], 7, "x"])
+def test_looks_that_somebody_damaged_are_planned_anew(tmp_path, damaged):
+    record_fingerprint(tmp_path, looks(5))
+    (tmp_path / "cnn/confirm/after-005/seed-1").mkdir(parents=True)
+    write_json(tmp_path / "cnn/confirm/after-005/seed-1/result.json", dict(state="COMPLETE"))
+    write_json(tmp_path / "study.json", read_json(tmp_path / "study.json") | dict(looks=damaged, planned_seeds=damaged))
+    record_fingerprint(tmp_path, looks(5, 7))
+    assert read_json(tmp_path / "study.json")["looks"] == [5, 7]

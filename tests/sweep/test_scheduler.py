@@ -1,5 +1,6 @@
 """What a scheduler hands out: equal budgets, nothing twice, nothing lost."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -229,7 +230,8 @@ def test_a_source_whose_weights_are_gone_stops_the_study(tmp_path):
 def wants(*seeds: dict[str, int]):
     """What the tables ask for, one answer after another whenever all that was asked for has ended."""
 
-    def answer(folder: Path) -> dict[str, int]:
+    def answer(folder: Path, arms: Collection[str]) -> dict[str, int]:
+        assert set(arms) == set("ab")
         ended = {arm: len(list((folder / arm / "confirm").glob("*/*/result.json"))) for arm in "ab"}
         return next((wanted for wanted in seeds if any(ended[arm] < n for arm, n in wanted.items())), seeds[-1])
 
@@ -264,3 +266,19 @@ def test_nobody_asks_for_more_while_another_process_still_confirms(tmp_path):
     finish(scheduler, last)
     last.release()
     assert other.claim().seed == 2
+
+
+def test_a_failed_trial_that_is_tried_again_asks_for_confirmations_of_the_new_choice(tmp_path):
+    settings = dict(arms=["a"], n_trials=4, confirm_seeds=2, confirm="search")
+    scheduler = open_scheduler(tmp_path, **settings)
+    while (claim := scheduler.claim()).kind == "search":
+        failed = dict(state="FAILED", reason="broke") if claim.number == 2 else {}
+        finish(scheduler, claim, **failed)
+        scheduler.tell(claim)
+        claim.release()
+    finish(scheduler, claim)
+    scheduler.tell(claim)
+    claim.release()
+    assert claim.run_dir.parent.name == "after-003"
+    again = work(open_scheduler(tmp_path, retry_failed=True, **settings))
+    assert again == [("search", "a", 2, None), ("confirm", "a", 2, 1), ("confirm", "a", 2, 2)]

@@ -13,6 +13,7 @@ from headstart.analysis.csv_tables import first, known
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import SPREAD_DF, Choice, Uncertainty
 from headstart.store import OUTCOMES, StudyFile
+from headstart.typed import LARGEST_SEED
 
 TOLERATED = 1.0  # point below the best
 SPREAD = ("decades", "qmc", "random")  # samplers whose trials cover the range evenly; TPE looks where it was good
@@ -103,7 +104,7 @@ def search_choice(arm: str, rows: pd.DataFrame, study: StudyFile) -> Choice | No
     """
     space = study.spaces.get(arm)
     trials = rows[(rows["phase"] == "search") & (rows["state"] == "COMPLETE") & rows["val_accuracy"].notna()]
-    if not _is_known(space) or study.seed is None or trials.empty:
+    if not _is_known(space) or study.seed is None or study.seed > LARGEST_SEED or trials.empty:
         return None
     trials = trials.sort_values("number", kind="stable")
     settings = (
@@ -112,9 +113,11 @@ def search_choice(arm: str, rows: pd.DataFrame, study: StudyFile) -> Choice | No
         .where(lambda frame: frame.notna(), None)
     )
     settings.columns = list(space)
-    numeric = [key for key, bounds in space.items() if "choices" not in bounds]
-    if settings[numeric].isna().any(axis=None):
-        return None
+    for key, bounds in space.items():
+        if "choices" not in bounds:
+            settings[key] = pd.to_numeric(settings[key], errors="coerce")
+            if not np.isfinite(settings[key]).all() or (bounds.get("log") and settings[key].le(0).any()):
+                return None  # a record that somebody edited
     values = trials["val_accuracy"].astype(float)
     pictures = known(first(trials["val_size"]))
     points = settings.to_dict("records")
@@ -127,9 +130,13 @@ def _is_known(space: Any) -> bool:
         return False
     return all(
         isinstance(bounds.get("choices"), list)
-        or all(isinstance(bounds.get(end), int | float) and math.isfinite(bounds[end]) for end in ("low", "high"))
+        or (_is_finite(bounds.get("low")) and _is_finite(bounds.get("high")) and _is_finite(bounds.get("step") or 0))
         for bounds in space.values()
     )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def luck_of(choice: Choice | None, runs: ArmRuns) -> Uncertainty | None:

@@ -1,7 +1,7 @@
 """The runs below a folder compared, study by study: all tables, and the sentences that belong to them."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +127,8 @@ def _studies(root: Path, file: StudyFile, trials: pd.DataFrame) -> Iterator[tupl
 # ---- how many seeds there have to be
 
 
-def seeds_wanted(root: str | Path) -> dict[str, int]:
-    """With how many seeds each arm of the study in `root` is to be confirmed, as far as its runs tell by now.
+def seeds_wanted(root: str | Path, arms: Collection[str]) -> dict[str, int]:
+    """With how many seeds these arms of the study in `root` are to be confirmed, as far as its runs tell by now.
 
     The looks that it plans are repeated one after another, each with the seeds that there were: an arm of a pair that
     is undecided at one of them goes on to the next. So the answer is the same whoever asks, and when.
@@ -138,14 +138,14 @@ def seeds_wanted(root: str | Path) -> dict[str, int]:
     trials, looks = _with_facts(root, collated.trials), looks_of(study)
     if looks is None:
         return {}
-    wanted = dict.fromkeys(study.arm_order, looks.at[0])
+    wanted = dict.fromkeys(arms, looks.at[0])
     for look, following in itertools.pairwise(looks.at):
         seen = trials[trials["phase"].ne("confirm") | trials["seed"].le((study.seed or 0) + look).fillna(False)]
         runs = {arm: runs_of_arm(rows) for arm, rows in by_arm(seen, study)}
         if any(not _has_ended(runs[arm], look) for arm in runs if wanted.get(arm, 0) >= look):
             break
         _, pairs = _tables(root, study, seen, collated.epochs)
-        undecided = pairs[pairs["undecided"]]
+        undecided = pairs[pairs["undecided"] & pairs["arm_a"].isin(wanted) & pairs["arm_b"].isin(wanted)]
         wanted |= dict.fromkeys([*undecided["arm_a"], *undecided["arm_b"]], following)
     return wanted
 

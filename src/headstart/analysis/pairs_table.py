@@ -20,6 +20,7 @@ from headstart.analysis.wording import counted
 from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
 
+USUAL_LIMIT, MORE_SEEDS = 15, 10  # of confirm_seeds=auto, and how many it is worth to go beyond
 NO_EPOCHS = frame_of([], EPOCHS)
 ANOTHER_STUDY = {  # what no further run of this one would bring
     "images": "a study with more test images, as no seed changes these arms",
@@ -240,7 +241,10 @@ def _overrides(step: NextStep, a: pd.Series, b: pd.Series, study: StudyFile) -> 
         return [] if fewer["open"] else [f"n_trials={step.number}"]  # open trials end by the same command
     if any(known(arm["best_number"]) is None for arm in (a, b)):
         return []  # nothing to confirm
-    return [] if study.auto_seeds else [f"confirm_seeds={step.number or 'auto'}"]
+    if study.auto_seeds:
+        return []
+    beyond = [f"confirm_seeds_max={study.most_seeds + MORE_SEEDS}"] if study.most_seeds >= USUAL_LIMIT else []
+    return [f"confirm_seeds={step.number}"] if step.number else ["confirm_seeds=auto", *beyond]
 
 
 def _without_test(arm: pd.Series) -> bool:

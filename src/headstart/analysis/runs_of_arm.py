@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from headstart.analysis.csv_tables import known
-from headstart.store import FINISHED
+from headstart.store import OUTCOMES
 
 ARM_PHASES = ("search", "confirm", "run")  # the source run, which all arms share, is none of theirs
 _KEYS = ["phase", "number", "search_trials", "seed", "state", "val_accuracy", "test_accuracy"]
@@ -15,6 +15,10 @@ SETTINGS = ("command", "model", "weights_sha256", "data_sha256", "train_size", "
 # Of every run of an arm, but for what the arm searches.
 OF_ONE_ARM = ("model", "weights_sha256", "freeze", "stem", "data", "data_sha256", "train_size", "val_size")
 OF_ONE_ARM += ("image_size", "augmentation", "optimizer", "schedule", "batch_size", "epochs", "split_seed")
+# What differs with a setting that an arm searches.
+FOLLOWS = {"train_size": ("data_sha256", "val_size"), "validation_size": ("data_sha256", "val_size", "train_size")}
+FOLLOWS |= {"classes": ("data_sha256", "val_size", "train_size"), "weights": ("weights_sha256",)}
+FOLLOWS |= {"split_seed": ("data_sha256",), "name": ("model",)}
 MACHINE = ("device", "precision", "torch_version")  # what may differ, and is said
 
 
@@ -64,7 +68,7 @@ def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
 
 def of_present_choice(rows: pd.DataFrame, best: int) -> pd.Series:
     """Whether each confirmation is of what the arm's search chooses now: of all its trials, or of the best one."""
-    ended = ((rows["phase"] == "search") & rows["state"].isin(FINISHED)).sum()
+    ended = ((rows["phase"] == "search") & rows["state"].isin(OUTCOMES)).sum()
     chosen = rows["search_trials"].eq(ended)
     return chosen.where(rows["search_trials"].notna(), rows["number"].eq(best)).fillna(False).astype(bool)
 
@@ -90,6 +94,7 @@ def disagreements(arm: str, rows: pd.DataFrame, runs: ArmRuns) -> Iterator[str]:
     `rows`: the arm's, of trials.csv; `runs`: those behind it.
     """
     searched = {name.removeprefix("params_").rpartition(".")[2] for name in rows if name.startswith("params_")}
+    searched |= {column for key, columns in FOLLOWS.items() if key in searched for column in columns}
     both = pd.concat([rows[rows["phase"] == "search"], runs.repeats]) if len(runs.repeats) else rows
     for column in OF_ONE_ARM:
         if column not in searched and len(found := both[column].dropna().unique()) > 1:

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from headstart.cli import completion, interrupts
@@ -83,10 +84,10 @@ def _call_hydra(words: list[str]) -> None:
     hydra.main(config_path="pkg://headstart.conf", config_name="config", execution_whitelist=WHITELIST)(job.run_job)()
 
 
-def _seeds_wanted(folder: Path) -> dict[str, int]:
+def _seeds_wanted(folder: Path, arms: Collection[str]) -> dict[str, int]:
     from headstart.analysis import seeds_wanted  # pandas: not before a sweep has something to compare
 
-    return seeds_wanted(folder)
+    return seeds_wanted(folder, arms)
 
 
 def _report_sweep() -> None:

@@ -147,8 +147,7 @@ def fit_response(settings: ArrayLike, values: ArrayLike, candidates: ArrayLike, 
     points, places = ((x[:, :numeric] - low) / scale for x in (settings, candidates))
     near = _squared_distances(points, points, settings[:, numeric:], settings[:, numeric:])
     far = _squared_distances(places, points, candidates[:, numeric:], settings[:, numeric:])
-    varied = np.flatnonzero(span > 0)
-    trends = _trend(points[:, varied], len(values)), _trend(places[:, varied], len(values))
+    trends = _trends(points, places)
     ratios = [(length, ratio) for length in LENGTHS for ratio in RATIOS if ratio or length == LENGTHS[0]]
     fits = [
         _fit(values, trends, ratio * np.exp(-0.5 * near / length**2), ratio * np.exp(-0.5 * far / length**2), noise)
@@ -165,11 +164,21 @@ def _squared_distances(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_
     return numbers + 0.25 * (codes_a[:, None, :] != codes_b[None, :, :]).sum(axis=-1)
 
 
-def _trend(points: np.ndarray, trials: int) -> np.ndarray:
-    """A constant, with two trials to spare each number's square and itself, too: [n, p]."""
-    ones = np.ones((len(points), 1))
-    quadratic = np.hstack([ones, points, points**2])
-    return quadratic if trials >= quadratic.shape[1] + 2 else ones
+def _trends(points: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of trials and candidates: a constant, and with two trials to spare each number and its square, too: [n, p].
+
+    A number that was tried at two values has no square beside itself; where the trials can't tell the columns apart, as
+    two numbers that always rose together, the constant is all.
+    """
+    straight = [column for column in range(points.shape[1]) if len(np.unique(points[:, column])) > 1]
+    curved = [column for column in straight if len(np.unique(points[:, column])) > 2]
+    of_trials, of_places = (
+        np.hstack([np.ones((len(x), 1)), x[:, straight], x[:, curved] ** 2]) for x in (points, places)
+    )
+    columns = of_trials.shape[1]
+    if len(points) >= columns + 2 and np.linalg.matrix_rank(of_trials) == columns:
+        return of_trials, of_places
+    return of_trials[:, :1], of_places[:, :1]
 
 
 def _fit(

@@ -12,6 +12,8 @@ from headstart.statistics.crossed import Uncertainty
 from headstart.statistics.intervals import standard_deviation
 from headstart.statistics.looks import Looks
 
+SMALLEST_P = 1e-12  # that leaves a level below 1
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -147,7 +149,8 @@ def compare_pairs(
     found = []
     for own, at_looks, level, p_all in zip(pairs, of_looks, levels, adjusted, strict=True):
         look = next((k for k, one in enumerate(at_looks) if one < 1 - level), len(own) - 1)
-        levels_by_look = [float(level)] if looks is None else [1 - p for p in looks.levels(1 - float(level))]
+        rejected_below = [1 - float(level)] if looks is None else looks.levels(1 - float(level))
+        levels_by_look = [1 - max(p_below, SMALLEST_P) for p_below in rejected_below]
         adjusted_p = None if math.isnan(own[look].p) else float(p_all)
         seen = [at_level(*one, adjusted_p) for one in zip(own[: look + 1], levels_by_look, strict=False)]
         found.append(_intersected(seen))

@@ -1,6 +1,7 @@
 """What a study fixed when it began, and the refusal to go on with anything else."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import DESCRIBING, keys_without_effect, without_hydra
 from headstart.errors import UserError
-from headstart.store import read_json, read_run, write_json
+from headstart.store import StudyFile, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
@@ -72,11 +73,16 @@ def record_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
 
 
 def _looks(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Looks planned now and before, where there has been something to look at already; then the first plan stays."""
-    if next(folder.glob("*/confirm/*/*/result.json"), None) is None:
+    """The looks planned before, and of those planned now what lies beyond the seeds that there are already.
+
+    A look that is put in where somebody has looked already would take back what that one has named.
+    """
+    seen = Counter(path.parent.parent for path in folder.glob("*/confirm/*/*/result.json"))
+    if not seen:
         return {}
-    looks = {look for plan in (before, now) for look in plan.get("looks", [])}
-    return dict(looks=sorted(looks), planned_seeds=before.get("planned_seeds", now.get("planned_seeds")))
+    known, most = StudyFile.of(before), max(seen.values())
+    looks = {*known.looks, *(look for look in now.get("looks", ()) if look > most or not known.looks)}
+    return dict(looks=sorted(looks), planned_seeds=known.planned_seeds or now.get("planned_seeds"))
 
 
 def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:

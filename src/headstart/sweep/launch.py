@@ -3,11 +3,10 @@
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
@@ -25,7 +24,7 @@ from headstart.sweep.progress import SweepStatus, failed_arms
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
 from headstart.sweep.storage import study_lock
-from headstart.sweep.study_state import StudyState, copy_in_memory
+from headstart.sweep.study_state import SeedsWanted, StudyState, copy_in_memory
 from headstart.sweep.trial_task import TrialTask, make_pruner
 from headstart.sweep.workers import (
     SECONDS_TO_STOP,
@@ -40,18 +39,17 @@ from headstart.training import trial_context
 SECONDS_BETWEEN_CLAIMS = 0.3
 
 
-SeedsWanted: TypeAlias = Callable[[Path], Mapping[str, int]] | None
-
-
 def run_sweep(
     plan: Plan, context: HydraContext, task: TaskFunction, seeds_wanted: SeedsWanted
 ) -> tuple[tuple[str, ...], str] | None:
     """Print the plan and run what is missing; (problems, error) as `EndedSweep` has them.
 
-    seeds_wanted: by a study's folder, with how many seeds each arm is to be confirmed; asked with confirm_seeds=auto.
+    seeds_wanted: who is asked with confirm_seeds=auto.
     None where nobody reports: a dry run ends with its plan, and of a worker's runs the process that started it tells.
     Raises UserError for what a user has to mend.
     """
+    if len(plan.looks) > 1 and seeds_wanted is None:
+        raise UserError("confirm_seeds=auto needs the command headstart, which compares; give a number of seeds")
     reporter = reporting_process()
     if reporter:
         end_with(reporter)
@@ -59,7 +57,7 @@ def run_sweep(
     if not reporter:
         preflight.run_preflight(preflight.configurations_to_check(plan))
     if plan.config.dry_run:
-        SweepStatus(_planned_state(plan), plan.jobs, quiet=False).print_plan(plan)
+        SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False).print_plan(plan)
         return None
     folder = plan.own_folder()
     with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
@@ -87,10 +85,11 @@ def _work(
 # ---- opening the study
 
 
-def _planned_state(plan: Plan) -> StudyState:
+def _planned_state(plan: Plan, seeds_wanted: SeedsWanted) -> StudyState:
     """The study as it would begin; a plan leaves nothing behind."""
     names = [arm.name for arm in plan.arms]
-    return _open_state(plan, copy_in_memory(plan.config.hydra.sweeper.storage, plan.folder, plan.config.name, names))
+    url = copy_in_memory(plan.config.hydra.sweeper.storage, plan.folder, plan.config.name, names)
+    return _open_state(plan, url, seeds_wanted)
 
 
 def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
@@ -115,8 +114,8 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
         raise
 
 
-def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted = None) -> StudyState:
-    return StudyState(
+def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
+    state = StudyState(
         name=plan.config.name,
         folder=plan.folder,
         url=url,
@@ -128,6 +127,9 @@ def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted = None) -> Study
         pruner=make_pruner(plan.settings.pruner),
         seeds_wanted=seeds_wanted if len(plan.looks) > 1 else None,
     )
+    while state.ask_for_more_seeds():  # those that were asked for when it last went on
+        pass
+    return state
 
 
 def _arm_without_runs(state: StudyState) -> str:

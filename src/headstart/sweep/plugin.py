@@ -4,7 +4,6 @@ Hydra imports this module at every start, so Optuna and all else heavy is import
 """
 
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,8 +63,7 @@ class EndedSweep:
 class ArmsSweeper(Sweeper):
     """One Optuna study per arm, equal budgets, resumable and shared by any number of processes."""
 
-    # With how many seeds each arm of a folder is to be confirmed, by the runs in it; set by who can read tables.
-    seeds_wanted: ClassVar[Callable[[Path], Mapping[str, int]] | None] = None
+    seeds_wanted: ClassVar[Any] = None  # study_state.SeedsWanted, set by who can read tables
     ended: ClassVar[EndedSweep | None] = None  # set by the process that reports: no worker, and not by a dry run
 
     def __init__(self, **settings: Any):

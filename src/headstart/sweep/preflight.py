@@ -40,9 +40,10 @@ def configurations_to_check(plan: Plan) -> dict[str, Check]:
         if len(searched) >= plan.n_trials and len(confirmed) >= plan.looks[-1]:
             continue
         overrides = with_source_weights(arm.overrides, weights) if weights.exists() else arm.overrides
-        point = [f"{k}={override_value(v)}" for k, v in example_point(arm.space, arm.first_points).items()]
-        cfg = plan.compose(f"arm {arm.name}", replace_overrides(overrides, point))
         begun = next(filter(None, (_ended(path.parent) for path in searched)), {})
+        point = example_point(arm.space, arm.first_points) | _params(begun, arm)
+        words = [f"{key}={override_value(value)}" for key, value in point.items()]
+        cfg = plan.compose(f"arm {arm.name}", replace_overrides(overrides, words))
         if not begun:
             _check_space(arm, cfg)
         if "model.weights=source" not in overrides:
@@ -59,6 +60,12 @@ def _ended(run_dir: Path) -> dict[str, Any]:
     """The record of a run that has ended well enough to count, else {}."""
     record = read_run(run_dir)
     return record if record["state"] in OUTCOMES else {}
+
+
+def _params(begun: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
+    """What a run that has ended had of the arm's search space, as pictures and weights may depend on it."""
+    params = begun.get("params")
+    return {key: params[key] for key in arm.space if key in params} if isinstance(params, dict) else {}
 
 
 def _check_space(arm: Arm, cfg: DictConfig) -> None:

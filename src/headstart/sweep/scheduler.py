@@ -21,7 +21,7 @@ from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
 from headstart.sweep.samplers import missing_package, sampler_for, seed_of, without_experimental_warnings
 from headstart.sweep.search_space import Point
-from headstart.sweep.study_state import StudyState
+from headstart.sweep.study_state import StudyState, trials_behind
 from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
@@ -224,7 +224,8 @@ class Scheduler:
         cause = f": {summary(error)}" if error else ""
         facts = dict(study=self.state.name, arm=claim.arm, phase=claim.kind, number=claim.number, seed=claim.seed)
         reason = f"its process died {TIMES_LOST} times (out of memory?){cause}"
-        record_failure(claim.run_dir, reason, facts | dict(params=claim.params))
+        behind = trials_behind(claim.run_dir) if claim.kind == "confirm" else None
+        record_failure(claim.run_dir, reason, facts | dict(params=claim.params, search_trials=behind))
         self._is_told(claim)
 
     # ---- weights

@@ -2,11 +2,11 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -22,6 +22,8 @@ from headstart.sweep.trial import has_ended, number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
+# With how many seeds these arms are to be confirmed, by the runs in a study's folder; None: nobody to ask.
+SeedsWanted: TypeAlias = Callable[[Path, Collection[str]], Mapping[str, int]] | None
 IN_MEMORY = "sqlite://"
 AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
@@ -51,7 +53,7 @@ class StudyState:
     confirm: str  # "search" or "best": what every seed repeats
     seed: int
     pruner: optuna.pruners.BasePruner
-    seeds_wanted: Callable[[Path], Mapping[str, int]] | None = None  # by the runs in the folder; None: the first look's
+    seeds_wanted: SeedsWanted = None
 
     def __post_init__(self) -> None:
         self.confirm_seeds = {arm.name: self.looks[0] for arm in self.arms}  # asked for by now
@@ -201,7 +203,9 @@ class StudyState:
 
     def confirm_dir(self, arm: str, number: int, seed: int) -> Path:
         """Folder of a confirmation: of the best trial's settings, or of a choice after so many trials."""
-        of = f"{number:03d}" if self.confirm == "best" else f"{AFTER}{self.finished(arm):03d}"
+        # A failed trial may be tried again, and then the choice is another one.
+        behind = sum(t.state.is_finished() and t.state != TrialState.FAIL for t in self.trials(arm))
+        of = f"{number:03d}" if self.confirm == "best" else f"{AFTER}{behind:03d}"
         return self.folder / arm / "confirm" / of / f"seed-{seed}"
 
     def confirmations(self) -> list[Confirmation]:
@@ -221,9 +225,9 @@ class StudyState:
 
     def ask_for_more_seeds(self) -> bool:
         """Ask for the confirmations that the verdicts still need, once all those asked for have ended; whether any."""
-        if self.seeds_wanted is None:
+        if self.seeds_wanted is None or not self.folder.exists():
             return False
-        wanted = self.seeds_wanted(self.folder)
+        wanted = self.seeds_wanted(self.folder, self.confirm_seeds)
         more = {arm: wanted.get(arm, 0) for arm, seeds in self.confirm_seeds.items() if wanted.get(arm, 0) > seeds}
         self.confirm_seeds |= more
         return bool(more)

@@ -39,7 +39,7 @@ class TrialTask:
             try:
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
-                record_failure(run_dir, summary(error), _facts(cfg))  # where nothing below could
+                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
                 raise
             finally:
                 trial_context.trial = None
@@ -56,16 +56,18 @@ class TrialTask:
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, summary(error), _facts(cfg))
+            record_failure(run_dir, summary(error), _facts(cfg, run_dir))
             reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)
         return returned
 
 
-def _facts(cfg: DictConfig) -> dict[str, Any]:
+def _facts(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     """Where a run belongs in the tables, even one that came to nothing."""
-    return dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed) | trial_context.facts()
+    facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed, number=HydraConfig.get().job.num)
+    facts |= dict(search_trials=trials_behind(run_dir)) if cfg.phase == "confirm" else {}
+    return facts | trial_context.facts()
 
 
 def make_pruner(node: Any) -> BasePruner:
