@@ -49,7 +49,7 @@ IMPOSSIBLE = [
     ("device=tpu", "device=tpu: expected auto, cpu, cuda, cuda:0, cuda:1, ... or mps"),
     ("device=cuda:x", "device=cuda:x: expected auto, cpu"),
     ("lr_low=1", r"lr_low=1\.0 is not below lr_high=0\.1; the search needs a range"),
-    ("seed=4294967291", "seed=4294967291 is too large; give a whole number from 0 to 4294967290"),
+    ("seed=4294967291", "seed=4294967291 is too large; give a whole number from 0 to 4294967280"),
     ("model._target_=5", "model=.*: expected a mapping with _target_, as the files in conf/model"),
     ("~optimizer._target_", "optimizer=.*: expected a mapping with _target_, as the files in conf/optimizer"),
 ]

@@ -95,7 +95,7 @@ def test_a_study_goes_on_with_the_pictures_and_weights_that_it_began_with(planne
 
 
 def test_what_a_search_varies_is_checked_as_the_run_that_has_ended_had_it(planned):
-    plan = planned("name=s", "model=cnn", '+hydra.sweeper.params={"data.train_size": "choice(50,100)"}')
+    plan = planned("name=s", "model=cnn", '+hydra.sweeper.params={data.train_size: "choice(50,100)"}')
     record(plan.folder / "cnn/search/000", state="COMPLETE", params={"data.train_size": 100, "lr": 0.01})
     (check,) = configurations_to_check(plan).values()
     assert (check.cfg.data.train_size, check.cfg.lr) == (100, 0.01)
