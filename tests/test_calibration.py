@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-STUDIES = 16
+STUDIES = 10
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def calibrated(tmp_path_factory):
 
 def test_equal_arms_on_a_steep_curve_get_hardly_a_winner(calibrated):
     found = calibrated("equal, quadratic, strong, 10 seeds")
-    assert found["false_winners"] <= 100 * 2 / STUDIES  # 5 % expected at most: three or more with chance 0.04
+    assert found["false_winners"] <= 100 * 2 / STUDIES  # 5 % expected at most: three or more with chance 0.01
     assert found["coverage"] >= 100 - 100 * 2 / STUDIES
     assert found["seeds"] == 10
 
 
 def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibrated):
     found = calibrated("2 sd apart, flat top, auto")
-    assert found["right_winners"] >= 60 and found["false_winners"] == 0
+    assert found["right_winners"] >= 50 and found["false_winners"] == 0
     assert 5 <= found["seeds"] <= 15 and found["epochs"] < 1.6
 
 

@@ -216,9 +216,9 @@ def test_a_job_that_takes_its_pool_with_it_fails_alone(tmp_path, undisturbed, mo
 
 # ---- as many seeds as it takes
 
-AUTO = ["-m", "name=s", "data=digits", "threads=1", "search=qmc", "budget.pruner=null", "epochs=2", "n_trials=5"]
+AUTO = ["-m", "name=s", "data=digits", "threads=1", "search=qmc", "budget.pruner=null", "epochs=2", "n_trials=3"]
 AUTO += ["data.train_size=100"]
-AUTO += ["confirm_seeds=auto", "confirm_seeds_max=9"]
+AUTO += ["confirm_seeds=auto", "confirm_seeds_max=7"]
 PAIR = 'a: ["model=cnn"], b: ["model=cnn"]'
 ONE, BOTH = f"hydra.sweeper.arms={{{PAIR}}}", f'hydra.sweeper.arms={{{PAIR}, c: ["model=cnn", "lr=1e-2"]}}'
 
@@ -233,7 +233,7 @@ def as_many_as_it_takes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("auto")
     finish(folder, TOY, *AUTO, BOTH)
     found = confirmed(folder)
-    assert {arm: sum(r[0] == arm for r in found) for arm in "abc"} == {"a": 9, "b": 9, "c": 5}
+    assert {arm: sum(r[0] == arm for r in found) for arm in "abc"} == {"a": 7, "b": 7, "c": 5}
     return found
 
 
