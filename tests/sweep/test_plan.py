@@ -128,11 +128,13 @@ def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planne
     assert capsys.readouterr().err.count("lr is swept linearly from 1e-05 to 0.1") == 1
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Optuna's, of keys that go with its next version
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["budget.pruner.percentile=200"], r"^budget\.pruner: Percentile must be between 0 and 100"),
         (["budget.pruner={_target_: optuna.pruners.PercentielPruner}"], r"PercentielPruner"),
+        (["hydra.sweeper.sampler.prior_weight=0"], r"^hydra\.sweeper\.sampler can't draw .*divide by zero"),
         (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], r"^hydra\.sweeper\.sampler: The `qmc_type='sobool'`"),
     ],
 )

@@ -39,10 +39,12 @@ def try_sampler(settings: SweeperSettings, space: Space, seed: int) -> None:
             study.tell(study.ask(space), number)
         try:
             study.sampler = sampler_for(make_sampler(settings, seed), space, MADE_UP_TRIALS, seed)
-            study.ask(space)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)  # NumPy's: draws from a division by zero mean nothing
+                study.ask(space)
         except ImportError as error:
             raise UserError(missing_package(error)) from None
-        except (ValueError, TypeError, ArithmeticError) as error:
+        except (ValueError, TypeError, ArithmeticError, RuntimeWarning) as error:
             raise UserError(f"hydra.sweeper.sampler can't draw with these settings: {first_line(error)}") from error
 
 
