@@ -73,6 +73,7 @@ def test_a_space_that_is_damaged_leaves_the_luck_unknown(study, space):
         ({"lr": 0}, {}),
         ({"lr": 1e999}, {}),
         ({}, {"seed": 2**40}),
+        ({}, {"spaces": {"a": {"lr": SPACE["lr"] | {"low": -(10**400)}}, "b": SPACE}}),
         ({}, {"spaces": {"a": {"lr": SPACE["lr"] | {"step": "x"}}, "b": SPACE}}),
     ],
     ids=str,

@@ -73,6 +73,10 @@ def test_every_annotation_has_its_default_and_the_groups_have_none():
 def test_seeds_end_where_the_last_confirmation_still_has_one():
     check_values(composed("seed=4294967290", "confirm_seeds=5"))
     check_values(composed("seed=4294967295", "confirm_seeds=5", "phase=confirm"))
+    check_values(composed("seed=4294967280", "confirm_seeds=auto"))
+    for seed, seeds in ((4294967291, "5"), (4294967281, "auto")):
+        with pytest.raises(UserError, match=f"seed={seed} is too large"):
+            check_values(composed(f"seed={seed}", f"confirm_seeds={seeds}"))
 
 
 @pytest.mark.parametrize(

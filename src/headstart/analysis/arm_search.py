@@ -1,7 +1,6 @@
 """The search of an arm: its range, whether the best lies at the edge, how wide the good rates, and the luck of it."""
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from headstart import statistics
 from headstart.analysis.csv_tables import first, known
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import SPREAD_DF, Choice, Uncertainty
-from headstart.store import OUTCOMES, StudyFile
+from headstart.store import OUTCOMES, StudyFile, is_number
 from headstart.typed import LARGEST_SEED
 
 TOLERATED = 1.0  # point below the best
@@ -47,8 +46,7 @@ def _bounds(distribution: Any) -> tuple[float, float] | None:
         return None
     choices = distribution.get("choices")
     values = choices if isinstance(choices, list) and choices else [distribution.get(key) for key in ("low", "high")]
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    positive = [value for value in numbers if 0 < value <= sys.float_info.max]
+    positive = [value for value in values if is_number(value) and value > 0]
     return (min(positive), max(positive)) if len(positive) == len(values) else None
 
 
@@ -130,13 +128,9 @@ def _is_known(space: Any) -> bool:
         return False
     return all(
         isinstance(bounds.get("choices"), list)
-        or (_is_finite(bounds.get("low")) and _is_finite(bounds.get("high")) and _is_finite(bounds.get("step") or 0))
+        or all(is_number(number) for number in (bounds.get("low"), bounds.get("high"), bounds.get("step") or 0))
         for bounds in space.values()
     )
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def luck_of(choice: Choice | None, runs: ArmRuns) -> Uncertainty | None:

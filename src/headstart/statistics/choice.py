@@ -13,6 +13,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Choice:
         """The settings that a simulated repetition of the search chooses; each seed has one of its own."""
         return self.candidates.points[int(self.response.repeat([*self.stream, seed])[0])]
 
-    @property
+    @cached_property
     def luck(self) -> float:
         """Variance, in squared points, of the accuracy that such repetitions lead to."""
         return self.response.spread(self.stream)

@@ -17,7 +17,7 @@ from headstart.store.locks import holding_lock
 from headstart.store.run_folder import FINISHED, OUTCOMES, find_runs, read_run, set_aside, valid_name
 from headstart.store.run_lock import is_alive, lock_run
 from headstart.store.scratch import scratch_folder
-from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, read_study
+from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
 
 __all__ = [
     "EPOCH_FIELDS",
@@ -42,6 +42,7 @@ __all__ = [
     "find_runs",
     "holding_lock",
     "is_alive",
+    "is_number",
     "json_of",
     "lock_run",
     "read_checkpoint",

@@ -72,7 +72,7 @@ class StudyFile:
             **settings,
             auto_seeds=values.get("confirm_seeds") == "auto",
             looks=_rising(_listed(values.get("looks"))),
-            margin=values["margin"] if _is_number(values.get("margin")) and values["margin"] > 0 else None,
+            margin=values["margin"] if is_number(values.get("margin")) and values["margin"] > 0 else None,
             common=_object(values.get("common")),
             seed=_count(values.get("seed")),
             unpruned=values.get("unpruned") is True,
@@ -93,7 +93,7 @@ class StudyFile:
     def first_rates(self, arm: str) -> list[float]:
         """Learning rates that the arm tries whatever its search finds; [] where none are known."""
         points = map(_object, _listed(self.arms.get(arm, {}).get("first points")))
-        return [point["lr"] for point in points if _is_number(point.get("lr"))]
+        return [point["lr"] for point in points if is_number(point.get("lr"))]
 
 
 def read_study(path: str | Path) -> StudyFile | None:
@@ -114,7 +114,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Whether it is a finite number that a float can hold; JSON's may have hundreds of digits."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
@@ -155,7 +155,7 @@ def check_figures(figures: Any) -> None:
         if figure.get("metric", "test_mean") not in tuple(METRICS):
             raise UserError(f"reported: metric={figure['metric']} is unknown; choose one of {', '.join(METRICS)}")
         value = figure["value"]
-        if not _is_number(value):
+        if not is_number(value):
             raise UserError(f"reported: value={value} of {figure['arm']} is not a number")
 
 
