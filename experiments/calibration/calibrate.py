@@ -34,7 +34,8 @@ CURVES = {
     "quadratic, strong": quadratic(8),
     "cliff": cliff(8),
     "flat top": flat_top(2),
-    "two peaks": two_peaks(8),
+    "two peaks": two_peaks(2),
+    "two narrow peaks": two_peaks(8),
 }
 
 

@@ -64,9 +64,10 @@ def test_the_fit_equals_a_gaussian_process_of_scikit_learn_with_the_same_length_
     fit = response.fits[-1]  # length 0.5, ratio 100; of four trials the trend is a constant, that of least squares
     covariance = np.eye(4) + 100 * np.exp(-0.5 * ((x - x.T) / 0.5) ** 2)
     inverse = np.linalg.inv(covariance)
-    mean = inverse.sum(axis=0) @ values / inverse.sum()
-    process = GaussianProcessRegressor(100 * RBF(0.5), alpha=1.0, optimizer=None).fit(x, values - mean)
-    np.testing.assert_allclose(fit.at_trials @ values, mean + process.predict(x), rtol=1e-8)
+    warped = fit.warp(values)
+    mean = inverse.sum(axis=0) @ warped / inverse.sum()
+    process = GaussianProcessRegressor(100 * RBF(0.5), alpha=1.0, optimizer=None).fit(x, warped - mean)
+    np.testing.assert_allclose(fit.fitted, mean + process.predict(x), rtol=1e-8)
 
 
 def simulated(curve, random, arms):

@@ -5,14 +5,15 @@ response of the accuracy to the settings is fitted; a repetition adds noise to t
 of a fit to those, as a search with other seeds would (a parametric bootstrap: Efron & Tibshirani 1993, §6.5).
 
 The fit is universal kriging (Cressie 1993, §3.4), a quadratic trend and a Gaussian process with a squared-exponential
-kernel around it, averaged over its length and signal-to-noise ratio by their restricted likelihood (Handcock & Stein
-1993, Technometrics 35); the noise is drawn from its scaled inverse chi-squared distribution.
+kernel around it, averaged over its length, its signal-to-noise ratio and the accuracies' warp by their restricted
+likelihood (Handcock & Stein 1993, Technometrics 35); the noise is drawn from its scaled inverse chi-squared
+distribution.
 """
 
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headstart.statistics.candidates import Candidates, Point, Space, candidates
+from headstart.statistics.warp import SCALES, Warp
 
 LENGTHS = (0.075, 0.125, 0.2, 0.325, 0.5)  # of the kernel, as shares of the range tried
 RATIOS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # variance of the process over that of the noise
@@ -78,27 +80,28 @@ def choice_of(
 
 @dataclass(frozen=True)
 class _Fit:
-    """The smoother of one length and ratio, and how well it goes with the trials."""
+    """The smoother of one length, ratio and warp, and how well it goes with the trials."""
 
-    log_likelihood: float
-    noise: float  # variance
+    log_likelihood: float  # of the accuracies
+    noise: float  # variance, of the warped ones, as all below
     df: int
-    at_trials: np.ndarray  # [n, n]: fitted values of the trials from their accuracies
-    at_candidates: np.ndarray  # [m, n]: of the settings that can be chosen
+    fitted: np.ndarray  # [n], at the trials
+    at_candidates: np.ndarray  # [m, n]: at the settings that can be chosen, from what the trials had
+    warp: Warp
+    mean: np.ndarray  # [m], at the candidates, in percent
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
     """An arm's accuracy as a smooth function of its settings, at the settings that can be chosen (candidates)."""
 
-    values: np.ndarray  # [n], of the trials, in percent
     fits: Sequence[_Fit]
     weights: np.ndarray  # of the fits, sum 1
-    mean: np.ndarray = field(init=False)  # [m], in percent, averaged over the fits
 
-    def __post_init__(self) -> None:
-        means = [fit.at_candidates @ self.values for fit in self.fits]
-        object.__setattr__(self, "mean", np.average(means, axis=0, weights=self.weights))
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Averaged over the fits, [m], in percent."""
+        return np.average([fit.mean for fit in self.fits], axis=0, weights=self.weights)
 
     @property
     def best(self) -> int:
@@ -121,8 +124,8 @@ class Response:
         for at in np.minimum(picked, len(self.fits) - 1):
             fit = self.fits[at]
             spread = np.sqrt(fit.noise * fit.df / random.chisquare(fit.df))
-            repeated = fit.at_trials @ self.values + spread * random.standard_normal(len(self.values))
-            yield fit.at_candidates @ repeated
+            repeated = fit.fitted + spread * random.standard_normal(len(fit.fitted))
+            yield fit.warp.undo(fit.at_candidates @ repeated)
 
     def spread(self, seed: Sequence[int]) -> float:
         """Variance, in squared points, of the fitted accuracy at what repetitions of the search choose."""
@@ -150,13 +153,14 @@ def fit_response(settings: ArrayLike, values: ArrayLike, candidates: ArrayLike, 
     far = _squared_distances(places, points, candidates[:, numeric:], settings[:, numeric:])
     trends = _trends(points, places)
     ratios = [(length, ratio) for length in LENGTHS for ratio in RATIOS if ratio or length == LENGTHS[0]]
-    fits = [
-        _fit(values, trends, ratio * np.exp(-0.5 * near / length**2), ratio * np.exp(-0.5 * far / length**2), noise)
-        for length, ratio in ratios
-    ]
+    fits = []
+    for length, ratio in ratios:
+        of_trials, of_candidates = (ratio * np.exp(-0.5 * away / length**2) for away in (near, far))
+        smoother = _Smoother.of(trends, of_trials, of_candidates)
+        fits += [smoother.fit(values, Warp(values.max(), scale), noise) for scale in SCALES]
     likelihoods = np.array([fit.log_likelihood for fit in fits])
     weights = np.exp(likelihoods - likelihoods.max())
-    return Response(values, fits, weights / weights.sum())
+    return Response(fits, weights / weights.sum())
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
@@ -182,23 +186,34 @@ def _trends(points: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndar
     return of_trials[:, :1], of_places[:, :1]
 
 
-def _fit(
-    values: np.ndarray, trends: tuple[np.ndarray, np.ndarray], near: np.ndarray, far: np.ndarray, noise: float
-) -> _Fit:
-    """Universal kriging with these covariances among trials, and from candidates to trials, in units of the noise."""
-    trend, trend_there = trends
-    covariance = np.eye(len(values)) + near
-    inverse = np.linalg.inv(covariance)
-    information = trend.T @ inverse @ trend
-    coefficients = np.linalg.solve(information, trend.T @ inverse)
-    residual = inverse @ (np.eye(len(values)) - trend @ coefficients)
-    df = len(values) - trend.shape[1] + PRIOR_DF
-    variance = (values @ residual @ values + PRIOR_DF * noise**2) / df
-    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1]
-    return _Fit(
-        log_likelihood=float(-0.5 * (df * np.log(variance) + determinants)),
-        noise=float(variance),
-        df=df,
-        at_trials=trend @ coefficients + near @ residual,
-        at_candidates=trend_there @ coefficients + far @ residual,
-    )
+@dataclass(frozen=True)
+class _Smoother:
+    """Universal kriging with one covariance, whatever the accuracies."""
+
+    trend_columns: int
+    residual: np.ndarray  # [n, n]: their quadratic form is the sum of squares that is left
+    determinants: float  # logarithm
+    at_trials: np.ndarray  # [n, n]
+    at_candidates: np.ndarray  # [m, n]
+
+    @classmethod
+    def of(cls, trends: tuple[np.ndarray, np.ndarray], near: np.ndarray, far: np.ndarray) -> "_Smoother":
+        """near, far: covariances among trials, and from candidates to trials, in units of the noise."""
+        trend, trend_there = trends
+        covariance = np.eye(len(trend)) + near
+        inverse = np.linalg.inv(covariance)
+        information = trend.T @ inverse @ trend
+        coefficients = np.linalg.solve(information, trend.T @ inverse)
+        residual = inverse @ (np.eye(len(trend)) - trend @ coefficients)
+        determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1]
+        at_trials, at_candidates = trend @ coefficients + near @ residual, trend_there @ coefficients + far @ residual
+        return cls(trend.shape[1], residual, float(determinants), at_trials, at_candidates)
+
+    def fit(self, values: np.ndarray, warp: Warp, noise: float) -> _Fit:
+        """To these accuracies, warped like that."""
+        warped = warp(values)
+        df = len(values) - self.trend_columns + PRIOR_DF
+        variance = float(warped @ self.residual @ warped + PRIOR_DF * noise**2) / df
+        likelihood = -0.5 * (df * math.log(variance) + self.determinants) + warp.log_jacobian(values)
+        mean = warp.undo(self.at_candidates @ warped)
+        return _Fit(likelihood, variance, df, self.at_trials @ warped, self.at_candidates, warp, mean)
