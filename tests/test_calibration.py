@@ -18,7 +18,7 @@ def calibrated(tmp_path_factory):
     def row(name: str) -> pd.Series:
         command = [sys.executable, str(ROOT / "experiments/calibration/calibrate.py")]
         ended = subprocess.run(
-            [*command, "--studies", str(STUDIES), "--jobs", "1", "--only", name],
+            [*command, "--studies", str(STUDIES), "--files", "2", "--jobs", "1", "--only", name],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -42,6 +42,33 @@ def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibr
     found = calibrated("2 sd apart, flat top, auto")
     assert found["right_winners"] >= 50 and found["false_winners"] == 0
     assert 5 <= found["seeds"] <= 15 and found["epochs"] < 1.6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "equal, cliff, auto",
+        "equal, looks at 3, 5 and 10",
+        "equal, one's trials diverge above 0.01, auto",
+        "equal, best at the edge",
+        "equal, half of the draws pruned, auto",
+        "equal, 10 % of 180 pictures, 5 seeds",
+        "3 arms, one 2 sd better, auto",
+    ],
+)
+def test_what_is_said_is_the_same_through_files_and_tables_and_without(name):
+    """Most of `make calibrate` leaves the tables out: it may, as long as they change nothing."""
+    script = (
+        "from calibrate import scenarios; from simulate import run_study\n"
+        f"scenario = next(s for s in scenarios() if s.name == {name!r})\n"
+        "for seed in (0, 1): print(run_study(scenario, seed), run_study(scenario, seed, files=True), sep='|')"
+    )
+    folder = ROOT / "experiments/calibration"
+    out = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True).stdout
+    ways = [line.split("|") for line in out.splitlines()]
+    assert len(ways) == 2
+    for directly, through_files in ways:
+        assert directly == through_files
 
 
 def test_unequal_budgets_get_none(calibrated):

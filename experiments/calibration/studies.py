@@ -65,6 +65,11 @@ class Scenario:
     pruned: float = 0.0  # share of the trials behind the first points that are stopped, the worst ones
 
     @property
+    def planned(self) -> bool:
+        """Whether the study itself looks more than once, and ends where nothing is undecided."""
+        return self.auto and len(self.looks) > 1
+
+    @property
     def arms(self) -> list[str]:
         """Their names."""
         return [f"arm{number}" for number in range(len(self.gaps))]
@@ -155,11 +160,10 @@ def arms_of(scenario: Scenario, random: np.random.Generator) -> list[Arm]:
 
 def write_study(folder: Path, scenario: Scenario, looks: Sequence[int], seed: int) -> None:
     """study.json as a sweep leaves it with these looks planned or made."""
-    auto = scenario.auto and len(scenario.looks) > 1
     planned = scenario.looks[-1] if scenario.auto else scenario.looks[0]
     first = {name: {"first points": [{"lr": 10.0**e} for e in range(-1, -6, -1)]} for name in scenario.arms}
     study = dict(name="study", seed=seed, n_trials=max(scenario.trials), arm_order=scenario.arms, arms=first)
-    study |= dict(confirm_seeds="auto" if auto else looks[-1], looks=list(looks), planned_seeds=planned)
+    study |= dict(confirm_seeds="auto" if scenario.planned else looks[-1], looks=list(looks), planned_seeds=planned)
     study |= dict(spaces=dict.fromkeys(scenario.arms, RANGE), common={"confirm": "search"}, sampler="random")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.json").write_text(json.dumps(study))
