@@ -29,16 +29,17 @@ class Made:
 
 WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", Made: "a mapping with _target_"}
 WORDS |= {dict: "a mapping", Mapping: "a mapping", list: "a list", tuple: "a list", Sequence: "a list"}
+WORDS[Any] = "a finite number"  # in a value of any type
 BOUNDS = {Ge: "from", Gt: "above", Le: "to", Lt: "below"}
 
 
 def refusal(key: str, value: Any, annotation: Any) -> str | None:
     """A sentence where a value is none of those that the annotation has; None where it is one.
 
-    Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN. Of an
-    annotation that says nothing (Any) every value is one.
+    Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN, at any
+    depth. Every other value is one of an annotation that says nothing (Any).
     """
-    if annotation is Any or _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
+    if _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
         return None
     return f"{key}={shown(value)}: expected {expected(annotation)}"
 
@@ -75,11 +76,11 @@ def _kinds(annotation: Any) -> list[str]:
 
 
 def _is_one(value: Any, annotation: Any) -> bool:
-    from pydantic import PydanticUserError, ValidationError  # here and below: not before there is a value to check
+    from pydantic import PydanticUserError  # here and below: not before there is a value to check
 
     try:
-        _adapter(annotation).validate_json(json.dumps(value, default=str))
-    except ValidationError:
+        _adapter(annotation).validate_json(json.dumps(value, default=str, allow_nan=False))
+    except ValueError:  # pydantic's is one
         return False
     except PydanticUserError:  # an annotation that it makes nothing of
         return True
@@ -91,5 +92,5 @@ def _adapter(annotation: Any) -> Any:
     """Pydantic's check of an annotation; of JSON, as a configuration's list may stand for a tuple."""
     from pydantic import ConfigDict, TypeAdapter
 
-    rules = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    rules = ConfigDict(strict=True, arbitrary_types_allowed=True)
     return TypeAdapter(annotation, config=rules)
