@@ -52,7 +52,8 @@ def check_node(
     if not isinstance(node.get("_target_"), str):
         raise UserError(f"{key}={shown(node)}: expected a mapping with _target_")
     for within, inner in _nodes(key, node):
-        _check_arguments(within, inner, *((partial, passed) if inner is node else (False, ())))
+        outermost = inner is node
+        _check_arguments(within, inner, partial and outermost, passed if outermost else ())
 
 
 def _check_arguments(key: str, node: Mapping[str, Any], partial: bool, passed: Collection[str]) -> None:

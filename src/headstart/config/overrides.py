@@ -20,7 +20,7 @@ from headstart.typed import shown
 
 MULTIRUN = {"-m", "--multirun"}
 NAMES = ("name", "arm")
-NAMED = re.compile(r"(\+*(?:name|arm)=)(?!null$)([\w.-]+)")  # a text, whatever it looks like
+NAMED = re.compile(rf"(\+*(?:{'|'.join(NAMES)})=)(?!null$)([\w.-]+)")  # a text, whatever it looks like
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "resume", "data.root", "data.cache")  # Python takes "" for where it is
 LONGEST_NAME = 250  # bytes of a file's name, without .yaml
 DEEPEST = 50  # levels of brackets; Hydra's parser takes about 200
