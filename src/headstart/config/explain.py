@@ -104,11 +104,17 @@ def unknown_key(key: str, words: Sequence[str]) -> str:
     except HydraException:  # something else is wrong, too
         return f"{key}=... is unknown; headstart --cfg job shows the keys"
     wrong = key
-    while not isinstance(node := OmegaConf.select(cfg, wrong.rpartition(".")[0]), DictConfig):
+    while (node := _mapping(cfg, wrong.rpartition(".")[0])) is None:
         wrong = wrong.rpartition(".")[0]  # of a.b.c with no a.b, that is to be mended
     if wrong.rpartition(".")[2] not in node:
         return _unknown_setting(wrong, node)
     return _taken_away(key, words) if wrong == key else _no_settings(wrong, key)
+
+
+def _mapping(node: DictConfig, key: str) -> DictConfig | None:
+    """What lies under a key of a node, where that is a mapping; the node itself for ""."""
+    found = OmegaConf.select(node, key, throw_on_resolution_failure=False)
+    return found if isinstance(found, DictConfig) else None
 
 
 def _no_settings(parent: str, key: str) -> str:
@@ -136,8 +142,7 @@ def _unknown_setting(key: str, node: DictConfig) -> str:
     parent, _, name = key.rpartition(".")
     within, more = f"{parent}." if parent else "", ""
     keys = [str(k) for k in node if not str(k).startswith("_") and f"{within}{k}" != "optimizer.lr"]  # set by lr
-    nodes = {f"{within}{k}": OmegaConf.select(node, k, throw_on_resolution_failure=False) for k in keys}
-    nodes = {place: part for place, part in nodes.items() if isinstance(part, DictConfig)}
+    nodes = {f"{within}{k}": part for k in keys if (part := _mapping(node, k)) is not None}
     inside = [f"{place}.{name}" for place, part in nodes.items() if name in part]
     meant = inside[0] if len(inside) == 1 else ELSEWHERE.get(name, name if name in ANNOTATIONS else None)
     for place, part in ({parent: node} | nodes).items() if parent else ():
