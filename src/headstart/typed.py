@@ -36,8 +36,8 @@ BOUNDS = {Ge: "from", Gt: "above", Le: "to", Lt: "below"}
 def refusal(key: str, value: Any, annotation: Any) -> str | None:
     """A sentence where a value is none of those that the annotation has; None where it is one.
 
-    Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN, at any
-    depth. Every other value is one of an annotation that says nothing (Any).
+    Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN. Of an
+    annotation that says nothing (Any) every value is one that holds no such number, at any depth.
     """
     if _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
         return None
@@ -79,7 +79,7 @@ def _is_one(value: Any, annotation: Any) -> bool:
     from pydantic import PydanticUserError  # here and below: not before there is a value to check
 
     try:
-        _adapter(annotation).validate_json(json.dumps(value, default=str, allow_nan=False))
+        _adapter(annotation).validate_json(json.dumps(value, default=str, allow_nan=annotation is not Any))
     except ValueError:  # pydantic's is one
         return False
     except PydanticUserError:  # an annotation that it makes nothing of
@@ -92,5 +92,5 @@ def _adapter(annotation: Any) -> Any:
     """Pydantic's check of an annotation; of JSON, as a configuration's list may stand for a tuple."""
     from pydantic import ConfigDict, TypeAdapter
 
-    rules = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    rules = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
     return TypeAdapter(annotation, config=rules)
