@@ -69,6 +69,7 @@ REFUSED = [
     (Positive, [0, -1, math.nan, math.inf, True]),
     (Share, [1, -0.1, math.nan]),
     (Count | Fraction, [0, 0.0, 1.0, 1.5, True, [1]]),
+    (Any, [math.nan, [1, {"a": -math.inf}]]),
 ]
 
 

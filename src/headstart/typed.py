@@ -2,29 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-
-__all__ = [
-    "LARGEST_SEED",
-    "Count",
-    "Fraction",
-    "Made",
-    "Node",
-    "PictureSize",
-    "Positive",
-    "Processes",
-    "Seed",
-    "Seeds",
-    "Share",
-    "Truth",
-    "expected",
-    "refusal",
-    "shown",
-]
 
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
 Truth = Literal[True, False]  # for OmegaConf, which reads a bool from -1 or "no"
@@ -44,8 +27,9 @@ class Made:
     """What a nested `_target_` node makes; nothing that is typed is one."""
 
 
-WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping", list: "a list"}
-WORDS[Made] = "a mapping with _target_"
+WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", Made: "a mapping with _target_"}
+WORDS |= {dict: "a mapping", Mapping: "a mapping", list: "a list", tuple: "a list", Sequence: "a list"}
+WORDS[Any] = "a finite number"  # in a value of any type
 BOUNDS = {Ge: "from", Gt: "above", Le: "to", Lt: "below"}
 
 
@@ -53,9 +37,9 @@ def refusal(key: str, value: Any, annotation: Any) -> str | None:
     """A sentence where a value is none of those that the annotation has; None where it is one.
 
     Nothing is converted: 1 is not true, "3" is no number, and 1.0 no whole one; no number is infinite or NaN. Of an
-    annotation that says nothing (Any) every value is one.
+    annotation that says nothing (Any) every value is one that holds no such number, at any depth.
     """
-    if annotation is Any or _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
+    if _is_one(value, bool if annotation == Truth else annotation):  # a Literal takes 0 for false
         return None
     return f"{key}={shown(value)}: expected {expected(annotation)}"
 
@@ -76,34 +60,27 @@ def shown(value: Any) -> str:
 
 def _kinds(annotation: Any) -> list[str]:
     """As `expected`, one by one, without those that nobody can type."""
-    if annotation in (bool, Truth):
-        return ["true", "false"]
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if (known := annotation if annotation in WORDS else origin) in WORDS:
-        return [WORDS[known]]
+    if annotation is bool:
+        annotation = Truth
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
-        bounds = [
-            f"{BOUNDS[type(limit)]} {getattr(limit, type(limit).__name__.lower()):.10g}" for limit in arguments[1:]
-        ]
+        bounds = [f"{BOUNDS[type(limit)]} {astuple(limit)[0]:.10g}" for limit in arguments[1:]]
         return [f"{kind} {' '.join(bounds)}" for kind in _kinds(arguments[0])]
     if origin is Literal:
-        return [str(argument) for argument in arguments]
+        return [shown(argument) for argument in arguments]
     if origin in (Union, UnionType):
         return [kind for argument in arguments for kind in _kinds(argument)]
     if origin is tuple and Ellipsis not in arguments:
         return [f"a list of {len(arguments)} values"]
-    if origin in (Sequence, tuple):
-        return ["a list"]
-    return ["a mapping"] if origin is Mapping else []
+    return [WORDS[origin]] if origin in WORDS else []
 
 
 def _is_one(value: Any, annotation: Any) -> bool:
-    from pydantic import ValidationError
-    from pydantic.errors import PydanticUserError
+    from pydantic import PydanticUserError  # here and below: not before there is a value to check
 
     try:
-        _adapter(annotation).validate_json(json.dumps(value, default=str))
-    except ValidationError:
+        _adapter(annotation).validate_json(json.dumps(value, default=str, allow_nan=annotation is not Any))
+    except ValueError:  # pydantic's is one
         return False
     except PydanticUserError:  # an annotation that it makes nothing of
         return True

@@ -93,6 +93,10 @@ def test_only_the_grid_sampler_is_a_grid(composed, search, is_grid):
         (dict(sampler={}), r"hydra\.sweeper\.sampler=.*_target_"),
         (dict(sampler=SAMPLER | {"nonsense": 1}), r"^hydra\.sweeper\.sampler\.nonsense=\.\.\. is no setting of optuna"),
         (dict(sampler=SAMPLER | {"seed": 5}), r"^hydra\.sweeper\.sampler\.seed=5 has no effect here; give seed="),
+        (
+            dict(pruner=PRUNER | {"percentile": float("inf")}),
+            r"^budget\.pruner\.percentile=inf: expected a finite number$",
+        ),
         (dict(n_jobs=3), "n_jobs=3 needs a launcher whose jobs are processes .* use jobs=3"),
     ],
 )

@@ -30,7 +30,6 @@ ELSEWHERE = {
     "seeds": "confirm_seeds",
     "workers": "jobs",
 }  # keys by the names that other programs give them
-_ABSENT = object()
 
 
 def explain(error: HydraException, words: Sequence[str]) -> str:
@@ -57,11 +56,7 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         own = _searched_by_itself(found[1])
         return f"{found[1]}: write {shlex.quote(own or f'{key}={override_value(value)}')}" + (own and " to search it")
     if found := re.match(r"Error merging override (.*)", text):
-        return (
-            _single_value(found[1])
-            or refused_value(found[1])
-            or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
-        )
+        return refused_value(found[1]) or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
     if found := re.search(r"In '(search/\w+)'.*\nKey '(\w+)' not in '(\w+)SamplerConfig'", text):
         search, key, sampler = found[1].replace("/", "="), found[2], found[3].lower()
         return (
@@ -72,16 +67,13 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     return "\n".join(kept[:3])
 
 
-def _single_value(word: str) -> str | None:
-    """What to write in place of a setting of a top-level key that has none."""
-    top = top_key_of(word)
-    return _no_settings(top, key_of(word)) if key_of(word) != top and ANNOTATIONS.get(top, Any) is not Any else None
-
-
 def refused_value(word: str) -> str | None:
-    """What a top-level key takes, where the word sets one to something else."""
-    annotation = ANNOTATIONS.get(key_of(word), Any)
-    return None if annotation is Any else f"{word}: expected {expected(annotation)}"
+    """What a typed key of the top level takes, where the word sets it, or something in it, to something else."""
+    key, top = key_of(word), top_key_of(word)
+    annotation = ANNOTATIONS.get(top, Any)
+    if annotation is Any:
+        return None
+    return f"{word}: expected {expected(annotation)}" if key == top else _no_settings(top, key)
 
 
 def explain_value(error: OmegaConfBaseException) -> str:
@@ -100,27 +92,29 @@ def unknown_option(wanted: str, valid: Sequence[str]) -> str:
 def unknown_key(key: str, words: Sequence[str]) -> str:
     """Name the keys that there are beside an unknown one; `a.b` is looked for among those of `a`.
 
-    words: of the command line, as the groups chosen there say which keys there are.
+    words: of the command line, as the options chosen there say which keys there are.
     """
-    parent, _, name = key.rpartition(".")
-    if key_of(key) == "hydra" or parent.startswith("hydra"):
-        return _unknown_of_hydra(key, words)
+    of_hydra = top_key_of(key) == "hydra"
+    if of_hydra and (adding := [word for word in words if key_of(word).startswith("hydra.sweeper.params")]):
+        return f"{adding[0]}: write {_searched_by_itself(adding[0]) or f'+{adding[0]}'} to search a further key"
     try:
-        # Groups alone say which keys there are, and of several arms the first will do.
-        cfg = composed(w.partition(",")[0] for w in words if key_of(w) in groups())
+        # Options alone say which keys there are, and of several arms the first will do.
+        chosen = [word for word in words if (word.startswith("hydra/") if of_hydra else key_of(word) in groups())]
+        cfg = composed((word.partition(",")[0] for word in chosen), hydra=of_hydra)
     except HydraException:  # something else is wrong, too
         return f"{key}=... is unknown; headstart --cfg job shows the keys"
-    above, _, last = parent.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    if not isinstance(node, DictConfig):
-        known = OmegaConf.select(cfg, above) if above else cfg
-        return _no_settings(parent, key) if last in known else unknown_key(parent, words)
-    keys = [str(k) for k in node if not str(k).startswith("_")]
-    if name in keys:
-        return _taken_away(key, words)
-    if not parent:
-        return f"{key}=... is unknown. {_choose(name, [*keys, 'experiments'], meant=_elsewhere(name, cfg))}"
-    return _unknown_setting(key, node, [k for k in keys if f"{parent}.{k}" != "optimizer.lr"])  # which is set by lr
+    wrong = key
+    while (node := _mapping(cfg, wrong.rpartition(".")[0])) is None:
+        wrong = wrong.rpartition(".")[0]  # of a.b.c with no a.b, that is to be mended
+    if wrong.rpartition(".")[2] not in node:
+        return _unknown_setting(wrong, node)
+    return _taken_away(key, words) if wrong == key else _no_settings(wrong, key)
+
+
+def _mapping(node: DictConfig, key: str) -> DictConfig | None:
+    """What lies under a key of a node, where that is a mapping; the node itself for ""."""
+    found = OmegaConf.select(node, key, throw_on_resolution_failure=False)
+    return found if isinstance(found, DictConfig) else None
 
 
 def _no_settings(parent: str, key: str) -> str:
@@ -130,29 +124,8 @@ def _no_settings(parent: str, key: str) -> str:
 def _taken_away(key: str, words: Sequence[str]) -> str:
     """What to type for a key that there would be but for another of the words, such as budget.pruner=null."""
     others = [word for word in words if key.startswith(f"{key_of(word)}.") or word == f"~{key}"]
-    there = f"{others[-1]} leaves nothing of it" if others else "something typed beside it leaves nothing of it"
-    return f"{key}=... cannot be set: {there}; leave one of them out"
-
-
-def _unknown_of_hydra(key: str, words: Sequence[str]) -> str:
-    """As `unknown_key`, of Hydra's own part; params are a mapping that grows by a plus."""
-    if adding := [word for word in words if key_of(word).startswith("hydra.sweeper.params")]:
-        return f"{adding[0]}: write {_searched_by_itself(adding[0]) or f'+{adding[0]}'} to search a further key"
-    try:
-        cfg = composed((word for word in words if word.startswith("hydra/")), hydra=True)
-    except HydraException:
-        cfg = composed([], hydra=True)
-    typed = [key_of(word) for word in words if key_of(word).startswith("hydra.")] or [key]
-    wrong = next((k for k in typed if OmegaConf.select(cfg, k, default=_ABSENT) is _ABSENT), typed[0])
-    while not isinstance(node := OmegaConf.select(cfg, wrong.rpartition(".")[0]), DictConfig):
-        wrong = wrong.rpartition(".")[0]  # of a.b.c with no a.b, that is to be mended
-    parent, _, name = wrong.rpartition(".")
-    if name in node:
-        return _no_settings(wrong, next(k for k in typed if k.startswith(wrong)))
-    keys = [str(k) for k in node if not str(k).startswith("_")]
-    if not keys:
-        return f"{wrong}=...: this {parent} has no settings; choose another by {parent.replace('.', '/')}=..."
-    return f"{wrong}=... is unknown. {_choose(name, keys, f'{parent}.')}"
+    there = others[-1] if others else "something typed beside it"
+    return f"{key}=... cannot be set: {there} leaves nothing of it; leave one of them out"
 
 
 def _searched_by_itself(word: str) -> str:
@@ -161,27 +134,27 @@ def _searched_by_itself(word: str) -> str:
     return f"{key}={value.strip(QUOTES)}" if "." in key and not key.startswith("hydra.") else ""
 
 
-def _unknown_setting(key: str, node: DictConfig, keys: Sequence[str]) -> str:
-    """What to type for a key that is not among the `keys` of its node; a library's class takes more than these."""
+def _unknown_setting(key: str, node: DictConfig) -> str:
+    """What to type for a key that is none of its node's, which is the whole configuration for a key without a dot.
+
+    It may be one of a part of that node, or one that other programs call so; a library's class takes more than these.
+    """
     parent, _, name = key.rpartition(".")
-    meant, more = ELSEWHERE.get(name, name if name in ANNOTATIONS else None), ""
-    for part, within in ((node.get("estimator"), f"{parent}.estimator"), (node, parent)):
-        target = part.get("_target_") if isinstance(part, DictConfig) else None
-        if target and name in part:
-            meant = f"{within}.{name}"
-        elif target and not target.startswith("headstart.") and takes(target, name):
-            meant, more = None, f"; +{within}.{name}=... sets another argument of {target}"
+    within, more = f"{parent}." if parent else "", ""
+    keys = [str(k) for k in node if not str(k).startswith("_") and f"{within}{k}" != "optimizer.lr"]  # set by lr
+    nodes = {f"{within}{k}": part for k in keys if (part := _mapping(node, k)) is not None}
+    inside = [f"{place}.{name}" for place, part in nodes.items() if name in part]
+    meant = inside[0] if len(inside) == 1 else ELSEWHERE.get(name, name if name in ANNOTATIONS else None)
+    for place, part in ({parent: node} | nodes).items() if parent else ():
+        target = part.get("_target_") or "headstart."
+        if not target.startswith("headstart.") and takes(target, name):
+            meant, more = None, f"; +{place}.{name}=... sets another argument of {target}"
     if not keys and not more and parent in groups():
-        others = ", ".join(options(parent))
-        return f"{key}=...: this {parent} has no such setting; choose another by {parent}={others}"
-    choose = f". {_choose(name, keys, f'{parent}.', meant)}" if keys else ""
-    return f"{key}=... is unknown{choose}{more}"
-
-
-def _elsewhere(name: str, cfg: DictConfig) -> str | None:
-    """The key that is called so in just one group, or in other programs."""
-    parts = [g for g in groups() if isinstance(node := OmegaConf.select(cfg, g), DictConfig) and name in node]
-    return f"{parts[0]}.{name}" if len(parts) == 1 else ELSEWHERE.get(name)
+        return f"{key}=...: this {parent} has no such setting; choose another by {parent}={', '.join(options(parent))}"
+    if not keys and not more and parent.startswith("hydra."):
+        return f"{key}=...: this {parent} has no settings; choose another by {parent.replace('.', '/')}=..."
+    choose = _choose(name, keys if parent else [*keys, "experiments"], within, meant)
+    return f"{key}=... is unknown{f'. {choose}' if keys else ''}{more}"
 
 
 def _choose(name: str, valid: Sequence[str], prefix: str = "", meant: str | None = None) -> str:

@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_./-]*")  # text that needs no quotes,
 NOT_TEXT = ("null", "true", "false", "nan", "inf")  # unless it reads as something else
-_ABSENT = object()
 
 
 def key_of(override: str) -> str:
@@ -34,19 +35,16 @@ def override_value(value: Any) -> str:
     text = str(value)
     if PLAIN.fullmatch(text) and text.lower() not in NOT_TEXT:
         return text
-    text = re.sub(r'(\\+)(?="|\Z)', r"\1\1", text)  # a backslash means something to Hydra before a quote alone
-    return '"' + text.replace('"', '\\"') + '"'
+    return QuotedString(text, Quote.double).with_quotes()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], within: str = "") -> list[str]:
     """The overrides that lead from one configuration, or the part of it `within` a key, to another."""
-    gone = [f"~{within}{key}" for key in old if key not in new]
-    return gone + [word for key in new for word in _difference(old.get(key, _ABSENT), new[key], f"{within}{key}")]
-
-
-def _difference(old: Any, new: Any, key: str) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return differences(old, new, f"{key}.")
-    if old == new and type(old) is type(new):
-        return []
-    return [f"{'+' if old is _ABSENT else ''}{key}={override_value(new)}"]
+    words = [f"~{within}{key}" for key in old if key not in new]
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            words += differences(before, value, f"{within}{key}.")
+        elif key not in old or before != value or type(before) is not type(value):
+            words.append(f"{'' if key in old else '+'}{within}{key}={override_value(value)}")
+    return words

@@ -59,17 +59,15 @@ def default_options() -> dict[str, str]:
 
 def options(group: str, *, own: bool = True) -> list[str]:
     """The options of a config group: names of its YAML files, sorted; own: with those in the user's own folders."""
-    folder = experiments_folder() if group == "experiments" else files(CONF) / group
-    names = {p.name for p in folder.iterdir()}
-    for added in own_folders() if own else ():
-        names |= {p.name for p in (added / group).glob("*")}
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    ours = experiments_folder().parent if group == "experiments" else Path(str(files(CONF)))
+    folders = [ours, *own_folders()] if own else [ours]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def study_file(name: str) -> Path | None:
     """The file that `experiments=name` reads; None where it is in none of the folders known here."""
-    folders = [*(own / "experiments" for own in own_folders()), experiments_folder()]
-    return next((path for folder in folders if (path := folder / f"{name}.yaml").is_file()), None)
+    paths = (f / "experiments" / f"{name}.yaml" for f in (*own_folders(), experiments_folder().parent))
+    return next(filter(Path.is_file, paths), None)
 
 
 def help_text() -> str:

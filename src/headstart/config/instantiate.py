@@ -1,13 +1,12 @@
 """What a configuration may name as `_target_`, the check of its keys against what that takes, and its making."""
 
 import inspect
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
-from typing import Any, get_args, get_type_hints
+from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
@@ -37,10 +36,8 @@ WHITELIST = (
 # A function of ours or a library's class. The list alone would let a library's functions through, and the methods of
 # its classes: sklearn.datasets.fetch_file, which writes any file, or sklearn.tree.export_graphviz.
 FUNCTION_OR_CLASS = re.compile(r"headstart(\.[a-z]\w*)+|[a-z]\w*(\.[a-z_]\w*)*\.([A-Z]\w*|create_nsgaii\w*)")
-REFUSED_BY_HYDRA = re.compile(r"Target '(.*?)'( \(resolved from '(.*?)'\))?.*execution whitelist", re.DOTALL)
-
-
-HYDRAS_OWN = {"_partial_", "_args_", "_convert_", "_recursive_"}
+HYDRAS_OWN = ("_args_", "_convert_", "_recursive_")
+ANY_OTHER = "**"  # among the arguments of a target that takes any others, too
 
 
 def check_node(
@@ -54,20 +51,27 @@ def check_node(
     """
     if not isinstance(node.get("_target_"), str):
         raise UserError(f"{key}={shown(node)}: expected a mapping with _target_")
+    for within, inner in _nodes(key, node):
+        outermost = inner is node
+        _check_arguments(within, inner, partial and outermost, passed if outermost else ())
+
+
+def _check_arguments(key: str, node: Mapping[str, Any], partial: bool, passed: Collection[str]) -> None:
+    """Check a node as `check_node` does, without those in it."""
     if node.get("_partial_", False) is not partial:
         raise UserError(f"{key}._partial_={shown(node.get('_partial_'))} is Hydra's own; leave it as its file has it")
-    if own := sorted(HYDRAS_OWN - {"_partial_"} & node.keys()):
-        raise UserError(f"{key}.{own[0]} is Hydra's own; leave it out")
     target, types = str(node["_target_"]), _argument_types(str(node["_target_"]))
     for name, value in node.items():
         within = f"{key}.{name}"
-        _check_nested(within, value)
-        if name in ("_target_", "_partial_") or types is None or _is_target(value):
+        if name in HYDRAS_OWN:
+            raise UserError(f"{within} is Hydra's own; leave it out")
+        if refused := refusal(within, value, Any):
+            raise UserError(refused)
+        if name in ("_target_", "_partial_") or (isinstance(value, dict) and "_target_" in value):
             continue
         if name in passed or (name not in types and ANY_OTHER not in types):
-            raise UserError(
-                f"{within}=... is no setting of {target}{_meant(within, types.keys() - passed - {ANY_OTHER})}"
-            )
+            settings = types.keys() - passed - {ANY_OTHER}
+            raise UserError(f"{within}=... is no setting of {target}{_meant(within, settings)}")
         if refused := refusal(within, value, types.get(name, Any)):
             raise UserError(refused)
 
@@ -79,41 +83,16 @@ def make(node: Mapping[str, Any], **arguments: Any) -> Any:
     whatever the target itself refuses.
     """
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    for target in _targets(plain):
-        _refuse_target(target)
+    for _, inner in _nodes("", plain):
+        _refuse_target(str(inner["_target_"]))
     try:
         return instantiate(plain, **arguments, _convert_="all", _execution_whitelist_=WHITELIST)
     except InstantiationException as error:
-        if found := REFUSED_BY_HYDRA.match(str(error)):
-            raise UserError(_not_callable(found[3] or found[1])) from error
-        raise UserError(f"{plain.get('_target_')}: {first_line(error)}") from error
+        raise UserError(f"_target_={plain.get('_target_')}: {first_line(error)}") from error
     except TypeError as error:
         if "argument" not in str(error):  # not about the keys, so a fault of the code, to be seen as such
             raise
         raise UserError(f"{plain.get('_target_')} refused its configuration: {error}") from error
-
-
-ANY_OTHER = "**"  # among the arguments of a target that takes any others, too
-
-
-def _argument_types(target: str) -> dict[str, Any] | None:
-    """The annotation of each argument that a target takes, `Any` without one; None where its signature is not known."""
-    _refuse_target(target)
-    try:
-        found = get_object(target)
-        signature = inspect.signature(found)
-    except (ImportError, AttributeError, ValueError, InstantiationException):  # `make` says it better
-        return None
-    hints, types = _hints(found), {}
-    for name, parameter in signature.parameters.items():
-        annotation = hints.get(name, Any)
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-            types[name] = annotation
-        elif options := [a for a in get_args(annotation) if hasattr(a, "__total__")]:  # **options: Unpack[a TypedDict]
-            types |= get_type_hints(options[0], include_extras=True)
-        else:
-            types[ANY_OTHER] = Any
-    return types
 
 
 def takes(target: str, name: str) -> bool:
@@ -122,38 +101,45 @@ def takes(target: str, name: str) -> bool:
         types = _argument_types(target)
     except UserError:
         return False
-    return types is None or name in types or ANY_OTHER in types
+    return not types.keys().isdisjoint({name, ANY_OTHER})
 
 
-def _hints(found: Any) -> dict[str, Any]:
-    """The annotations of a function, or of a class's constructor; `Any` for names that only a type checker imports."""
-    function = inspect.unwrap(found.__init__ if inspect.isclass(found) else found)
-    written = getattr(function, "__annotations__", {})
-    return {name: _hint(function, annotation) for name, annotation in written.items()}
-
-
-def _hint(function: Any, annotation: Any) -> Any:
+def _argument_types(target: str) -> dict[str, Any]:
+    """The annotation of each argument that a target takes, `Any` without one; ANY_OTHER where nobody knows them."""
+    _refuse_target(target)
     try:
-        return get_type_hints(
-            SimpleNamespace(__annotations__={"it": annotation}), function.__globals__, include_extras=True
-        )["it"]
-    except (NameError, TypeError, AttributeError):
+        found = get_object(target)
+        signature = inspect.signature(found)
+    except (ImportError, AttributeError, ValueError, InstantiationException):  # `make` says it better
+        return {ANY_OTHER: Any}
+    function, types = inspect.unwrap(found.__init__ if inspect.isclass(found) else found), {}
+    for name, parameter in signature.parameters.items():
+        annotation = _annotation(function, name)
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            types[name] = annotation
+        elif get_origin(annotation) is Unpack:  # **options: Unpack[a TypedDict]
+            types |= get_type_hints(*get_args(annotation), include_extras=True)
+        else:
+            types[ANY_OTHER] = Any
+    return types
+
+
+def _annotation(function: Any, name: str) -> Any:
+    """The annotation of one argument; `Any` without one, and for names that only a type checker imports."""
+    try:
+        alone = SimpleNamespace(__annotations__={name: function.__annotations__[name]})
+        return get_type_hints(alone, function.__globals__, include_extras=True)[name]
+    except (KeyError, NameError, TypeError, AttributeError):
         return Any
 
 
-def _check_nested(key: str, value: Any) -> None:
-    """Check the nodes in a value, at any depth, and its numbers: none means something by being infinite or NaN."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{key}={value}: expected a finite number")
-    if _is_target(value):
-        check_node(key, value)
-    elif isinstance(value, list | dict):
+def _nodes(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every `_target_` node in a value, at any depth, with its key; those inside another come first."""
+    if isinstance(value, list | dict):
         for place, part in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_nested(f"{key}[{place}]" if isinstance(value, list) else f"{key}.{place}", part)
-
-
-def _is_target(value: Any) -> bool:
-    return isinstance(value, dict) and "_target_" in value
+            yield from _nodes(f"{key}[{place}]" if isinstance(value, list) else f"{key}.{place}", part)
+    if isinstance(value, dict) and "_target_" in value:
+        yield key, value
 
 
 def _meant(key: str, settings: Collection[str]) -> str:
@@ -165,21 +151,6 @@ def _meant(key: str, settings: Collection[str]) -> str:
 
 def _refuse_target(target: str) -> None:
     if not FUNCTION_OR_CLASS.fullmatch(target) or not any(fnmatchcase(target, allowed) for allowed in WHITELIST):
-        raise UserError(_not_callable(target))
-
-
-def _targets(value: Any) -> Iterator[str]:
-    """Every `_target_` in a node, nested ones included."""
-    match value:
-        case dict():
-            if "_target_" in value:
-                yield str(value["_target_"])
-            for part in value.values():
-                yield from _targets(part)
-        case list():
-            for part in value:
-                yield from _targets(part)
-
-
-def _not_callable(target: str) -> str:
-    return f"_target_={target!r} may not be called from a configuration; see WHITELIST in config/instantiate.py"
+        raise UserError(
+            f"_target_={target!r} may not be called from a configuration; see WHITELIST in config/instantiate.py"
+        )

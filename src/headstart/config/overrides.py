@@ -12,16 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from headstart.config.explain import unknown_key, unknown_option
 from headstart.config.grammar import key_of, override_value, top_key_of
 from headstart.config.groups import groups, options, study_file
-from headstart.config.schema import KEYS, check_complete, without_hydra
+from headstart.config.schema import KEYS, OF_A_SWEEP, check_complete, without_hydra
 from headstart.config.search_path import as_typed
 from headstart.errors import UserError
 from headstart.store import valid_name
 from headstart.typed import shown
 
 MULTIRUN = {"-m", "--multirun"}
-SWEEP_ONLY = ("search", "budget", "n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "jobs")
-SWEEP_ONLY += ("dry_run", "lr_low", "lr_high")
-NAMES = ("name", "arm")  # texts, whatever they look like
+NAMES = ("name", "arm")
+NAMED = re.compile(rf"(\+*(?:{'|'.join(NAMES)})=)(?!null$)([\w.-]+)")  # a text, whatever it looks like
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "resume", "data.root", "data.cache")  # Python takes "" for where it is
 LONGEST_NAME = 250  # bytes of a file's name, without .yaml
 DEEPEST = 50  # levels of brackets; Hydra's parser takes about 200
@@ -71,12 +70,8 @@ def refuse_deletion(word: str) -> None:
 
 def quote_names(words: Sequence[str]) -> list[str]:
     """The words, their `name=` and `arm=` in quotes where Hydra would read a number or a truth: 2024_01 is a text."""
-    return [_quoted(word) if key_of(word) in NAMES else word for word in words]
-
-
-def _quoted(word: str) -> str:
-    key, _, value = word.partition("=")
-    return f"{key}={override_value(value)}" if re.fullmatch(r"[\w.-]+", value) and value != "null" else word
+    found = [(word, NAMED.fullmatch(word)) for word in words]
+    return [f"{named[1]}{override_value(named[2])}" if named else word for word, named in found]
 
 
 def _check_twice(words: Sequence[str]) -> None:
@@ -93,7 +88,7 @@ def _check_option(group: str, value: str) -> None:
         return
     for option in [value] if value.startswith(("[", "{")) else value.split(","):
         too_long = len(os.fsencode(option)) > LONGEST_NAME
-        if too_long or re.fullmatch(r".*\.yaml|[\[{].*|", option) or override_value(option) != option:
+        if too_long or option.endswith(".yaml") or override_value(option) != option:
             if group in groups():
                 raise UserError(unknown_option(f"{group}/{option}", options(group)))
             raise UserError(f"{group}={shown(option)}: expected the name of an option")
@@ -138,7 +133,7 @@ def _check_sweep(cfg: DictConfig, typed: Mapping[str, str]) -> None:
 
 def _check_single(cfg: DictConfig, typed: Mapping[str, str]) -> None:
     of_sweeps = ("hydra.sweep", "hydra/sweep")
-    swept = [o for k, o in typed.items() if top_key_of(k) in SWEEP_ONLY or k.startswith(of_sweeps)]
+    swept = [o for k, o in typed.items() if top_key_of(k) in OF_A_SWEEP or k.startswith(of_sweeps)]
     study = cfg.hydra.runtime.choices.get("experiments")
     if swept or (study and _is_sweep(study)):
         what = swept[0] if swept else f"experiments={study}"

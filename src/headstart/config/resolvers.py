@@ -44,18 +44,13 @@ def study_storage(path: str) -> str:
     return URL.create("sqlite", database=path).render_as_string()
 
 
-def _choice_of_decades(low: float, high: float) -> str:
-    """The decades as Hydra's sweep syntax has them."""
-    return "choice(" + ",".join(map(repr, decades(low, high))) + ")"
-
-
 RESOLVERS = {
     "config_root": lambda _="": str(experiments_folder().parent),
     "help_text": lambda _="": help_text(),
     "study_name": study_name,
     "study_storage": study_storage,
     "first_pruned_epoch": first_pruned_epoch,
-    "decades": _choice_of_decades,
+    "decades": lambda low, high: f"choice({','.join(map(repr, decades(low, high)))})",  # as Hydra's sweep syntax
 }
 for _name, _resolver in RESOLVERS.items():  # what they are given is checked when they compute with it
     OmegaConf.register_resolver(_name, _resolver, replace=True, annotation_validation="off")

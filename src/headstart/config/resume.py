@@ -33,13 +33,15 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     before, saved = _saved(folder, "config", dict), _saved(folder, "overrides", list)
     if "phase" not in before:
         raise UserError(f"resume={folder} is no run of headstart, but another program's; give a folder of outputs/")
-    hydra = _hydra(folder)
-    path = [] if search_path_of(rest) else search_path_of(_texts(hydra.get("overrides", {})))
-    overrides = [*path, *(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
+    hydra = OmegaConf.create(_saved(folder, "hydra", dict))
+    of_hydra = OmegaConf.select(hydra, "hydra.overrides.hydra")
+    if OmegaConf.is_list(of_hydra) and not search_path_of(rest):
+        saved = [*search_path_of(map(str, OmegaConf.to_container(of_hydra))), *saved]
+    overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
     if changed := _changes(before, overrides):
         raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
     target = override_value(str(folder))
-    return [*overrides, *_phase(folder, before, hydra.get("mode")), f"resume={target}", f"hydra.run.dir={target}"]
+    return [*overrides, *_phase(folder, before, hydra), f"resume={target}", f"hydra.run.dir={target}"]
 
 
 def _check_resumable(folder: Path) -> None:
@@ -79,21 +81,9 @@ def _changes(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     return differences({key: before.get(key) for key in kept}, {key: now[key] for key in kept})
 
 
-def _hydra(folder: Path) -> dict[str, Any]:
-    """What Hydra recorded of itself."""
-    found = _saved(folder, "hydra", dict).get("hydra")
-    return found if isinstance(found, dict) else {}
-
-
-def _texts(overrides: Any) -> list[str]:
-    """Of the overrides that it recorded, those of its own part."""
-    found = overrides.get("hydra") if isinstance(overrides, dict) else None
-    return [word for word in found if isinstance(word, str)] if isinstance(found, list) else []
-
-
-def _phase(folder: Path, before: dict[str, Any], mode: Any) -> list[str]:
+def _phase(folder: Path, before: dict[str, Any], hydra: Any) -> list[str]:
     """A run that a sweep began may not read the test split, nor may a study's confirmation be ended outside of it."""
     if before["phase"] in ("confirm", "source"):
         raise UserError(f"resume={folder}: this run belongs to a study and goes on when its command is given again")
     # Where nobody can tell whether a sweep began it, it may not, too.
-    return ["phase=search"] if mode != "RUN" or before["phase"] == "search" else []
+    return ["phase=search"] if OmegaConf.select(hydra, "hydra.mode") != "RUN" or before["phase"] == "search" else []

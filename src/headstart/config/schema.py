@@ -122,7 +122,7 @@ def check_values(cfg: Config) -> None:
     """
     for group in RUN_GROUPS:
         node = getattr(cfg, group)
-        if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
+        if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
             raise UserError(f"{group}={shown(node)}: expected a mapping with _target_, as the files in conf/{group}")
     check_figures(OmegaConf.to_container(cfg.reported) if OmegaConf.is_config(cfg.reported) else cfg.reported)
     for key, annotation in ANNOTATIONS.items():

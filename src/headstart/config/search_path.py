@@ -43,10 +43,8 @@ def expand_config_dir(words: Sequence[str]) -> list[str]:
             rest.append(word)
     if given is None:
         return rest
-    if not given or not os.path.isdir(given):
-        raise UserError(
-            f"--config-dir {given}: there is no such folder; give one with model/NAME.yaml or the like in it"
-        )
+    if not os.path.isdir(given):
+        raise UserError(f"--config-dir {given}: there is no such folder; give one with model/NAME.yaml or the like")
     if beside := [word for word in rest if key_of(word) == KEY]:
         raise UserError(f"{beside[0]} and --config-dir {given}: give one of them, with all folders in it")
     # Where the flag itself puts it: behind our groups, before our studies.
