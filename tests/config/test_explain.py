@@ -41,6 +41,7 @@ COMPLAINTS = [
         "hydra.sweeper.n_trial=3",
         r"^hydra\.sweeper\.n_trial=\.\.\. is unknown\. Did you mean hydra\.sweeper\.n_trials\?",
     ),
+    ("budget.pruner={foo: 3}", r"^budget\.pruner\.foo=\.\.\. is unknown\. Choose from budget\.pruner\."),
     ("hydra/sweeper/sampler=gp", r"^search=tpe sets .* which gp has not; .*: search=random hydra/sweeper/sampler=gp "),
 ]
 
@@ -52,6 +53,14 @@ def test_what_hydra_cannot_compose_is_explained(word, said):
     text = explain(caught.value, [word])
     assert re.search(said, text), text
     assert 1 <= len(text.splitlines()) <= 3
+
+
+def test_an_arm_that_a_study_does_not_have_is_added_with_a_plus():
+    """Hydra merges a mapping into the study's own, and names the setting before it as the one at fault."""
+    with pytest.raises(HydraException) as caught:
+        composed("experiments=quickstart", "hydra.sweeper.arms={a: []}", hydra=True)
+    said = explain(caught.value, [])
+    assert said == "hydra.sweeper.arms=...: the study has no arm a to change; +hydra.sweeper.arms=... adds arms to it"
 
 
 def test_values_swept_where_hydra_takes_none_are_written_as_one_text():

@@ -48,7 +48,10 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
         return f"{found[1]} is several values; add -m to sweep over them: headstart -m {shlex.join(as_typed(words))}"
     if found := re.match(r"Could not override '(.*?)'", text):
-        return unknown_key(found[1], words)
+        key, inner = found[1], str(getattr(error.__cause__, "full_key", ""))
+        if key == "hydra.sweeper.arms" and inner.startswith(f"{key}."):
+            return f"{key}=...: the study has no arm {inner.removeprefix(f'{key}.')} to change; +{key}=... adds arms to it"
+        return unknown_key(inner if inner.startswith(f"{key}.") else key, words)
     if found := re.match(r"Could not delete (?:from config\. )?'(.*?)'", text):
         return f"~{found[1]}: there is no such key to take out; leave it out"
     if found := re.match(r"Sweeping over Hydra's configuration is not supported : '(.*)'", text):
