@@ -50,7 +50,8 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if found := re.match(r"Could not override '(.*?)'", text):
         key, inner = found[1], str(getattr(error.__cause__, "full_key", ""))
         if key == "hydra.sweeper.arms" and inner.startswith(f"{key}."):
-            return f"{key}=...: the study has no arm {inner.removeprefix(f'{key}.')} to change; +{key}=... adds arms to it"
+            arm = inner.removeprefix(f"{key}.")
+            return f"{key}=...: the study has no arm {arm} to change; +{key}=... adds arms to it"
         return unknown_key(inner if inner.startswith(f"{key}.") else key, words)
     if found := re.match(r"Could not delete (?:from config\. )?'(.*?)'", text):
         return f"~{found[1]}: there is no such key to take out; leave it out"
