@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.analysis import THRESHOLDS
+from headstart.analysis import THRESHOLDS, counted
 from headstart.report.formatting import percent
 from headstart.report.material import Material
+from headstart.report.plots.critical_difference import beaten, families, paired_ranks
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import summed_confusion
 from headstart.report.plots.search import random_draws
@@ -29,6 +30,33 @@ def _score(arm: pd.Series) -> str:
         return f"{percent(arm['test_mean'])} (1 seed)"
     bounds = f"{percent(arm['test_ci_low'])} to {percent(arm['test_ci_high'])}"
     return f"{percent(arm['test_mean'])} (95 % interval {bounds}, {arm['seeds']} seeds)"
+
+
+def critical_difference(m: Material, _: "Axes") -> str:
+    """Each arm's average rank, and what it is better than."""
+    return " ".join(_ranked(m, own) for own in families(m.pairs))
+
+
+def _ranked(m: Material, pairs: pd.DataFrame) -> str:
+    ranks, better = paired_ranks(m.trials, pairs), beaten(pairs)
+    if ranks.empty:
+        return "Average ranks of test accuracy: no seed tested in all arms yet."
+    words = [
+        f"{arm} {rank:.2f}" + (f" (better than {', '.join(better[arm])})" if better[arm] else "")
+        for arm, rank in ranks.mean().sort_values(kind="stable").items()
+    ]
+    return f"Average rank of test accuracy over {counted(len(ranks), 'seed')}: {'; '.join(words)}."
+
+
+def critical_difference_caption(m: Material) -> str:
+    """What the bars join, and which arms are not there."""
+    out = [arm for own in families(m.pairs) for arm in beaten(own) if arm not in paired_ranks(m.trials, own)]
+    caption = (
+        "Critical-difference diagram (Demšar 2006): each arm's rank by test accuracy, 1 the best, averaged over the "
+        "seeds that all arms were confirmed with. A bar joins the arms whose dots it carries: between them the "
+        "verdicts name no winner. Arms that no bar joins differ by the Holm-adjusted p of their pair, below 0.05."
+    )
+    return caption + (f" Not tested yet, and not there: {', '.join(out)}." if out else "")
 
 
 def learning_curves(m: Material, _: "Axes") -> str:
