@@ -44,6 +44,19 @@ class TestFolder:
         assert len(pictures) == sum(expected)
         assert torch.equal(read(split_seed=1).test().indices, ours.test().indices)
 
+    def test_the_files_are_listed_by_what_their_pictures_hold(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", THREE)
+        before = read(classes=["dog", "cat"], train_size=2).files
+        files = before.by_name()
+        assert set(files) == {str(path.relative_to(root)) for path in root.rglob("*.png")}
+        assert len(set(files.values())) == len(files)
+        same = Image.open(root / "train/cat/000.png").copy()
+        same.save(root / "train/cat/000.png", compress_level=0)  # other bytes, the same picture
+        assert read().files.key == before.key
+        draw_image(999).save(root / "train/cat/000.png")
+        after = read().files.by_name()
+        assert {name for name, digest in after.items() if files[name] != digest} == {"train/cat/000.png"}
+
     def test_choices_work_as_for_the_other_sources(self, tmp_path, read):
         make_tree(tmp_path / "pictures", {"cat": 30, "dog": 30, "emu": 30})
         ours = read(classes=["emu", "cat"], train_size=10, validation_size=0.5, test_size=0.1)

@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
 from headstart.data.decoding import Decoded, decode_once, shown
 from headstart.data.splits import stratified
 from headstart.errors import UserError
+from headstart.store import DIGEST, FileListing
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def read_dataset(
     if options.validation_size is None:
         options = dataclasses.replace(options, validation_size=0.1)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", tree.root.name) or "folder"
-    data = assemble(name, tree.classes, parts["train"], lambda: parts["test"], options, parts.get("val"))
+    files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
+    data = assemble(name, tree.classes, parts["train"], lambda: parts["test"], options, parts.get("val"), files)
     _warn_of_copies(data, digests)
     return data
 
