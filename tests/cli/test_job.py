@@ -132,6 +132,17 @@ def test_resume_refuses_changed_pictures_and_counts_them(typed, tmp_path):
     refused(*typed(f"resume={run}"), said + r"\(gone: cat/003\.png; changed: dog/004\.png\); put them back")
 
 
+def test_resume_refuses_a_changed_test_picture(typed, tmp_path):
+    root = make_tree(tmp_path / "pictures", {"train/cat": 40, "train/dog": 40, "test/cat": 8, "test/dog": 8})
+    words = ["data=folder", "data.size=16", "data.cache=cache", f"data.root={root}", "data.train_size=null"]
+    run = once(typed, tmp_path, *words, "batch_size=4")
+    (run / "result.json").unlink()
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(root / "test/dog/004.png")
+    prepare._dataset.cache_clear()  # as in a new process
+    said = r"run began with other test pictures \(data_test_sha256 .*\): 0 added, 0 gone, 1 changed of 96 files "
+    refused(*typed(f"resume={run}"), said + r"\(changed: test/dog/004\.png\); put them back")
+
+
 def test_two_processes_never_do_the_same_run(typed, tmp_path):
     run = once(typed, tmp_path)
     (run / "result.json").unlink()

@@ -57,6 +57,7 @@ class Dataset:
     std: tuple[float, float, float]
     load_test: Callable[[], Split] = field(repr=False)
     files: FileListing | None = field(default=None, repr=False)  # that all parts were read from; None: from none
+    test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
 
     def test(self) -> Split:
         """Read the test part."""

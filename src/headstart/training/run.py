@@ -99,13 +99,14 @@ def refuse_other_files(before: Mapping[str, Any], trainer: Trainer, what: str, f
     listed that were there then. Raises UserError.
     """
     data = trainer.data
-    now = trainer.facts() | dict(data_sha256=data.sha256)
+    now = trainer.facts() | dict(data_sha256=data.sha256, data_test_sha256=data.test_sha256)
     now |= dict(train_size=len(data.train.labels), val_size=len(data.val.labels))
-    for key, files in (("data_sha256", "pictures"), ("weights_sha256", "weights")):
+    kinds = dict(data_sha256="pictures", data_test_sha256="test pictures", weights_sha256="weights")
+    for key, files in kinds.items():
         if before.get(key) not in (None, now.get(key)):
             changed = [k for k in (key, "train_size", "val_size") if before.get(k) not in (None, now.get(k))]
             said = "; ".join(f"{k} was {str(before[k])[:12]}, now {str(now.get(k))[:12]}" for k in changed)
-            counted = _changes_of_files(before, data, folder) if files == "pictures" else ""
+            counted = _changes_of_files(before, data, folder) if "pictures" in files else ""
             raise UserError(
                 f"{what} began with other {files} ({said}){counted}; put them back, or start anew by another name="
             )
