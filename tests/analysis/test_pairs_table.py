@@ -137,6 +137,52 @@ def test_the_speed_of_a_pair_is_at_the_highest_accuracy_that_both_reach(tmp_path
     assert pair["speedup_seconds"] == pytest.approx(4 / 6)
 
 
+def confirm_at(root, arm, *runs):
+    """A confirmation for each (curve, seconds per epoch)."""
+    for seed, (curve, pace) in enumerate(runs, 1):
+        own = dict(arm=arm, phase="confirm", number=2, seed=seed, val_accuracy=84.0, test_accuracy=90.0)
+        run(root, f"{arm}/confirm/002/seed-{seed}", **own, curve=curve, pace=pace)
+
+
+SPEED_ENDS = ["speedup_epochs_low", "speedup_epochs_high", "speedup_seconds_low", "speedup_seconds_high"]
+
+
+def test_speed_ups_have_intervals_over_the_seeds_that_both_have(tmp_path):
+    describe_study(tmp_path, "a", "b")
+    for arm in "ab":
+        search(tmp_path, arm)
+    confirm_at(tmp_path, "a", ((60,), 1.0), ((50, 61), 1.5), ((62,), 2.0), ((63,), 99.0))
+    confirm_at(tmp_path, "b", ((20, 60), 1.0), ((30, 40, 61), 1.0), ((50, 62), 4.0))
+    found = compare(tmp_path).pairs.iloc[0]
+    ratios = {"epochs": [2.0, 3 / 2, 2.0], "seconds": [2.0, 3.0 / 3.0, 8.0 / 2.0]}
+    expected = [scipy.stats.ttest_1samp(np.log(of), 0).confidence_interval(0.95) for of in ratios.values()]
+    ends = [np.exp(end) for interval in expected for end in interval]
+    assert found[SPEED_ENDS].tolist() == pytest.approx(ends)
+
+
+def test_a_run_that_never_got_there_leaves_its_end_of_both_intervals_open(tmp_path):
+    describe_study(tmp_path, "a", "b")
+    for arm in "ab":
+        search(tmp_path, arm)
+    confirm_at(tmp_path, "a", ((60,), 1.0), ((50, 61), 1.5), ((62,), 2.0))
+    confirm_at(tmp_path, "b", ((20, 60), 1.0), ((30, 40, 50), 1.0), ((50, 62), 4.0))
+    found = compare(tmp_path).pairs.iloc[0]
+    assert found[SPEED_ENDS].notna().tolist() == [True, False, True, False]
+    # The run counts with the 3 epochs, and seconds, that it lasted, as if it had got there then.
+    ratios = np.log([2.0, 3.0 / 3.0, 4.0])
+    low = np.exp(scipy.stats.ttest_1samp(ratios, 0).confidence_interval(0.95).low)
+    assert found["speedup_seconds_low"] == pytest.approx(low)
+
+
+def test_seconds_that_no_clock_measured_have_no_interval(tmp_path):
+    describe_study(tmp_path, "a", "b")
+    for arm, first in (("a", 0.0), ("b", 2.0)):
+        search(tmp_path, arm)
+        confirm_at(tmp_path, arm, ((60,), first), ((61,), 1.0), ((62,), 1.0))
+    found = compare(tmp_path).pairs.iloc[0]
+    assert found["speedup_seconds"] == 1.0 and found[SPEED_ENDS].notna().tolist() == [True, True, False, False]
+
+
 def test_seconds_are_not_compared_between_machines(tmp_path):
     describe_study(tmp_path, "a", "b")
     for arm, threads in (("a", 1), ("b", 2)):
@@ -144,6 +190,7 @@ def test_seconds_are_not_compared_between_machines(tmp_path):
         confirm(tmp_path, arm, [90.0, 91.0, 92.0], curve=(50, 62), threads=threads)
     found = compare(tmp_path)
     assert tuple(found.pairs.iloc[0][["speedup_threshold", "speedup_epochs", "speedup_seconds"]]) == (60.0, 1.0, pd.NA)
+    assert found.pairs.iloc[0][["speedup_seconds_low", "speedup_seconds_high"]].isna().all()
     assert said(found, "Training seconds are not compared")
 
 

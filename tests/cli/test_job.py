@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, files_below
+from data.helpers_data import make_tree
 from PIL import Image
 
 from cli.helpers_cli import isolated, needs_unshare, refused, tiny
 from headstart.cli.main import main
 from headstart.data import sources as data
 from headstart.store import locks
+from headstart.training import prepare
 
 # ---- files that are not what they should be
 
@@ -115,6 +117,30 @@ def test_resume_refuses_what_has_ended_and_what_would_change_the_run(typed, tmp_
     assert typed(f"resume={run}", "keep=all")[0] == 0
     assert (run / "result.json").exists()
     assert not (tmp_path / "outputs").exists()
+
+
+def test_resume_refuses_changed_pictures_and_counts_them(typed, tmp_path):
+    root = make_tree(tmp_path / "pictures", {"cat": 40, "dog": 40})
+    words = ["data=folder", "data.size=16", "data.cache=cache", f"data.root={root}", "data.train_size=null"]
+    run = once(typed, tmp_path, *words, "batch_size=4")
+    assert len(list(run.glob("files-*.json.gz"))) == 1
+    (run / "result.json").unlink()
+    (root / "cat/003.png").unlink()
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(root / "dog/004.png")
+    prepare._dataset.cache_clear()  # as in a new process
+    said = r"run began with other pictures \(data_sha256 .*\): 0 added, 1 gone, 1 changed of 80 files "
+    refused(*typed(f"resume={run}"), said + r"\(gone: cat/003\.png; changed: dog/004\.png\); put them back")
+
+
+def test_resume_refuses_a_changed_test_picture(typed, tmp_path):
+    root = make_tree(tmp_path / "pictures", {"train/cat": 40, "train/dog": 40, "test/cat": 8, "test/dog": 8})
+    words = ["data=folder", "data.size=16", "data.cache=cache", f"data.root={root}", "data.train_size=null"]
+    run = once(typed, tmp_path, *words, "batch_size=4")
+    (run / "result.json").unlink()
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(root / "test/dog/004.png")
+    prepare._dataset.cache_clear()  # as in a new process
+    said = r"run began with other test pictures \(data_test_sha256 .*\): 0 added, 0 gone, 1 changed of 96 files "
+    refused(*typed(f"resume={run}"), said + r"\(changed: test/dog/004\.png\); put them back")
 
 
 def test_two_processes_never_do_the_same_run(typed, tmp_path):

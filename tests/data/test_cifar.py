@@ -289,3 +289,10 @@ class TestDownload:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"data\.root="):
             self.read(tmp_path / "file")
+
+
+def test_the_files_of_a_set_are_listed_as_they_were_published():
+    listed = cifar.listing("CIFAR10").by_name()
+    assert list(listed) == [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]
+    assert listed["test_batch"] == "40351d587109b951"
+    assert cifar.listing("CIFAR100").key != cifar.listing("CIFAR10").key

@@ -11,6 +11,8 @@ from PIL import Image
 from data.helpers_data import THREE, counts, draw_image, make_tree
 from headstart.errors import UserError
 
+OWN_TEST = {f"{part}/{name}": n for part, n in (("train", 20), ("test", 4)) for name in ("cat", "dog", "emu")}
+
 
 class TestFolder:
     def test_given_parts_are_used_as_they_are(self, tmp_path, read):
@@ -43,6 +45,30 @@ class TestFolder:
         pictures = torch.cat([part.images for part in parts]).flatten(1).unique(dim=0)
         assert len(pictures) == sum(expected)
         assert torch.equal(read(split_seed=1).test().indices, ours.test().indices)
+
+    def test_the_files_are_listed_by_what_their_pictures_hold(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", THREE)
+        before = read(classes=["dog", "cat"], train_size=2).files
+        files = before.by_name()
+        assert set(files) == {str(path.relative_to(root)) for path in root.rglob("*.png")}
+        assert len(set(files.values())) == len(files)
+        same = Image.open(root / "train/cat/000.png").copy()
+        same.save(root / "train/cat/000.png", compress_level=0)  # other bytes, the same picture
+        assert read().files.key == before.key
+        draw_image(999).save(root / "train/cat/000.png")
+        after = read().files.by_name()
+        assert {name for name, digest in after.items() if files[name] != digest} == {"train/cat/000.png"}
+
+    @pytest.mark.parametrize("layout", [OWN_TEST, {"cat": 30, "dog": 30, "emu": 30}])
+    def test_another_test_picture_is_noticed_though_the_part_is_not_read(self, layout, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", layout)
+        whole, some = read(), read(classes=["dog", "emu"])
+        files = sorted((root / "test").rglob("*.png")) if "test/cat" in layout else sorted(root.rglob("*.png"))
+        cats = [int(i) for i in whole.test().indices if "cat" in str(files[i])]
+        draw_image(999).save(files[cats[0]])
+        changed = read()
+        assert changed.sha256 == whole.sha256 and changed.test_sha256 != whole.test_sha256
+        assert read(classes=list(some.classes)).test_sha256 == some.test_sha256  # of other classes
 
     def test_choices_work_as_for_the_other_sources(self, tmp_path, read):
         make_tree(tmp_path / "pictures", {"cat": 30, "dog": 30, "emu": 30})

@@ -70,6 +70,19 @@ def study(*arms, seeds=5, curve=(50.0, 75.0, 95.0), vals=VALS, states=STATES, si
     return results(trials, epochs, found, pairs_of(found, trials, about), about)
 
 
+def ranked(*names, scores, seeds=5, **about):
+    """Frames of a study whose arms have these test accuracies, `scores[arm][seed - 1]`."""
+    frames = study(*names, seeds=seeds)
+    trials, confirmed = frames.trials.copy(), frames.trials["phase"] == "confirm"
+    rows = trials[confirmed]
+    trials.loc[confirmed, "test_accuracy"] = [
+        scores[arm][seed - 1] for arm, seed in zip(rows["arm"], rows["seed"], strict=True)
+    ]
+    about = frames.study | about
+    arms = arms_of(trials, frames.epochs, about)
+    return results(trials, frames.epochs, arms, pairs_of(arms, trials, about), about)
+
+
 def nothing():
     trials, epochs = frame([], columns.TRIALS), frame([], columns.EPOCHS)
     found = arms_of(trials, epochs)

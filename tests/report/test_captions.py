@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from headstart.report import Material, captions
+from headstart.statistics import expected_best_band
+from headstart.store import StudyFile
 from report.helpers_report import study, with_predictions
 
 AX = Figure().subplots()
@@ -46,5 +48,18 @@ def test_an_arm_that_was_fitted_in_one_go_has_no_curve_and_is_named():
 def test_a_budget_is_called_an_expectation_only_where_it_is_one():
     wide = {"a": {"lr": {"low": 1e-6, "high": 1.0}}}
     drawn = study("a", states=("COMPLETE",) * 6, vals=(1.0,) * 6, sampler="random", unpruned=True, spaces=wide)
-    assert "expected over all orders" in captions.budget_caption(Material(drawn))
-    assert "It is not an expectation" in captions.budget_caption(Material(study("a")))
+    said = captions.budget_caption(Material(drawn))
+    assert "expected over all orders" in said and "95 %, simultaneous" in said and "Best so far" not in said
+    said = captions.budget_caption(Material(study("a")))
+    assert "It is not an expectation" in said and "For those alone there is an exact band, so none is drawn." in said
+
+
+def test_a_budget_says_its_bands_in_numbers_and_which_arms_have_none():
+    wide = {arm: {"lr": {"low": 1e-6, "high": 1.0}} for arm in "ab"}
+    drawn = study("a", "b", states=("COMPLETE",) * 6, vals=(1.0,) * 6, sampler="random", unpruned=True, spaces=wide)
+    begun = {"b": {"first points": [{"lr": 0.1}]}}
+    m = Material(dataclasses.replace(drawn, study_file=StudyFile.of(drawn.study | {"arms": begun})))
+    low, high = (end[-1] for end in expected_best_band([1.0] * 6))
+    words = f"at the end: a 1.00 % after 6 trials (band {low:.2f} % to {high:.2f} %); b 1.00 % after 6 trials."
+    assert captions.budget(m, AX).endswith(words)
+    assert captions.budget_caption(m).endswith("as their trials are no unpruned random draws: b.")

@@ -68,8 +68,10 @@ GALLERIES = ["samples", "confidently_wrong", "disagreements"]
 def test_everything_is_drawn_and_saved_for_one_arm_and_for_twelve(tmp_path, arms):
     frames = with_predictions(tmp_path, study(*[f"arm-{i}-{'x' * 5 * i}" for i in range(arms)]))
     found = draw_all(frames)
-    assert names(found) == STANDARD + TESTED + (GALLERIES if arms > 1 else GALLERIES[:2])
-    for picture in found if arms == 1 else [p for p in found if p.name in ("arms", "learning_rate", "disagreements")]:
+    many = [STANDARD[0], "critical_difference", *STANDARD[1:], *TESTED, *GALLERIES]
+    assert names(found) == (many if arms > 1 else STANDARD + TESTED + GALLERIES[:2])
+    shown = ("arms", "critical_difference", "learning_rate", "disagreements")
+    for picture in found if arms == 1 else [p for p in found if p.name in shown]:
         png, svg = save(picture, tmp_path / "plots")
         with Image.open(png) as image:
             assert min(image.size) > 100

@@ -5,8 +5,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import beta, kstwo
 
-from headstart.statistics import best_against_budget, edge, expected_best, learning_rate_tolerance
+from headstart.statistics import (
+    best_against_budget,
+    edge,
+    expected_best,
+    expected_best_band,
+    learning_rate_tolerance,
+)
 
 STUDIES = 2000
 DECADES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
@@ -37,12 +44,69 @@ def test_expected_best_of_many_trials_stays_finite():
     assert curve[-1] == pytest.approx(1)
 
 
+TRIALS = 12
+BUDGETS = np.arange(1, TRIALS + 1)
+
+
+def best_of(shares, values, n):
+    """E[best of n] of values in 0..100 whose distribution function has these shares at 0 and at each value, sorted."""
+    return np.diff(np.concatenate([[0], shares, [1]]) ** n) @ [0, *values, 100]
+
+
+@pytest.mark.parametrize("decimals", [9, -1])
+def test_the_band_holds_the_whole_curve_in_95_studies_of_100(decimals):
+    """Also of rounded accuracies, which tie."""
+    distribution, studies = beta(4, 1.5), 400
+    values, counts = np.unique(
+        (100 * distribution.ppf((np.arange(10**5) + 0.5) / 10**5)).round(decimals), return_counts=True
+    )
+    truth = np.array([best_of([0, *counts.cumsum() / counts.sum()], values, n) for n in BUDGETS])
+    inside = []
+    for row in (100 * distribution.rvs((studies, TRIALS), random_state=0)).round(decimals):
+        low, high = expected_best_band(row)
+        inside.append(((low <= truth) & (truth <= high)).all())
+        assert (low <= expected_best(row)).all() and (expected_best(row) <= high).all()
+    assert np.mean(inside) > 0.95 - 3 * math.sqrt(0.95 * 0.05 / studies)
+
+
+def test_the_band_is_that_of_the_order_statistics_widened_until_all_hold_at_once():
+    ranks, values = np.arange(1, TRIALS + 1), np.sort(100 * beta(4, 1.5).rvs(TRIALS, random_state=1))
+    of_rank = beta(ranks, TRIALS + 1 - ranks)  # which share of the distribution lies below the value of that rank
+    drawn = np.sort(np.random.default_rng(5).random((20_000, TRIALS)), axis=1)
+    coverage = np.quantile(np.abs(2 * of_rank.cdf(drawn) - 1).max(axis=1), 0.95)
+    assert coverage > 0.98  # each alone at 95 % would not do
+    most, least = [*of_rank.ppf((1 + coverage) / 2), 1], [0, *of_rank.ppf((1 - coverage) / 2)]
+    low, high = expected_best_band(values)
+    assert low == pytest.approx([best_of(most, values, n) for n in BUDGETS], abs=0.4)
+    assert high == pytest.approx([best_of(least, values, n) for n in BUDGETS], abs=0.4)
+
+
+def test_the_band_of_many_trials_is_kolmogorov_smirnovs():
+    values, away = np.linspace(50, 90, 150), kstwo(150).ppf(0.95)
+    shares = np.arange(151) / 150
+    low, high = expected_best_band(values)
+    for n in (1, 7, 150):
+        assert low[n - 1] == pytest.approx(best_of(np.minimum(shares + away, 1), values, n))
+        assert high[n - 1] == pytest.approx(best_of(np.maximum(shares - away, 0), values, n))
+
+
+def test_the_band_is_the_same_at_every_call_and_knows_no_trials():
+    values = [90.0, 92.0, 91.0, 93.0, 92.0]
+    first = expected_best_band(values)
+    expected_best_band(values[:3])
+    np.testing.assert_array_equal(first, expected_best_band(values))
+    assert [end.size for end in expected_best_band([])] == [0, 0]
+    assert expected_best_band([150.0, 90.0])[1][-1] <= 150  # a record that somebody edited
+
+
 def test_only_unpruned_random_draws_get_an_expected_best():
     values = [90.0, 92.0, 91.0, 93.0]
     so_far = best_against_budget(values, unpruned_random_draws=False)
     assert (so_far.kind, so_far.values.tolist()) == ("best so far", [90.0, 92.0, 92.0, 93.0])
     expected = best_against_budget(values, unpruned_random_draws=True)
     assert (expected.kind, expected.values[0]) == ("expected best", pytest.approx(91.5))
+    assert so_far.low is so_far.high is None
+    np.testing.assert_array_equal((expected.low, expected.high), expected_best_band(values))
 
 
 def _tolerance(accuracy, states=None, lr=DECADES, low=1e-5, high=1e-1):

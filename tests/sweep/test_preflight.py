@@ -1,10 +1,13 @@
 """Before a study begins: what is made once, and what is said of mistakes."""
 
 import pytest
+from data.helpers_data import draw_image, make_tree
 
+from headstart.config import read_run_config
 from headstart.errors import UserError
-from headstart.store import write_json
+from headstart.store import keep_listing, write_json
 from headstart.sweep.preflight import configurations_to_check, run_preflight
+from headstart.training import Lines, prepare, prepare_run
 
 SOURCE = 'hydra.sweeper.source={overrides: ["epochs=1"]}'
 
@@ -91,6 +94,26 @@ def test_a_study_goes_on_with_the_pictures_and_weights_that_it_began_with(planne
     with pytest.raises(
         UserError, match=r"the study began with other pictures \(data_sha256 was 0{12}, now .*130, now 100"
     ):
+        run_preflight(configurations_to_check(plan))
+
+
+def test_a_study_on_changed_files_is_refused_with_the_difference_counted(planned, tmp_path):
+    root = make_tree(tmp_path / "pictures", {"cat": 12, "dog": 12})
+    words = ["name=s", "data=folder", f"data.root={root}", f"data.cache={tmp_path / 'cache'}", "data.size=12"]
+    plan = planned(*words, "batch_size=4", "epochs=1")
+    (check,) = configurations_to_check(plan).values()
+    began = read_run_config(check.cfg, check.cfg.hydra.runtime.choices)
+    data = prepare_run(began.with_values(device="cpu"), tmp_path, Lines(1)).data
+    record(plan.folder / "cnn/search/000", data_sha256=data.sha256, data_files=data.files.key)
+    keep_listing(plan.folder, data.files)
+    run_preflight(configurations_to_check(plan))
+    for seed, name in enumerate(("cat/900.png", "cat/901.png", "dog/900.png", "dog/004.png"), 900):
+        draw_image(seed).save(root / name)
+    (root / "cat/003.png").unlink()
+    prepare._dataset.cache_clear()  # as in a new process
+    counted = r"other pictures .*: 3 added, 1 gone, 1 changed of 24 files "
+    named = r"\(added: cat/900\.png, cat/901\.png, dog/900\.png; gone: cat/003\.png; changed: dog/004\.png\)"
+    with pytest.raises(UserError, match=counted + named + "; put them back"):
         run_preflight(configurations_to_check(plan))
 
 

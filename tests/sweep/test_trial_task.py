@@ -49,6 +49,7 @@ def test_a_search_trial_reports_and_tells_what_it_returned(tmp_path, job):
     def task(cfg):
         assert is_alive(claim.run_dir)  # locked while it runs
         assert trial_context.facts() == dict(number=0, params={"lr": 0.1})
+        assert trial_context.study_folder == scheduler.state.folder
         trial_context.report(40.0, 1)
         return 42.0
 
@@ -56,6 +57,7 @@ def test_a_search_trial_reports_and_tells_what_it_returned(tmp_path, job):
     assert state_of(scheduler) == ("COMPLETE", 42.0, None)
     assert scheduler.state.find("a", 0).intermediate_values == {1: 40.0}
     assert trial_context.trial is None and not is_alive(claim.run_dir)
+    assert trial_context.study_folder is None
 
 
 def test_a_job_that_raises_is_recorded_and_told_as_failed(tmp_path, job):

@@ -46,17 +46,18 @@ def speed_columns(repeats: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Any]
     return row
 
 
-def epochs_to(accuracy: float, repeats: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
-    """By seed, when each repeat first had that validation accuracy in percent: columns `time` (epochs) and `reached`.
+def costs_to(accuracy: float, measure: str, repeats: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """By seed, what each repeat had cost when it first had that validation accuracy in percent.
 
-    A run that never had it is there with the epochs of the longest run. Repeats without a curve are left out.
+    measure: a key of `MEASURES`. Columns: `cost`, and `reached`; a run that never had it is there with all that it
+    cost, one that diverged with what the costliest did. Repeats without a curve are left out.
     """
     curves = _curves(repeats, epochs)
     if not curves:
-        return pd.DataFrame({"time": [], "reached": []})
-    times, reached = _times(curves, "epochs", accuracy)
+        return pd.DataFrame({"cost": [], "reached": []})
+    costs, reached = _times(curves, measure, accuracy)
     known = [len(curve.accuracy) > 0 for curve in curves]
-    return pd.DataFrame({"time": times, "reached": reached}, index=repeats["seed"].to_numpy())[known]
+    return pd.DataFrame({"cost": costs, "reached": reached}, index=repeats["seed"].to_numpy())[known]
 
 
 def halfway_accuracy(classes: int) -> float:

@@ -294,6 +294,8 @@ PAIRS: Columns = {
         "got there counts with what it lasted, and the bound on its side stays open (empty)",
     ),
     "speedup_epochs_high": _number("", "upper bound of the same interval; empty: open"),
+    "speedup_seconds_low": _number("", "lower bound of the same interval in training seconds; empty: open"),
+    "speedup_seconds_high": _number("", "upper bound of it; empty: open"),
     "speedup_threshold": _percent("highest stated val_accuracy that the median run of both reaches; empty: none"),
     "untuned_a": _percent(
         "trials of a at its first points, which are tried whatever the search finds, that had more val_accuracy than "

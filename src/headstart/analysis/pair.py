@@ -1,5 +1,6 @@
 """Two arms as a verdict sees them: accuracies seed by seed, answers picture by picture, the luck of both searches."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.arm_speed import epochs_to
+from headstart.analysis.arm_speed import costs_to
 from headstart.analysis.csv_tables import known
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ArmRuns
@@ -83,11 +84,16 @@ class Pair:
         reached = [look for look in looks.at if look <= len(self.seeds)] if looks else []
         return [self.difference(look) for look in reached] or [self.difference()]
 
-    def speedup_in_epochs(self, accuracy: float) -> tuple[float, float]:
-        """95 % interval of how many times sooner a has that validation accuracy than b, over seeds that both have."""
-        a, b = (epochs_to(accuracy, arm.runs.repeats, arm.epochs) for arm in (self.a, self.b))
+    def speedup(self, accuracy: float, measure: str) -> tuple[float, float]:
+        """95 % interval of how many times sooner a has that validation accuracy than b, over seeds that both have.
+
+        measure: "epochs" or "seconds". NaN with fewer than 2 seeds, and for costs of 0, which no clock measured.
+        """
+        a, b = (costs_to(accuracy, measure, arm.runs.repeats, arm.epochs) for arm in (self.a, self.b))
         both = pd.concat({"a": a, "b": b}, axis=1, join="inner").dropna()
-        return statistics.speedup_interval(*(both[side, what] for what in ("time", "reached") for side in "ab"))
+        if any((both[side, "cost"] <= 0).any() for side in "ab"):
+            return math.nan, math.nan
+        return statistics.speedup_interval(*(both[side, what] for what in ("cost", "reached") for side in "ab"))
 
     @property
     def has_luck(self) -> bool:

@@ -123,14 +123,19 @@ def _speedup(pair: Pair) -> dict[str, Any]:
         epochs = [known(arm[f"epochs_to_{target}"]) for arm in (a, b)]
         if None in epochs or not epochs[0]:
             continue
-        low, high = pair.speedup_in_epochs(threshold)
         row = {"speedup_epochs": float(epochs[1]) / float(epochs[0]), "speedup_threshold": threshold}
-        row |= {"speedup_epochs_low": low or None, "speedup_epochs_high": high if math.isfinite(high) else None}
+        row |= _speedup_bounds(pair, threshold, "epochs")
         seconds = [known(arm[f"seconds_to_{target}"]) for arm in (a, b)]
         if None not in seconds and seconds[0] and _agree(a, b, "device", "threads"):
             row["speedup_seconds"] = float(seconds[1]) / float(seconds[0])
+            row |= _speedup_bounds(pair, threshold, "seconds")
         return row
     return {}
+
+
+def _speedup_bounds(pair: Pair, threshold: float, measure: str) -> dict[str, float | None]:
+    low, high = pair.speedup(threshold, measure)
+    return {f"speedup_{measure}_low": low or None, f"speedup_{measure}_high": high if math.isfinite(high) else None}
 
 
 def _untuned(arm: ArmOfPair, other: ArmOfPair) -> float | None:

@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.store import cache_limit, cache_root, scratch_folder, shared_images, write_facts, write_images
+from headstart.store import (
+    DIGEST,
+    FileListing,
+    cache_limit,
+    cache_root,
+    scratch_folder,
+    shared_images,
+    write_facts,
+    write_images,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +83,13 @@ def read_part(kind: str, root: str, *, train: bool, download: bool) -> Arrays:
 
         _fetch_missing(getattr(datasets, kind), Path(root), download)
     return _shared(kind, layout, folder, train) or _decoded(layout, folder, train)
+
+
+def listing(kind: str) -> FileListing:
+    """The files that `read_part` reads of `kind`, which are as they were published or refused."""
+    layout = LAYOUTS[kind]
+    names, sums = zip(*layout.train, *layout.test, layout.meta, strict=True)
+    return FileListing(names, b"".join(bytes.fromhex(md5)[:DIGEST] for md5 in sums))
 
 
 def _shared(kind: str, layout: Layout, folder: Path, train: bool) -> Arrays | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from headstart.data.splits import choose_classes, nested, shuffled, stratified
+from headstart.store import FileListing
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,8 @@ class Dataset:
     mean: tuple[float, float, float]  # of the train split used, per channel, in 0 .. 1
     std: tuple[float, float, float]
     load_test: Callable[[], Split] = field(repr=False)
+    files: FileListing | None = field(default=None, repr=False)  # that all parts were read from; None: from none
+    test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
 
     def test(self) -> Split:
         """Read the test part."""
@@ -112,11 +115,13 @@ def assemble(
     load_test: Callable[[], Part],
     options: SplitOptions,
     val: Part | None = None,
+    files: FileListing | None = None,
 ) -> Dataset:
     """Keep the chosen classes, split off the validation part, take the training subset and measure it.
 
     names: the source's classes. load_test: reads the test part; called only by `Dataset.test()`.
     val: the validation part that a source brings of its own; `options.validation_size` is not used then.
+    files: what the source has read or will read.
     Raises UserError for options that the data cannot meet.
     """
     keep = choose_classes(names, options.classes)
@@ -135,7 +140,7 @@ def assemble(
     def test() -> Split:
         return _relabel(load_test(), keep).split()
 
-    return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test)
+    return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files)
 
 
 def _relabel(part: Part, keep: list[int]) -> Part:

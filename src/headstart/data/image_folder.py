@@ -1,6 +1,7 @@
 """Any tree of image files as a data set: listed, checked and split into parts."""
 
 import dataclasses
+import hashlib
 import logging
 import os
 import re
@@ -11,8 +12,9 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
 from headstart.data.decoding import Decoded, decode_once, shown
-from headstart.data.splits import stratified
+from headstart.data.splits import choose_classes, stratified
 from headstart.errors import UserError
+from headstart.store import DIGEST, FileListing
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,17 @@ def read_dataset(
     if options.validation_size is None:
         options = dataclasses.replace(options, validation_size=0.1)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", tree.root.name) or "folder"
-    data = assemble(name, tree.classes, parts["train"], lambda: parts["test"], options, parts.get("val"))
+    files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
+    data = assemble(name, tree.classes, parts["train"], lambda: parts["test"], options, parts.get("val"), files)
     _warn_of_copies(data, digests)
-    return data
+    keep = choose_classes(tree.classes, options.classes)
+    return dataclasses.replace(data, test_sha256=_test_sha256(parts["test"], digests["test"], keep))
+
+
+def _test_sha256(test: Part, digests: np.ndarray, keep: list[int]) -> str:
+    """Of the chosen classes' pictures, as decoding saw them, so that nothing of the test part is read."""
+    chosen = np.isin(test.labels, keep)
+    return hashlib.sha256(digests[test.rows[chosen]].tobytes() + test.labels[chosen].tobytes()).hexdigest()
 
 
 def find(root: Path) -> Tree:

@@ -119,4 +119,4 @@ def _cifar_once(kind: str, root: str, options: SplitOptions, download: bool) -> 
     def test() -> Part:
         return Part.whole(*cifar.read_part(kind, root, train=False, download=download)[1:])
 
-    return assemble(kind.lower(), names, Part.whole(images, labels), test, options)
+    return assemble(kind.lower(), names, Part.whole(images, labels), test, options, files=cifar.listing(kind))

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.analysis import THRESHOLDS
+from headstart.analysis import THRESHOLDS, counted
 from headstart.report.formatting import percent
 from headstart.report.material import Material
+from headstart.report.plots.critical_difference import beaten, families, paired_ranks
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import summed_confusion
-from headstart.report.plots.search import random_draws
+from headstart.report.plots.search import budget_curves, random_draws
+from headstart.statistics import BAND_LEVEL, BudgetCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,33 @@ def _score(arm: pd.Series) -> str:
         return f"{percent(arm['test_mean'])} (1 seed)"
     bounds = f"{percent(arm['test_ci_low'])} to {percent(arm['test_ci_high'])}"
     return f"{percent(arm['test_mean'])} (95 % interval {bounds}, {arm['seeds']} seeds)"
+
+
+def critical_difference(m: Material, _: "Axes") -> str:
+    """Each arm's average rank, and what it is better than."""
+    return " ".join(_ranked(m, own) for own in families(m.pairs))
+
+
+def _ranked(m: Material, pairs: pd.DataFrame) -> str:
+    ranks, better = paired_ranks(m.trials, pairs), beaten(pairs)
+    if ranks.empty:
+        return "Average ranks of test accuracy: no seed tested in all arms yet."
+    words = [
+        f"{arm} {rank:.2f}" + (f" (better than {', '.join(better[arm])})" if better[arm] else "")
+        for arm, rank in ranks.mean().sort_values(kind="stable").items()
+    ]
+    return f"Average rank of test accuracy over {counted(len(ranks), 'seed')}: {'; '.join(words)}."
+
+
+def critical_difference_caption(m: Material) -> str:
+    """What the bars join, and which arms are not there."""
+    out = [arm for own in families(m.pairs) for arm in beaten(own) if arm not in paired_ranks(m.trials, own)]
+    caption = (
+        "Critical-difference diagram (Demšar 2006): each arm's rank by test accuracy, 1 the best, averaged over the "
+        "seeds that all arms were confirmed with. A bar joins the arms whose dots it carries: between them the "
+        "verdicts name no winner. Arms that no bar joins differ by the Holm-adjusted p of their pair, below 0.05."
+    )
+    return caption + (f" Not tested yet, and not there: {', '.join(out)}." if out else "")
 
 
 def learning_curves(m: Material, _: "Axes") -> str:
@@ -73,18 +102,36 @@ def history(m: Material, _: "Axes") -> str:
     return f"Validation accuracy by trial; best: {'; '.join(best)}."
 
 
-def budget(_: Material, ax: "Axes") -> str:
-    """Which of both best accuracies the lines are."""
-    return f"{ax.get_title(loc='left')}; one rising line for each arm."
+def budget(m: Material, ax: "Axes") -> str:
+    """Which of both best accuracies the lines are, and where they end."""
+    curves = budget_curves(m.trials, m.arms, m.study, m.chance)
+    ends = [f"{arm} {_end_of(curve)}" for arm, curve in curves.items()]
+    return f"{ax.get_title(loc='left')}; one rising line for each arm, at the end: {'; '.join(ends)}."
+
+
+def _end_of(curve: BudgetCurve) -> str:
+    band = "" if curve.low is None else f" (band {percent(curve.low[-1])} to {percent(curve.high[-1])})"
+    return f"{percent(curve.values[-1])} after {counted(len(curve.values), 'trial')}{band}"
 
 
 def budget_caption(m: Material) -> str:
-    """Whether it is an expectation."""
-    if random_draws(m.trials, m.arms, m.study):
-        how = "expected over all orders of its random draws."
-    else:
-        how = "in the order they ran. It is not an expectation: the trials are no unpruned random draws."
-    return f"What the arm's best trial reaches after so many trials, {how}"
+    """Whether it is an expectation, and whether it has a band."""
+    random = random_draws(m.trials, m.arms, m.study)
+    others = [arm for arm in m.arms["arm"] if arm not in random]
+    words = "What the arm's best trial reaches after so many trials, "
+    if not random:
+        return (
+            f"{words}in the order they ran. It is not an expectation: the trials are no unpruned random draws. For "
+            "those alone there is an exact band, so none is drawn."
+        )
+    caption = (
+        f"{words}expected over all orders of its random draws. Bands: {100 * BAND_LEVEL:g} %, simultaneous, so that "
+        "the whole curve of an arm lies inside, whatever the budget (Lourie, Cho & He 2024); how good the rarest "
+        "settings are is not known, which is why they reach up to 100 %."
+    )
+    if not others:
+        return caption
+    return f"{caption} Best so far, without a band, as their trials are no unpruned random draws: {', '.join(others)}."
 
 
 def time_to_target(m: Material, _: "Axes") -> str:

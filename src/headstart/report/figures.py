@@ -5,6 +5,7 @@ from headstart.report import captions, plots
 from headstart.report.drawing import DrawnFigure, Given, Plot, given
 from headstart.report.galleries import gallery
 from headstart.report.material import Material
+from headstart.report.plots.critical_difference import beaten, families
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
 
@@ -93,6 +94,18 @@ PLOTS = (
         caption="Accuracy on the test split of what the search chose. What the interval holds for, beside new seeds, "
         "is said in the verdict: new test pictures, repeated searches.",
         words=captions.arms,
+    ),
+    Plot(
+        name="critical_difference",
+        function=plots.critical_difference,
+        given=lambda m: given(m.trials, m.pairs, looks=m.looks),
+        grid=lambda m: [[given(m.trials, own, looks=m.looks)] for own in families(m.pairs)],
+        is_there=lambda m: bool(families(m.pairs)),
+        height=lambda m: sum(1.6 + 0.24 * len(beaten(own)) for own in families(m.pairs)),
+        title="Average rank of each arm's test accuracy",
+        caption=captions.critical_difference_caption,
+        words=captions.critical_difference,
+        needs="more than six arms on the same data and train_size",
     ),
     Plot(
         name="learning_curves",

@@ -19,16 +19,19 @@ from headstart.statistics.pairs import (
     seeds_alone,
 )
 from headstart.statistics.search import (
+    BAND_LEVEL,
     BudgetCurve,
     Edge,
     best_against_budget,
     edge,
     expected_best,
+    expected_best_band,
     learning_rate_tolerance,
 )
 from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibration_error, is_chance
 
 __all__ = [
+    "BAND_LEVEL",
     "CALIBRATION_BINS",
     "SPREAD_DF",
     "BudgetCurve",
@@ -45,6 +48,7 @@ __all__ = [
     "detectable",
     "edge",
     "expected_best",
+    "expected_best_band",
     "expected_calibration_error",
     "is_chance",
     "learning_rate_tolerance",

@@ -1,23 +1,33 @@
 """The search of one arm: its best against the budget, the edge of its range, the tolerance to the learning rate."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from headstart.statistics.checks import finite_numbers, refuse_other_lengths
+from headstart.statistics.checks import finite_numbers, fraction, refuse_other_lengths
 
 GAP_TOLERANCE = 0.05  # decades
+BAND_LEVEL = 0.95
+MOST_SIMULATED = 100  # trials; beyond, simulating a band's critical value would take seconds, and gigabytes
 
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """Best validation accuracy against trials: `values[i]` belongs to i + 1 trials, `kind` says what it is."""
+    """Best validation accuracy against trials: `values[i]` belongs to i + 1 trials, `kind` says what it is.
+
+    `low` and `high`, [N] like the values: a band that holds the whole curve, all budgets at once, with `BAND_LEVEL`;
+    None where the kind has none.
+    """
 
     kind: str  # "expected best" or "best so far"
     values: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
 
 def expected_best(values: ArrayLike) -> np.ndarray:
@@ -38,14 +48,50 @@ def expected_best(values: ArrayLike) -> np.ndarray:
     return np.where(i >= n, np.exp(log_weight), 0.0) @ ordered
 
 
+def expected_best_band(
+    values: ArrayLike, level: float = BAND_LEVEL, support: tuple[float, float] = (0.0, 100.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Simultaneous band of `expected_best`: lower and upper curve, [N] each, for n = 1..N.
+
+    With probability `level` at least, the true expectation lies inside at every n at once: a band for the distribution
+    of the values that is exact in finite samples (Learned-Miller & DeStefano 2008; Kolmogorov-Smirnov's for more than
+    100 trials), carried over to the best of n. It holds for the same draws as `expected_best`, of whatever
+    distribution on `support`; where values can tie, as accuracies do, it is wider than it need be. Source: Lourie, Cho
+    & He (2024), "Show Your Work with Confidence", 2311.09480, and their library.
+    """
+    values, level = finite_numbers(values, "values"), fraction(level, "level")
+    if not values.size:
+        return values, values
+    from opda.nonparametric import EmpiricalDistribution  # brings scipy.stats: only now
+
+    simulated = values.size <= MOST_SIMULATED
+    how = dict(method="ld_equal_tailed", generator=_generator(values.size)) if simulated else dict(method="ks")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicates detected", RuntimeWarning)  # they only make it wider
+        ends = min(support[0], values.min()), max(support[1], values.max())
+        below, _, above = EmpiricalDistribution.confidence_bands(values, level, *ends, n_jobs=1, **how)
+    budgets = np.arange(1, values.size + 1)
+    # Less of the distribution below a value is more of it above: the lower one leads to the upper curve.
+    low, high = above.average_tuning_curve(budgets), below.average_tuning_curve(budgets)
+    estimate = expected_best(values)  # near an end of the support it can lie a little outside
+    return np.minimum(low, estimate), np.maximum(high, estimate)
+
+
+@lru_cache
+def _generator(trials: int) -> np.random.Generator:
+    """Of a band's simulation: the same for the same number of trials, by which the library finds what it simulated."""
+    return np.random.default_rng(trials)
+
+
 def best_against_budget(values: ArrayLike, *, unpruned_random_draws: bool) -> BudgetCurve:
     """Best accuracy against trials: expected for unpruned random draws, otherwise the best so far, and called so.
 
-    `values`: [trials] in the order they ran. Enqueued points, a grid, QMC and TPE are no independent random draws.
+    `values`: [trials] in the order they ran, percent. Enqueued points, a grid, QMC and TPE are no independent random
+    draws, and have no exact band.
     """
     values = finite_numbers(values, "values")
     if unpruned_random_draws:
-        return BudgetCurve("expected best", expected_best(values))
+        return BudgetCurve("expected best", expected_best(values), *expected_best_band(values))
     return BudgetCurve("best so far", np.maximum.accumulate(values))
 
 

@@ -11,6 +11,7 @@ from headstart.store.epochs import (
     truncate_epochs,
 )
 from headstart.store.feature_cache import FeatureCache, FeatureEntry, NotKept, describe_features, size_on_disk
+from headstart.store.file_listing import DIGEST, FileListing, changes_since, keep_listing
 from headstart.store.files import LARGEST_RECORD, as_text, json_of, read_json, sha256_of, write_atomically, write_json
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import holding_lock
@@ -20,6 +21,7 @@ from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
 
 __all__ = [
+    "DIGEST",
     "EPOCH_FIELDS",
     "FINISHED",
     "GB",
@@ -30,6 +32,7 @@ __all__ = [
     "Epochs",
     "FeatureCache",
     "FeatureEntry",
+    "FileListing",
     "NotKept",
     "PublishedFigure",
     "StudyFile",
@@ -37,6 +40,7 @@ __all__ = [
     "as_text",
     "cache_limit",
     "cache_root",
+    "changes_since",
     "check_figures",
     "describe_features",
     "find_runs",
@@ -44,6 +48,7 @@ __all__ = [
     "is_alive",
     "is_number",
     "json_of",
+    "keep_listing",
     "lock_run",
     "read_checkpoint",
     "read_epochs",

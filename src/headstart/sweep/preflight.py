@@ -23,6 +23,7 @@ class Check:
 
     cfg: DictConfig
     begun: Mapping[str, Any]  # facts of a run that has ended; {} without one
+    folder: Path  # of the study
 
 
 def configurations_to_check(plan: Plan) -> dict[str, Check]:
@@ -33,7 +34,7 @@ def configurations_to_check(plan: Plan) -> dict[str, Check]:
     """
     found, weights = {}, plan.folder / "source" / "best.safetensors"
     if plan.settings.source and not _ended(plan.folder / "source"):
-        found["source"] = Check(plan.compose("source", plan.settings.source_overrides), {})
+        found["source"] = Check(plan.compose("source", plan.settings.source_overrides), {}, plan.folder)
     for arm in plan.arms:
         searched = sorted((plan.folder / arm.name / "search").glob("*/result.json"))
         confirmed = list((plan.folder / arm.name / "confirm").glob("*/*/result.json"))
@@ -47,7 +48,7 @@ def configurations_to_check(plan: Plan) -> dict[str, Check]:
         if not begun:
             _check_space(arm, cfg)
         if "model.weights=source" not in overrides:
-            found[f"arm {arm.name}"] = Check(cfg, begun)
+            found[f"arm {arm.name}"] = Check(cfg, begun, plan.folder)
     return found
 
 
@@ -108,6 +109,6 @@ def run_preflight(checks: Mapping[str, Check]) -> None:
             run_config = run_config.with_values(device="cpu", precision="fp32", compile="off")
             trainer = prepare_run(run_config, Path(), Lines(run_config.values.epochs))
             if check.begun:
-                refuse_other_files(check.begun, trainer, "the study")
+                refuse_other_files(check.begun, trainer, "the study", check.folder)
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(checks) > 1 else str(error)) from None

@@ -30,19 +30,21 @@ class TrialTask:
     def __call__(self, cfg: DictConfig) -> Any:
         """Run one job of the study: search trials report and tell, confirmations only know their trial."""
         run_dir = Path(HydraConfig.get().runtime.output_dir)
-        with study_lock(Path(HydraConfig.get().sweep.dir)):
+        study_folder = Path(HydraConfig.get().sweep.dir)
+        with study_lock(study_folder):
             owner = run_dir / OWNER
             if not owner.exists() or owner.read_text() != self.owner:
                 raise UserError(f"{run_dir} was handed to another process while this job waited")
             lock = lock_run(run_dir)
         with lock:
             try:
+                trial_context.study_folder = study_folder
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
                 record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
                 raise
             finally:
-                trial_context.trial = None
+                trial_context.trial = trial_context.study_folder = None
 
     def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
         # The storage's URL is the job's own: pickled with the task it could leak a password.

@@ -10,9 +10,20 @@ import numpy as np
 import torch
 
 from headstart.config import RunConfig
-from headstart.data import Split, choose_thumbnails, shrink
+from headstart.data import Dataset, Split, choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
-from headstart.store import OUTCOMES, lock_run, read_run, set_aside, sha256_of, write_atomically, write_json
+from headstart.store import (
+    OUTCOMES,
+    changes_since,
+    keep_listing,
+    lock_run,
+    read_run,
+    set_aside,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
+from headstart.training import trial_context
 from headstart.training.metrics import at_chance, metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import planned_facts, run_facts
@@ -68,7 +79,10 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """Record and return what is known of a run before it trains, and say what has no effect on it."""
     before = read_run(trainer.run_dir)
     facts = run_facts(run_config, trainer) | dict(test_reads=before.get("test_reads") or 0)
-    refuse_other_files(before, trainer, str(trainer.run_dir))
+    shared = trial_context.study_folder or trainer.run_dir
+    refuse_other_files(before, trainer, str(trainer.run_dir), shared)
+    if trainer.data.files is not None:
+        keep_listing(shared, trainer.data.files)
     write_json(trainer.run_dir / "run.json", facts)
     if idle := run_config.set_without_effect():
         model = run_config.choices["model"]
@@ -78,19 +92,30 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     return facts
 
 
-def refuse_other_files(before: Mapping[str, Any], trainer: Trainer, what: str) -> None:
+def refuse_other_files(before: Mapping[str, Any], trainer: Trainer, what: str, folder: Path) -> None:
     """Refuse to go on with other pictures or weights than those that `what` began with.
 
-    before: the record of a run; what isn't known in it is not compared. Raises UserError.
+    before: the record of a run; what isn't known in it is not compared. folder: where the files of the data set are
+    listed that were there then. Raises UserError.
     """
     data = trainer.data
-    now = trainer.facts() | dict(data_sha256=data.sha256)
+    now = trainer.facts() | dict(data_sha256=data.sha256, data_test_sha256=data.test_sha256)
     now |= dict(train_size=len(data.train.labels), val_size=len(data.val.labels))
-    for key, files in (("data_sha256", "pictures"), ("weights_sha256", "weights")):
+    kinds = dict(data_sha256="pictures", data_test_sha256="test pictures", weights_sha256="weights")
+    for key, files in kinds.items():
         if before.get(key) not in (None, now.get(key)):
             changed = [k for k in (key, "train_size", "val_size") if before.get(k) not in (None, now.get(k))]
             said = "; ".join(f"{k} was {str(before[k])[:12]}, now {str(now.get(k))[:12]}" for k in changed)
-            raise UserError(f"{what} began with other {files} ({said}); put them back, or start anew by another name=")
+            counted = _changes_of_files(before, data, folder) if "pictures" in files else ""
+            raise UserError(
+                f"{what} began with other {files} ({said}){counted}; put them back, or start anew by another name="
+            )
+
+
+def _changes_of_files(before: Mapping[str, Any], data: Dataset, folder: Path) -> str:
+    """ ": 3 added, 1 gone, 2 changed of 60 files (...)"; "" where nobody knows which files there were."""
+    found = None if data.files is None else changes_since(folder, before.get("data_files"), data.files)
+    return f": {found}" if found else ""
 
 
 def _conclude(

@@ -30,6 +30,7 @@ def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     facts = planned_facts(run_config)
     facts |= dict(data=data.name, train_size=len(data.train.labels), val_size=len(data.val.labels), threads=threads)
     facts |= dict(torch_version=torch.__version__, config_hash=trainer.identity, data_sha256=data.sha256)
+    facts |= dict(data_files=data.files and data.files.key, data_test_sha256=data.test_sha256)
     facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))
     return _only_with_effect(facts | used, run_config)
 

@@ -6,6 +6,7 @@ kept in the module. It imports nothing heavy: a signal handler uses it, and a sw
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -19,6 +20,7 @@ class Trial(Protocol):
 
 
 trial: Trial | None = None
+study_folder: Path | None = None  # where the runs of a study keep what they share; None outside a study
 at_work = False  # there is something to put in order at the end, such as workers to stop
 goes_on_by = ""  # the command that goes on with what this process has begun; "" before that
 stop = 0  # exit code, set by a signal handler whose SystemExit may have been swallowed inside a library's callback

@@ -71,10 +71,16 @@ def test_budget_is_called_expected_only_for_unpruned_random_draws(ax):
     plots.budget(frames.trials, frames.arms, ax, study=frames.study_file)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), statistics.expected_best(values))
     assert "expected best" in ax.get_ylabel()
+    (band,) = (drawn for drawn in ax.collections if drawn.get_label() == "_band")
+    low, high = statistics.expected_best_band(values)
+    ends = band.get_paths()[0].get_extents()
+    assert (ends.ymin, ends.ymax) == pytest.approx((low.min(), high.max()))
+    assert legend_words(ax) == ["cnn", "95 % band, all budgets at once"]
     other = Figure().subplots()
     plots.budget(frames.trials, frames.arms, other, study=StudyFile.of(frames.study | {"sampler": "qmc"}))
     np.testing.assert_array_equal(other.lines[0].get_ydata(), [40, 70, 90, 90, 90, 90])
     assert "so far" in other.get_title(loc="left") and "expected" not in other.get_ylabel()
+    assert not other.collections and legend_words(other) == ["cnn"]
 
 
 @pytest.mark.parametrize(

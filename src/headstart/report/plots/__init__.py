@@ -5,6 +5,7 @@ Given the same `looks` (see `palette`), an arm looks the same in all of them.
 
 from headstart.report.plots.arms import arms, data_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
+from headstart.report.plots.critical_difference import critical_difference
 from headstart.report.plots.hyperparameters import importances, parallel_coordinates
 from headstart.report.plots.predictions import calibration, confusion, per_class
 from headstart.report.plots.search import budget, history, learning_rate
@@ -16,6 +17,7 @@ __all__ = [
     "budget",
     "calibration",
     "confusion",
+    "critical_difference",
     "data_size",
     "history",
     "importances",

@@ -1,6 +1,6 @@
 """Plots of the search: accuracy against learning rate, history of the trials, best against budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.report.plots.style import (
     DASHED,
+    GREY,
     INK,
     Look,
     Looks,
@@ -201,25 +202,21 @@ def budget(
 ) -> "Axes":
     """Draw the best validation accuracy (%) against the number of trials spent, per arm; return `ax`.
 
-    The expected best after n trials (`statistics.expected_best`) where the study, as its study.json says, drew all of
-    an arm's trials at random and pruned none; otherwise the best so far, and called so. A trial that diverged counts
-    as guessing (`chance`, percent).
+    The expected best after n trials (`statistics.expected_best`), with its simultaneous band, where the study, as its
+    study.json says, drew all of an arm's trials at random and pruned none; otherwise the best so far, and called so. A
+    trial that diverged counts as guessing (`chance`, percent).
     """
-    rows = trials[(trials["phase"] == "search") & trials["state"].isin(OUTCOMES)].sort_values("number", kind="stable")
     ax.set_title("Best validation accuracy against trials spent")
-    if rows.empty:
+    curves = budget_curves(trials, arms, study, chance, looks)
+    if not curves:
         return say(ax, "No search trial has ended yet.")
-    names, random = arm_order(rows, looks), random_draws(trials, arms, study)
-    looks = looks_for(names, looks)
-    curves = {name: _budget_curve(rows[rows["arm"] == name], name in random, chance or 0.0) for name in names}
+    names, looks = list(curves), looks_for(curves, looks)
     for name, curve in curves.items():
-        look, steps = looks[name], "default" if curve.kind == "expected best" else "steps-post"
-        marks = dict(marker=look.marker, markevery=_rises(curve.values, curve.kind))
-        spent = np.arange(1, len(curve.values) + 1)
-        ax.plot(spent, curve.values, drawstyle=steps, label=f"_{curve.kind}", **look.line, **marks)
+        _draw_budget(ax, curve, looks[name])
     kinds, words = {curve.kind for curve in curves.values()}, "best validation accuracy"
     kind_of = {name: f" ({curve.kind})" if len(kinds) > 1 else "" for name, curve in curves.items()}
-    legend(ax, [(sample(looks[name]), name + kind_of[name]) for name in names])
+    entries = [(sample(looks[name]), name + kind_of[name]) for name in names]
+    legend(ax, entries + _band_entry(curves.values()))
     if len(kinds) == 1:
         words = {"best so far": f"{words} so far", "expected best": f"expected {words}"}[kinds.pop()]
     ax.set_title(f"{words.capitalize()} against trials spent")
@@ -227,6 +224,34 @@ def budget(
     ax.set_xlabel("trials spent on the arm")
     ax.set_ylabel(f"{words} (%)")
     return ax
+
+
+def budget_curves(
+    trials: pd.DataFrame, arms: pd.DataFrame, study: StudyFile, chance: float | None, looks: Looks = None
+) -> dict[str, statistics.BudgetCurve]:
+    """What `budget` draws of each arm."""
+    rows = trials[(trials["phase"] == "search") & trials["state"].isin(OUTCOMES)].sort_values("number", kind="stable")
+    random = random_draws(trials, arms, study)
+    return {
+        name: _budget_curve(rows[rows["arm"] == name], name in random, chance or 0.0) for name in arm_order(rows, looks)
+    }
+
+
+def _draw_budget(ax: "Axes", curve: statistics.BudgetCurve, look: Look) -> None:
+    steps = "default" if curve.kind == "expected best" else "steps-post"
+    marks = dict(marker=look.marker, markevery=_rises(curve.values, curve.kind))
+    spent = np.arange(1, len(curve.values) + 1)
+    ax.plot(spent, curve.values, drawstyle=steps, label=f"_{curve.kind}", **look.line, **marks)
+    if curve.low is not None:
+        band = dict(facecolor=(look.colour, 0.1), edgecolor=(look.colour, 0.5), linewidth=0.6, label="_band")
+        ax.fill_between(spent, curve.low, curve.high, **band)
+
+
+def _band_entry(curves: Iterable[statistics.BudgetCurve]) -> list[tuple[Any, str]]:
+    from matplotlib.patches import Patch
+
+    words = f"{100 * statistics.BAND_LEVEL:g} % band, all budgets at once"
+    return [(Patch(color=GREY, alpha=0.2, linewidth=0), words)] if any(c.low is not None for c in curves) else []
 
 
 def _rises(values: np.ndarray, kind: str) -> list[int]:
