@@ -62,6 +62,14 @@ def test_tolerance_is_unknown_where_trials_were_pruned_at_its_points_or_two_valu
     assert said(compare(tmp_path / "two"), "model.depth", "not checked")
 
 
+def test_a_list_of_rates_has_no_edge_but_for_the_decades_of_a_range(tmp_path):
+    for sampler, flagged in (("tpe", False), ("qmc", False), ("decades", True)):
+        describe_study(tmp_path / sampler, "a", spaces={"a": {"lr": {"choices": LRS}}}, sampler=sampler)
+        search(tmp_path / sampler, "a", [90.0, 80.0, 70.0, 60.0, 50.0])
+        row = compare(tmp_path / sampler).arms.iloc[0]
+        assert (row["edge"], row["lr_low"], row["lr_high"]) == (flagged, 1e-5, 1e-1)
+
+
 def test_an_arm_without_a_learning_rate_has_no_edge(tmp_path):
     describe_study(tmp_path, "a", spaces={"a": {}})
     search(tmp_path, "a", [50.0, 60.0], [None, None], lr=None, params={}, curve=None)

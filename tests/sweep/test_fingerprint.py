@@ -30,10 +30,12 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
 
 def test_what_the_report_knows_of_an_arm_stays_when_a_later_command_leaves_the_arm_out(tmp_path):
     both = fingerprint() | dict(spaces={"cnn": {"lr": {}}, "big": {"lr": {}}}, arm_order=["big", "cnn"], n_trials=5)
+    both |= dict(settings={"big": 3})
     record_fingerprint(tmp_path, both)
     record_fingerprint(tmp_path, fingerprint() | dict(spaces={"cnn": {"lr": {}}}, arm_order=["cnn"], n_trials=12))
     found = read_json(tmp_path / "study.json")
     assert (set(found["spaces"]), found["arm_order"], found["n_trials"]) == ({"cnn", "big"}, ["big", "cnn"], 12)
+    assert found["settings"] == {"big": 3}
 
 
 def test_what_determines_results_is_fixed_and_nothing_else(planned):

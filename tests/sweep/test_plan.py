@@ -27,16 +27,24 @@ def test_a_grid_is_cut_to_its_points_and_says_so(planned):
     plan = planned("search=decades", "lr_low=1e-3", "n_trials=9")
     assert [p["lr"] for p in plan.arms[0].first_points] == [1e-1, 1e-2, 1e-3]
     assert plan.n_trials == 3
-    assert plan.notes() == ["the grid has 3 points: that many trials an arm, not 9"]
+    assert plan.notes() == ["every arm has 3 different settings, so 3 trials, not 9"]
 
 
 def test_with_nothing_to_search_an_arm_is_one_trial(planned):
     assert planned("lr=1e-3", "n_trials=9").n_trials == 1
 
 
+def test_a_list_is_searched_once_through_and_the_plan_knows(planned):
+    plan = planned("lr=1e-3,1e-2,1e-3", "n_trials=6", "model=cnn,resnet18")
+    assert (plan.n_trials, plan.facts()["settings"]) == (2, {"cnn": 2, "resnet18": 2})
+    assert plan.notes() == ["every arm has 2 different settings, so 2 trials, not 6"]
+    assert planned("n_trials=6").facts()["settings"] == {}
+
+
 def test_a_space_smaller_than_the_budget_is_noted(planned):
     plan = planned('hydra.sweeper.arms={tuned: ["model=cnn"], usual: ["lr=1e-3"]}', "n_trials=4")
-    assert plan.notes() == ["arm usual has only 1 different settings to try: some of its trials repeat"]
+    assert plan.notes() == ["arm usual has 1 different setting, so 1 trial, not 4"]
+    assert (plan.n_trials, plan.facts()["settings"]) == (4, {"usual": 1})
 
 
 def test_unnamed_sweeps_are_named_by_what_they_are(planned):

@@ -34,7 +34,10 @@ def search_columns(arm: str, search: pd.DataFrame, study: StudyFile) -> dict[str
         return {}
     # The edge rule's first trial in a range that it extended lies on the new bound.
     low, high = min([bounds[0], *tried["lr"]]), max([bounds[1], *tried["lr"]])
-    row = {"lr_low": low, "lr_high": high} | _edge_columns(tried, low, high)
+    row = {"lr_low": low, "lr_high": high}
+    # A list of values has no edge, but for the powers of ten that stand for a range.
+    is_list = "choices" in space["lr"] and study.sampler != "decades"
+    row |= {"edge": False} if is_list else _edge_columns(tried, low, high)
     if low < high and len(space) == 1:  # with a second value searched, neighbours on this axis differ in that one too
         row["lr_tolerance_decades"] = _tolerance(arm, tried, (low, high), study)
     return row

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -43,7 +44,6 @@ from headstart.sweep.search_space import (
     grid,
     linear_learning_rate,
     searched_by_model,
-    size_of,
 )
 from headstart.sweep.settings import SweeperSettings, plain
 from headstart.sweep.trial_task import make_pruner
@@ -116,14 +116,14 @@ class Plan:
 
     def notes(self) -> list[str]:
         """What is unusual about the budget."""
-        asked, notes = self.settings.n_trials, []
-        if self.settings.is_grid and self.n_trials < asked:
-            points = f"{self.n_trials} {'point' if self.n_trials == 1 else 'points'}"
-            notes.append(f"the grid has {points}: that many trials an arm, not {asked}")
-        for arm in self.arms:
-            size = size_of(arm.space)
-            if size < self.n_trials:
-                notes.append(f"arm {arm.name} has only {size} different settings to try: some of its trials repeat")
+        notes, asked = [], self.settings.n_trials
+        for size in sorted({arm.settings for arm in self.arms if arm.settings < asked}):
+            few = [arm.name for arm in self.arms if arm.settings == size]
+            if any(arm.space for arm in self.arms):
+                whose = "every arm" if len(few) == len(self.arms) else f"arm {few[0]}" if len(few) == 1 else ""
+                whose = whose or f"each of the arms {', '.join(few)}"
+                what = "setting, so 1 trial" if size == 1 else f"settings, so {size:g} trials"
+                notes.append(f"{whose} has {size:g} different {what}, not {asked}")
         return notes
 
     def facts(self) -> dict[str, Any]:
@@ -135,6 +135,7 @@ class Plan:
             "question": self.question(),
             "command": shlex.join(["headstart", "-m", *self.words()]),
             "n_trials": self.n_trials,
+            "settings": {arm.name: int(arm.settings) for arm in self.arms if math.isfinite(arm.settings)},
             "confirm_seeds": self.settings.confirm_seeds,
             "looks": self.looks,
             "planned_seeds": self.looks[-1],
@@ -165,6 +166,7 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     composed = {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms}
     arms = [_with_models_search(arm, composed[arm.name], given) for arm in arms]
     arms = [_with_first_points(arm, settings.is_grid) for arm in arms]
+    n_trials = int(min(settings.n_trials, max(arm.settings for arm in arms)))
     for warning in dict.fromkeys(filter(None, (linear_learning_rate(arm.space) for arm in arms))):
         print(f"warning: {warning}", file=sys.stderr)
     for cfg in composed.values():
@@ -175,7 +177,6 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     fingerprint = fingerprint_of(settings, arms, composed)
     with open_dict(config):
         config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
-    n_trials = _trials_to_run(settings, arms)
     return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
 
 
@@ -200,13 +201,4 @@ def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Ar
 
 def _with_first_points(arm: Arm, is_grid: bool) -> Arm:
     """The arm with a grid as points that are tried in order."""
-    return replace(arm, first_points=grid(arm.space, arm.first_points)) if is_grid else arm
-
-
-def _trials_to_run(settings: SweeperSettings, arms: list[Arm]) -> int:
-    """Trials an arm: the budget, without what a small space doesn't have."""
-    if not any(arm.space for arm in arms):
-        return 1  # nothing to search: one trial per arm
-    if settings.is_grid:
-        return min(settings.n_trials, max(len(arm.first_points) for arm in arms))  # smaller grids repeat
-    return settings.n_trials
+    return replace(arm, first_points=grid(arm.space, arm.first_points), is_grid=True) if is_grid else arm

@@ -40,7 +40,7 @@ class SweepStatus:
             return
         state, cfg, question = self.state, plan.config, plan.question()
         ended, total = self.counts()
-        trials, length = plural(state.trials_per_arm(), "trial"), _length(plan.epochs())
+        trials, length = _trials(state), _length(plan.epochs())
         threads = f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}"
         lines = [question] if question else []
         lines += [
@@ -87,7 +87,7 @@ class SweepStatus:
             return self._ended().total(), self._total()
 
     def _total(self) -> int:
-        return len(self.state.arms) * self.state.trials_per_arm() + sum(self.state.confirm_seeds.values())
+        return sum(self.state.trials_of(arm) for arm in self.state.studies) + sum(self.state.confirm_seeds.values())
 
     def _ended(self) -> Counter[tuple[str, str]]:
         """How many runs have ended, by arm and kind."""
@@ -118,7 +118,7 @@ class SweepStatus:
         left = 0.0
         for arm in (a.name for a in state.arms):
             search = self.seconds.get((arm, "search"), everything)
-            left += fmean(search) * max(0, state.trials_per_arm() - ended[arm, "search"])
+            left += fmean(search) * max(0, state.trials_of(arm) - ended[arm, "search"])
             whole = self.seconds.get((arm, "confirm"), [max(search)])
             left += fmean(whole) * max(0, state.confirm_seeds[arm] - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
@@ -138,6 +138,11 @@ def failed_arms(state: StudyState) -> list[str]:
 def plural(number: int, noun: str) -> str:
     """`1 arm`, `2 arms`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _trials(state: StudyState) -> str:
+    numbers = {state.trials_of(arm.name) for arm in state.arms}
+    return plural(max(numbers), "trial") if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)} trials"
 
 
 def _confirmed(state: StudyState) -> str:

@@ -22,7 +22,7 @@ from headstart.sweep.edge_rule import extend_ranges, finish_extensions
 from headstart.sweep.samplers import missing_package, sampler_for, seed_of, without_experimental_warnings
 from headstart.sweep.search_space import Point
 from headstart.sweep.study_state import StudyState, trials_behind
-from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
+from headstart.sweep.trial import OWNER, has_ended, number_of, point_of, record_failure, state_of, tell
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
 WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave something
@@ -114,8 +114,9 @@ class Scheduler:
 
     def _claim_search(self) -> Claim | None:
         """A trial of the arm that is furthest behind: round robin, so that a sweep cut short is still fair."""
-        arm = min(self.state.arms, key=lambda a: self.state.started(a.name))
-        if self.state.started(arm.name) >= self.state.trials_per_arm():
+        open_arms = [a for a in self.state.arms if self.state.started(a.name) < self.state.trials_of(a.name)]
+        arm = min(open_arms, key=lambda a: self.state.started(a.name), default=None)
+        if arm is None:
             return None
         trial = self._next_trial(arm.name)
         number = self._number_new(arm.name, trial)
@@ -148,7 +149,8 @@ class Scheduler:
         try:
             with without_experimental_warnings():
                 made = self.make_sampler(seed_of(self.state.seed, number))
-                study.sampler = sampler_for(made, space, number, self.state.seed)
+                tried = [point_of(t) for t in self.state.trials(arm.name) if number_of(t) != number]
+                study.sampler = sampler_for(made, space, number, self.state.seed, tried)
             for key, distribution in space.items():
                 trial._suggest(key, distribution)
         except ImportError as error:

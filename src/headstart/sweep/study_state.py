@@ -172,9 +172,13 @@ class StudyState:
 
     # ---- budget and ranges
 
-    def trials_per_arm(self) -> int:
-        """The budget, and the same extra for every arm where the edge rule widened a range."""
-        return self.n_trials + sum(e["extra"] for arm in self.studies for e in self.extensions(arm))
+    def trials_of(self, arm: str) -> int:
+        """How many trials the arm gets: the budget, or as many as it has settings where these are fewer.
+
+        Where the edge rule widened the range of any arm, the budget of all of them is larger by the same extra.
+        """
+        extra = sum(e["extra"] for name in self.studies for e in self.extensions(name))
+        return int(min(self.n_trials + extra, next(a for a in self.arms if a.name == arm).settings))
 
     def extensions(self, arm: str) -> list[dict[str, Any]]:
         """What the edge rule has widened so far in this arm."""
@@ -217,7 +221,7 @@ class StudyState:
         found = []
         for seed in range(self.seed + 1, self.seed + 1 + max(self.confirm_seeds.values())):
             for arm in (a for a, seeds in self.confirm_seeds.items() if self.seed + seeds >= seed):
-                if self.finished(arm) >= self.trials_per_arm() and (best := self.best(arm)) is not None:
+                if self.finished(arm) >= self.trials_of(arm) and (best := self.best(arm)) is not None:
                     run_dir = self.confirm_dir(arm, number_of(best), seed)
                     params = dict(best.params) if self.confirm == "best" else self.choice(arm).repeated(seed)
                     found.append(Confirmation(arm, number_of(best), seed, run_dir, params, has_ended(run_dir)))

@@ -24,6 +24,11 @@ def number_of(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("number", trial.number))
 
 
+def point_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The trial's parameters, of one that waits those that are fixed."""
+    return trial.system_attrs.get("fixed_params", {}) | trial.params
+
+
 def state_of(trial: FrozenTrial) -> str:
     """The state as the tables name it, from Optuna's state and the trial's reason."""
     reason = trial.user_attrs.get("reason")
