@@ -117,7 +117,7 @@ def test_arms_and_params_are_typed_as_mappings(sweep):
     arms = f'hydra.sweeper.arms={{small: ["model=cnn"], big: {big}}}'
     params = 'hydra.sweeper.params={lr: "tag(log, interval(1e-4, 1e-1))"}'
     assert sweep(arms, params, "name=s", "n_trials=3", "confirm_seeds=0", "search=random")[0] == 0
-    assert counts("s") == {("small", "search"): 3, ("big", "search"): 3}
+    assert counts("s") == {("small", "search"): 3, ("big", "search"): 2}  # as many as it has settings
     assert {r["params_batch_size"] for r in rows("s") if r["arm"] == "big"} <= {"8", "16"}
     assert {r["lr"] for r in rows("s") if r["arm"] == "big"} == {"0.001"}
 
