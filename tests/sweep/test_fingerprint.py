@@ -63,8 +63,8 @@ def test_keys_without_effect_on_an_arms_model_are_left_out(planned):
     assert not {"epochs", "batch_size", "precision"} & set(plan.fingerprint["arms"]["logistic_regression"])
 
 
-def test_protocol_3_began_with_confirmations_that_repeat_the_choice(planned):
-    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 3
+def test_protocol_3_began_with_confirmations_that_repeat_the_choice_and_4_with_trials_that_pause(planned):
+    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 4
     assert planned().fingerprint["common"]["confirm"] == "search"
     assert planned("confirm=best").fingerprint["common"]["confirm"] == "best"
 

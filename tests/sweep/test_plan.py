@@ -70,6 +70,19 @@ def test_a_folder_with_the_time_in_its_name_is_one_folder_for_all_processes_and_
     assert planned("name=s", "hydra.sweep.dir=mine").words()[0] == "hydra.sweep.dir=mine"
 
 
+def test_an_arm_has_epochs_where_all_its_trials_have_the_same(planned):
+    assert [arm.epochs for arm in planned("model=cnn,logistic_regression", "epochs=4").arms] == [4, None]
+    assert planned("epochs=range(20,31)").arms[0].epochs is None
+    arms = planned('hydra.sweeper.arms={short: ["epochs=5"], long: ["epochs=7"]}').arms
+    assert [arm.epochs for arm in arms] == [5, 7]
+
+
+def test_trials_are_compared_when_their_own_warm_up_is_over(planned):
+    plan = planned("schedule=constant,onecycle", "epochs=10")
+    assert [arm.rungs for arm in plan.arms] == [(1, 2, 10), (3, 5, 10)]
+    assert planned("schedule=onecycle", "schedule.warmup=interval(0.1,0.4)").arms[0].rungs == ()
+
+
 def test_what_the_report_wants_to_know_is_among_the_facts(planned):
     plan = planned("experiments=optimizer", "n_trials=3", "confirm_seeds=2", "budget.pruner=null")
     facts = plan.facts()
@@ -140,7 +153,10 @@ def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planne
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["budget.pruner.percentile=200"], r"^budget\.pruner: Percentile must be between 0 and 100"),
+        (
+            ["+budget.pruner={_target_: optuna.pruners.PercentilePruner, percentile: 200}"],
+            r"^budget\.pruner: Percentile must be between 0 and 100",
+        ),
         (["budget.pruner={_target_: optuna.pruners.PercentielPruner}"], r"PercentielPruner"),
         (["hydra.sweeper.sampler.prior_weight=0"], r"^hydra\.sweeper\.sampler can't draw .*divide by zero"),
         (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], r"^hydra\.sweeper\.sampler: The `qmc_type='sobool'`"),

@@ -41,7 +41,7 @@ def pairs_table(
     """
     own = dict(by_arm(trials, study))
     sides = [
-        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name), epochs)
+        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], epochs, study), answers.get(name), epochs)
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]

@@ -37,7 +37,13 @@ class Arm:
     space: Space
     first_points: list[Point] = field(default_factory=list)
     own_params: bool = False  # the study gives this arm a space of its own, which its model's file doesn't replace
+    rungs: tuple[int, ...] = ()  # after which epochs its trials are compared; none: not all have the same
     is_grid: bool = False  # the first points are all that is tried
+
+    @property
+    def epochs(self) -> int | None:
+        """Of each of its trials; None: they have none, or not all the same."""
+        return self.rungs[-1] if self.rungs else None
 
     @property
     def settings(self) -> float:

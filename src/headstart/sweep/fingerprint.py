@@ -14,7 +14,7 @@ from headstart.store import StudyFile, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
-PROTOCOL_VERSION = 3  # raise it when a change to the rules makes old and new trials incomparable
+PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
 ELSEWHERE = ("data.root", "data.cache", "data.download")  # where data lies: its content is known by its hash
 
 

@@ -27,6 +27,7 @@ from headstart.config import (
     study_file,
 )
 from headstart.errors import UserError
+from headstart.statistics import rungs
 from headstart.store import check_figures
 from headstart.sweep.arms import (
     Arm,
@@ -37,6 +38,7 @@ from headstart.sweep.arms import (
     with_models_search,
 )
 from headstart.sweep.fingerprint import fingerprint_of
+from headstart.sweep.pruners import make_pruner
 from headstart.sweep.samplers import try_sampler
 from headstart.sweep.search_space import (
     bounds,
@@ -46,7 +48,6 @@ from headstart.sweep.search_space import (
     searched_by_model,
 )
 from headstart.sweep.settings import SweeperSettings, plain
-from headstart.sweep.trial_task import make_pruner
 
 FIRST_LOOK = 5  # seeds
 SEEDS_MORE = 2  # for each further look
@@ -172,6 +173,7 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     for cfg in composed.values():
         check_keys(cfg)
         check_values(cfg)
+    arms = [replace(arm, rungs=_rungs(arm, composed[arm.name])) for arm in arms]
     make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
     try_sampler(settings, arms[0].space, config.seed)
     fingerprint = fingerprint_of(settings, arms, composed)
@@ -193,6 +195,12 @@ def _compose(
         return loader.load_sweep_config(config, words)
     except CompactHydraException as error:
         raise UserError(f"{whose}: {explain(error, words)}") from None
+
+
+def _rungs(arm: Arm, cfg: DictConfig) -> tuple[int, ...]:
+    if {"epochs", "schedule.warmup"} & arm.space.keys() or "epochs" in keys_without_effect(cfg):
+        return ()
+    return tuple(rungs(cfg.epochs, cfg.schedule.get("warmup", 0)))
 
 
 def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Arm:

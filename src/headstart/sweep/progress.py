@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from headstart.sweep.study_state import StudyState
-from headstart.sweep.trial import number_of
+from headstart.sweep.trial import is_paused, number_of
 from headstart.training import clock
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class SweepStatus:
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
             f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {_runs(state, total)} exist",
+            *_halved(state),
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
         ]
@@ -102,7 +103,8 @@ class SweepStatus:
         with state.snapshot():
             ended, total = self._ended(), self._total()
             trials = [t for a in state.arms for t in state.trials(a.name)]
-            pruned, failed = (sum(t.state == s for t in trials) for s in (TrialState.PRUNED, TrialState.FAIL))
+            pruned = sum(t.state == TrialState.PRUNED or is_paused(t) for t in trials)
+            failed = sum(t.state == TrialState.FAIL for t in trials)
             best = [(a.name, state.best(a.name)) for a in state.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
@@ -143,6 +145,20 @@ def plural(number: int, noun: str) -> str:
 def _trials(state: StudyState) -> str:
     numbers = {state.trials_of(arm.name) for arm in state.arms}
     return plural(max(numbers), "trial") if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)} trials"
+
+
+def _halved(state: StudyState) -> list[str]:
+    """What pausing trials leaves of their epochs, on average; [] where none are paused."""
+    arms = [(arm, halving, state.trials_of(arm.name)) for arm in state.arms if (halving := state.halving(arm))]
+    every = sum(trials * arm.epochs for arm, _, trials in arms)
+    after = dict.fromkeys(epoch for arm, *_ in arms for epoch in arm.rungs[:-1])
+    if not after:
+        return []
+    spent = sum(trials * arm.epochs * halving.expected_share(trials, arm.rungs) for arm, halving, trials in arms)
+    *others, last = map(str, sorted(after))
+    listed = f"{', '.join(others)} and {last}" if others else last
+    when = "epoch" if after.keys() == {1} else "epochs"
+    return [f"  compared after {listed} {when}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
 
 
 def _confirmed(state: StudyState) -> str:
