@@ -152,7 +152,8 @@ class Scheduler:
         until = None if goal == arm.epochs else goal
         if waiting is None:
             trial = optuna.Trial(study, state.storage.create_new_trial(study._study_id))
-            trial.set_user_attr(UNTIL, until)
+            if until is not None:
+                trial.set_user_attr(UNTIL, until)
         else:
             go_on(state.storage, waiting, state.run_dir(arm.name, number), until)
             trial = optuna.Trial(study, waiting._trial_id)

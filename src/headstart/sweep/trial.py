@@ -110,10 +110,13 @@ def pause(storage: optuna.storages.BaseStorage, trial: FrozenTrial, reason: str)
 
 def go_on(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path, until: int | None) -> None:
     """Have a waiting trial run, to that epoch or its end; its result is none any more. A kill in between is no harm."""
-    storage.set_trial_user_attr(trial._trial_id, UNTIL, until)
+    if trial.user_attrs.get(UNTIL) != until:
+        storage.set_trial_user_attr(trial._trial_id, UNTIL, until)
     if trial.user_attrs.get("reason"):
         storage.set_trial_user_attr(trial._trial_id, "reason", "")  # from here on it is one that a kill left behind
-    (run_dir / "result.json").unlink(missing_ok=True)
+    result = run_dir / "result.json"
+    if result.exists() and str(read_run(run_dir)["reason"]).startswith(PAUSED):
+        result.unlink()
     storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
 
 
