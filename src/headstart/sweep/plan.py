@@ -48,6 +48,7 @@ from headstart.sweep.search_space import (
     searched_by_model,
 )
 from headstart.sweep.settings import SweeperSettings, plain
+from headstart.typed import Share, refusal
 
 FIRST_LOOK = 5  # seeds
 SEEDS_MORE = 2  # for each further look
@@ -200,7 +201,9 @@ def _compose(
 def _rungs(arm: Arm, cfg: DictConfig) -> tuple[int, ...]:
     if {"epochs", "schedule.warmup"} & arm.space.keys() or "epochs" in keys_without_effect(cfg):
         return ()
-    return tuple(rungs(cfg.epochs, cfg.schedule.get("warmup", 0)))
+    warmup = cfg.schedule.get("warmup", 0)
+    is_share = refusal("schedule.warmup", warmup, Share) is None  # what is wrong with it says who makes the schedule
+    return tuple(rungs(cfg.epochs, warmup if is_share else 0))
 
 
 def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Arm:
