@@ -17,6 +17,7 @@ Seeds = Annotated[int, Ge(0), Le(10_000)]  # how many
 Processes = Annotated[int, Ge(1), Le(1024)]
 PictureSize = Annotated[int, Ge(8), Le(4096)]  # pixels a side
 Positive = Annotated[float, Gt(0)]
+Factor = Annotated[float, Gt(1), Le(1000)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
 

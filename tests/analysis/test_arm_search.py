@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
-from analysis.helpers_analysis import LRS, SPACE, VALS, describe_study, row_of, said, search
+from analysis.helpers_analysis import LRS, SPACE, VALS, describe_study, row_of, run, said, search
+from headstart import load
+from headstart.analysis.arm_search import search_choice
 from headstart.analysis.comparison import compare
 
 
@@ -60,6 +62,45 @@ def test_tolerance_is_unknown_where_trials_were_pruned_at_its_points_or_two_valu
     for name in ("pruned", "two"):
         assert compare(tmp_path / name).arms["lr_tolerance_decades"][0] is pd.NA
     assert said(compare(tmp_path / "two"), "model.depth", "not checked")
+
+
+def test_a_list_of_rates_has_no_edge_but_for_the_decades_of_a_range(tmp_path):
+    for sampler, flagged in (("tpe", False), ("qmc", False), ("decades", True)):
+        describe_study(tmp_path / sampler, "a", spaces={"a": {"lr": {"choices": LRS}}}, sampler=sampler)
+        search(tmp_path / sampler, "a", [90.0, 80.0, 70.0, 60.0, 50.0])
+        row = compare(tmp_path / sampler).arms.iloc[0]
+        assert (row["edge"], row["lr_low"], row["lr_high"]) == (flagged, 1e-5, 1e-1)
+
+
+def paused(root, number, lr, curve, reason="paused after epoch 1", **values):
+    own = dict(arm="a", phase="search", number=number, lr=lr, params={"lr": lr}, val_accuracy=max(curve))
+    run(root, f"a/search/{number:03d}", curve=curve, reason=reason, **(own | values))
+
+
+def test_paused_trials_count_with_what_they_would_have_at_the_end(tmp_path):
+    describe_study(tmp_path, "a", sampler="qmc", confirm_seeds=0)
+    paused(tmp_path, 0, 1e-1, (10.0,), "paused after epoch 1, at chance level", state="PRUNED")
+    paused(tmp_path, 1, 1e-2, (74.0,), state="PRUNED")
+    paused(tmp_path, 2, 1e-3, (76.0, 80.0, 84.0), "")
+    paused(tmp_path, 3, 1e-4, (62.0,), state="PRUNED")
+    paused(tmp_path, 4, 1e-5, (22.0,), state="PRUNED")
+    row = compare(tmp_path).arms.iloc[0]
+    # All gain 8: 82 at 1e-2, 70 at 1e-4, 30 at 1e-5; what was at chance is not within.
+    assert row["lr_tolerance_decades"] == pytest.approx(1 / 2 + 1 / 14)
+    assert (row["val_accuracy"], row["best_lr"], row["pruned"]) == (84.0, 1e-3, 4)
+
+
+def test_a_choice_is_made_from_the_trials_that_went_on_once(tmp_path):
+    describe_study(tmp_path, "a", sampler="qmc", confirm_seeds=0)
+    paused(tmp_path, 0, 1e-1, (90.0,), state="PRUNED")
+    for number, lr in ((1, 1e-2), (2, 3e-3), (3, 1e-3)):
+        paused(tmp_path, number, lr, (70.0, 72.0 + number), "paused after epoch 2", state="PRUNED")
+    paused(tmp_path, 4, 4e-4, (80.0, 83.0, 90.0), "")
+    study = load(tmp_path)
+    found = search_choice("a", study.trials, study.epochs, study.study_file)
+    assert found.response.values.tolist() == [80.0, 81.0, 82.0, 90.0]  # 7 more each; the first one left out
+    trials = study.trials.assign(state=study.trials["state"].replace("PRUNED", "DIVERGED"))
+    assert len(search_choice("a", trials, study.epochs, study.study_file).response.values) == 1
 
 
 def test_an_arm_without_a_learning_rate_has_no_edge(tmp_path):

@@ -217,6 +217,18 @@ def test_arms_with_unequal_trials_get_no_winner(fair):
     assert "budgets differ (5 against 6 trials)" in sentence and hint == "the same command with n_trials=6"
 
 
+def test_an_arm_that_has_no_more_settings_is_compared_with_fewer_trials(fair):
+    run(fair, "a/search/005", arm="a", phase="search", number=5, lr=2e-3, val_accuracy=50.0)
+    describe_study(fair, "b", "a", n_trials=6, settings={"b": 5})
+    found = compare(fair)
+    assert found.pairs["winner"][0] == "a", found.verdicts
+    assert said(found, "b: all of its 5 settings tried, where others had up to 6 trials")
+    assert not said(found, "unfinished")
+    describe_study(fair, "b", "a", n_trials=6, settings={"a": 5, "b": 6})
+    assert "budgets differ (5 against 6 trials)" in refused(fair)[1]
+    assert said(compare(fair), "unfinished: 11 of 12 search trials")
+
+
 def test_a_failed_trial_is_no_budget_and_can_be_retried(fair):
     result_of(fair / "b/search/004", state="FAILED", val_accuracy=None)
     found, sentence, hint = refused(fair)

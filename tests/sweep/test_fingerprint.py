@@ -30,10 +30,12 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
 
 def test_what_the_report_knows_of_an_arm_stays_when_a_later_command_leaves_the_arm_out(tmp_path):
     both = fingerprint() | dict(spaces={"cnn": {"lr": {}}, "big": {"lr": {}}}, arm_order=["big", "cnn"], n_trials=5)
+    both |= dict(settings={"big": 3})
     record_fingerprint(tmp_path, both)
     record_fingerprint(tmp_path, fingerprint() | dict(spaces={"cnn": {"lr": {}}}, arm_order=["cnn"], n_trials=12))
     found = read_json(tmp_path / "study.json")
     assert (set(found["spaces"]), found["arm_order"], found["n_trials"]) == ({"cnn", "big"}, ["big", "cnn"], 12)
+    assert found["settings"] == {"big": 3}
 
 
 def test_what_determines_results_is_fixed_and_nothing_else(planned):
@@ -61,8 +63,8 @@ def test_keys_without_effect_on_an_arms_model_are_left_out(planned):
     assert not {"epochs", "batch_size", "precision"} & set(plan.fingerprint["arms"]["logistic_regression"])
 
 
-def test_protocol_3_began_with_confirmations_that_repeat_the_choice(planned):
-    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 3
+def test_protocol_3_began_with_confirmations_that_repeat_the_choice_and_4_with_trials_that_pause(planned):
+    assert planned().fingerprint["common"]["protocol"] == PROTOCOL_VERSION == 4
     assert planned().fingerprint["common"]["confirm"] == "search"
     assert planned("confirm=best").fingerprint["common"]["confirm"] == "best"
 

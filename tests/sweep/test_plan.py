@@ -27,16 +27,24 @@ def test_a_grid_is_cut_to_its_points_and_says_so(planned):
     plan = planned("search=decades", "lr_low=1e-3", "n_trials=9")
     assert [p["lr"] for p in plan.arms[0].first_points] == [1e-1, 1e-2, 1e-3]
     assert plan.n_trials == 3
-    assert plan.notes() == ["the grid has 3 points: that many trials an arm, not 9"]
+    assert plan.notes() == ["every arm has 3 different settings, so 3 trials, not 9"]
 
 
 def test_with_nothing_to_search_an_arm_is_one_trial(planned):
     assert planned("lr=1e-3", "n_trials=9").n_trials == 1
 
 
+def test_a_list_is_searched_once_through_and_the_plan_knows(planned):
+    plan = planned("lr=1e-3,1e-2,1e-3", "n_trials=6", "model=cnn,resnet18")
+    assert (plan.n_trials, plan.facts()["settings"]) == (2, {"cnn": 2, "resnet18": 2})
+    assert plan.notes() == ["every arm has 2 different settings, so 2 trials, not 6"]
+    assert planned("n_trials=6").facts()["settings"] == {}
+
+
 def test_a_space_smaller_than_the_budget_is_noted(planned):
     plan = planned('hydra.sweeper.arms={tuned: ["model=cnn"], usual: ["lr=1e-3"]}', "n_trials=4")
-    assert plan.notes() == ["arm usual has only 1 different settings to try: some of its trials repeat"]
+    assert plan.notes() == ["arm usual has 1 different setting, so 1 trial, not 4"]
+    assert (plan.n_trials, plan.facts()["settings"]) == (4, {"usual": 1})
 
 
 def test_unnamed_sweeps_are_named_by_what_they_are(planned):
@@ -60,6 +68,19 @@ def test_a_folder_with_the_time_in_its_name_is_one_folder_for_all_processes_and_
     plan = planned("name=s", "hydra.sweep.dir=outputs/${now:%Y-%m-%d_%H-%M-%S-%f}")
     assert plan.words()[0] == f"hydra.sweep.dir={plan.folder}" and plan.folder.parent == Path("outputs")
     assert planned("name=s", "hydra.sweep.dir=mine").words()[0] == "hydra.sweep.dir=mine"
+
+
+def test_an_arm_has_epochs_where_all_its_trials_have_the_same(planned):
+    assert [arm.epochs for arm in planned("model=cnn,logistic_regression", "epochs=4").arms] == [4, None]
+    assert planned("epochs=range(20,31)").arms[0].epochs is None
+    arms = planned('hydra.sweeper.arms={short: ["epochs=5"], long: ["epochs=7"]}').arms
+    assert [arm.epochs for arm in arms] == [5, 7]
+
+
+def test_trials_are_compared_when_their_own_warm_up_is_over(planned):
+    plan = planned("schedule=constant,onecycle", "epochs=10")
+    assert [arm.rungs for arm in plan.arms] == [(1, 2, 10), (3, 5, 10)]
+    assert planned("schedule=onecycle", "schedule.warmup=interval(0.1,0.4)").arms[0].rungs == ()
 
 
 def test_what_the_report_wants_to_know_is_among_the_facts(planned):
@@ -132,7 +153,10 @@ def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planne
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["budget.pruner.percentile=200"], r"^budget\.pruner: Percentile must be between 0 and 100"),
+        (
+            ["+budget.pruner={_target_: optuna.pruners.PercentilePruner, percentile: 200}"],
+            r"^budget\.pruner: Percentile must be between 0 and 100",
+        ),
         (["budget.pruner={_target_: optuna.pruners.PercentielPruner}"], r"PercentielPruner"),
         (["hydra.sweeper.sampler.prior_weight=0"], r"^hydra\.sweeper\.sampler can't draw .*divide by zero"),
         (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], r"^hydra\.sweeper\.sampler: The `qmc_type='sobool'`"),

@@ -1,13 +1,17 @@
 """What a scheduler hands out: equal budgets, nothing twice, nothing lost."""
 
+import itertools
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headstart.errors import UserError
 from headstart.store import read_run
+from headstart.sweep.arms import Arm
 from headstart.sweep.scheduler import WAIT
 from headstart.sweep.trial import OWNER
 from sweep.helpers_sweep import (
@@ -74,6 +78,69 @@ def test_a_study_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, sampl
     scheduler = open_scheduler(tmp_path / "cut", **settings)
     work(scheduler)
     assert table(scheduler) == table(whole)
+
+
+# ---- finite spaces
+
+TWO_RATES = {"lr": CategoricalDistribution([1e-3, 1e-2])}
+FINITE = TWO_RATES | {"model.depth": IntDistribution(1, 3)}
+SAMPLERS = [random_sampler, qmc_sampler, tpe_sampler]
+
+
+def tried(scheduler) -> list[tuple]:
+    return [tuple(params.values()) for _, _, params, _ in table(scheduler)["a"]]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_finite_space_is_tried_once_through_and_no_further(tmp_path, sampler):
+    settings = dict(space=FINITE, points=[{"lr": 1e-2, "model.depth": 2}, {"lr": 1e-2}], make_sampler=sampler)
+    first = open_scheduler(tmp_path / "two", arms=["a"], n_trials=3, **settings)
+    work(first)
+    assert len(set(tried(first))) == 3
+    raised = open_scheduler(tmp_path / "two", arms=["a"], n_trials=99, confirm_seeds=1, **settings)
+    done = work(raised)
+    assert [kind for kind, *_ in done] == ["search"] * 3 + ["confirm"]  # the search is over
+    assert sorted(tried(raised)) == sorted(itertools.product([1e-3, 1e-2], [1, 2, 3]))
+    once = open_scheduler(tmp_path / "one", arms=["a"], n_trials=99, **settings)
+    work(once)
+    assert table(raised) == table(once)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_kill_between_two_draws_repeats_no_setting(tmp_path, sampler, monkeypatch):
+    settings = dict(arms=["a"], space=FINITE, points=[], n_trials=6, make_sampler=sampler)
+    whole = open_scheduler(tmp_path / "whole", **settings)
+    work(whole)
+    suggest = optuna.Trial._suggest
+
+    def killed(trial, key, distribution):
+        if key == "model.depth":
+            raise KeyboardInterrupt
+        return suggest(trial, key, distribution)
+
+    for _ in range(6):
+        scheduler = open_scheduler(tmp_path / "cut", **settings)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(optuna.Trial, "_suggest", killed)
+            scheduler.claim()
+        work(scheduler, limit=1)
+    assert table(scheduler) == table(whole)
+
+
+def test_every_arm_ends_where_its_own_settings_end(tmp_path):
+    arms = [Arm("few", [], TWO_RATES), Arm("none", [], {}), Arm("many", [], LR)]
+    scheduler = open_scheduler(tmp_path, arms=arms, n_trials=4)
+    counts = Counter(arm for _, arm, _, _ in work(scheduler))
+    assert counts == {"few": 2, "none": 1, "many": 4}
+    assert [scheduler.state.trials_of(arm.name) for arm in arms] == [2, 1, 4]
+
+
+def test_a_failed_trial_of_a_finite_space_is_tried_again_with_its_own_setting(tmp_path):
+    settings = dict(arms=["a"], space=TWO_RATES, points=[], n_trials=9)
+    work(open_scheduler(tmp_path, **settings), state="FAILED", reason="broken", val_accuracy=None)
+    again = open_scheduler(tmp_path, retry_failed=True, **settings)
+    assert len(work(again)) == 2
+    assert sorted(tried(again)) == [(1e-3,), (1e-2,)]
 
 
 def test_a_dead_trial_that_left_a_result_is_told_and_not_run_again(tmp_path):

@@ -15,6 +15,7 @@ from headstart.sweep.search_space import (
     searched_by_model,
     size_of,
     space_of,
+    untried,
 )
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
@@ -165,6 +166,31 @@ def test_all_choices_and_both_ends_show_whether_a_space_can_be_used(distribution
 def test_a_distribution_is_described_by_its_bounds_or_choices():
     assert bounds(RANGE) == dict(low=1e-3, high=1e-1, log=True, step=None)
     assert bounds(CategoricalDistribution([1, 2])) == dict(choices=(1, 2))
+
+
+STEPS = FloatDistribution(0, 0.4, step=0.2)
+SMALL = {"lr": CategoricalDistribution([1e-3, 1e-2]), "depth": IntDistribution(1, 3), "drop": STEPS}
+
+
+def test_of_a_finite_space_the_next_point_that_was_not_tried_is_taken():
+    found: list[dict] = []
+    for _ in range(int(size_of(SMALL))):
+        found.append(untried(SMALL, {"lr": 1e-2, "depth": 2, "drop": 0.2}, found))
+    assert found[:3] == [{"lr": 1e-2, "depth": d, "drop": x} for d, x in ((2, 0.2), (2, 0.4), (3, 0.0))]
+    assert sorted(map(repr, found)) == sorted(map(repr, grid(SMALL)))
+    assert untried(SMALL, found[4], found) == found[4]  # nothing else is left
+
+
+def test_what_is_fixed_of_a_point_stays_as_it_is():
+    drawn = {"lr": 1e-3, "depth": 3, "drop": 0.4}
+    assert untried(SMALL, drawn, [drawn], ["drop", "depth"]) == drawn | {"lr": 1e-2}
+    assert untried(SMALL, drawn, [drawn, {"lr": 1e-3}], drawn) == drawn
+
+
+def test_a_value_that_is_listed_twice_is_one():
+    space = space_of({"lr": "choice(1e-3,1e-2,1e-3)", "deep": "choice(1,true,1.0)", "one": "interval(2,2)"})
+    assert space["lr"].choices == (1e-3, 1e-2) and space["deep"].choices == (1, True, 1.0)
+    assert size_of(space) == 6
 
 
 def test_a_grid_without_keys_is_one_point():

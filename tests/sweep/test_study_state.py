@@ -5,9 +5,8 @@ import pytest
 
 from headstart.errors import UserError
 from headstart.store import read_run, write_json
-from headstart.sweep.storage import open_storage
-from headstart.sweep.study_state import copy_in_memory, trials_behind
-from headstart.sweep.trial import number_of
+from headstart.sweep.storage import copy_in_memory, open_storage
+from headstart.sweep.trial import number_of, trials_behind
 from sweep.helpers_sweep import finish, open_scheduler, table, work
 
 

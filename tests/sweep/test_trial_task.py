@@ -5,13 +5,13 @@ import pickle
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
-from optuna.pruners import NopPruner, PercentilePruner
+from omegaconf import open_dict
 
 from headstart.config import without_hydra
 from headstart.errors import UserError
 from headstart.store import is_alive, read_run, write_json
-from headstart.sweep.trial_task import TrialTask, make_pruner
+from headstart.sweep.pruners import make_pruner
+from headstart.sweep.trial_task import TrialTask
 from headstart.training import trial_context
 from sweep.helpers_sweep import open_scheduler
 
@@ -106,30 +106,3 @@ def test_a_task_can_be_sent_to_another_process_and_holds_no_password():
     sent = pickle.dumps(TrialTask(make_pruner, "owner"))
     assert pickle.loads(sent).owner == "owner"
     assert set(vars(TrialTask(make_pruner, "owner"))) == {"task", "owner"}
-
-
-def test_no_pruner_means_none_and_no_median_pruner():
-    assert isinstance(make_pruner(None), NopPruner)
-    node = dict(_target_="optuna.pruners.PercentilePruner", percentile=25.0)
-    for given in (node, OmegaConf.create(node)):
-        assert isinstance(make_pruner(given), PercentilePruner)
-
-
-@pytest.mark.parametrize(
-    ("node", "told"),
-    [
-        (dict(_target_="os.system", command="true"), r"os\.system"),
-        (
-            dict(_target_="optuna.pruners.PercentilePruner", percentile=200),
-            r"^budget\.pruner: Percentile must be between",
-        ),
-        (dict(_target_="optuna.pruners.PercentilePruner", nonsense=1), r"nonsense"),
-        (
-            dict(_target_="optuna.samplers.RandomSampler"),
-            r"^budget\.pruner is a RandomSampler; expected one of optuna\.pruners, or null$",
-        ),
-    ],
-)
-def test_only_optunas_pruners_are_made_and_their_own_complaints_are_passed_on(node, told):
-    with pytest.raises(UserError, match=told):
-        make_pruner(node)

@@ -78,6 +78,40 @@ def test_large_checkpoints_are_written_only_as_often_as_their_cost_allows(pictur
         assert [row["epoch"] for row in run.watcher.rows] == list(range(reached, 5))
 
 
+class Pausing:
+    """A trial that pauses after some epochs, and is gone on with."""
+
+    def __init__(self, after: int):
+        self.after, self.facts = after, {}
+
+    def report(self, value: float, step: int) -> str | None:
+        return f"paused after epoch {step}" if step >= self.after else None
+
+    def pauses_after(self, epoch: int) -> bool:
+        return epoch >= self.after
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
+def test_a_trial_that_pauses_keeps_a_checkpoint_whatever_it_costs_and_ends_with_the_same_bytes(
+    schedule, pictures, tmp_path, monkeypatch
+):
+    options = dict(schedule=schedule, augment="crop_flip")
+    expected = whole(pictures, tmp_path / "whole", **options)
+    monkeypatch.setattr(trainer_state, "CHEAP_CHECKPOINT", 0)
+    monkeypatch.setattr(trainer_state, "CHECKPOINT_SHARE", 1e-6)  # of the time: none but the first
+    folder = tmp_path / "paused"
+    for after in (2, 2, 3):  # the second time nothing is left to do
+        monkeypatch.setattr(trial_context, "trial", Pausing(after))
+        outcome = trainer(pictures, folder, **options).run()
+        assert (outcome.state, outcome.reason, outcome.paused) == ("PRUNED", f"paused after epoch {after}", True)
+    monkeypatch.setattr(trial_context, "trial", Pausing(4))  # its last epoch: nothing to pause
+    run = trainer(pictures, folder, **options)
+    outcome = run.run()
+    assert (outcome.state, outcome.paused) == ("COMPLETE", False)
+    assert fingerprint(run, outcome) == expected
+    assert [row["epoch"] for row in run.watcher.rows] == [3, 4]
+
+
 def test_a_process_told_to_stop_keeps_the_epoch_that_it_ends_with(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_state, "CHEAP_CHECKPOINT", 0)
     monkeypatch.setattr(trainer_state, "CHECKPOINT_SHARE", 1e-6)

@@ -19,11 +19,14 @@ class Pruning:
         self.reported.append((value, step))
         return "pruned" if step >= self.step else None
 
+    def pauses_after(self, epoch: int) -> bool:
+        return epoch == self.step
+
 
 def test_outside_a_study_nothing_is_pruned_and_nothing_is_known():
     assert trial_context.trial is None
     assert trial_context.report(50.0, 1) is None
-    assert trial_context.facts() == {}
+    assert trial_context.facts() == {} and not trial_context.pauses_after(1)
 
 
 def test_a_trial_hears_every_epoch_and_says_when_to_end(monkeypatch):
@@ -32,6 +35,7 @@ def test_a_trial_hears_every_epoch_and_says_when_to_end(monkeypatch):
     assert [trial_context.report(10.0 * epoch, epoch) for epoch in (1, 2)] == [None, "pruned"]
     assert trial.reported == [(10.0, 1), (20.0, 2)]
     assert trial_context.facts() == trial.facts
+    assert [trial_context.pauses_after(epoch) for epoch in (1, 2)] == [False, True]
 
 
 def test_a_process_that_was_told_to_stop_ends_before_its_trial_hears_more(monkeypatch):

@@ -11,17 +11,17 @@ from headstart import statistics
 from headstart.analysis.csv_tables import first, known
 from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.statistics import SPREAD_DF, Choice, Uncertainty
-from headstart.store import OUTCOMES, StudyFile, is_number
+from headstart.store import AT_CHANCE, OUTCOMES, PAUSED, StudyFile, is_number
 from headstart.typed import LARGEST_SEED
 
 TOLERATED = 1.0  # point below the best
 SPREAD = ("decades", "qmc", "random")  # samplers whose trials cover the range evenly; TPE looks where it was good
 
 
-def search_columns(arm: str, search: pd.DataFrame, study: StudyFile) -> dict[str, Any]:
+def search_columns(arm: str, search: pd.DataFrame, ended: pd.DataFrame, study: StudyFile) -> dict[str, Any]:
     """Bounds of the learning rate, edge flag and tolerance (columns of arms.csv); {} where the range is not known.
 
-    `search`: the arm's search trials, rows of trials.csv.
+    `search`: the arm's search trials, rows of trials.csv; `ended`: the same as `to_the_end` has them.
     """
     space = study.spaces.get(arm)
     if space is None:
@@ -34,9 +34,12 @@ def search_columns(arm: str, search: pd.DataFrame, study: StudyFile) -> dict[str
         return {}
     # The edge rule's first trial in a range that it extended lies on the new bound.
     low, high = min([bounds[0], *tried["lr"]]), max([bounds[1], *tried["lr"]])
-    row = {"lr_low": low, "lr_high": high} | _edge_columns(tried, low, high)
+    row = {"lr_low": low, "lr_high": high}
+    # A list of values has no edge, but for the powers of ten that stand for a range.
+    is_list = "choices" in space["lr"] and study.sampler != "decades"
+    row |= {"edge": False} if is_list else _edge_columns(tried, low, high)
     if low < high and len(space) == 1:  # with a second value searched, neighbours on this axis differ in that one too
-        row["lr_tolerance_decades"] = _tolerance(arm, tried, (low, high), study)
+        row["lr_tolerance_decades"] = _tolerance(arm, ended[ended["lr"].gt(0)], (low, high), study)
     return row
 
 
@@ -61,8 +64,8 @@ def _edge_columns(tried: pd.DataFrame, low: float, high: float) -> dict[str, Any
 
 
 def _tolerance(arm: str, tried: pd.DataFrame, bounds: tuple[float, float], study: StudyFile) -> float:
-    """Tolerance from all trials where the search spreads them, else from the first points, which are never pruned, and
-    the best trial, which the others are measured against."""
+    """Tolerance from all trials where the search spreads them, else from the first points, and the best trial, which
+    the others are measured against."""
     is_first = _at(tried, [*bounds, *study.first_rates(arm)])
     complete = tried["val_accuracy"].where(tried["state"] == "COMPLETE")
     is_best = complete.eq(complete.max()).fillna(False).astype(bool)
@@ -77,12 +80,13 @@ def _tolerance(arm: str, tried: pd.DataFrame, bounds: tuple[float, float], study
     return math.nan
 
 
-def first_trials(arm: str, rows: pd.DataFrame, study: StudyFile) -> pd.DataFrame:
+def first_trials(arm: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile) -> pd.DataFrame:
     """The ended trials at the learning rates that are tried whatever the search finds; empty where none are known.
 
-    `rows`: the arm's, of trials.csv.
+    Paused ones are as `to_the_end` has them. `rows`: the arm's, of trials.csv; `epochs`: of epochs.csv.
     """
     search = rows[(rows["phase"] == "search") & rows["state"].isin(OUTCOMES)]
+    search = to_the_end(search, epochs)
     return search[_at(search, study.first_rates(arm))]
 
 
@@ -92,19 +96,60 @@ def _at(rows: pd.DataFrame, rates: list[float]) -> pd.Series:
     return pd.Series(np.isclose(lr[:, None], rates, rtol=1e-9, atol=0).any(axis=1), index=rows.index, dtype=bool)
 
 
+# ---- trials that were paused
+
+
+def to_the_end(search: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """The search trials, those that were paused with the state and the accuracy that they would have at the end.
+
+    One that was at chance level when it was paused is CHANCE: it may only have been slow, and nothing is known of it.
+    `search`: rows of trials.csv; `epochs`: of epochs.csv.
+    """
+    slow = search["reason"].fillna("").str.contains(AT_CHANCE, regex=False) & _is_paused(search)
+    found = search.assign(state=search["state"].mask(slow, "CHANCE"))
+    trials, curves, stopped = _curves(search, epochs)
+    if stopped:
+        found.loc[trials.index, "val_accuracy"] = statistics.at_equal_epochs(curves, stopped)
+        found.loc[trials.index, "state"] = "COMPLETE"
+    return found
+
+
+def _is_paused(search: pd.DataFrame) -> pd.Series:
+    return (search["state"] == "PRUNED") & search["reason"].fillna("").str.startswith(PAUSED)
+
+
+def _curves(search: pd.DataFrame, epochs: pd.DataFrame) -> tuple[pd.DataFrame, list[statistics.Curve], list[int]]:
+    """The trials that may be chosen, by number, with paused ones; how each came on; the places of those paused."""
+    paused = _is_paused(search) & ~search["reason"].fillna("").str.contains(AT_CHANCE, regex=False)
+    trials = search[((search["state"] == "COMPLETE") | paused) & search["val_accuracy"].notna()]
+    trials = trials.sort_values("number", kind="stable")
+    stopped = [place for place, index in enumerate(trials.index) if paused[index]]
+    return trials, [_curve(row, epochs) for _, row in trials.iterrows()] if stopped else [], stopped
+
+
+def _curve(trial: pd.Series, epochs: pd.DataFrame) -> statistics.Curve:
+    own = epochs[epochs["run_dir"] == trial["run_dir"]].dropna(subset=["epoch", "val_accuracy"])
+    values = dict(zip(own["epoch"].astype(int), own["val_accuracy"].astype(float), strict=True))
+    values = values or {int(known(trial["epochs_run"]) or 1): float(trial["val_accuracy"])}  # a table that was cut
+    return statistics.Curve(values, has_ended=trial["state"] == "COMPLETE")
+
+
 # ---- the choice of the search, and the luck in it
 
 
-def search_choice(arm: str, rows: pd.DataFrame, study: StudyFile) -> Choice | None:
+def search_choice(arm: str, search: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile) -> Choice | None:
     """The choice of the arm's search; None where its space, the study's seed or the trials' values are not known.
 
-    `rows`: the arm's, of trials.csv.
+    `search`: the arm's search trials, of trials.csv; `epochs`: theirs, of epochs.csv.
     """
     space = study.spaces.get(arm)
-    trials = rows[(rows["phase"] == "search") & (rows["state"] == "COMPLETE") & rows["val_accuracy"].notna()]
+    trials, curves, stopped = _curves(search, epochs)
+    values = trials["val_accuracy"].astype(float)
+    if stopped:
+        places, values = statistics.to_choose_from(curves, stopped)
+        trials = trials.iloc[places]
     if not _is_known(space) or study.seed is None or study.seed > LARGEST_SEED or trials.empty:
         return None
-    trials = trials.sort_values("number", kind="stable")
     settings = (
         trials.reindex(columns=[f"params_{key}" for key in space])
         .astype(object)
@@ -116,7 +161,6 @@ def search_choice(arm: str, rows: pd.DataFrame, study: StudyFile) -> Choice | No
             settings[key] = pd.to_numeric(settings[key], errors="coerce")
             if not np.isfinite(settings[key]).all() or (bounds.get("log") and settings[key].le(0).any()):
                 return None  # a record that somebody edited
-    values = trials["val_accuracy"].astype(float)
     pictures = known(first(trials["val_size"]))
     points = settings.to_dict("records")
     return statistics.choice_of(space, points, values, pictures=pictures, seed=study.seed, arm=arm)

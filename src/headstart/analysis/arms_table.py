@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns
+from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns, to_the_end
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
 from headstart.analysis.columns import ARMS, SCORES
 from headstart.analysis.csv_tables import first, frame_of
@@ -51,15 +51,15 @@ def by_arm(trials: pd.DataFrame, study: StudyFile) -> Iterator[tuple[str, pd.Dat
 def _arm_row(
     name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile, answers: Answers | None
 ) -> dict[str, Any]:
-    search = rows.loc[rows["phase"] == "search", ["number", "state", "lr", "val_accuracy"]]
+    search = rows[rows["phase"] == "search"]
     runs = runs_of_arm(rows)
-    choice = search_choice(name, rows, study)
+    choice = search_choice(name, search, epochs, study)
     return (
         {"study": first(rows["study"]), "arm": name}
         | _trial_counts(search["state"])
         | _facts(rows, runs.best)
         | _confirmation_columns(runs.repeats)
-        | search_columns(name, search, study)
+        | search_columns(name, search, to_the_end(search, epochs), study)
         | choice_columns(choice, runs)
         | {"disagreement": "; ".join(disagreements(name, rows, runs)) or None}
         | _score_columns(runs.tested, answers, luck_of(choice, runs))

@@ -35,6 +35,7 @@ class CaveatKind(enum.Enum):
     OWN_WEIGHTS = "weights that are not published ones"
     UNSUCCESSFUL = "trials and confirmations that led nowhere"
     NOT_CONVERGED = "fits that were cut short"
+    FEW_SETTINGS = "arms whose search ended before others', because they have no more settings"
     NOT_VARIED = "arms that the seeds leave as they are"
     MACHINES = "devices, precisions and versions that runs differ in"
     EDGE_UNCHECKED = "searched values whose range nobody checked"
@@ -75,6 +76,7 @@ def caveats(
         CaveatKind.OWN_WEIGHTS: _own_weights(arms, trials),
         CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
         CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
+        CaveatKind.FEW_SETTINGS: _few_settings(arms, study),
         CaveatKind.NOT_VARIED: _not_varied(arms, trials),
         CaveatKind.MACHINES: _differing(trials),
         CaveatKind.EDGE_UNCHECKED: _unchecked(arms, study),
@@ -88,9 +90,11 @@ def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> I
     order, seeds = study.arm_order, study.least_seeds
     own = arms[arms["arm"].isin(order)]
     ended = own["trials"] + own["failed"]
-    each = max([study.n_trials, *ended])
-    nothing_to_confirm = ((ended >= each) & own["best_number"].isna()).sum()
-    trials_wanted, wanted = each * len(order), seeds * (len(order) - nothing_to_confirm)
+    most = max([study.n_trials, *ended])
+    each = {arm: min(most, study.settings.get(arm, most)) for arm in order}
+    each |= {arm: max(n, each[arm]) for arm, n in zip(own["arm"], ended, strict=True)}
+    nothing_to_confirm = ((ended >= own["arm"].map(each)) & own["best_number"].isna()).sum()
+    trials_wanted, wanted = sum(each.values()), seeds * (len(order) - nothing_to_confirm)
     done = sum(min(n, seeds) for n in _ended_confirmations(own, trials))
     if ended.sum() < trials_wanted or done < wanted or own["open"].any():
         state = f"{ended.sum()} of {trials_wanted} search trials and {done} of {wanted} confirmations have ended"
@@ -103,6 +107,13 @@ def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[i
     for _, arm in arms[arms["tuned"]].iterrows():
         runs = _repeats(arm, trials)
         yield int((~runs["state"].isin(OPEN)).sum())
+
+
+def _few_settings(arms: pd.DataFrame, study: StudyFile) -> Iterator[str]:
+    for name, trials in zip(arms["arm"], arms["trials"], strict=True):
+        if study.has_tried_all(name, trials) and trials < arms["trials"].max():
+            settings = "its only setting" if trials == 1 else f"all of its {trials} settings"
+            yield f"{name}: {settings} tried, where others had up to {counted(arms['trials'].max(), 'trial')}."
 
 
 def _single_runs(arms: pd.DataFrame) -> Iterator[str]:

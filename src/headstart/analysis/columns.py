@@ -205,7 +205,7 @@ ARMS: Columns = {
     **_of_trials("study", "arm"),
     "tuned": _flag("searched in a study; false: single runs, which are described and not judged"),
     "trials": _count("search trials that ended, failed ones not counted: the budget used"),
-    "pruned": _count("search trials that the pruner ended"),
+    "pruned": _count("search trials that the pruner ended, or paused and did not go on with"),
     "diverged": _count("search trials with a loss of NaN or infinity"),
     "failed": _count("search trials that ended with an exception; not in `trials`"),
     "chance": _count("search trials not above guessing by 3 standard errors"),
@@ -224,7 +224,8 @@ ARMS: Columns = {
     "lr_tolerance_decades": _number(
         "decades",
         "learning rates within 1 point of the arm's best val_accuracy, interpolated between trials spread over the "
-        "range (with TPE: the first points and the best); empty: pruned trials or gaps above a decade",
+        "range (with TPE: the first points and the best), paused ones with their value and what others gained from "
+        "there on; empty: trials pruned for good or gaps above a decade",
     ),
     "lr_tolerance_low": _number(
         "decades",

@@ -41,7 +41,7 @@ def pairs_table(
     """
     own = dict(by_arm(trials, study))
     sides = [
-        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], study), answers.get(name), epochs)
+        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], epochs, study), answers.get(name), epochs)
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
@@ -163,14 +163,17 @@ def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study:
     still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
     further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
     further |= dict(looks=len(looks.at) if (looks := looks_of(study)) else 1, margin=study.margin)
-    found = verdict(PairEvidence(_evidence(a), _evidence(b), compared, family, deterministic=still, **further))
+    sides = _evidence(a, study), _evidence(b, study)
+    found = verdict(PairEvidence(*sides, compared, family, deterministic=still, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     undecided = NextStep("seeds") in found.next_steps
     return {"winner": found.winner or None, "undecided": undecided, "verdict": found.sentence, "next": hint or None}
 
 
-def _evidence(arm: pd.Series) -> ArmEvidence:
-    return ArmEvidence(arm["arm"], int(arm["trials"]), planned_epochs(arm), edge_of(arm))
+def _evidence(arm: pd.Series, study: StudyFile) -> ArmEvidence:
+    trials = int(arm["trials"])
+    tried_all = study.has_tried_all(arm["arm"], trials)
+    return ArmEvidence(arm["arm"], trials, planned_epochs(arm), edge_of(arm), tried_all)
 
 
 def planned_epochs(arm: pd.Series) -> int | None:

@@ -64,7 +64,9 @@ class _Search:
     @property
     def has_ended(self) -> bool:
         """Whether trials and confirmations are all there; what failed may be tried again and counts as missing."""
-        if self.number("trials") + self.number("failed") < self.study_file.n_trials or self.number("open"):
+        trials = self.number("trials") + self.number("failed")
+        is_short = trials < self.study_file.n_trials and not self.study_file.has_tried_all(self.arm["arm"], trials)
+        if is_short or self.number("open"):
             return False
         ended = self.number("seeds") + self.number("confirmations_lost")
         return known(self.arm["best_number"]) is None or ended >= self.study_file.least_seeds
@@ -73,6 +75,11 @@ class _Search:
     def is_scored(self) -> bool:
         """Whether every confirmation has a test accuracy; with fewer, means over other seeds would be compared."""
         return self.number("seeds") >= max(1, self.study_file.least_seeds)
+
+    @property
+    def tried_all(self) -> bool:
+        """Whether its arm has no other settings."""
+        return self.study_file.has_tried_all(self.arm["arm"], self.number("trials"))
 
     def number(self, column: str) -> int:
         """A count of arms.csv; 0 where it is missing, in a table edited by hand."""
@@ -250,7 +257,10 @@ def _pair_row(
     budgets = [(one.number("trials"), other.number("trials")) for one, other in paired]
     unequal = [budget for budget in budgets if budget[0] != budget[1]]
     trials = (*unequal, *budgets, (0, 0))[0]
-    sides = [ArmEvidence(g.name, n, planned_epochs(g.arm), g.edge) for g, n in zip((a, b), trials, strict=True)]
+    sides = [
+        ArmEvidence(g.name, n, planned_epochs(g.arm), g.edge, all(s.tried_all for s in g.searches))
+        for g, n in zip((a, b), trials, strict=True)
+    ]
     reasons, sampling = (*a.reasons(), *b.reasons()), sampling_width(a.arm, b.arm)
     found = verdict(PairEvidence(*sides, test, family, test_sampling=sampling, reasons=reasons, repeats="searches"))
     more = [step.number - test.n for step in found.next_steps if step.kind == "seeds" and step.number is not None]

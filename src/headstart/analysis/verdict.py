@@ -22,6 +22,7 @@ class ArmEvidence:
     trials: int
     epochs: int | None = None  # of each trial; None: a model without epochs
     edge: Edge | None = None  # None: the best learning rate lies inside its range
+    tried_all: bool = False  # every setting that there is to search: more trials would repeat some
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _more_seeds(evidence: PairEvidence) -> tuple[NextStep, ...]:
 def _missing(evidence: PairEvidence) -> Iterator[tuple[str, NextStep | None]]:
     """Every reason against naming a winner, and what would mend it."""
     a, b, seeds = evidence.a, evidence.b, evidence.compared.n
-    if a.trials != b.trials:
+    if a.trials != b.trials and not min(a, b, key=lambda arm: arm.trials).tried_all:
         more = NextStep("trials", max(a.trials, b.trials))
         yield f"budgets differ ({a.trials} against {b.trials} trials)", more
     if None not in (a.epochs, b.epochs) and a.epochs != b.epochs:

@@ -22,6 +22,7 @@ WHITELIST = (
     "headstart.data.sources.*",
     "headstart.models.builders.*",
     "headstart.models.estimators.*",
+    "headstart.sweep.pruners.halving",
     "headstart.training.schedules.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
     "logging.FileHandler",

@@ -8,6 +8,15 @@ scipy is imported where it is used, because `scipy.stats` alone takes over a sec
 from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import speedup_interval, time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
+from headstart.statistics.halving import (
+    Curve,
+    at_equal_epochs,
+    expected_share,
+    goals,
+    is_settled,
+    rungs,
+    to_choose_from,
+)
 from headstart.statistics.intervals import accuracy_interval, sampling_half_width, summarise
 from headstart.statistics.looks import Looks
 from headstart.statistics.pairs import (
@@ -36,11 +45,13 @@ __all__ = [
     "SPREAD_DF",
     "BudgetCurve",
     "Choice",
+    "Curve",
     "Edge",
     "Looks",
     "PairedDifference",
     "Uncertainty",
     "accuracy_interval",
+    "at_equal_epochs",
     "best_against_budget",
     "choice_of",
     "compare_pairs",
@@ -50,14 +61,19 @@ __all__ = [
     "expected_best",
     "expected_best_band",
     "expected_calibration_error",
+    "expected_share",
+    "goals",
     "is_chance",
+    "is_settled",
     "learning_rate_tolerance",
     "paired_difference",
     "probability_of_improvement",
+    "rungs",
     "sampling_half_width",
     "seeds_alone",
     "speedup_interval",
     "summarise",
     "time_to_target",
+    "to_choose_from",
     "together",
 ]

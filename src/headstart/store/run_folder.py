@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 OUTCOMES = ("COMPLETE", "CHANCE", "PRUNED", "DIVERGED")  # of training; such a trial has used its share of the budget
 FINISHED = (*OUTCOMES, "FAILED")  # what result.json may say
+PAUSED = "paused"  # begins the reason of a PRUNED run with which its study may go on
+AT_CHANCE = "at chance level"  # in the reason of a PRUNED run that may only have been slow
 RUN_MARKERS = frozenset({".hydra", "run.json", "result.json", "epochs.csv"})
 
 

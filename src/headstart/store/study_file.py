@@ -46,6 +46,7 @@ class StudyFile:
     command: str = ""  # that made the study, and goes on with it
     seed: int | None = None
     n_trials: int = 0  # of each arm
+    settings: Mapping[str, int] = field(default_factory=dict)  # how many different ones an arm has, where it is finite
     confirm_seeds: int = 0  # of each arm: so many; 0 with `auto_seeds`
     auto_seeds: bool = False  # confirm_seeds=auto: as many as the verdicts need, up to the last of `looks`
     looks: tuple[int, ...] = ()  # numbers of seeds with which its arms are compared, or were
@@ -75,6 +76,7 @@ class StudyFile:
             margin=values["margin"] if is_number(values.get("margin")) and values["margin"] > 0 else None,
             common=_object(values.get("common")),
             seed=_count(values.get("seed")),
+            settings={arm: n for arm, size in _object(values.get("settings")).items() if (n := _count(size))},
             unpruned=values.get("unpruned") is True,
             arm_order=tuple(name for name in _listed(values.get("arm_order")) if isinstance(name, str)),
             reported=tuple(_figures(_listed(values.get("reported")))),
@@ -89,6 +91,10 @@ class StudyFile:
     def most_seeds(self) -> int:
         """So many confirmations an arm may have."""
         return self.looks[-1] if self.auto_seeds and self.looks else self.confirm_seeds
+
+    def has_tried_all(self, arm: str, trials: int) -> bool:
+        """Whether so many trials are all that the arm has different settings for."""
+        return arm in self.settings and trials >= self.settings[arm]
 
     def first_rates(self, arm: str) -> list[float]:
         """Learning rates that the arm tries whatever its search finds; [] where none are known."""

@@ -22,6 +22,7 @@ from headstart.sweep.search_space import (
     parse_overrides,
     refuse_seeds,
     searched_by_model,
+    size_of,
     space_of,
 )
 from headstart.typed import refusal
@@ -36,6 +37,18 @@ class Arm:
     space: Space
     first_points: list[Point] = field(default_factory=list)
     own_params: bool = False  # the study gives this arm a space of its own, which its model's file doesn't replace
+    rungs: tuple[int, ...] = ()  # after which epochs its trials are compared; none: not all have the same
+    is_grid: bool = False  # the first points are all that is tried
+
+    @property
+    def epochs(self) -> int | None:
+        """Of each of its trials; None: they have none, or not all the same."""
+        return self.rungs[-1] if self.rungs else None
+
+    @property
+    def settings(self) -> float:
+        """How many different ones there are to try; infinite with a range without steps."""
+        return len(self.first_points) if self.is_grid and self.space else size_of(self.space)
 
 
 @dataclass(frozen=True)

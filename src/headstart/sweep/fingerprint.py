@@ -14,7 +14,7 @@ from headstart.store import StudyFile, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
-PROTOCOL_VERSION = 3  # raise it when a change to the rules makes old and new trials incomparable
+PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
 ELSEWHERE = ("data.root", "data.cache", "data.download")  # where data lies: its content is known by its hash
 
 
@@ -66,10 +66,10 @@ def record_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
     before = read_json(path)
     now = json.loads(json.dumps(fingerprint))
     before["arms"] |= {a: k for a, k in now["arms"].items() if a not in before["arms"]}
-    spaces = before.get("spaces", {}) | now.get("spaces", {})
+    by_arm = {key: before.get(key, {}) | now.get(key, {}) for key in ("spaces", "settings")}
     order = list(dict.fromkeys([*before.get("arm_order", []), *now.get("arm_order", [])]))
     remembered = {k: v for k, v in now.items() if k not in ("common", "arms")}
-    write_json(path, before | remembered | _looks(folder, before, now) | dict(spaces=spaces, arm_order=order))
+    write_json(path, before | remembered | _looks(folder, before, now) | by_arm | dict(arm_order=order))
 
 
 def _looks(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
 
 def _is_whole(content: Any) -> bool:
     """Whether what study.json holds can be compared and added to; it is a file that people edit."""
-    kinds = dict(common=dict, arms=dict, spaces=dict, arm_order=list)
+    kinds = dict(common=dict, arms=dict, spaces=dict, settings=dict, arm_order=list)
     if not isinstance(content, dict) or not {"common", "arms"} <= content.keys():
         return False
     if not all(isinstance(content[key], kind) for key, kind in kinds.items() if key in content):

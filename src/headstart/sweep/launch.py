@@ -21,11 +21,13 @@ from headstart.sweep.arms import replace_overrides
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
 from headstart.sweep.plan import Plan
 from headstart.sweep.progress import SweepStatus, failed_arms
+from headstart.sweep.pruners import make_pruner
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
-from headstart.sweep.storage import study_lock
-from headstart.sweep.study_state import SeedsWanted, StudyState, copy_in_memory
-from headstart.sweep.trial_task import TrialTask, make_pruner
+from headstart.sweep.storage import copy_in_memory, study_lock
+from headstart.sweep.study_state import SeedsWanted, StudyState
+from headstart.sweep.trial import has_begun
+from headstart.sweep.trial_task import TrialTask
 from headstart.sweep.workers import (
     SECONDS_TO_STOP,
     end_with,
@@ -134,7 +136,7 @@ def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
 
 def _arm_without_runs(state: StudyState) -> str:
     """An error where some arm has nothing but failed trials, else ""."""
-    tried = [[t for t in state.trials(a.name) if t.state != TrialState.WAITING] for a in state.arms]
+    tried = [list(filter(has_begun, state.trials(a.name))) for a in state.arms]
     if any(all(t.state == TrialState.FAIL for t in trials) for trials in tried):
         return "an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true"
     return ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from headstart.config import (
     study_file,
 )
 from headstart.errors import UserError
+from headstart.statistics import rungs
 from headstart.store import check_figures
 from headstart.sweep.arms import (
     Arm,
@@ -36,6 +38,7 @@ from headstart.sweep.arms import (
     with_models_search,
 )
 from headstart.sweep.fingerprint import fingerprint_of
+from headstart.sweep.pruners import make_pruner
 from headstart.sweep.samplers import try_sampler
 from headstart.sweep.search_space import (
     bounds,
@@ -43,10 +46,9 @@ from headstart.sweep.search_space import (
     grid,
     linear_learning_rate,
     searched_by_model,
-    size_of,
 )
 from headstart.sweep.settings import SweeperSettings, plain
-from headstart.sweep.trial_task import make_pruner
+from headstart.typed import Share, refusal
 
 FIRST_LOOK = 5  # seeds
 SEEDS_MORE = 2  # for each further look
@@ -116,14 +118,14 @@ class Plan:
 
     def notes(self) -> list[str]:
         """What is unusual about the budget."""
-        asked, notes = self.settings.n_trials, []
-        if self.settings.is_grid and self.n_trials < asked:
-            points = f"{self.n_trials} {'point' if self.n_trials == 1 else 'points'}"
-            notes.append(f"the grid has {points}: that many trials an arm, not {asked}")
-        for arm in self.arms:
-            size = size_of(arm.space)
-            if size < self.n_trials:
-                notes.append(f"arm {arm.name} has only {size} different settings to try: some of its trials repeat")
+        notes, asked = [], self.settings.n_trials
+        for size in sorted({arm.settings for arm in self.arms if arm.settings < asked}):
+            few = [arm.name for arm in self.arms if arm.settings == size]
+            if any(arm.space for arm in self.arms):
+                whose = "every arm" if len(few) == len(self.arms) else f"arm {few[0]}" if len(few) == 1 else ""
+                whose = whose or f"each of the arms {', '.join(few)}"
+                what = "setting, so 1 trial" if size == 1 else f"settings, so {size:g} trials"
+                notes.append(f"{whose} has {size:g} different {what}, not {asked}")
         return notes
 
     def facts(self) -> dict[str, Any]:
@@ -135,6 +137,7 @@ class Plan:
             "question": self.question(),
             "command": shlex.join(["headstart", "-m", *self.words()]),
             "n_trials": self.n_trials,
+            "settings": {arm.name: int(arm.settings) for arm in self.arms if math.isfinite(arm.settings)},
             "confirm_seeds": self.settings.confirm_seeds,
             "looks": self.looks,
             "planned_seeds": self.looks[-1],
@@ -165,17 +168,18 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     composed = {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms}
     arms = [_with_models_search(arm, composed[arm.name], given) for arm in arms]
     arms = [_with_first_points(arm, settings.is_grid) for arm in arms]
+    n_trials = int(min(settings.n_trials, max(arm.settings for arm in arms)))
     for warning in dict.fromkeys(filter(None, (linear_learning_rate(arm.space) for arm in arms))):
         print(f"warning: {warning}", file=sys.stderr)
     for cfg in composed.values():
         check_keys(cfg)
         check_values(cfg)
+    arms = [replace(arm, rungs=_rungs(arm, composed[arm.name])) for arm in arms]
     make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
     try_sampler(settings, arms[0].space, config.seed)
     fingerprint = fingerprint_of(settings, arms, composed)
     with open_dict(config):
         config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
-    n_trials = _trials_to_run(settings, arms)
     return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
 
 
@@ -194,19 +198,18 @@ def _compose(
         raise UserError(f"{whose}: {explain(error, words)}") from None
 
 
+def _rungs(arm: Arm, cfg: DictConfig) -> tuple[int, ...]:
+    if {"epochs", "schedule.warmup"} & arm.space.keys() or "epochs" in keys_without_effect(cfg):
+        return ()
+    warmup = cfg.schedule.get("warmup", 0)
+    is_share = refusal("schedule.warmup", warmup, Share) is None  # what is wrong with it says who makes the schedule
+    return tuple(rungs(cfg.epochs, warmup if is_share else 0))
+
+
 def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Arm:
     return with_models_search(arm, plain(cfg.model.get("search")), given, keys_without_effect(cfg))
 
 
 def _with_first_points(arm: Arm, is_grid: bool) -> Arm:
     """The arm with a grid as points that are tried in order."""
-    return replace(arm, first_points=grid(arm.space, arm.first_points)) if is_grid else arm
-
-
-def _trials_to_run(settings: SweeperSettings, arms: list[Arm]) -> int:
-    """Trials an arm: the budget, without what a small space doesn't have."""
-    if not any(arm.space for arm in arms):
-        return 1  # nothing to search: one trial per arm
-    if settings.is_grid:
-        return min(settings.n_trials, max(len(arm.first_points) for arm in arms))  # smaller grids repeat
-    return settings.n_trials
+    return replace(arm, first_points=grid(arm.space, arm.first_points), is_grid=True) if is_grid else arm

@@ -38,7 +38,7 @@ def configurations_to_check(plan: Plan) -> dict[str, Check]:
     for arm in plan.arms:
         searched = sorted((plan.folder / arm.name / "search").glob("*/result.json"))
         confirmed = list((plan.folder / arm.name / "confirm").glob("*/*/result.json"))
-        if len(searched) >= plan.n_trials and len(confirmed) >= plan.looks[-1]:
+        if len(searched) >= min(plan.n_trials, arm.settings) and len(confirmed) >= plan.looks[-1]:
             continue
         overrides = with_source_weights(arm.overrides, weights) if weights.exists() else arm.overrides
         begun = next(filter(None, (_ended(path.parent) for path in searched)), {})

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from headstart.sweep.study_state import StudyState
-from headstart.sweep.trial import number_of
+from headstart.sweep.trial import is_paused, number_of
 from headstart.training import clock
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ class SweepStatus:
             return
         state, cfg, question = self.state, plan.config, plan.question()
         ended, total = self.counts()
-        trials, length = plural(state.trials_per_arm(), "trial"), _length(plan.epochs())
+        trials, length = _trials(state), _length(plan.epochs())
         threads = f"{cfg.threads or 'their share of'} {'thread' if cfg.threads == 1 else 'threads'}"
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
             f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {_runs(state, total)} exist",
+            *_halved(state),
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
         ]
@@ -87,7 +88,7 @@ class SweepStatus:
             return self._ended().total(), self._total()
 
     def _total(self) -> int:
-        return len(self.state.arms) * self.state.trials_per_arm() + sum(self.state.confirm_seeds.values())
+        return sum(self.state.trials_of(arm) for arm in self.state.studies) + sum(self.state.confirm_seeds.values())
 
     def _ended(self) -> Counter[tuple[str, str]]:
         """How many runs have ended, by arm and kind."""
@@ -102,7 +103,8 @@ class SweepStatus:
         with state.snapshot():
             ended, total = self._ended(), self._total()
             trials = [t for a in state.arms for t in state.trials(a.name)]
-            pruned, failed = (sum(t.state == s for t in trials) for s in (TrialState.PRUNED, TrialState.FAIL))
+            pruned = sum(t.state == TrialState.PRUNED or is_paused(t) for t in trials)
+            failed = sum(t.state == TrialState.FAIL for t in trials)
             best = [(a.name, state.best(a.name)) for a in state.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
@@ -118,7 +120,7 @@ class SweepStatus:
         left = 0.0
         for arm in (a.name for a in state.arms):
             search = self.seconds.get((arm, "search"), everything)
-            left += fmean(search) * max(0, state.trials_per_arm() - ended[arm, "search"])
+            left += fmean(search) * max(0, state.trials_of(arm) - ended[arm, "search"])
             whole = self.seconds.get((arm, "confirm"), [max(search)])
             left += fmean(whole) * max(0, state.confirm_seeds[arm] - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
@@ -138,6 +140,25 @@ def failed_arms(state: StudyState) -> list[str]:
 def plural(number: int, noun: str) -> str:
     """`1 arm`, `2 arms`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _trials(state: StudyState) -> str:
+    numbers = {state.trials_of(arm.name) for arm in state.arms}
+    return plural(max(numbers), "trial") if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)} trials"
+
+
+def _halved(state: StudyState) -> list[str]:
+    """What pausing trials leaves of their epochs, on average; [] where none are paused."""
+    arms = [(arm, halving, state.trials_of(arm.name)) for arm in state.arms if (halving := state.halving(arm))]
+    every = sum(trials * arm.epochs for arm, _, trials in arms)
+    after = dict.fromkeys(epoch for arm, *_ in arms for epoch in arm.rungs[:-1])
+    if not after:
+        return []
+    spent = sum(trials * arm.epochs * halving.expected_share(trials, arm.rungs) for arm, halving, trials in arms)
+    *others, last = map(str, sorted(after))
+    listed = f"{', '.join(others)} and {last}" if others else last
+    when = "epoch" if after.keys() == {1} else "epochs"
+    return [f"  compared after {listed} {when}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
 
 
 def _confirmed(state: StudyState) -> str:

@@ -1,17 +1,20 @@
 """Samplers whose draw depends on the trial's number alone: the same after any interruption, and in every arm."""
 
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from headstart.config import make
 from headstart.errors import UserError, first_line
-from headstart.sweep.search_space import Space
+from headstart.sweep.search_space import Point, Space, size_of, untried
 from headstart.sweep.settings import SweeperSettings
+from headstart.sweep.trial import OfTrials
 
 MADE_UP_TRIALS = 12  # after which every sampler models
 
@@ -67,6 +70,16 @@ def without_experimental_warnings() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw by a sampler here. Raises UserError where it lacks a package."""
+    try:
+        with without_experimental_warnings():
+            yield
+    except ImportError as error:
+        raise UserError(missing_package(error)) from None
+
+
 class NumberedQMC(optuna.samplers.QMCSampler):
     """Quasi-random sampler whose position is the trial's number: no counter to lose, the same draws in every arm."""
 
@@ -82,14 +95,73 @@ class NumberedQMC(optuna.samplers.QMCSampler):
         return self._number
 
 
+class Seeing(optuna.samplers.RandomSampler):
+    """Another sampler's draws, made from these trials in place of the study's."""
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler, trials: Sequence[FrozenTrial]):
+        super().__init__()
+        self._sampler, self._trials = sampler, trials
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
+        """The other sampler's."""
+        return self._sampler.infer_relative_search_space(OfTrials(study, self._trials), trial)
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Space) -> Point:
+        """The other sampler's."""
+        return self._sampler.sample_relative(OfTrials(study, self._trials), trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The other sampler's."""
+        return self._sampler.sample_independent(OfTrials(study, self._trials), trial, param_name, param_distribution)
+
+
+def models(sampler: optuna.samplers.BaseSampler) -> bool:
+    """Whether the sampler's draws depend on what other trials came to."""
+    return not isinstance(sampler, optuna.samplers.RandomSampler | optuna.samplers.QMCSampler)
+
+
+class WithoutRepeats(optuna.samplers.RandomSampler):
+    """Another sampler's draws from a finite space, but for points that were tried: trained again, nothing is new."""
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Space, tried: Iterable[Point]):
+        super().__init__()
+        self._sampler, self._space, self._tried = sampler, space, tried
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
+        """The whole space: whether a point was tried is seen only of all of it."""
+        return self._space
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Space) -> Point:
+        """What the other sampler draws, in its own two ways, or the next point that was not tried."""
+        fixed = trial.system_attrs.get("fixed_params", {})
+        together = self._sampler.infer_relative_search_space(study, trial)
+        drawn = self._sampler.sample_relative(study, trial, together) | fixed
+        for key, distribution in self._space.items():
+            if key not in drawn and distribution.single():
+                drawn[key] = distribution.to_external_repr(getattr(distribution, "low", 0))
+            elif key not in drawn:
+                drawn[key] = self._sampler.sample_independent(study, trial, key, distribution)
+        return untried(self._space, drawn, self._tried, fixed)
+
+
 def sampler_for(
-    sampler: optuna.samplers.BaseSampler, space: Space, number: int, seed: int
+    sampler: optuna.samplers.BaseSampler,
+    space: Space,
+    number: int,
+    seed: int,
+    tried: Iterable[Point] = (),
+    seen: Sequence[FrozenTrial] | None = None,
 ) -> optuna.samplers.BaseSampler:
     """The configured sampler as trial `number` needs it.
 
     sampler: made with `seed_of(seed, number)`; seed: the study's. QMC is replaced by one that stands at that number,
-    scrambled by the study's seed.
+    scrambled by the study's seed. tried: the points of the other trials, which a finite space is searched without.
+    seen: the trials that the draw is made from; None: the study's.
     """
     if isinstance(sampler, optuna.samplers.QMCSampler):
-        return NumberedQMC(space, number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=seed)
-    return sampler
+        sampler = NumberedQMC(space, number, qmc_type=sampler._qmc_type, scramble=sampler._scramble, seed=seed)
+    if seen is not None:
+        sampler = Seeing(sampler, seen)
+    return sampler if math.isinf(size_of(space)) else WithoutRepeats(sampler, space, tried)

@@ -13,16 +13,29 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError, summary
 from headstart.store import is_alive, lock_run, read_run, set_aside
 from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
-from headstart.sweep.samplers import missing_package, sampler_for, seed_of, without_experimental_warnings
+from headstart.sweep.samplers import drawing, models, sampler_for, seed_of
 from headstart.sweep.search_space import Point
-from headstart.sweep.study_state import StudyState, trials_behind
-from headstart.sweep.trial import OWNER, has_ended, number_of, record_failure, state_of, tell
+from headstart.sweep.study_state import StudyState
+from headstart.sweep.trial import (
+    OWNER,
+    UNTIL,
+    go_on,
+    has_ended,
+    has_stopped,
+    is_paused,
+    number_of,
+    point_of,
+    record_failure,
+    state_of,
+    tell,
+    trials_behind,
+)
 
 TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
 WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave something
@@ -59,7 +72,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
         self._lost: Counter[Path] = Counter()
-        self._tidied: set[tuple[str, int]] = set()
+        self._tidied: set[tuple[str, int, int | None, str]] = set()
         if self.retry_failed:
             with self.state.locked():
                 self._requeue_failed()
@@ -114,22 +127,39 @@ class Scheduler:
 
     def _claim_search(self) -> Claim | None:
         """A trial of the arm that is furthest behind: round robin, so that a sweep cut short is still fair."""
-        arm = min(self.state.arms, key=lambda a: self.state.started(a.name))
-        if self.state.started(arm.name) >= self.state.trials_per_arm():
-            return None
-        trial = self._next_trial(arm.name)
-        number = self._number_new(arm.name, trial)
-        self._suggest(arm, trial, number)
-        return self._take("search", arm.name, number, dict(trial.params), None, self.state.run_dir(arm.name, number))
+        arms = sorted(self.state.arms, key=lambda arm: self.state.started(arm.name))
+        return next(filter(None, map(self._claim_trial, arms)), None)
 
-    def _next_trial(self, arm: str) -> optuna.Trial:
-        """The waiting trial with the lowest number, else a new one."""
-        study = self.state.studies[arm]
-        waiting = [t for t in self.state.trials(arm) if t.state == TrialState.WAITING]
-        if not waiting:
-            return study.ask()
-        self.state.storage.set_trial_state_values(waiting[0]._trial_id, TrialState.RUNNING)
-        return optuna.Trial(study, waiting[0]._trial_id)
+    def _claim_trial(self, arm: Arm) -> Claim | None:
+        """A paused trial of the arm that goes on, else the waiting one with the lowest number, else a new one."""
+        state = self.state
+        for trial in state.going_on(arm):
+            if not is_alive(state.run_dir(arm.name, number_of(trial))):  # the job that paused it may be about to end
+                return self._begin(arm, trial)
+        if state.started(arm.name) >= state.trials_of(arm.name):
+            return None
+        waiting = [t for t in state.trials(arm.name) if t.state == TrialState.WAITING and not is_paused(t)]
+        return self._begin(arm, waiting[0] if waiting else None)
+
+    def _begin(self, arm: Arm, waiting: FrozenTrial | None) -> Claim | None:
+        """Claim this trial, or a new one; None where others have to come further before it can be drawn."""
+        state, study = self.state, self.state.studies[arm.name]
+        number = len(state.trials(arm.name)) if waiting is None else number_of(waiting)
+        draw = self._sampler(arm, number, waiting)
+        if draw is None:
+            return None
+        goal = state.goals(arm).get(number, arm.rungs[0]) if state.halving(arm) else None
+        until = None if goal == arm.epochs else goal
+        if waiting is None:
+            trial = optuna.Trial(study, state.storage.create_new_trial(study._study_id))
+            if until is not None:
+                trial.set_user_attr(UNTIL, until)
+        else:
+            go_on(state.storage, waiting, state.run_dir(arm.name, number), until)
+            trial = optuna.Trial(study, waiting._trial_id)
+        number = self._number_new(arm.name, trial)
+        self._suggest(arm, trial, draw)
+        return self._take("search", arm.name, number, dict(trial.params), None, state.run_dir(arm.name, number))
 
     def _number_new(self, arm: str, trial: optuna.Trial) -> int:
         """Optuna's own number; the first free one after failed trials were retried, which cost Optuna extra numbers."""
@@ -142,17 +172,25 @@ class Scheduler:
             trial.set_user_attr("number", number)
         return number
 
-    def _suggest(self, arm: Arm, trial: optuna.Trial, number: int) -> None:
-        """Draw the trial's parameters. Raises UserError where the sampler lacks a package."""
-        study, space = self.state.studies[arm.name], self.state.space(arm)
-        try:
-            with without_experimental_warnings():
-                made = self.make_sampler(seed_of(self.state.seed, number))
-                study.sampler = sampler_for(made, space, number, self.state.seed)
-            for key, distribution in space.items():
+    def _sampler(self, arm: Arm, number: int, trial: FrozenTrial | None) -> BaseSampler | None:
+        """By what the trial of that number is drawn; None where it can't be yet."""
+        space, trials, halving = self.state.space(arm), self.state.trials(arm.name), self.state.halving(arm)
+        with drawing():
+            made, seen = self.make_sampler(seed_of(self.state.seed, number)), None
+            is_drawn = trial is None or not space.keys() <= point_of(trial).keys()
+            if halving and is_drawn and models(made):
+                seen = halving.seen_by(number, len(arm.first_points), trials, arm.rungs)
+                if seen is None:
+                    return None
+            tried = [point_of(t) for t in trials if number_of(t) != number]
+            return sampler_for(made, space, number, self.state.seed, tried, seen)
+
+    def _suggest(self, arm: Arm, trial: optuna.Trial, sampler: BaseSampler) -> None:
+        """Draw the trial's parameters."""
+        trial.study.sampler = sampler
+        with drawing():
+            for key, distribution in self.state.space(arm).items():
                 trial._suggest(key, distribution)
-        except ImportError as error:
-            raise UserError(missing_package(error)) from None
 
     def _claim_confirmation(self) -> Claim | None:
         for run in self.state.confirmations():
@@ -185,12 +223,22 @@ class Scheduler:
                 if trial.state == TrialState.FAIL:
                     number = number_of(trial)
                     set_aside(self.state.run_dir(arm, number) / "result.json")
-                    attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"}
-                    self.state.studies[arm].enqueue_trial(trial.params, user_attrs=attributes | {"number": number})
+                    self._requeue(arm, trial, number)
             folders += [path.parent for path in (self.state.folder / arm / "confirm").glob("*/*/result.json")]
         for folder in folders:
             if read_run(folder)["state"] == "FAILED":
                 set_aside(folder / "result.json")
+
+    def _requeue(self, arm: str, trial: FrozenTrial, number: int) -> None:
+        """Queue what a failed trial tried, with what it reported: it goes on from its last checkpoint."""
+        attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"} | {"number": number}
+        again = optuna.trial.create_trial(
+            state=TrialState.WAITING,
+            system_attrs={"fixed_params": trial.params},
+            user_attrs=attributes,
+            intermediate_values=trial.intermediate_values,
+        )
+        self.state.studies[arm].add_trial(again)
 
     # ---- telling
 
@@ -214,7 +262,7 @@ class Scheduler:
         if claim.kind != "search":
             return has_ended(claim.run_dir)
         trial = self.state.find(claim.arm, claim.number)
-        if trial.state.is_finished():
+        if has_stopped(trial):
             return True
         self.state.refresh(claim.arm)
         return tell(self.state.storage, trial, claim.run_dir)
@@ -235,8 +283,14 @@ class Scheduler:
         if self.keep == "all":
             return
         best = self.state.best(arm)
-        for number in (number_of(t) for t in self.state.trials(arm) if t.state.is_finished()):
-            if (arm, number) not in self._tidied and (best is None or number != number_of(best)):
-                for name in ("best.safetensors", "predictions.npz"):
-                    (self.state.run_dir(arm, number) / name).unlink(missing_ok=True)
-                self._tidied.add((arm, number))
+        left_behind = self.state.left_behind(next(a for a in self.state.arms if a.name == arm))
+        for trial in filter(has_stopped, self.state.trials(arm)):
+            left = (
+                ("best.safetensors", "predictions.npz") if best is None or number_of(trial) != number_of(best) else ()
+            )
+            if number_of(trial) in left_behind:  # one that a larger budget wakes is trained again from its start
+                left += ("last.ckpt",)
+            left_by = {(arm, number_of(trial), trial.last_step, name) for name in left} - self._tidied
+            for *_, name in left_by:
+                (self.state.run_dir(arm, number_of(trial)) / name).unlink(missing_ok=True)
+            self._tidied |= left_by

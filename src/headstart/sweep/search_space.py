@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -79,6 +79,7 @@ def _choices(override: Override) -> list[Any]:
     """The values of a list, or the single one, as Hydra would set them."""
     found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     values = [Override._convert_value(value) for value in found]
+    values = [value for i, value in enumerate(values) if repr(value) not in map(repr, values[:i])]  # each but once
     if wrong := [value for value in values if isinstance(value, list | dict)]:
         lists = ",".join(map(override_value, values))
         raise UserError(
@@ -184,8 +185,45 @@ def size_of(space: Space) -> float:
 def _size(distribution: BaseDistribution) -> float:
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
+    if distribution.single():
+        return 1
     step = getattr(distribution, "step", None)
     return math.inf if not step else round((distribution.high - distribution.low) / step) + 1
+
+
+def untried(space: Space, drawn: Point, tried: Iterable[Point], fixed: Collection[str] = ()) -> Point:
+    """The drawn point of a finite space, or where it was tried the next one in the grid's order that was not.
+
+    fixed: keys whose value stays as drawn. The drawn point itself where all others were tried, too.
+    """
+    before = [_places(space, point) for point in tried if space.keys() <= point.keys()]
+    axes = [(key, int(_size(distribution))) for key, distribution in space.items() if key not in fixed]
+    places = _places(space, drawn)
+    for _ in range(math.prod(size for _, size in axes)):
+        if places not in before:
+            return {key: _value_at(distribution, places[key]) for key, distribution in space.items()}
+        for key, size in reversed(axes):  # counts on by one, the last key fastest
+            places[key] = (places[key] + 1) % size
+            if places[key]:
+                break
+    return drawn
+
+
+def _places(space: Space, point: Point) -> dict[str, int]:
+    """The point's place on each axis of a finite space."""
+    return {key: _place(distribution, point[key]) for key, distribution in space.items()}
+
+
+def _place(distribution: BaseDistribution, value: Any) -> int:
+    if isinstance(distribution, CategoricalDistribution):
+        return int(distribution.to_internal_repr(value))
+    return 0 if distribution.single() else round((value - distribution.low) / distribution.step)
+
+
+def _value_at(distribution: BaseDistribution, place: int) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[place]
+    return distribution.low + place * (distribution.step or 0)
 
 
 def extremes(distribution: BaseDistribution) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ EXAMPLES = {
     "pruner": "{_target_: optuna.pruners.MedianPruner}",
     "source": '{overrides: ["model=cnn", "epochs=10"]}',
 }
+HALVING = "headstart.sweep.pruners.halving"
 TYPED_AS = {"pruner": "budget.pruner", "first_points": "search.first_points", "extend_at_edge": "search.extend_at_edge"}
 TYPED_AS |= {key: key for key in ("n_trials", "confirm_seeds", "confirm")}  # hydra.sweeper interpolates them
 
@@ -60,6 +61,7 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     The arms' own values stay as written: an interpolation is resolved in the arm's configuration, not in the sweep's.
     """
     values = {f.name: plain(given[f.name]) for f in fields(SweeperSettings) if f.name != "arms"}
+    values["pruner"] = _without_another_pruners_default(values["pruner"], config)
     values["arms"] = OmegaConf.to_container(given["arms"]) if OmegaConf.is_config(given["arms"]) else given["arms"]
     typed = OmegaConf.to_container(config.hydra.overrides.hydra)
     _refuse_types(values, set(map(key_of, typed)))
@@ -76,6 +78,14 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
 def plain(value: Any) -> Any:
     """Dicts and lists in place of OmegaConf's, interpolations resolved; anything else as it is."""
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _without_another_pruners_default(node: Any, config: DictConfig) -> Any:
+    """A pruner typed in place of the default one, whose factor it has not; one that was typed is refused as unknown."""
+    typed = {key_of(word) for word in config.hydra.overrides.task}
+    if not isinstance(node, dict) or node.get("_target_") == HALVING or "budget.pruner.factor" in typed:
+        return node
+    return {key: value for key, value in node.items() if key != "factor"}
 
 
 def _refuse_types(values: Mapping[str, Any], typed: Collection[str]) -> None:

@@ -14,6 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 from headstart.errors import UserError, first_line
 from headstart.store import holding_lock
 
+IN_MEMORY = "sqlite://"
+
 
 @lru_cache(maxsize=8)
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -108,3 +110,29 @@ def study_lock(folder: Path) -> Iterator[None]:
                 "it can, or name another by hydra.sweep.dir=..."
             ) from None
         yield
+
+
+# ---- a study's place in it
+
+
+def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:
+    """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
+    if any((folder / arm / "search").glob("*/result.json")):
+        raise UserError(
+            f"{folder / arm} holds runs that the storage {without_password(url)} knows nothing of: it was "
+            "deleted, is another one, or the folder was renamed.\n"
+            f"Put it back, or move {folder} away, or start another study by name=..."
+        )
+
+
+def copy_in_memory(url: str, folder: Path, name: str, arms: list[str]) -> str:
+    """URL of a storage in memory that holds what the study holds now: what a plan does to it stays there."""
+    copy = open_storage(IN_MEMORY)
+    begun = (folder / "study.json").exists() and is_there(url)
+    known = set(optuna.get_all_study_names(open_storage(url))) if begun else set()
+    for arm in arms:
+        if f"{name}/{arm}" in known:
+            optuna.copy_study(from_study_name=f"{name}/{arm}", from_storage=open_storage(url), to_storage=copy)
+        else:
+            refuse_unknown_runs(folder, arm, url)
+    return IN_MEMORY

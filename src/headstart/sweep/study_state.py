@@ -13,19 +13,25 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import UserError
-from headstart.statistics import Choice, choice_of
+from headstart.statistics import Choice, choice_of, to_choose_from
 from headstart.store import read_run, write_atomically
 from headstart.sweep.arms import Arm
+from headstart.sweep.pruners import Halving, curve_of
 from headstart.sweep.search_space import Point, Space, bounds
-from headstart.sweep.storage import is_there, open_storage, study_lock, without_password
-from headstart.sweep.trial import has_ended, number_of
+from headstart.sweep.storage import (
+    IN_MEMORY,
+    is_there,
+    open_storage,
+    refuse_unknown_runs,
+    study_lock,
+    without_password,
+)
+from headstart.sweep.trial import AFTER, has_begun, has_ended, has_stopped, is_paused, is_promising, number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 # With how many seeds these arms are to be confirmed, by the runs in a study's folder; None: nobody to ask.
 SeedsWanted: TypeAlias = Callable[[Path, Collection[str]], Mapping[str, int]] | None
-IN_MEMORY = "sqlite://"
-AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
 
 @dataclass(frozen=True)
@@ -147,16 +153,39 @@ class StudyState:
         return seen[arm]
 
     def started(self, arm: str) -> int:
-        """How many of the arm's trials are running or have ended."""
-        return sum(t.state != TrialState.WAITING for t in self.trials(arm))
+        """How many of the arm's trials are running, were paused or have ended."""
+        return sum(map(has_begun, self.trials(arm)))
 
     def finished(self, arm: str) -> int:
-        """How many of the arm's trials have ended, however they did."""
-        return sum(t.state.is_finished() for t in self.trials(arm))
+        """How many of the arm's trials have ended, however they did, or were paused."""
+        return sum(map(has_stopped, self.trials(arm)))
 
     def is_searching(self) -> bool:
-        """Whether a trial of any arm is running."""
-        return any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
+        """Whether a trial of any arm is running, or is about to go on."""
+        running = any(t.state == TrialState.RUNNING for arm in self.arms for t in self.trials(arm.name))
+        return running or any(self.going_on(arm) for arm in self.arms)
+
+    def is_over(self, arm: Arm) -> bool:
+        """Whether the arm's search has come to its end, for this budget."""
+        return self.finished(arm.name) >= self.trials_of(arm.name) and not self.going_on(arm)
+
+    # ---- pausing
+
+    def halving(self, arm: Arm) -> Halving | None:
+        """By what the arm's trials are paused; None where they are not, as where each has other epochs."""
+        return self.pruner if isinstance(self.pruner, Halving) and arm.rungs else None
+
+    def goals(self, arm: Arm) -> dict[int, int]:
+        """To which epoch each of the arm's trials is to be trained by now, by number; {} where none is paused."""
+        halving, trials = self.halving(arm), self.trials(arm.name)
+        last = max((i for i, t in enumerate(trials) if has_begun(t) or t.intermediate_values), default=-1)
+        return halving.goals(trials[: last + 1], arm.rungs, self.trials_of(arm.name)) if halving else {}
+
+    def going_on(self, arm: Arm) -> list[FrozenTrial]:
+        """The arm's paused trials that are to go on."""
+        paused = list(filter(is_paused, self.trials(arm.name)))
+        goals = self.goals(arm) if paused else {}
+        return [trial for trial in paused if goals.get(number_of(trial), 0) > trial.last_step]
 
     def best(self, arm: str) -> FrozenTrial | None:
         """The arm's best trial that may be selected; the earlier one of two equals."""
@@ -172,9 +201,13 @@ class StudyState:
 
     # ---- budget and ranges
 
-    def trials_per_arm(self) -> int:
-        """The budget, and the same extra for every arm where the edge rule widened a range."""
-        return self.n_trials + sum(e["extra"] for arm in self.studies for e in self.extensions(arm))
+    def trials_of(self, arm: str) -> int:
+        """How many trials the arm gets: the budget, or as many as it has settings where these are fewer.
+
+        Where the edge rule widened the range of any arm, the budget of all of them is larger by the same extra.
+        """
+        extra = sum(e["extra"] for name in self.studies for e in self.extensions(name))
+        return int(min(self.n_trials + extra, next(a for a in self.arms if a.name == arm).settings))
 
     def extensions(self, arm: str) -> list[dict[str, Any]]:
         """What the edge rule has widened so far in this arm."""
@@ -190,6 +223,13 @@ class StudyState:
             return arm.space
         return arm.space | {"lr": FloatDistribution(extensions[-1]["low"], extensions[-1]["high"], log=True)}
 
+    def left_behind(self, arm: Arm) -> set[int]:
+        """Numbers of the arm's paused trials that can't go on, with this budget."""
+        paused = {number_of(trial) for trial in self.trials(arm.name) if is_paused(trial)}
+        if not paused or self.is_over(arm):
+            return paused
+        return paused & self.pruner.left_behind(self.trials(arm.name), arm.rungs, self.trials_of(arm.name))
+
     # ---- folders and confirmations
 
     @property
@@ -204,7 +244,7 @@ class StudyState:
     def confirm_dir(self, arm: str, number: int, seed: int) -> Path:
         """Folder of a confirmation: of the best trial's settings, or of a choice after so many trials."""
         # A failed trial may be tried again, and then the choice is another one.
-        behind = sum(t.state.is_finished() and t.state != TrialState.FAIL for t in self.trials(arm))
+        behind = sum(has_stopped(t) and t.state != TrialState.FAIL for t in self.trials(arm))
         of = f"{number:03d}" if self.confirm == "best" else f"{AFTER}{behind:03d}"
         return self.folder / arm / "confirm" / of / f"seed-{seed}"
 
@@ -214,10 +254,10 @@ class StudyState:
         None of the seeds is the search's own, whose luck the search has already picked. Each seed trains the settings
         that a simulated repetition of the search chooses, or with confirm=best all of them the best trial's.
         """
-        found = []
+        found, over = [], {arm.name for arm in self.arms if self.is_over(arm)}
         for seed in range(self.seed + 1, self.seed + 1 + max(self.confirm_seeds.values())):
-            for arm in (a for a, seeds in self.confirm_seeds.items() if self.seed + seeds >= seed):
-                if self.finished(arm) >= self.trials_per_arm() and (best := self.best(arm)) is not None:
+            for arm in (a for a, seeds in self.confirm_seeds.items() if a in over and self.seed + seeds >= seed):
+                if (best := self.best(arm)) is not None:
                     run_dir = self.confirm_dir(arm, number_of(best), seed)
                     params = dict(best.params) if self.confirm == "best" else self.choice(arm).repeated(seed)
                     found.append(Confirmation(arm, number_of(best), seed, run_dir, params, has_ended(run_dir)))
@@ -233,48 +273,26 @@ class StudyState:
         return bool(more)
 
     def choice(self, arm: str) -> Choice:
-        """What the arm's search chose and would choose again; call it once the arm has a best trial."""
-        trials = self.selectable(arm)
-        seen = tuple((number_of(trial), trial.value) for trial in trials)
+        """What the arm's search chose and would choose again; call it once the arm has a best trial.
+
+        Paused trials take part that went on once, with what they would have at the end.
+        """
+        trials = sorted([*self.selectable(arm), *filter(is_promising, self.trials(arm))], key=number_of)
+        values = [trial.value for trial in trials]
+        if stopped := [place for place, trial in enumerate(trials) if is_paused(trial)]:
+            places, values = to_choose_from(list(map(curve_of, trials)), stopped)
+            trials = [trials[place] for place in places]
+        seen = tuple((number_of(trial), value) for trial, value in zip(trials, values, strict=True))
         if arm not in self._choices or self._choices[arm][0] != seen:
             space = self.space(next(a for a in self.arms if a.name == arm))
             pictures = read_run(self.run_dir(arm, number_of(self.best(arm)))).get("val_size")
             found = choice_of(
                 {key: bounds(distribution) for key, distribution in space.items()},
                 [trial.params for trial in trials],
-                [trial.value for trial in trials],
+                values,
                 pictures=pictures,
                 seed=self.seed,
                 arm=arm,
             )
             self._choices[arm] = seen, found
         return self._choices[arm][1]
-
-
-def trials_behind(confirm_dir: Path) -> int | None:
-    """After how many trials the choice was made that a confirmation trains; None: the best trial's settings."""
-    of = confirm_dir.parent.name
-    return int(of.removeprefix(AFTER)) if of.startswith(AFTER) else None
-
-
-def refuse_unknown_runs(folder: Path, arm: str, url: str) -> None:
-    """A new trial 0 would take the result in search/000 for its own, whatever settings that run had."""
-    if any((folder / arm / "search").glob("*/result.json")):
-        raise UserError(
-            f"{folder / arm} holds runs that the storage {without_password(url)} knows nothing of: it was "
-            "deleted, is another one, or the folder was renamed.\n"
-            f"Put it back, or move {folder} away, or start another study by name=..."
-        )
-
-
-def copy_in_memory(url: str, folder: Path, name: str, arms: list[str]) -> str:
-    """URL of a storage in memory that holds what the study holds now: what a plan does to it stays there."""
-    copy = open_storage(IN_MEMORY)
-    begun = (folder / "study.json").exists() and is_there(url)
-    known = set(optuna.get_all_study_names(open_storage(url))) if begun else set()
-    for arm in arms:
-        if f"{name}/{arm}" in known:
-            optuna.copy_study(from_study_name=f"{name}/{arm}", from_storage=open_storage(url), to_storage=copy)
-        else:
-            refuse_unknown_runs(folder, arm, url)
-    return IN_MEMORY

@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import summary
-from headstart.store import FINISHED, read_run, write_json
+from headstart.store import AT_CHANCE, FINISHED, PAUSED, read_run, write_json
 from headstart.sweep.storage import open_storage
 
 log = logging.getLogger(__name__)
 
 OWNER = ".owner"  # file in a run's folder: which process claimed it
-RUNG = "completed_rung_"  # prefix of the marks that successive halving leaves on a trial
+RUNG = "completed_rung_"  # prefix of the marks that Optuna's successive halving leaves on a trial
+UNTIL = "until"  # user attribute of a trial: after which epoch its job pauses
+AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
 
 def number_of(trial: FrozenTrial) -> int:
@@ -24,9 +27,36 @@ def number_of(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("number", trial.number))
 
 
+def point_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The trial's parameters, of one that waits those that are fixed."""
+    return trial.system_attrs.get("fixed_params", {}) | trial.params
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Whether the trial was trained as far as it is to be for now: it waits for others, and counts as one that ran."""
+    return trial.state == TrialState.WAITING and trial.user_attrs.get("reason", "").startswith(PAUSED)
+
+
+def is_promising(trial: FrozenTrial) -> bool:
+    """Whether it is a paused trial that was not at chance level."""
+    return is_paused(trial) and AT_CHANCE not in trial.user_attrs["reason"]
+
+
+def has_begun(trial: FrozenTrial) -> bool:
+    """Whether the trial is running, was paused or has ended."""
+    return trial.state != TrialState.WAITING or is_paused(trial)
+
+
+def has_stopped(trial: FrozenTrial) -> bool:
+    """Whether the trial has ended or was paused: it has a result."""
+    return trial.state.is_finished() or is_paused(trial)
+
+
 def state_of(trial: FrozenTrial) -> str:
     """The state as the tables name it, from Optuna's state and the trial's reason."""
     reason = trial.user_attrs.get("reason")
+    if is_paused(trial):
+        return "PRUNED"
     special = {("COMPLETE", "chance"): "CHANCE", ("PRUNED", "diverged"): "DIVERGED"}
     return special.get((trial.state.name, reason), {"FAIL": "FAILED"}.get(trial.state.name, trial.state.name))
 
@@ -34,6 +64,12 @@ def state_of(trial: FrozenTrial) -> str:
 def has_ended(run_dir: Path) -> bool:
     """Whether the folder holds the readable result of a run, whatever it is."""
     return (run_dir / "result.json").exists() and read_run(run_dir)["state"] in FINISHED
+
+
+def trials_behind(confirm_dir: Path) -> int | None:
+    """After how many trials the choice was made that a confirmation trains; None: the best trial's settings."""
+    of = confirm_dir.parent.name
+    return int(of.removeprefix(AFTER)) if of.startswith(AFTER) else None
 
 
 def record_failure(run_dir: Path, reason: str, facts: dict[str, Any]) -> None:
@@ -53,6 +89,9 @@ def tell(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path
         state, reason = ("COMPLETE", "") if math.isfinite(value) else ("DIVERGED", "")
     else:
         return False
+    if state == "PRUNED" and reason.startswith(PAUSED):
+        pause(storage, trial, reason)
+        return True
     optuna_state, reason = {
         "COMPLETE": (TrialState.COMPLETE, ""),
         "CHANCE": (TrialState.COMPLETE, "chance"),
@@ -61,6 +100,24 @@ def tell(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path
     }.get(state, (TrialState.FAIL, reason))
     finish(storage, trial, optuna_state, value if optuna_state == TrialState.COMPLETE else None, reason)
     return True
+
+
+def pause(storage: optuna.storages.BaseStorage, trial: FrozenTrial, reason: str) -> None:
+    """Have the trial wait, with what it reported; until then it is one that runs."""
+    storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+    storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def go_on(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path, until: int | None) -> None:
+    """Have a waiting trial run, to that epoch or its end; its result is none any more. A kill in between is no harm."""
+    if trial.user_attrs.get(UNTIL) != until:
+        storage.set_trial_user_attr(trial._trial_id, UNTIL, until)
+    if trial.user_attrs.get("reason"):
+        storage.set_trial_user_attr(trial._trial_id, "reason", "")  # from here on it is one that a kill left behind
+    result = run_dir / "result.json"
+    if result.exists() and str(read_run(run_dir)["reason"]).startswith(PAUSED):
+        result.unlink()
+    storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
 
 
 def finish(
@@ -93,7 +150,12 @@ class Reporter:
         self.trial = optuna.Trial(self.study, self.frozen._trial_id)
         self.reports = reports
         self.first_point = bool(self.frozen.user_attrs.get("first_point"))
+        self.until = self.frozen.user_attrs.get(UNTIL) if reports else None
         self.facts = dict(number=number, params=dict(self.frozen.params))
+
+    def pauses_after(self, epoch: int) -> bool:
+        """Whether the job is to pause after that epoch, from where it may have to go on."""
+        return self.until is not None and epoch >= self.until
 
     def report(self, value: float, step: int) -> str | None:
         """Record a value; a text when the pruner ends the trial here. A step that is stored already stays as it is."""
@@ -102,8 +164,10 @@ class Reporter:
         stored = self.frozen.intermediate_values
         if step not in stored:
             self.trial.report(value, step)
-        elif step < max(stored):
+        elif step < max(stored) and self.until is None:
             return None  # the run went on after it
+        if self.until is not None:
+            return f"{PAUSED} after epoch {step}" if self.pauses_after(step) else None
         pruned = self._should_prune_again() if step in stored else self.trial.should_prune()
         return f"pruned after epoch {step}" if pruned and not self.first_point else None
 
@@ -113,7 +177,8 @@ class Reporter:
         value = frozen.intermediate_values[frozen.last_step]
         marks = {k for k, v in frozen.system_attrs.items() if k.startswith(RUNG) and v == value}
         frozen.system_attrs = {k: v for k, v in frozen.system_attrs.items() if k not in marks}
-        return self.study.pruner.prune(_Others(self.study, frozen._trial_id), frozen)
+        others = [t for t in self.study.get_trials(deepcopy=False) if t._trial_id != frozen._trial_id]
+        return self.study.pruner.prune(OfTrials(self.study, others), frozen)
 
     def tell(self, run_dir: Path, returned: Any) -> None:
         """Tell the study the outcome of a search trial."""
@@ -129,15 +194,19 @@ class Reporter:
         return self.study._storage.get_trial(self.frozen._trial_id)
 
 
-class _Others:
-    """A study without one of its trials, for a pruner that is asked about that trial a second time."""
+class OfTrials:
+    """A study that holds other trials than its own, for samplers and pruners that ask it for them."""
 
-    def __init__(self, study: optuna.Study, trial_id: int):
-        self._study, self._trial_id = study, trial_id
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]):
+        self._study, self._trials = study, trials
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
 
-    def get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
-        """All trials but that one."""
-        return [t for t in self._study.get_trials(*arguments, **named) if t._trial_id != self._trial_id]
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, **_: Any
+    ) -> list[FrozenTrial]:
+        """Those of these trials in one of these states."""
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+    _get_trials = get_trials

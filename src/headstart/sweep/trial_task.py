@@ -6,14 +6,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from optuna.pruners import BasePruner, NopPruner
 
-from headstart.config import key_of, make
-from headstart.errors import UserError, first_line, summary
+from headstart.config import key_of
+from headstart.errors import UserError, summary
 from headstart.store import lock_run
+from headstart.sweep.pruners import make_pruner
 from headstart.sweep.storage import study_lock
-from headstart.sweep.study_state import trials_behind
-from headstart.sweep.trial import OWNER, Reporter, record_failure
+from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
 from headstart.training import trial_context
 
 
@@ -70,17 +69,3 @@ def _facts(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     facts = dict(study=cfg.name, arm=cfg.arm, phase=cfg.phase, seed=cfg.seed, number=HydraConfig.get().job.num)
     facts |= dict(search_trials=trials_behind(run_dir)) if cfg.phase == "confirm" else {}
     return facts | trial_context.facts()
-
-
-def make_pruner(node: Any) -> BasePruner:
-    """The configured Optuna pruner; without one a NopPruner, because None means a MedianPruner to Optuna.
-
-    Raises UserError for a node of something else, and for what the pruner itself refuses.
-    """
-    try:
-        pruner = NopPruner() if node is None else make(node)
-    except ValueError as error:
-        raise UserError(f"budget.pruner: {first_line(error)}") from error
-    if not isinstance(pruner, BasePruner):
-        raise UserError(f"budget.pruner is a {type(pruner).__name__}; expected one of optuna.pruners, or null")
-    return pruner

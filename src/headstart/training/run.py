@@ -13,6 +13,7 @@ from headstart.config import RunConfig
 from headstart.data import Dataset, Split, choose_thumbnails, shrink
 from headstart.errors import UserError, first_line, summary
 from headstart.store import (
+    AT_CHANCE,
     OUTCOMES,
     changes_since,
     keep_listing,
@@ -126,8 +127,11 @@ def _conclude(
     result = facts | _columns_of(outcome, trainer)
     if outcome.val_accuracy is not None:
         predictions = _predictions(trainer, data.val, "val")
-        if outcome.state == "COMPLETE" and at_chance(outcome.val_accuracy, data.val.labels.numpy(), len(data.classes)):
+        guesses = at_chance(outcome.val_accuracy, data.val.labels.numpy(), len(data.classes))
+        if guesses and outcome.state == "COMPLETE":
             result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
+        elif guesses and outcome.paused:
+            result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
             found, of_test = _read_test_split(trainer, facts)
             result, predictions = result | found, predictions | of_test
@@ -135,7 +139,7 @@ def _conclude(
             result |= _keep_best(trainer, facts["model"], predictions)
     result |= trainer.costs()
     write_json(run_dir / "result.json", result)
-    for left in run_dir.glob("last.ckpt*"):
+    for left in run_dir.glob("last.ckpt.previous" if outcome.paused else "last.ckpt*"):
         left.unlink()
     return result
 

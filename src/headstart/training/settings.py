@@ -41,6 +41,7 @@ class Outcome:
     val_loss: float | None = None
     seconds_train: float = 0.0  # training steps only: no evaluation, no loading, no features
     images: int | None = None  # seen by training, repeats counted
+    paused: bool = False  # PRUNED for now: its checkpoint stays, from where the study may go on
     columns: dict[str, Any] = field(default_factory=dict)  # further ones of trials.csv
 
 

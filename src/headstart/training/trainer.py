@@ -105,7 +105,7 @@ class NetworkTrainer:
         state, patience = self.state, self.settings.patience
         pruned = trial_context.report(row["val_accuracy"], row["epoch"])
         if pruned and state.epoch < self.settings.epochs:
-            return Outcome("PRUNED", pruned)
+            return Outcome("PRUNED", pruned, paused=trial_context.pauses_after(state.epoch))
         if patience is not None and state.epoch - state.best.epoch >= patience:
             return Outcome("COMPLETE", f"no better validation accuracy for {patience} epochs")
         return None

@@ -121,9 +121,12 @@ class Checkpoints:
         return self.run_dir / "last.ckpt"
 
     def write_if_due(self, state: TrainerState) -> None:
-        """Write one, unless the last one was so expensive that it is too early; always in a process told to stop."""
+        """Write one, unless the last one was so expensive that it is too early.
+
+        Always in a process told to stop, and where the study lets the run pause.
+        """
         begin = time.monotonic()
-        if begin < self.next_due and not trial_context.stop:
+        if begin < self.next_due and not trial_context.stop and not trial_context.pauses_after(state.epoch):
             return
         buffer = io.BytesIO()
         torch.save(dict(identity=self.identity) | state.to_dict(), buffer)

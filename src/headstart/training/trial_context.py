@@ -18,6 +18,9 @@ class Trial(Protocol):
     def report(self, value: float, step: int) -> str | None:
         """Record a value; a text when the run should end here."""
 
+    def pauses_after(self, epoch: int) -> bool:
+        """Whether the run is to pause after that epoch, and may be gone on with later."""
+
 
 trial: Trial | None = None
 study_folder: Path | None = None  # where the runs of a study keep what they share; None outside a study
@@ -50,6 +53,11 @@ def report(val_accuracy: float, epoch: int) -> str | None:
     """
     end_if_told()
     return None if trial is None else trial.report(val_accuracy, epoch)
+
+
+def pauses_after(epoch: int) -> bool:
+    """Whether the study lets the run pause after that epoch: its checkpoint has to be there before, and to stay."""
+    return trial is not None and trial.pauses_after(epoch)
 
 
 def facts() -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""What becomes of a trial that looks bad: pausing by successive halving, or Optuna's pruners, which end it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.trial import FrozenTrial, TrialState
+
+from headstart.config import make
+from headstart.errors import UserError, first_line
+from headstart.statistics import Curve, expected_share, goals, is_settled
+from headstart.sweep.trial import number_of
+from headstart.typed import Factor
+
+COHORT = 4  # so many trials are drawn from one state of the search, beside each other where there are workers
+
+
+class Halving(BasePruner):
+    """Pauses all trials but the best after some epochs, and goes on with one where its rank changes; see `goals`.
+
+    It ends no trial: the scheduler asks it how far to train each, and their jobs pause there.
+    """
+
+    def __init__(self, factor: float):
+        self.factor = factor
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Never: what is paused was told how far to go when it began."""
+        return False
+
+    def goals(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> dict[int, int]:
+        """To which epoch each trial is to be trained, by its number.
+
+        trials: those that have begun, by number, of `total`. at: the rungs.
+        """
+        found = goals([curve_of(trial) for trial in trials], at, self.factor, total)
+        return {number_of(trial): goal for trial, goal in zip(trials, found, strict=True)}
+
+    def left_behind(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> set[int]:
+        """Numbers of the trials, of `total` in the end, that no more results can bring to go on from the first rung."""
+        values = {number_of(t): value for t in trials if (value := curve_of(t).at(at[0])) is not None}
+        ranked = sorted(values, key=lambda number: (-values[number], number))
+        return set(ranked[math.ceil(total / self.factor) :])
+
+    def expected_share(self, trials: int, at: Sequence[int]) -> float:
+        """Share of all epochs that so many trials take on average."""
+        return expected_share(trials, at, self.factor)
+
+    def seen_by(
+        self, number: int, first: int, trials: Sequence[FrozenTrial], at: Sequence[int]
+    ) -> list[FrozenTrial] | None:
+        """The other trials as the draw of this one sees them; None while some of them have not come so far yet.
+
+        What they have when the search stands still before the draw's cohort, whatever else was trained meanwhile: the
+        same with any number of workers, after a kill, and in a study whose total was raised. first: how many trials
+        are not drawn; the cohorts count from there.
+        """
+        settled = first + (number - first) // COHORT * COHORT if number >= first else 0
+        before = [trial for trial in trials if number_of(trial) < settled]
+        curves = [curve_of(trial) for trial in before]
+        reached = goals(curves, at, self.factor, total=number + COHORT)
+        if not is_settled(curves, reached):
+            return None
+        seen = [_as_of(trial, goal, at[-1]) for trial, goal in zip(before, reached, strict=True)]
+        beside = [trial for trial in trials if settled <= number_of(trial) < number]
+        return seen + [_made_up(trial, TrialState.RUNNING) for trial in beside]
+
+
+def curve_of(trial: FrozenTrial) -> Curve:
+    """How far the trial has come."""
+    led_nowhere = trial.state in (TrialState.PRUNED, TrialState.FAIL)  # a paused one is neither
+    return Curve(trial.intermediate_values, trial.state.is_finished(), led_nowhere)
+
+
+def _as_of(trial: FrozenTrial, goal: int, epochs: int) -> FrozenTrial:
+    """The trial as it was when it came to its goal."""
+    if trial.state in (TrialState.PRUNED, TrialState.FAIL):
+        return _made_up(trial, trial.state)
+    values = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= goal}
+    if trial.state == TrialState.COMPLETE and (goal == epochs or (trial.last_step or 0) <= goal):
+        return _made_up(trial, TrialState.COMPLETE, trial.value, values)
+    best = max(values.values())
+    return _made_up(trial, TrialState.PRUNED, best, dict.fromkeys([goal], best))
+
+
+def _made_up(trial: FrozenTrial, state: TrialState, value: Any = None, values: dict[int, float] | None = None) -> Any:
+    return optuna.trial.FrozenTrial(
+        number=trial.number,
+        trial_id=trial._trial_id,
+        state=state,
+        value=value,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete or trial.datetime_start,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values=values or {},
+    )
+
+
+# ---- from the configuration
+
+
+def halving(factor: Factor = 3.0) -> Halving:
+    """Successive halving: of the trials trained for 1, 2, 5, 10, 20 ... epochs the best 1 / factor go on."""
+    return Halving(factor)
+
+
+def make_pruner(node: Any) -> BasePruner:
+    """The configured pruner; without one a NopPruner, because None means a MedianPruner to Optuna.
+
+    Raises UserError for a node of something else, and for what the pruner itself refuses.
+    """
+    try:
+        pruner = NopPruner() if node is None else make(node)
+    except ValueError as error:
+        raise UserError(f"budget.pruner: {first_line(error)}") from error
+    if not isinstance(pruner, BasePruner):
+        raise UserError(f"budget.pruner is a {type(pruner).__name__}; expected one of optuna.pruners, or null")
+    return pruner
