@@ -52,6 +52,7 @@ def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibr
         "equal, one's trials diverge above 0.01, auto",
         "equal, best at the edge",
         "equal, half of the draws pruned, auto",
+        "equal, cliff, trials pause, auto",
         "equal, 10 % of 180 pictures, 5 seeds",
         "3 arms, one 2 sd better, auto",
     ],

@@ -52,6 +52,9 @@ def scenarios() -> list[Scenario]:
         Scenario("equal, looks at 3, 5 and 10", looks=(3, 5, 10), auto=False),
         Scenario("equal, heavy tails, auto", heavy_tails=True, **auto),
         Scenario("equal, half of the draws pruned, auto", pruned=0.5, **auto),
+        Scenario("equal, trials pause, 5 seeds", halved=True),
+        Scenario("equal, trials pause, auto", halved=True, **auto),
+        Scenario("equal, cliff, trials pause, auto", cliff(8), halved=True, **auto),
         Scenario("equal, one's trials diverge above 0.01, auto", diverges_above=-2.0, **auto),
         Scenario("equal, best at the edge", optimum=(-1.0, -0.5)),
         Scenario("equal, 5 trials an arm, auto", trials=(5, 5), **auto),
@@ -68,6 +71,7 @@ def scenarios() -> list[Scenario]:
     found += [
         Scenario("2 sd apart, quadratic, 5 seeds", gaps=far),
         Scenario("2 sd apart, quadratic, 10 seeds", gaps=far, looks=(10,)),
+        Scenario("2 sd apart, trials pause, auto", halved=True, gaps=far, **auto),
         Scenario("1 sd apart, quadratic, auto", gaps=near, **auto),
         Scenario("3 arms, one 2 sd better, auto", gaps=(2.0, 0.0, 0.0), trials=(12,) * 3, **auto),
     ]

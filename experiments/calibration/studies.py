@@ -6,14 +6,15 @@ what the rules of a study let them train. Which test pictures an arm gets right 
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.statistics import Choice, choice_of
+from headstart.statistics import Choice, Curve, choice_of, goals, is_settled, rungs, to_choose_from
+from headstart.store import PAUSED, append_epoch
 
 BEST = 80.0  # percent, of the first arm at its optimum
 LOW, HIGH = -5.0, -1.0  # decades of the learning rate
@@ -21,28 +22,32 @@ RANGE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True, "step": None}}
 OF_VALIDATION = 1.1  # standard deviations of a seed: a trial's noise
 VALIDATION_PICTURES = 5000
 EPOCHS = 10
+FACTOR = 3  # of the halving that pauses trials
+AT_FIRST = 20.0  # points below the end after the first epoch
+SLOWER = 0.5  # decades by which the optimum lies lower after the first epoch
+OF_AN_EPOCH = 0.7  # standard deviations of a seed by which an epoch differs from the last one
 
-Curve = Callable[[np.ndarray], np.ndarray]  # points lost at so many decades from the optimum
+Loss = Callable[[np.ndarray], np.ndarray]  # points lost at so many decades from the optimum
 
 
-def quadratic(weight: float) -> Curve:
+def quadratic(weight: float) -> Loss:
     """The same loss on both sides."""
     return lambda away: -weight * away**2
 
 
-def cliff(weight: float) -> Curve:
+def cliff(weight: float) -> Loss:
     """Slow below the optimum, fast above it, and a fall behind."""
     return lambda away: np.where(
         away < 0, -weight / 2 * away**2, -2 * weight * away**2 - 4 * weight * np.maximum(away - 0.7, 0)
     )
 
 
-def flat_top(weight: float) -> Curve:
+def flat_top(weight: float) -> Loss:
     """A decade where nothing is lost."""
     return lambda away: -2 * weight * np.maximum(np.abs(away) - 0.5, 0) ** 2
 
 
-def two_peaks(weight: float) -> Curve:
+def two_peaks(weight: float) -> Loss:
     """A second optimum, half a point lower, 1.5 decades above."""
     return lambda away: np.maximum(-weight * away**2, -0.5 - weight * (away - 1.5) ** 2)
 
@@ -52,7 +57,7 @@ class Scenario:
     """What is true of a study's arms, and how they are compared."""
 
     name: str
-    curve: Curve = field(default_factory=lambda: quadratic(2.0))
+    curve: Loss = field(default_factory=lambda: quadratic(2.0))
     gaps: tuple[float, ...] = (0.0, 0.0)  # of each arm, in standard deviations of a seed, which are points
     trials: tuple[int, ...] = (12, 12)
     looks: tuple[int, ...] = (5,)  # with so many seeds, one after another where nothing is decided
@@ -62,6 +67,7 @@ class Scenario:
     optimum: tuple[float, float] = (-4.0, -2.0)  # of each arm, drawn within
     heavy_tails: bool = False
     diverges_above: float = math.inf  # decades, in the last arm
+    halved: bool = False  # whether trials pause where others are ahead
     pruned: float = 0.0  # share of the trials behind the first points that are stopped, the worst ones
 
     @property
@@ -111,6 +117,8 @@ class Arm:
         count = self.scenario.trials[self.number]
         rates = [*10.0 ** np.arange(HIGH, LOW - 1, -1), *10 ** self.random.uniform(LOW, HIGH, count)][:count]
         values = [self.best + self.lost(rate) + OF_VALIDATION * self.noise() for rate in rates]
+        if self.scenario.halved:
+            return self._halved(rates, values)
         drawn = sorted(values[5:])
         stopped = drawn[: round(self.scenario.pruned * len(drawn))]
         found = []
@@ -123,12 +131,41 @@ class Arm:
             )
         return found
 
+    def _halved(self, rates: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
+        """Trials that come to these values at their end, if they were not paused before."""
+        at = rungs(EPOCHS)
+        ends = list(zip(rates, values, strict=True))
+        known = [{epoch: self._on_the_way(rate, value, epoch) for epoch in at[:-1]} for rate, value in ends]
+        curves = [Curve({})] * len(rates)
+        while not is_settled(curves, reached := goals(curves, at, FACTOR, len(rates))):
+            curves = [
+                Curve({e: v for e, v in (own | {EPOCHS: value}).items() if e <= goal}, has_ended=goal == EPOCHS)
+                for own, value, goal in zip(known, values, reached, strict=True)
+            ]
+        return [
+            dict(number=number, lr=float(rate), params={"lr": float(rate)}, epochs_run=curve.epochs, curve=curve.values)
+            | dict(val_accuracy=max(curve.values.values()), state="COMPLETE" if curve.has_ended else "PRUNED")
+            | dict(reason="" if curve.has_ended else f"{PAUSED} after epoch {curve.epochs}")
+            for number, (rate, curve) in enumerate(zip(rates, curves, strict=True))
+        ]
+
+    def _on_the_way(self, rate: float, value: float, epoch: int) -> float:
+        """What a trial has after an earlier epoch that has this value at its end."""
+        left = 1 - math.log(epoch) / math.log(EPOCHS)
+        slower = self.lost(rate * 10 ** (SLOWER * left)) - self.lost(rate)
+        return float(np.clip(value + slower - AT_FIRST * left + OF_AN_EPOCH * self.noise(), 0, 100))
+
     def choice(self, trials: Sequence[dict[str, Any]]) -> Choice | None:
         """As the study's own: None where no trial may be selected."""
-        usable = [trial for trial in trials if trial["state"] == "COMPLETE"]
-        if not usable:
+        usable = [trial for trial in trials if trial["state"] == "COMPLETE" or trial.get("curve")]
+        if not any(trial["state"] == "COMPLETE" for trial in usable):
             return None
-        tried, values = [t["params"] for t in usable], [t["val_accuracy"] for t in usable]
+        values = [trial["val_accuracy"] for trial in usable]
+        if stopped := [place for place, trial in enumerate(usable) if trial["state"] != "COMPLETE"]:
+            curves = [Curve(t["curve"], has_ended=t["state"] == "COMPLETE") for t in usable]
+            places, values = to_choose_from(curves, stopped)
+            usable = [usable[place] for place in places]
+        tried = [trial["params"] for trial in usable]
         return choice_of(RANGE, tried, values, pictures=VALIDATION_PICTURES, seed=self.study_seed, arm=self.name)
 
     def confirm(self, rate: float) -> np.ndarray | None:
@@ -169,9 +206,18 @@ def write_study(folder: Path, scenario: Scenario, looks: Sequence[int], seed: in
     (folder / "study.json").write_text(json.dumps(study))
 
 
-def write_run(folder: Path, arm: Arm, phase: str, right: np.ndarray | None = None, **facts: Any) -> None:
-    """A run's result, and of a confirmation its answers."""
+def write_run(
+    folder: Path,
+    arm: Arm,
+    phase: str,
+    right: np.ndarray | None = None,
+    curve: Mapping[int, float] | None = None,
+    **facts: Any,
+) -> None:
+    """A run's result, of a confirmation its answers, of a trial that may have been paused its epochs."""
     folder.mkdir(parents=True)
+    for epoch, value in (curve or {}).items():
+        append_epoch(folder, {"epoch": epoch, "val_accuracy": value})
     result = dict(study="study", arm=arm.name, phase=phase, model="cnn", data="simulated", data_sha256="d", seed=0)
     result |= dict(train_size=1000, val_size=VALIDATION_PICTURES, epochs=EPOCHS, epochs_run=EPOCHS, device="cpu")
     result |= dict(threads=1, test_reads=0) | facts
