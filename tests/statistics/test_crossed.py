@@ -13,7 +13,8 @@ def test_the_variance_is_that_of_the_analysis_of_variance_by_hand():
     # Mean 5, seeds 2 and 8, pictures 3 and 7, rest ±1: MS_S = 2 * 18 = 36, MS_I = 2 * 8 = 16, MS_E = 4.
     found = crossed_uncertainty([[1.0, 3.0], [5.0, 11.0]])
     assert found.variance == pytest.approx((36 + 16 - 4) / 4)
-    assert found.df == pytest.approx((36 + 16 - 4) ** 2 / (36**2 + 16**2 + 4**2))
+    satterthwaite = (36 + 16 - 4) ** 2 / (36**2 + 16**2 + 4**2)
+    assert found.df == pytest.approx((satterthwaite + 1) / 2)
 
 
 def test_where_the_rest_outweighs_both_factors_the_larger_of_them_counts():
@@ -49,8 +50,24 @@ def test_arms_that_are_equal_in_the_population_get_a_winner_in_5_percent():
     assert crossed / 400 < 0.08 < 0.2 < seeds_only / 400
 
 
-def test_variances_of_independent_parts_add_up_with_satterthwaites_degrees_of_freedom():
+def test_variances_of_independent_parts_add_up_with_degrees_of_freedom_between_satterthwaites_and_the_fewest():
     found = together(Uncertainty(1.0, 4), Uncertainty(3.0, 8))
-    assert found.variance == 4 and found.df == pytest.approx(16 / (1 / 4 + 9 / 8))
+    assert found.variance == 4 and found.df == pytest.approx((16 / (1 / 4 + 9 / 8) + 4) / 2)
     assert together(Uncertainty(2.0, 4), Uncertainty(0.0, 8)) == Uncertainty(2.0, 4)
     assert together(Uncertainty(0.0, 4)) == Uncertainty(0.0, 4)
+    assert math.isnan(together(Uncertainty(math.nan, math.nan), Uncertainty(1.0, 8)).df)
+
+
+@pytest.mark.parametrize(("seeds", "level", "at_most"), [(3, 0.05, 1.2), (5, 0.05 / 15, 1.5)])
+def test_few_seeds_beside_a_part_that_is_known_better_keep_the_level(seeds, level, at_most):
+    """Satterthwaite's name 1.4 and 1.9 times as many: a spread over few seeds that is small by chance hides itself."""
+    random, studies, other = np.random.default_rng(2), 20_000, 0.1 / seeds
+    values = random.standard_normal((studies, seeds))
+    estimates = values.mean(axis=1) + math.sqrt(other) * random.standard_normal(studies)
+    lucks = other * random.chisquare(8, studies) / 8
+    spreads = values.var(axis=1, ddof=1) / seeds
+    parts = zip(spreads, lucks, strict=True)
+    known = [together(Uncertainty(spread, seeds - 1), Uncertainty(luck, 8)) for spread, luck in parts]
+    errors, df = np.sqrt([one.variance for one in known]), np.array([one.df for one in known])
+    told_apart = (2 * stats.t.sf(np.abs(estimates) / errors, df) < level).mean()
+    assert 0.5 * level < told_apart < at_most * level
