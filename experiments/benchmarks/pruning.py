@@ -29,7 +29,7 @@ from headstart.statistics import Curve, choice_of, goals, rungs, to_choose_from
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEARCHES = ((32, 30), (32, 10), (12, 10))  # trials, epochs
-FACTORS = (2, 3, 4)  # of halving that pauses; the middle one is the default
+FACTORS = (2, 3, 4)  # of halving that pauses
 SPACE = {"lr": dict(low=1e-5, high=1e-1, log=True, step=None)}
 WIDTH = 0.12  # decades: of the kernel that smooths the accuracies of all trials
 GUESSING = 13.0  # percent; who is below when it is paused takes no part in a choice
@@ -81,7 +81,7 @@ def search(chosen: list[np.ndarray], first: int, epochs: int, pruner: BasePruner
 
 
 def halved(chosen: list[np.ndarray], at: Sequence[int], factor: float) -> list[int]:
-    """To which epoch each trial is trained by the default pruner, which pauses trials and wakes them; at: its rungs."""
+    """To which epoch each trial is trained by halving, which pauses trials and wakes them; at: its rungs."""
     reached = [at[0]] * len(chosen)
     while True:
         curves = [curve_to(curve, epoch, at[-1]) for curve, epoch in zip(chosen, reached, strict=True)]
@@ -99,7 +99,7 @@ def curve_to(curve: np.ndarray, epoch: int, epochs: int) -> Curve:
 
 
 def pausing(chosen: list[np.ndarray], at: Sequence[int], factor: float) -> tuple[float, int]:
-    """As `search`, by the default pruner."""
+    """As `search`, by halving."""
     epochs, reached = at[-1], halved(chosen, at, factor)
     best = max(
         (c[:epochs].max() for c, epoch in zip(chosen, reached, strict=True) if epoch == epochs <= len(c)), default=0

@@ -38,6 +38,9 @@ TAKES = {
     **dict.fromkeys(["model.max_depth", "model.max_leaf_nodes", "model.max_features"], "null"),
     **dict.fromkeys(["budget.pruner", "search.first_points", "hydra.sweeper.pruner"], "null"),
     **dict.fromkeys(["hydra.sweeper.params", "hydra.sweeper.arms", "hydra.sweeper.source"], "null"),
+    **dict.fromkeys(
+        ["budget.pruner.percentile", "budget.pruner.n_startup_trials", "budget.pruner.n_warmup_steps"], "0"
+    ),
     **dict.fromkeys(["search.extend_at_edge", "hydra.sweeper.extend_at_edge", "hydra.sweeper.retry_failed"], "true"),
     **dict.fromkeys(["hydra.sweep.dir", "hydra.run.dir"], "-1 0 1e309 abc inf nan true"),
     "optimizer.fused": "null true",

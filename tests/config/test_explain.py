@@ -89,7 +89,7 @@ KEYS = [
     ("lr.decay", [], r"^lr\.decay=\.\.\.: lr is one value without settings of its own; write lr=\.\.\.$"),
     ("model.weights.x", [], r"^model\.weights\.x=\.\.\.: model\.weights is one value"),
     (
-        "budget.pruner.factor",
+        "budget.pruner.percentile",
         ["budget.pruner=null"],
         r"cannot be set: budget\.pruner=null leaves nothing of it; leave",
     ),
@@ -116,7 +116,7 @@ def test_beside_an_unknown_key_stand_those_that_there_are(key, words, said):
 
 # As other programs call it, or wrong by a letter.
 OTHER_NAMES = """
-pruner prunner factor budget.prunner budget.pruner.factr budget.pruner.x sampler search.sampler first_points
+pruner prunner percentile budget.prunner budget.pruner.percentil budget.pruner.x sampler search.sampler first_points
 learning_rate lr_rate model.lr optimizer.learning_rate weight_decay wd optimizer.wd momentum optimizer.momentum betas
 epoch max_epochs batchsize batch seeds n_seeds confirm_seed trials n_trial workers num_workers n_jobs gpu cuda
 device_type train_size data.trainsize dataset root freeze pretrained weights model_name model.name model.pretrained

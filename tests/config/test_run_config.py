@@ -64,7 +64,7 @@ def test_what_no_run_can_work_with_is_refused(overrides, said):
 def test_what_cannot_be_resolved_is_an_error_at_once_and_a_sweeps_part_is_none_of_a_runs_business():
     with pytest.raises(OmegaConfBaseException, match="nothing"):
         read("+data.extra=${nothing}")
-    pruner = "+budget.pruner.n_warmup_steps='${first_pruned_epoch:few,long}'"
+    pruner = "budget.pruner.n_warmup_steps='${first_pruned_epoch:few,long}'"
     assert read(pruner).values.budget is None
     with pytest.raises(InterpolationResolutionError):
         OmegaConf.resolve(composed(pruner))

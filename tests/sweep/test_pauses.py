@@ -12,8 +12,8 @@ from sweep.test_kills import REAL, TOY, finish, kill_at_random, table
 
 pytestmark = pytest.mark.timeout(1800)
 SHARED = ["-m", "name=s", "data=digits", "model=cnn", "threads=1", "epochs=10", "confirm_seeds=1"]
-TOY_WORDS = [*SHARED, "n_trials=11"]
-REAL_WORDS = [*SHARED, "data.train_size=100", "batch_size=32", "augmentation=none", "n_trials=6"]
+TOY_WORDS = [*SHARED, "n_trials=11", "halving=3"]
+REAL_WORDS = [*SHARED, "halving=3", "data.train_size=100", "batch_size=32", "augmentation=none", "n_trials=6"]
 SEARCHES = ["search=tpe", pytest.param("search=qmc", marks=pytest.mark.slow)]
 
 
@@ -82,7 +82,7 @@ def test_real_training_that_pauses_is_killed_and_goes_on_ends_as_training_withou
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     kill_at_random(killed, REAL, [*REAL_WORDS, "search=qmc"], rounds, random.Random(rounds), spread=6)
     finish(killed, REAL, *REAL_WORDS, "search=qmc")
-    finish(whole, REAL, *REAL_WORDS, "search=qmc", "budget.pruner=null", "confirm_seeds=0")
+    finish(whole, REAL, *REAL_WORDS, "search=qmc", "halving=null", "budget.pruner=null", "confirm_seeds=0")
     never_paused = {row["number"]: row for row in table(whole)}
     ended = [row for row in table(killed) if row["phase"] == "search" and row["state"] != "PRUNED"]
     assert len(ended) < len(never_paused) == 6

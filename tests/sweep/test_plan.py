@@ -154,7 +154,7 @@ def test_a_learning_rate_swept_linearly_over_decades_is_warned_about_once(planne
     ("words", "told"),
     [
         (
-            ["+budget.pruner={_target_: optuna.pruners.PercentilePruner, percentile: 200}"],
+            ["budget.pruner.percentile=200"],
             r"^budget\.pruner: Percentile must be between 0 and 100",
         ),
         (["budget.pruner={_target_: optuna.pruners.PercentielPruner}"], r"PercentielPruner"),

@@ -21,15 +21,17 @@ def test_settings_are_plain_values_with_interpolations_resolved(composed):
     assert (found.n_trials, found.confirm_seeds, found.n_jobs) == (7, 2, 1)
     assert found.params == {"lr": "tag(log, interval(0.0001, 0.1))"}
     assert (type(found.sampler), found.sampler["seed"], found.first_points) == (dict, 3, "decades")
-    assert found.pruner == {"_target_": "headstart.sweep.pruners.halving", "factor": 3}
+    assert found.pruner["_target_"] == "optuna.pruners.PercentilePruner"
     assert (found.arms, found.source, found.source_overrides) == (None, None, [])
 
 
-def test_another_pruner_does_not_inherit_the_factor_of_the_default(composed):
-    typed = "+budget.pruner={_target_: optuna.pruners.PercentilePruner, percentile: 25.0}"
-    assert settings(composed(typed)).pruner == {"_target_": "optuna.pruners.PercentilePruner", "percentile": 25.0}
-    with pytest.raises(UserError, match=r"budget\.pruner\.factor=\.\.\. is no setting of optuna\.pruners\.Percent"):
-        settings(composed(typed, "budget.pruner.factor=4"))
+def test_halving_takes_the_place_of_the_pruner_and_says_so_where_one_was_typed(composed):
+    found = settings(composed("halving=3")).pruner
+    assert found == {"_target_": "headstart.sweep.pruners.halving", "factor": 3}
+    with pytest.raises(
+        UserError, match=r"^halving=3 takes the place of budget\.pruner; leave it or budget\.pruner=null out"
+    ):
+        settings(composed("halving=3", "budget.pruner=null"))
 
 
 def test_without_a_pruner_there_is_none_and_a_source_has_overrides(composed):
@@ -141,8 +143,8 @@ def test_a_key_is_named_as_it_was_typed(composed):
         ("hydra.sweeper.sampler.multivariate=-1", "hydra.sweeper.sampler.multivariate=-1: expected true or false"),
         ("hydra.sweep.subdir=x", "hydra.sweep.subdir=x has no effect on a sweep"),
         ("hydra.sweeper.storage=nonsense", "hydra.sweeper.storage=nonsense: "),
-        ("budget.pruner.factor=abc", "budget.pruner.factor=abc: expected a number"),
-        ("+budget.pruner.nonsense=1", "budget.pruner.nonsense=... is no setting of headstart.sweep.pruners.halving"),
+        ("budget.pruner.percentile=abc", "budget.pruner.percentile=abc: expected a number"),
+        ("+budget.pruner.nonsense=1", "budget.pruner.nonsense=... is no setting of optuna.pruners.PercentilePruner"),
     ],
 )
 def test_what_is_typed_without_an_effect_or_a_meaning_is_refused(composed, typed, told):

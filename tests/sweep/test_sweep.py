@@ -16,8 +16,6 @@ import headstart
 from headstart import store
 from sweep.helpers_sweep import SMALL
 
-PERCENTILE = "{{_target_: optuna.pruners.PercentilePruner, percentile: {}}}"
-
 
 def rows(name: str) -> list[dict[str, str]]:
     """trials.csv of a study, without what depends on the clock."""
@@ -188,9 +186,10 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (["lr=interval(1e-2, 1e-4)"], "no range that can be searched"),
         (["hydra.sweeper.first_points=half"], "hydra.sweeper.first_points=half: expected decades, a list or null"),
         (["hydra.sweeper.first_points=[1e-3]"], "expected decades, a list or null, such as [{lr: 1e-3}]"),
-        (["budget.pruner.factor=abc"], "budget.pruner.factor=abc: expected a number above 1"),
-        (["budget.pruner.factor=1"], "budget.pruner.factor=1: expected a number above 1"),
-        ([f"+budget.pruner={PERCENTILE.format(200)}"], "budget.pruner: Percentile must be between 0 and 100"),
+        (["halving=abc"], "halving=abc: expected a number above 1"),
+        (["halving=1"], "halving=1: expected a number above 1"),
+        (["budget.pruner.percentile=abc"], "budget.pruner.percentile=abc: expected a number"),
+        (["budget.pruner.percentile=200"], "budget.pruner: Percentile must be between 0 and 100"),
         (["budget.pruner._target_=os.system"], "may not be called from a configuration"),
         (["search=qmc", "hydra.sweeper.sampler.qmc_type=sobool"], "hydra.sweeper.sampler: The `qmc_type='sobool'`"),
         (["hydra.sweeper.sampler.seed=5"], "hydra.sweeper.sampler.seed=5 has no effect here; give seed=..."),

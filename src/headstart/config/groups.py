@@ -32,7 +32,7 @@ Keys people change (key=value; `headstart --cfg job` shows them all)
   n_trials=12 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
   KEY=A,B or KEY=choice(A,B)                  with -m: each value an arm (lr: searched)
   KEY=range(2,9) or KEY=interval(0,1)         with -m: searched in each arm
-  confirm_seeds=5|auto confirm=search|best margin=0.5          with -m only
+  confirm_seeds=5|auto confirm=search|best margin=0.5 halving=3  with -m only
   resume=outputs/runs/...                     go on with an interrupted run
 
 CIFAR is read from $$HEADSTART_DATA or ./data and downloaded there when missing. Everything is written below outputs/.

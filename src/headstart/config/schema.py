@@ -14,6 +14,7 @@ from headstart.store import check_figures
 from headstart.typed import (
     LARGEST_SEED,
     Count,
+    Factor,
     PictureSize,
     Positive,
     Processes,
@@ -56,6 +57,7 @@ class Config:
     confirm_seeds_max: Count = 15  # with auto
     margin: Positive | None = None  # points of accuracy that don't matter: a pair is decided below, too
     confirm: Literal["search", "best"] = "search"  # every seed repeats the choice, or the best trial's settings
+    halving: Factor | None = None  # in place of budget.pruner: the best 1/halving of the trials go on, the others pause
     lr_low: Positive = 1e-5
     lr_high: Positive = 1e-1
     jobs: Processes = 1
@@ -82,7 +84,7 @@ PASSED |= dict(model={"classes", "class_names"})  # what a run gives them itself
 # What changes nothing that a run computes: how it is called, carried out and kept, and the sweep around it.
 OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "reported"}
 OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "lr_low", "lr_high", "search"}
-OF_A_SWEEP |= {"budget", "jobs", "dry_run"}
+OF_A_SWEEP |= {"budget", "halving", "jobs", "dry_run"}
 DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.

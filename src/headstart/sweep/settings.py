@@ -61,7 +61,8 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     The arms' own values stay as written: an interpolation is resolved in the arm's configuration, not in the sweep's.
     """
     values = {f.name: plain(given[f.name]) for f in fields(SweeperSettings) if f.name != "arms"}
-    values["pruner"] = _without_another_pruners_default(values["pruner"], config)
+    _refuse_two_pruners(config)
+    values["pruner"] = pruner_of(values["pruner"], config)
     values["arms"] = OmegaConf.to_container(given["arms"]) if OmegaConf.is_config(given["arms"]) else given["arms"]
     typed = OmegaConf.to_container(config.hydra.overrides.hydra)
     _refuse_types(values, set(map(key_of, typed)))
@@ -80,12 +81,16 @@ def plain(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _without_another_pruners_default(node: Any, config: DictConfig) -> Any:
-    """A pruner typed in place of the default one, whose factor it has not; one that was typed is refused as unknown."""
-    typed = {key_of(word) for word in config.hydra.overrides.task}
-    if not isinstance(node, dict) or node.get("_target_") == HALVING or "budget.pruner.factor" in typed:
-        return node
-    return {key: value for key, value in node.items() if key != "factor"}
+def pruner_of(node: Any, config: DictConfig) -> Any:
+    """The configured pruner's node, in whose place `halving` puts its own."""
+    factor = config.get("halving")
+    return node if factor is None else {"_target_": HALVING, "factor": factor}
+
+
+def _refuse_two_pruners(config: DictConfig) -> None:
+    typed = [word for word in config.hydra.overrides.task if key_of(word).startswith("budget.pruner")]
+    if typed and config.get("halving") is not None:
+        raise UserError(f"halving={config.halving:g} takes the place of budget.pruner; leave it or {typed[-1]} out.")
 
 
 def _refuse_types(values: Mapping[str, Any], typed: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from headstart.config import key_of
 from headstart.errors import UserError, summary
 from headstart.store import lock_run
 from headstart.sweep.pruners import make_pruner
+from headstart.sweep.settings import plain, pruner_of
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
 from headstart.training import trial_context
@@ -48,7 +49,7 @@ class TrialTask:
     def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
         # The storage's URL is the job's own: pickled with the task it could leak a password.
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
-        study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(sweeper.pruner)
+        study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(pruner_of(plain(sweeper.pruner), cfg))
         reporter = Reporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
         if cfg.phase == "confirm" and (behind := trials_behind(run_dir)) is not None:
             settings = {key: OmegaConf.select(cfg, key_of(key)) for key in reporter.facts["params"]}
