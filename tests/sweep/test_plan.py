@@ -103,7 +103,7 @@ def test_a_study_of_ones_own_says_its_question_and_its_command_names_the_folder(
     assert (plan.question(), plan.composed["cnn"].epochs) == ("Is mine better?", 3)
     assert plan.words()[:2] == ["--config-dir", str(tmp_path / "mine")]
     path.rename(path.with_name("gone.yaml"))
-    assert plan.question().startswith("What does pretraining on the digits")  # ours is the one that is left
+    assert plan.question().startswith("What are features of the digits")  # ours is the one that is left
 
 
 def test_the_figures_of_others_are_checked(planned):
