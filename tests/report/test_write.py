@@ -44,7 +44,7 @@ def test_question_is_the_studys_own_or_its_files_first_comment_or_its_name(tmp_p
     study = load(make_study(tmp_path / "tiny", trials=1, seeds=0))
     asked = {
         "Does it?": {"question": "Does it?", "experiment": "quickstart"},
-        "What does pretraining on the digits 0 to 4 buy": {"experiment": "quickstart"},
+        "What are features of the digits 0 to 4": {"experiment": "quickstart"},
         "tiny": {"experiment": "of_my_own", "question": 3},
     }
     for expected, found in asked.items():
