@@ -222,7 +222,7 @@ def test_confirmations_come_when_nothing_goes_on_any_more_and_repeat_a_choice_of
     assert not scheduler.state.going_on(scheduler.state.arms[0])
     assert claim.run_dir.parent.name == "after-012"
     went_on = [epochs for epochs in reached(scheduler) if epochs > 1]
-    assert len(scheduler.state.choice("a").response.fits[0].fitted) == len(went_on) > went_on.count(EPOCHS)
+    assert len(scheduler.state.choice("a").response.values) == len(went_on) > went_on.count(EPOCHS)
     assert 1e-4 < claim.params["lr"] < 1e-2
     claim.release()
 

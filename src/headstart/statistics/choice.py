@@ -95,6 +95,7 @@ class _Fit:
 class Response:
     """An arm's accuracy as a smooth function of its settings, at the settings that can be chosen (candidates)."""
 
+    values: np.ndarray  # [n], of the trials, in percent
     fits: Sequence[_Fit]
     weights: np.ndarray  # of the fits, sum 1
 
@@ -160,7 +161,7 @@ def fit_response(settings: ArrayLike, values: ArrayLike, candidates: ArrayLike, 
         fits += [smoother.fit(values, Warp(values.max(), scale), noise) for scale in SCALES]
     likelihoods = np.array([fit.log_likelihood for fit in fits])
     weights = np.exp(likelihoods - likelihoods.max())
-    return Response(fits, weights / weights.sum())
+    return Response(values, fits, weights / weights.sum())
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
