@@ -104,6 +104,7 @@ IN_WORDS = {
     "Processes": "a whole number from 1 to 1024",
     "PictureSize": "a whole number from 8 to 4096",
     "Positive": "a number above 0",
+    "Factor": "a number above 1 to 1000",
     "Share": "a number from 0 below 1",
     "Fraction": "a number above 0 below 1",
     "Node": "a mapping",

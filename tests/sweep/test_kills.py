@@ -220,7 +220,7 @@ AUTO = ["-m", "name=s", "data=digits", "threads=1", "search=qmc", "budget.pruner
 AUTO += ["data.train_size=100"]
 AUTO += ["confirm_seeds=auto", "confirm_seeds_max=7"]
 PAIR = 'a: ["model=cnn"], b: ["model=cnn"]'
-ONE, BOTH = f"hydra.sweeper.arms={{{PAIR}}}", f'hydra.sweeper.arms={{{PAIR}, c: ["model=cnn", "lr=1e-2"]}}'
+ONE, BOTH = f"hydra.sweeper.arms={{{PAIR}}}", f'hydra.sweeper.arms={{{PAIR}, c: ["model=cnn", "lr=1e-1"]}}'
 
 
 def confirmed(folder: Path) -> list[tuple[str, str, str]]:

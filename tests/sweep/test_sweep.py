@@ -187,7 +187,7 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (["hydra.sweeper.first_points=half"], "hydra.sweeper.first_points=half: expected decades, a list or null"),
         (["hydra.sweeper.first_points=[1e-3]"], "expected decades, a list or null, such as [{lr: 1e-3}]"),
         (["halving=abc"], "halving=abc: expected a number above 1"),
-        (["halving=1"], "halving=1: expected a number above 1"),
+        (["halving=1"], "halving=1.0: expected a number above 1 to 1000 or null"),
         (["budget.pruner.percentile=abc"], "budget.pruner.percentile=abc: expected a number"),
         (["budget.pruner.percentile=200"], "budget.pruner: Percentile must be between 0 and 100"),
         (["budget.pruner._target_=os.system"], "may not be called from a configuration"),
