@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+SCARCE = 4  # degrees of freedom, those of 5 seeds
+
 
 @dataclass(frozen=True)
 class Uncertainty:
@@ -52,10 +54,13 @@ def _degrees_of_freedom(variance: float, parts: Sequence[float], df: Sequence[fl
     """Of a variance made up of such parts: halfway from the fewest of them to Satterthwaite's; NaN without spread.
 
     Satterthwaite's (1946, Biometrics Bulletin 2) are too many where the part with few is small by chance, as the spread
-    over 3 or 5 seeds is, and the fewest are too few: in simulation (`make calibrate`) the mean of both keeps its level.
+    over 3 or 5 seeds is, and the fewest are too few: in simulation (`make calibrate`) the mean of both keeps its level,
+    but for less than `SCARCE`, which stay the fewest.
     """
     known = [(part, own) for part, own in zip(parts, df, strict=True) if part]
     if not known:
         return math.nan
-    satterthwaite = variance**2 / sum(part**2 / own for part, own in known)
-    return (satterthwaite + min(own for _, own in known)) / 2
+    fewest = min(own for _, own in known)
+    if fewest < SCARCE:
+        return fewest
+    return (fewest + variance**2 / sum(part**2 / own for part, own in known)) / 2

@@ -50,12 +50,13 @@ class Looks:
         """
         from scipy.optimize import brentq
 
+        until = Looks(self.at[: look + 1], self.planned)  # what comes later changes nothing, and takes its time
         low, high = math.log(SMALLEST), math.log(1 - SMALLEST)
-        if p <= self.levels(SMALLEST)[look]:
+        if p <= until.levels(SMALLEST)[-1]:
             return SMALLEST
-        if p > self.levels(1 - SMALLEST)[look]:
+        if p > until.levels(1 - SMALLEST)[-1]:
             return 1.0
-        return math.exp(brentq(lambda log: self.levels(math.exp(log))[look] - p, low, high, xtol=1e-6))
+        return math.exp(brentq(lambda log: until.levels(math.exp(log))[-1] - p, low, high, xtol=1e-6))
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +68,7 @@ def _levels(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ..
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _quadrature()
     at, mass, seen, left, levels = np.zeros(1), np.ones(1), 0, 0.0, []
     for look, by_now in zip(looks, spent, strict=True):
         step = math.sqrt(look - seen)
@@ -78,6 +79,12 @@ def _levels(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ..
         steps = np.exp(-0.5 * ((places[:, None] - at[None, :]) / step) ** 2) / (step * math.sqrt(2 * math.pi))
         at, mass, seen, left = places, bound * weights * (steps @ mass), look, by_now
     return tuple(levels)
+
+
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in [-1, 1] and their weights."""
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def _mass_outside(bound: float, at: np.ndarray, mass: np.ndarray, step: float) -> float:
