@@ -86,7 +86,7 @@ def _work(
         status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
         status.print_plan(plan)
         jobs = 1 if waiting is None else plan.config.jobs
-        with workers_beside(plan.words(), jobs, plan.folder, waiting or Waiting()) as workers, status:
+        with workers_beside(plan.words(), jobs, plan.folder, waiting) as workers, status:
             launcher = Plugins.instance().instantiate_launcher(
                 config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
             )

@@ -145,7 +145,9 @@ def _live(
 
 
 @contextmanager
-def workers_beside(overrides: list[str], jobs: int, folder: Path, waiting: Waiting) -> Iterator[list[Worker]]:
+def workers_beside(
+    overrides: list[str], jobs: int, folder: Path, waiting: Waiting | None = None
+) -> Iterator[list[Worker]]:
     """Have the workers that wait begin, or start `jobs` - 1 processes of the sweep with these overrides; wait for them.
 
     They are stopped when what this process does meanwhile raises. Their output goes to folder/worker-<i>.log. Where
@@ -161,11 +163,11 @@ def workers_beside(overrides: list[str], jobs: int, folder: Path, waiting: Waiti
         raise
 
 
-def start_workers(overrides: list[str], jobs: int, folder: Path, waiting: Waiting) -> list[Worker]:
+def start_workers(overrides: list[str], jobs: int, folder: Path, waiting: Waiting | None = None) -> list[Worker]:
     """Begin with `jobs` - 1 workers, those that wait or else commands; the GPUs are shared out among all processes."""
     command = [*PROGRAM, "-m", *overrides]
     gpus = visible_gpus() if jobs > 1 else []
-    workers: list[Worker] = [*waiting.begin()]
+    workers: list[Worker] = [*waiting.begin()] if waiting else []
     for index in range(1, jobs) if not workers else ():
         environment = os.environ | {WORKER: str(os.getpid())}
         if gpus:
