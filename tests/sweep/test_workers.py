@@ -117,7 +117,7 @@ from headstart.sweep.workers import waiting_workers, workers_beside
 workers.hold_blas_threads()
 
 def fork(work, jobs=2, told=True):
-    with waiting_workers(work, jobs, Path.cwd()) as waiting:
+    with waiting_workers(work, ["word"], jobs, Path.cwd()) as waiting:
         print([w.pid for w in waiting.workers], flush=True)
         assert len(waiting.workers) == jobs - 1, "not forked"
         if told:
@@ -198,6 +198,20 @@ train()
     assert int(in_worker) > 2 and int(here) > 2  # threads were at work, in both
 
 
+@on_linux
+def test_where_cuda_was_asked_for_before_the_fork_a_worker_is_a_command(tmp_path):
+    forking(
+        """
+import torch
+torch.cuda.is_available()
+workers.PROGRAM = ["echo", "a command with"]
+fork(lambda: print("forked"))
+""",
+        tmp_path,
+    )
+    assert (tmp_path / "worker-1.log").read_text() == "a command with -m word\n"
+
+
 WATCHED = """import os, sys
 from contextlib import contextmanager
 from headstart.sweep import workers
@@ -245,7 +259,7 @@ def test_a_process_with_more_threads_than_one_starts_commands(tmp_path, program)
     other.start()
     try:
         assert not can_fork()
-        with waiting_workers(lambda: None, 2, tmp_path) as waiting:
+        with waiting_workers(lambda: None, [], 2, tmp_path) as waiting:
             assert waiting.workers == []
             with workers_beside([], 2, tmp_path, waiting) as started:
                 assert len(started) == 1

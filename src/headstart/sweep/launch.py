@@ -68,7 +68,7 @@ def run_sweep(
         return work(waiting=None)
     if plan.config.jobs > 1:
         open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
-    with waiting_workers(partial(work, waiting=None), plan.config.jobs, plan.folder) as waiting:
+    with waiting_workers(partial(work, waiting=None), plan.words(), plan.config.jobs, plan.folder) as waiting:
         return work(waiting=waiting)
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from headstart.errors import UserError
@@ -81,10 +82,11 @@ class Waiting:
 
 
 @contextmanager
-def waiting_workers(work: Callable[[], object], jobs: int, folder: Path) -> Iterator[Waiting]:
+def waiting_workers(work: Callable[[], object], overrides: list[str], jobs: int, folder: Path) -> Iterator[Waiting]:
     """Fork `jobs` - 1 workers that will call `work`; none where that can't be, as `can_fork` says.
 
-    Their output goes to folder/worker-<i>.log. To be called before a lock, a storage or a GPU is held.
+    One that could not use a GPU becomes the command with these overrides instead. Their output goes to
+    folder/worker-<i>.log. To be called before a lock, a storage or a GPU is held.
     """
     if jobs == 1 or not can_fork():
         release_blas_threads()
@@ -98,8 +100,9 @@ def waiting_workers(work: Callable[[], object], jobs: int, folder: Path) -> Iter
     try:  # appear on the terminal
         context, workers = multiprocessing.get_context("fork"), []
         for index in range(1, jobs):
-            gpu = gpus[index % len(gpus)] if gpus else None
-            life = context.Process(target=_live, args=(work, _log(folder, index), gpu, gate, ours, os.getpid(), before))
+            gpu, log = gpus[index % len(gpus)] if gpus else None, _log(folder, index)
+            own = partial(_live, work, [*PROGRAM, "-m", *overrides], log, gpu)
+            life = context.Process(target=own, args=(gate, ours, os.getpid(), before))
             life.start()
             workers.append(ForkedWorker(life))
     finally:
@@ -121,7 +124,14 @@ def can_fork() -> bool:
 
 
 def _live(
-    work: Callable[[], object], log: Path, gpu: str | None, gate: int, parents: int, parent: int, signals: set[int]
+    work: Callable[[], object],
+    command: list[str],
+    log: Path,
+    gpu: str | None,
+    gate: int,
+    parents: int,
+    parent: int,
+    signals: set[int],
 ) -> None:
     """The life of a forked worker: output to its log, then wait to be told, then work."""
     os.close(parents)  # else it would wait for itself where the parent has gone
@@ -135,13 +145,20 @@ def _live(
     if not os.read(gate, 1):
         return
     os.close(gate)
-    end_with(parent)
     release_blas_threads()
+    if _is_barred_from_cuda():
+        os.execvp(command[0], command)
+    end_with(parent)
     try:
         work()
     except UserError as error:
         print(f"headstart: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _is_barred_from_cuda() -> bool:
+    """Whether something, such as a model of the user's own, asked for GPUs before the fork: CUDA works in no child."""
+    return "torch" in sys.modules and sys.modules["torch"].cuda._is_in_bad_fork()
 
 
 @contextmanager
