@@ -67,7 +67,8 @@ def run_sweep(
     if reporter:
         return work(waiting=None)
     if plan.config.jobs > 1:
-        open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
+        with study_lock(plan.folder):  # which makes the folder for the workers' logs, or says why that can't be
+            open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
     with waiting_workers(partial(work, waiting=None), plan.words(), plan.config.jobs, plan.folder) as waiting:
         return work(waiting=waiting)
 

@@ -86,13 +86,12 @@ def waiting_workers(work: Callable[[], object], overrides: list[str], jobs: int,
     """Fork `jobs` - 1 workers that will call `work`; none where that can't be, as `can_fork` says.
 
     One that could not use a GPU becomes the command with these overrides instead. Their output goes to
-    folder/worker-<i>.log. To be called before a lock, a storage or a GPU is held.
+    folder/worker-<i>.log; the folder is there. To be called before a lock, a storage or a GPU is held.
     """
     if jobs == 1 or not can_fork():
         release_blas_threads()
         yield Waiting()
         return
-    folder.mkdir(parents=True, exist_ok=True)
     gate, ours = os.pipe()
     gpus = visible_gpus()
     gc.freeze()  # a collection would write to each object, and so end the sharing of its memory
