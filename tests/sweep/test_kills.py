@@ -168,6 +168,18 @@ def test_with_the_sweeper_its_workers_end_and_the_study_can_be_finished(tmp_path
     assert table(tmp_path) == undisturbed
 
 
+def test_a_killed_workers_trial_is_run_again_and_its_end_is_told(tmp_path, undisturbed):
+    process = start(tmp_path, TOY, *TOY_WORDS, "jobs=2", seconds=0.5)
+    wait_for(lambda: begun(tmp_path) >= 2)
+    (worker,) = children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(200) == 0
+    told = [line for line in (tmp_path / "output").read_text().splitlines() if "worker" in line]
+    assert told == ["a worker ended with exit code -9; its log: outputs/s/worker-1.log"]
+    assert table(tmp_path) == undisturbed
+    check_nothing_lost_or_doubled(tmp_path, 7)
+
+
 LOKY = ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.launcher.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local", "hydra.sweeper.n_jobs=2", "hydra.launcher.timeout_min=5"]
 

@@ -72,6 +72,7 @@ def test_a_sweep_that_went_well_leaves_its_folder_and_no_problem(ended):
 
 
 def test_failed_trials_and_workers_are_problems(ended, monkeypatch):
+    monkeypatch.setattr("headstart.sweep.workers.can_fork", lambda: False)
     monkeypatch.setattr("headstart.sweep.workers.PROGRAM", [sys.executable, "-c", "raise SystemExit(3)"])
     found = ended("jobs=2", TOY_FAILS="cnn:0:search")[1]
     assert found.error == ""

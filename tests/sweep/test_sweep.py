@@ -285,6 +285,7 @@ def test_of_a_grid_the_smaller_one_ends_with_its_settings_and_cuts_nobodys_budge
 
 
 def test_a_worker_that_died_is_named(sweep, monkeypatch):
+    monkeypatch.setattr("headstart.sweep.workers.can_fork", lambda: False)
     monkeypatch.setattr("headstart.sweep.workers.PROGRAM", [sys.executable, "-c", "raise SystemExit(3)"])
     code, text = sweep("name=s", "n_trials=1", "confirm_seeds=0", "jobs=2")
     assert code == 0 and "a worker ended with exit code 3; its log: outputs/s/worker-1.log" in text

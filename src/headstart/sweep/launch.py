@@ -24,16 +24,18 @@ from headstart.sweep.progress import SweepStatus, failed_arms
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
-from headstart.sweep.storage import copy_in_memory, study_lock
+from headstart.sweep.storage import IN_MEMORY, copy_in_memory, open_storage, study_lock
 from headstart.sweep.study_state import SeedsWanted, StudyState
 from headstart.sweep.trial import has_begun
 from headstart.sweep.trial_task import TrialTask
 from headstart.sweep.workers import (
     SECONDS_TO_STOP,
+    Waiting,
     end_with,
     failed_workers,
     reporting_process,
     stop_children,
+    waiting_workers,
     workers_beside,
 )
 from headstart.training import trial_context
@@ -61,23 +63,35 @@ def run_sweep(
     if plan.config.dry_run:
         SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False).print_plan(plan)
         return None
-    folder = plan.own_folder()
-    with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
-        scheduler = _begin(plan, seeds_wanted, is_worker=bool(reporter))
-        return _work(plan, context, task, scheduler, is_worker=bool(reporter))
+    work = partial(_work, plan, context, task, seeds_wanted)
+    if reporter:
+        return work(waiting=None)
+    if plan.config.jobs > 1:
+        with study_lock(plan.folder):  # which makes the folder for the workers' logs, or says why that can't be
+            open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
+    with waiting_workers(partial(work, waiting=None), plan.words(), plan.config.jobs, plan.folder) as waiting:
+        return work(waiting=waiting)
 
 
 def _work(
-    plan: Plan, context: HydraContext, task: TaskFunction, scheduler: Scheduler, is_worker: bool
+    plan: Plan,
+    context: HydraContext,
+    task: TaskFunction,
+    seeds_wanted: SeedsWanted,
+    waiting: Waiting | None,
 ) -> tuple[tuple[str, ...], str] | None:
-    """Run what the study hands out; returns what `run_sweep` does."""
-    status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
-    status.print_plan(plan)
-    with workers_beside(plan.words(), 1 if is_worker else plan.config.jobs, plan.folder) as workers, status:
-        launcher = Plugins.instance().instantiate_launcher(
-            config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
-        )
-        ClaimRunner(plan, scheduler, status, launcher).run()
+    """Open the study and run what it hands out; returns what `run_sweep` does. waiting: None in a worker."""
+    is_worker, folder = waiting is None, plan.own_folder()
+    with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
+        scheduler = _begin(plan, seeds_wanted, is_worker)
+        status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
+        status.print_plan(plan)
+        jobs = 1 if waiting is None else plan.config.jobs
+        with workers_beside(plan.words(), jobs, plan.folder, waiting) as workers, status:
+            launcher = Plugins.instance().instantiate_launcher(
+                config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
+            )
+            ClaimRunner(plan, scheduler, status, launcher).run()
     if is_worker:
         return None
     problems = [*failed_workers(workers, plan.folder), *failed_arms(scheduler.state)]

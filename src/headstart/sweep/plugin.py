@@ -86,6 +86,10 @@ class ArmsSweeper(Sweeper):
 
         Exits with a message for a user's mistake.
         """
+        from headstart.sweep.workers import hold_blas_threads, release_blas_threads
+
+        if self.config.jobs > 1:
+            hold_blas_threads()
         from headstart.sweep.launch import run_sweep
         from headstart.sweep.plan import make_plan
         from headstart.sweep.settings import read_settings
@@ -98,5 +102,7 @@ class ArmsSweeper(Sweeper):
         except UserError as error:
             print(f"headstart: {error}", file=sys.stderr)
             raise SystemExit(1) from None
+        finally:
+            release_blas_threads()
         if ended is not None:
             ArmsSweeper.ended = EndedSweep(plan.folder, *ended)

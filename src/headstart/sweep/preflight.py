@@ -106,7 +106,8 @@ def run_preflight(checks: Mapping[str, Check]) -> None:
         try:
             run_config = read_run_config(check.cfg, check.cfg.hydra.runtime.choices)
             # The processes of a sweep divide the GPUs among themselves later; this one must not have taken one by then.
-            run_config = run_config.with_values(device="cpu", precision="fp32", compile="off")
+            # No threads either: workers are forked from this one.
+            run_config = run_config.with_values(device="cpu", precision="fp32", compile="off", threads=1)
             trainer = prepare_run(run_config, Path(), Lines(run_config.values.epochs))
             if check.begun:
                 refuse_other_files(check.begun, trainer, "the study", check.folder)
