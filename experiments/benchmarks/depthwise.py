@@ -3,7 +3,7 @@
 python experiments/benchmarks/depthwise.py [--network tf_efficientnet_lite0] [--weights FILE] [--pixels 64] \
     [--images 640] [--rounds 5] [--until 4 6 7]
 
-First the roofline of a training step, by kind of operator: milliseconds, arithmetic (multiply and add are 2),
+First the roofline of a training step, by kind of layer: milliseconds, arithmetic (multiply and add are 2),
 bytes where every tensor is moved once, and both a second, against what this core reaches in a large matrix product and
 a large copy. Then the step with pictures channels last, as headstart trains, and contiguous. Then training in turns,
 round by round: the whole network, its lower stages frozen and computed in each step, and read where they are kept. CPU
@@ -24,9 +24,8 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.profiler import ProfilerActivity, profile
 from training_loop import MEAN, STD, Silent, pictures, processor, save, train_only
 
 from headstart import models as rooms
@@ -39,10 +38,6 @@ from headstart.training.trainer import NetworkTrainer
 
 BATCH = 64
 CPU = torch.device("cpu")
-FORWARD = {"aten::conv2d": "convolution", "aten::batch_norm": "normalisation", "aten::hardtanh": "activation"}
-FORWARD |= {"aten::hardtanh_": "activation", "aten::linear": "rest"}
-BACKWARD = {"aten::convolution_backward": "convolution", "aten::native_batch_norm_backward": "normalisation"}
-BACKWARD |= {"aten::hardtanh_backward": "activation"}
 
 
 def model_of(options: argparse.Namespace, freeze: str = "none") -> rooms.Model:
@@ -74,7 +69,7 @@ def peaks() -> tuple[float, float]:
     return 2 * 2048**3 / seconds(lambda: a @ b) / 1e9, 2 * source.nbytes / seconds(lambda: target.copy_(source)) / 1e9
 
 
-def trainer_step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, precision: str) -> Callable[[], None]:
+def trainer_step(network: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
     """One step of training on these normalised pictures."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=True)
 
@@ -88,54 +83,52 @@ def trainer_step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor,
     return step
 
 
-def kind_of(event: str, shapes: list[list[int]]) -> str:
-    """What an operator belongs to; convolutions by their kernels."""
-    kind = (FORWARD | BACKWARD)[event]
-    if kind != "convolution":
-        return "normalisation and ReLU6" if kind in ("normalisation", "activation") else kind
-    kernel = shapes[1] if event in FORWARD else shapes[2]
-    if kernel[1] == 1:
+def kind_of(module: nn.Module) -> str | None:
+    """What a layer belongs to, convolutions by their kernels; None for what is not looked at alone."""
+    if isinstance(module, nn.BatchNorm2d):  # timm's has its activation inside
+        return "normalisation and ReLU6"
+    if not isinstance(module, nn.Conv2d):
+        return None
+    if 1 < module.groups == module.in_channels:
         return "depthwise convolutions"
-    return "1x1 convolutions" if kernel[2:] == [1, 1] else "first convolution"
+    return "1x1 convolutions" if module.kernel_size == (1, 1) else "first convolution"
 
 
-def work_of(event: str, shapes: list[list[int]]) -> tuple[float, float]:
-    """Arithmetic, and bytes of float32 moved when every tensor is read or written once, forth and back.
-
-    Counted where the gradient is computed, whose arguments have all shapes; the first convolution's pictures need none.
-    """
-    size = [float(np.prod(shape)) for shape in shapes]
-    if event == "aten::convolution_backward":
-        output, pictures_in, kernel = size[:3]
-        first = shapes[1][1] == 3
-        passes = 2 if first else 3
-        moved = 2 * output + (2 if first else 3) * pictures_in + 3 * kernel
-        return passes * 2 * output * kernel / shapes[2][0], 4 * moved
-    if event == "aten::native_batch_norm_backward":  # read, write; read both, write
-        return 0.0, 4 * 5 * size[0]
-    return (0.0, 4 * 5 * size[0]) if event == "aten::hardtanh_backward" else (0.0, 0.0)
+def work_of(module: nn.Module, given: Tensor, output: Tensor) -> tuple[float, float]:
+    """Arithmetic of convolutions, and bytes of float32 moved when each pass reads or writes every tensor once."""
+    if isinstance(module, nn.BatchNorm2d):
+        return 0.0, 4.0 * 5 * given.numel()  # in, out; in and the output's gradient, the input's
+    passes = 2 if given.shape[1] == 3 else 3  # pictures need no gradient
+    moved = passes * given.numel() + 2 * output.numel() + 3 * module.weight.numel()
+    return passes * 2.0 * output.numel() * module.weight[0].numel(), 4.0 * moved
 
 
-def profiled(step: Callable[[], None]) -> list:
-    """The calls of one step that are looked at, in order."""
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
-        step()
-    return [event for event in seen.events() if event.name in FORWARD or event.name in BACKWARD]
+def layer_seconds(module: nn.Module, given: Tensor, rounds: int) -> float:
+    """CPU seconds of a layer, forth and back."""
+    given = given.detach().requires_grad_(given.shape[1] != 3)
+    learning = [tensor for tensor in (given, *module.parameters()) if tensor.requires_grad]
+    direction = torch.randn_like(module(given))
+    return seconds(lambda: torch.autograd.grad(module(given), learning, direction), rounds)
 
 
-def roofline(options: argparse.Namespace, images: torch.Tensor, labels: torch.Tensor, precision: str) -> pd.DataFrame:
-    """A row for each kind of operator, of one training step."""
+def roofline(options: argparse.Namespace, images: Tensor, labels: Tensor, precision: str) -> pd.DataFrame:
+    """A row for each kind of layer, of one training step in float32; `rest` is what the layers leave of it."""
     network = devices.move_network(model_of(options).network, CPU).train()
-    step = trainer_step(network, images, labels, precision)
-    whole = seconds(step, 3)
-    repeats = [profiled(step) for _ in range(options.rounds)]  # the quickest of each call: others use this core, too
-    rows, inside = [], 0.0
-    for calls in zip(*repeats, strict=True):
-        name, shapes = calls[0].name, calls[0].input_shapes
-        taken = min(call.cpu_time_total for call in calls) / 1e6
-        rows.append((kind_of(name, shapes), taken, *work_of(name, shapes)))
-        inside += taken
-    rows.append(("rest", max(0.0, whole - inside), 0.0, 0.0))
+    whole = seconds(trainer_step(network, images, labels, precision), options.rounds)
+    calls = []
+    hooks = [
+        module.register_forward_hook(lambda module, given, output: calls.append((module, given[0].clone(), output)))
+        for module in network.modules()
+        if kind_of(module)
+    ]
+    with torch.no_grad():
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    rows = []
+    for module, given, output in calls:
+        rows.append((kind_of(module), layer_seconds(module, given, options.rounds), *work_of(module, given, output)))
+    rows.append(("rest", max(0.0, whole - sum(row[1] for row in rows)), 0.0, 0.0))
     table = pd.DataFrame(rows, columns=["kind", "seconds", "flop", "bytes"]).groupby("kind").sum()
     return table.sort_values("seconds", ascending=False)
 
@@ -152,7 +145,7 @@ def show_roofline(table: pd.DataFrame, most: float, fastest: float) -> None:
     print(shown.to_string(float_format="%.1f"), flush=True)
 
 
-def layouts(options: argparse.Namespace, images: torch.Tensor, labels: torch.Tensor, precision: str) -> None:
+def layouts(options: argparse.Namespace, images: Tensor, labels: Tensor, precision: str) -> None:
     """Images a second with pictures of either layout, in turns."""
     steps = {}
     for name, layout in dict(channels_last=torch.channels_last, contiguous=torch.contiguous_format).items():
@@ -187,7 +180,7 @@ def in_turns(options: argparse.Namespace, data: Dataset, precision: str) -> pd.D
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = folder
         runs = {}
-        for way in ["none", *(f"backbone_until:{n}" for n in options.until), "backbone"]:
+        for way in ["none", *(f"backbone_until:{n}" for n in options.until)]:
             for kept in ("1000", "0") if way != "none" else ("0",):
                 os.environ["HEADSTART_CACHE_GB"] = kept
                 name = way if way == "none" else f"{way}, {'kept' if kept != '0' else 'computed'}"
