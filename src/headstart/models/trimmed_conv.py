@@ -33,8 +33,9 @@ class TrimmedConv2d(nn.Conv2d):
 
     def _is_small_depthwise(self, input: Tensor, weight: Tensor) -> bool:
         """Whether its weight learns, on a CPU in float32, from maps that its kernel exceeds, channel by channel."""
-        learns = torch.is_grad_enabled() and weight.requires_grad and input.device.type == "cpu"
-        plain = input.dim() == 4 and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        learns = torch.is_grad_enabled() and weight.requires_grad and not torch.compiler.is_compiling()
+        exact = input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        plain = input.dim() == 4 and input.device.type == "cpu" and exact
         alone = 1 < self.groups == self.in_channels == self.out_channels
         return learns and plain and alone and all(k > n for k, n in zip(weight.shape[2:], input.shape[2:], strict=True))
 
