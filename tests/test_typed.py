@@ -17,6 +17,7 @@ from headstart.typed import (
     Positive,
     Seed,
     Share,
+    Spelt,
     Truth,
     expected,
     refusal,
@@ -24,6 +25,7 @@ from headstart.typed import (
 )
 
 Pair = tuple[float, float]
+Until = Literal["none"] | Annotated[str, Spelt("until:[1-9][0-9]*", "until:N")]
 TAKEN = [
     (int, [0, -3, 2**70]),
     (float, [1.5, 1, -2, 1e300]),
@@ -38,6 +40,7 @@ TAKEN = [
     (list[str], [[], ["a"]]),
     (Sequence[str | int], [[1, "a"], []]),
     (Pair, [[0.9, 1], (0.9, 0.999)]),
+    (Until, ["none", "until:3", "until:10"]),
     (dict[str, list[int]], [{}, {"a": [1]}]),
     (Mapping[str, float], [{"a": 1}]),
     (Node, [{"_target_": "a.B"}, {}]),
@@ -70,6 +73,7 @@ REFUSED = [
     (Share, [1, -0.1, math.nan]),
     (Count | Fraction, [0, 0.0, 1.0, 1.5, True, [1]]),
     (Any, [math.nan, [1, {"a": -math.inf}]]),
+    (Until, ["all", "until:", "until:0", "until:3x", "xuntil:3", "until:3\n", 3, None]),
 ]
 
 

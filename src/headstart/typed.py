@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -26,6 +26,20 @@ Node = dict[str, Any]  # a `_target_` and its arguments
 
 class Made:
     """What a nested `_target_` node makes; nothing that is typed is one."""
+
+
+@dataclass(frozen=True)
+class Spelt:
+    """Among the arguments of an Annotated text: the form that it has."""
+
+    pattern: str  # regular expression of the whole
+    shown: str  # how a message names such a text
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> Any:
+        """A text of this form, as pydantic checks it."""
+        from pydantic_core.core_schema import str_schema
+
+        return str_schema(pattern=f"^(?:{self.pattern})$", strict=True)
 
 
 WORDS = {int: "a whole number", float: "a number", str: "text", NoneType: "null", Made: "a mapping with _target_"}
@@ -65,6 +79,8 @@ def _kinds(annotation: Any) -> list[str]:
         annotation = Truth
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
+        if spelt := [argument.shown for argument in arguments if isinstance(argument, Spelt)]:
+            return spelt
         bounds = [f"{BOUNDS[type(limit)]} {astuple(limit)[0]:.10g}" for limit in arguments[1:]]
         return [f"{kind} {' '.join(bounds)}" for kind in _kinds(arguments[0])]
     if origin is Literal:

@@ -10,6 +10,7 @@ from conftest import configured
 from headstart import models, store
 from headstart.data.augmentation import crop_flip
 from headstart.data.sources import digits
+from headstart.errors import UserError
 from headstart.training import run as job
 from headstart.training.progress_bar import Lines
 from headstart.training.schedules import constant
@@ -70,6 +71,40 @@ def test_what_a_network_itself_never_trains_stays_so(freeze):
     assert network[0].weight.requires_grad is (freeze != "backbone")
 
 
+def test_the_stages_below_a_cut_stand_still_and_those_above_learn_with_their_statistics():
+    model = build("timm", name="test_efficientnet", freeze="backbone_until:4", backbone_lr_factor=0.5)
+    model.network.train()
+    assert models.set_trainable(model, 1) is True
+    before = {key: value.clone() for key, value in model.network.state_dict().items()}
+    groups = models.parameter_groups(model, 0.1)
+    assert [group["lr"] for group in groups] == [0.1, 0.05]
+    optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model.network(torch.randn(4, 3, 32, 32)).square().mean().backward()
+        optimizer.step()
+    changed = {key for key, value in model.network.state_dict().items() if not torch.equal(value, before[key])}
+    below = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.", "blocks.2.")
+    assert changed == {key for key in before if not key.startswith(below)}
+    model.network.train()
+    assert models.set_trainable(model, 2) is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(freeze="backbone_until:2", unfreeze_epoch=2), "has no effect with model.freeze=backbone_until:2"),
+        (
+            dict(freeze="backbone_until:4"),
+            "the stages of cnn are 1 convolution1, 2 convolution2, 3 convolution3, 4 hid",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_cut_is_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        build("cnn", **options)
+
+
 def test_nothing_changes_without_freezing():
     model = build("resnet18")
     model.network.train()
@@ -101,6 +136,8 @@ def test_the_optimizer_gets_no_frozen_parameter():
         ("resnet9", {}, True),
         ("resnet18", {}, True),
         ("resnet18", dict(freeze="backbone"), False),
+        ("resnet18", dict(freeze="backbone_until:4"), True),
+        ("fan", dict(freeze="backbone_until:7"), True),
         ("resnet18", dict(freeze="backbone_then_none", unfreeze_epoch=2), True),
         ("timm", dict(name="test_vit", image_size=32), False),  # which normalises each picture by itself
     ],

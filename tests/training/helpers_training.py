@@ -18,6 +18,7 @@ from headstart.training.schedules import constant, cosine, onecycle
 from headstart.training.settings import Settings
 from headstart.training.trainer import NetworkTrainer
 
+NUMBERS = {"convolution2": 2, "layer2": 3, "backbone.layer2": 3, "blocks.1": 3}
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
@@ -98,11 +99,15 @@ def settings(**options) -> Settings:
 
 
 def frozen_network(name: str, seed: int = 0, **options) -> Model:
-    """A network of ours or timm's with a backbone that never learns, unless `options` say when it does."""
+    """A network of ours or timm's with a backbone that never learns, unless `options` say when it does.
+
+    "... up to STAGE": that learns above that stage.
+    """
     torch.manual_seed(seed)
+    name, _, stage = name.partition(" up to ")
     shape = dict(classes=10, class_names=tuple("0123456789"), image_size=32)
     given = dict(weights=None, keep_classifier=False, unfreeze_epoch=None, backbone_lr_factor=1, freeze="backbone")
-    given |= shape | options
+    given |= shape | options | (dict(freeze=f"backbone_until:{NUMBERS[stage]}") if stage else {})
     if name == "cnn":
         return builders.cnn(**given)
     if name == "test_resnet with a head":  # on feature maps, with batch norm and dropout

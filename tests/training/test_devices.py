@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -48,6 +49,26 @@ def test_auto_is_bf16_where_the_processor_multiplies_it_natively(native, monkeyp
     assert devices.resolve_precision("auto", CPU) == ("bf16" if native else "fp32")
     assert devices.resolve_precision("fp32", CPU) == "fp32"
     assert devices.resolve_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("tf_efficientnet_lite0", "fp32"),
+        ("mobilenetv3_small_050", "fp32"),
+        ("convnext_atto", "fp32"),
+        ("resnet10t", "bf16"),
+        ("resnext26ts", "bf16"),  # grouped, but several channels together
+        ("vit_tiny_patch16_224", "bf16"),
+    ],
+)
+def test_auto_is_fp32_for_depthwise_networks_on_a_cpu_only(name, precision, monkeypatch):
+    network = timm.create_model(name)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert devices.resolve_precision("auto", CPU, network) == precision
+    assert devices.resolve_precision("bf16", CPU, network) == "bf16"
+    assert devices.resolve_precision("auto", torch.device("cuda"), network) == "bf16"
 
 
 @pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])

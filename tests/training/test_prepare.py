@@ -1,5 +1,7 @@
 """What a run is made of before it trains, and what is refused while it is made."""
 
+import json
+
 import pytest
 import torch
 from conftest import configured
@@ -37,6 +39,19 @@ def test_a_run_is_identified_with_the_precision_that_it_computes_in(prepared):
     made = prepared("precision=auto")
     expected = configured().config_hash(precision=made.settings.precision, compile=False)
     assert made.identity == expected == prepared(f"precision={made.settings.precision}").identity
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    depthwise = ["model=timm", "model.name=test_efficientnet", "image_size=32"]
+    new = prepared(*depthwise)
+    assert new.settings.precision == "fp32" and prepared("model=cnn").settings.precision == "bf16"
+    (tmp_path / "run.json").write_text(json.dumps(dict(precision="bf16")))  # as older versions began it
+    assert prepared(*depthwise).settings.precision == "bf16"
+    assert prepared(*depthwise).identity != new.identity
+    assert prepared(*depthwise, "precision=fp32").identity == new.identity
+    (tmp_path / "run.json").write_text(json.dumps(dict(precision=["odd"])))
+    assert prepared(*depthwise).settings.precision == "fp32"
 
 
 MISTAKES = [

@@ -30,6 +30,12 @@ def said(caplog):
         ("test_resnet", "flip_hv", "bf16"),
         ("test_resnet", "flip_hv", "fp32"),
         ("test_vit", "flip_hv", "fp32"),
+        ("cnn up to convolution2", "flip_hv", "fp32"),
+        ("resnet18 up to layer2", "flip", "fp32"),
+        ("test_efficientnet up to blocks.1", "flip_hv", "fp32"),
+        ("test_efficientnet up to blocks.1", "flip", "bf16"),
+        ("test_resnet with a head up to backbone.layer2", "flip", "fp32"),
+        ("test_vit up to blocks.1", "flip_hv", "fp32"),
     ],
 )
 def test_training_on_kept_features_is_recomputing_to_the_last_digit(

@@ -1,6 +1,7 @@
 """A run that is cut anywhere goes on from its checkpoint and ends with identical bytes."""
 
 import contextlib
+import io
 import itertools
 from functools import partial
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from headstart.errors import UserError
-from headstart.store import read_epochs
+from headstart.store import read_checkpoint, read_epochs
 from headstart.training import trainer_state, trial_context
 from training.helpers_training import (
     OPTIMIZERS,
@@ -190,7 +191,7 @@ def test_a_checkpoint_of_a_device_with_another_memory_format_goes_on_the_same(
 # ---- with a frozen backbone
 
 
-@pytest.mark.parametrize("freeze", ["backbone", "backbone_then_none"])
+@pytest.mark.parametrize("freeze", ["backbone", "backbone_then_none", "backbone_until:2"])
 def test_a_run_cut_anywhere_ends_with_the_same_bytes_whatever_is_kept(freeze, pictures, tmp_path, monkeypatch):
     def one(folder: str, cut: int = 0):
         options = dict(unfreeze_epoch=3 if freeze == "backbone_then_none" else None)
@@ -218,6 +219,21 @@ def test_a_checkpoint_holds_the_head_alone_and_refuses_another_backbone(pictures
     head = sum(p.nbytes for p in frozen_network("cnn").network.classifier.parameters())
     assert 4 * head < size < 4 * head + 20_000  # itself, the best one, and Adam's two moments
     with pytest.raises(UserError, match=r"last\.ckpt belongs to another frozen backbone than that .*weights=None now"):
+        begun(1).run()
+    begun(0).run()
+
+
+def test_a_checkpoint_leaves_out_the_stages_below_a_cut_and_refuses_others(pictures, tmp_path):
+    def begun(seed: int, **options):
+        return trainer(pictures, tmp_path, model=frozen_network("test_efficientnet up to blocks.1", seed), **options)
+
+    with pytest.raises(Cut):
+        begun(0, cut=9).run()
+    saved = torch.load(io.BytesIO(read_checkpoint(tmp_path)), weights_only=True)
+    below = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")
+    expected = {name for name in begun(0).network.state_dict() if not name.startswith(below)}
+    assert saved["network"].keys() == saved["best"]["network"].keys() == expected
+    with pytest.raises(UserError, match=r"last\.ckpt belongs to another frozen backbone"):
         begun(1).run()
     begun(0).run()
 

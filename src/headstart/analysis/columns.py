@@ -92,7 +92,9 @@ TRIALS: Columns = {
     ),
     "model": _text("network or scikit-learn pipeline"),
     "weights": _text("initial weights as given: a tag or a path; empty: random"),
-    "freeze": _text("what is not trained: none, backbone or backbone_then_none"),
+    "freeze": _text(
+        "what is not trained: none, backbone, backbone_then_none or backbone_until:N (its N lowest stages)"
+    ),
     "stem": _text("first layers: imagenet or cifar (3x3, stride 1, no pool); empty: the model has no choice"),
     "data": _text("data set"),
     "train_size": _integer("images", "training images, validation split taken off"),

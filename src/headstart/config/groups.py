@@ -26,7 +26,7 @@ Keys people change (key=value; `headstart --cfg job` shows them all)
   lr=1e-3 epochs=10 batch_size=128 seed=0     training
   data.train_size=5000 data.classes=[0,1]     fewer images (stratified), fewer classes
   model.weights=null|imagenet|FILE            start from random or from pretrained weights
-  model.freeze=none|backbone                  fine-tune everything or only the head
+  model.freeze=none|backbone|backbone_until:N fine-tune everything, the head, or all above stage N
   patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2
   device=auto threads=2 precision=auto|fp32|bf16 compile=auto|off|on
   n_trials=12 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only

@@ -1,15 +1,15 @@
 """Networks and estimators, with their weights."""
 
 from headstart.models.estimators import EstimatorModel
-from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable
+from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable, stays_frozen
 from headstart.models.model import (
     Model,
     backbone_digest,
     backbone_features,
+    can_be_frozen,
     classify,
     count_parameters,
     halves_agree,
-    in_classifier,
 )
 from headstart.models.save_weights import export_bytes
 from headstart.models.weight_files import Normalisation, from_file, read_metadata
@@ -20,15 +20,16 @@ __all__ = [
     "Normalisation",
     "backbone_digest",
     "backbone_features",
+    "can_be_frozen",
     "classify",
     "count_parameters",
     "export_bytes",
     "from_file",
     "halves_agree",
-    "in_classifier",
     "is_frozen",
     "learns_batch_norm",
     "parameter_groups",
     "read_metadata",
     "set_trainable",
+    "stays_frozen",
 ]

@@ -7,7 +7,7 @@ from torch import nn
 
 from headstart.errors import UserError
 from headstart.models import architectures, library_networks, pretrained
-from headstart.models.freezing import Freeze, check_freezing
+from headstart.models.freezing import Freeze, check_freezing, cut
 from headstart.models.load_weights import load_weights
 from headstart.models.model import Model
 from headstart.models.pretrained import Published
@@ -152,6 +152,7 @@ def _finish(
     check_freezing(**frozen)
     trim(network)
     model = Model(network, classifier, architecture, weights=weights, **frozen)
+    cut(model, image_size)
     if weights is not None:
         load_weights(model, published, class_names, image_size, options["keep_classifier"])
         return model

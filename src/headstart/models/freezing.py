@@ -1,13 +1,16 @@
 """Which parameters learn in an epoch, and at which learning rate."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import UserError
-from headstart.models.model import Model, in_classifier
+from headstart.models.model import Model, can_be_frozen, in_classifier
+from headstart.models.stages import cut_behind
+from headstart.typed import Spelt
 
-Freeze = Literal["none", "backbone", "backbone_then_none"]
+UNTIL = "backbone_until:"
+Freeze = Literal["none", "backbone", "backbone_then_none"] | Annotated[str, Spelt(f"{UNTIL}[1-9][0-9]*", f"{UNTIL}N")]
 
 
 def check_freezing(freeze: Freeze, unfreeze_epoch: int | None, backbone_lr_factor: float) -> None:
@@ -27,9 +30,25 @@ def check_freezing(freeze: Freeze, unfreeze_epoch: int | None, backbone_lr_facto
         raise UserError("model.backbone_lr_factor has no effect with model.freeze=backbone; leave it 1")
 
 
+def cut(model: Model, image_size: int) -> None:
+    """With model.freeze=backbone_until:N cut the network behind its stage N; nothing with any other value.
+
+    image_size: pixels. Raises UserError for a number that the network has not, and where it cannot be cut.
+    """
+    if model.freeze.startswith(UNTIL):
+        number, asked = int(model.freeze.removeprefix(UNTIL)), f"model.freeze={model.freeze}"
+        model.cut = cut_behind(model.network, model.classifier, number, image_size, asked, model.name)
+        model.report.append(f"frozen: all up to and with {model.cut.stage}; what is above learns")
+
+
+def stays_frozen(model: Model) -> bool:
+    """Whether what is frozen never learns."""
+    return model.freeze == "backbone" or model.cut is not None
+
+
 def is_frozen(model: Model, epoch: int) -> bool:
-    """Whether the backbone stands still in that epoch, counted from 1, and so is still what it was at the start."""
-    return model.freeze == "backbone" or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
+    """Whether the lower half stands still in that epoch, counted from 1, and so is still what it was at the start."""
+    return stays_frozen(model) or (model.freeze == "backbone_then_none" and epoch < model.unfreeze_epoch)
 
 
 def set_trainable(model: Model, epoch: int) -> bool:
@@ -39,12 +58,15 @@ def set_trainable(model: Model, epoch: int) -> bool:
     Returns whether the set of trainable parameters changed.
     """
     frozen = is_frozen(model, epoch)
-    if frozen:
+    if frozen and model.cut is not None:
+        for name in model.cut.modules:
+            model.network.get_submodule(name).eval()
+    elif frozen:
         model.network.eval()
         model.network.get_submodule(model.classifier).train()
     changed = False
     for name, parameter in model.network.named_parameters():
-        trainable = name not in model.fixed and (not frozen or in_classifier(model, name))
+        trainable = name not in model.fixed and not (frozen and can_be_frozen(model, name))
         changed |= parameter.requires_grad != trainable
         parameter.requires_grad_(trainable)
     return changed
@@ -53,7 +75,7 @@ def set_trainable(model: Model, epoch: int) -> bool:
 def learns_batch_norm(model: Model) -> bool:
     """Whether some batch normalisation normalises by its batch in some epoch, for which one picture is too few."""
     for name, module in model.network.named_modules():
-        if isinstance(module, _BatchNorm) and (model.freeze != "backbone" or in_classifier(model, name)):
+        if isinstance(module, _BatchNorm) and not (stays_frozen(model) and can_be_frozen(model, name)):
             return True
     return False
 

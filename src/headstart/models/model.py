@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from headstart.models.stages import Cut, input_of
 from headstart.models.weight_files import Normalisation
 
 
@@ -21,6 +22,7 @@ class Model:
     weights_sha256: str | None = None
     freeze: str = "none"
     unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
+    cut: Cut | None = None  # where only the lower stages are frozen
     backbone_lr_factor: float = 1.0
     report: list[str] = field(default_factory=list)  # lines for the log
     fixed: frozenset[str] = field(init=False)  # parameters that the network itself never trains, such as sine positions
@@ -34,36 +36,32 @@ def in_classifier(model: Model, name: str) -> bool:
     return name.startswith(model.classifier + ".")
 
 
-class _Reached(Exception):
-    """Carries the classifier's input out of a forward pass that need not go on."""
+def can_be_frozen(model: Model, name: str) -> bool:
+    """Whether the module, parameter or buffer of this name is one that freezing holds still: the network's lower half.
 
-    def __init__(self, features: torch.Tensor) -> None:
-        super().__init__("the classifier was reached")
-        self.features = features
+    That is the backbone, or its stages below the place where the network is cut.
+    """
+    if model.cut is not None:
+        return model.cut.holds(name)
+    return name != model.classifier and not in_classifier(model, name)
 
 
 def backbone_features(model: Model, images: torch.Tensor) -> torch.Tensor:
-    """Return what the classifier is given for these normalised images, float [N, 3, height, width]: [N, ...].
+    """Return what the lower half makes of these normalised images, float [N, 3, height, width]: [N, ...].
 
-    Everything before the classifier runs, in the mode it is in; the classifier does not, so that its batch norm sees
-    nothing. Under autocast the features may come in bfloat16.
+    That is what the classifier is given, or what is handed up where the network is cut. The lower half runs in the mode
+    it is in; what is above does not, so that its batch norm sees nothing. Under autocast the features may come in
+    bfloat16.
     """
-
-    def leave(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        raise _Reached(inputs[0])
-
-    hook = model.network.get_submodule(model.classifier).register_forward_pre_hook(leave)
-    try:
-        model.network(images)
-    except _Reached as reached:
-        return reached.features
-    finally:
-        hook.remove()
-    raise RuntimeError(f"{type(model.network).__name__} never calls its classifier {model.classifier}")
+    if model.cut is not None:
+        return model.cut.below(model.network, images)
+    return input_of(model.network, model.classifier, images)
 
 
 def classify(model: Model, features: torch.Tensor) -> torch.Tensor:
-    """Return the logits [N, classes] that the classifier gives for `backbone_features`, in the mode it is in."""
+    """Return the logits [N, classes] that the rest gives for `backbone_features`, in the mode it is in."""
+    if model.cut is not None:
+        return model.cut.above(model.network, features)
     return model.network.get_submodule(model.classifier)(features).flatten(1)  # some of timm's are 1x1 convolutions
 
 
@@ -80,13 +78,13 @@ def halves_agree(model: Model, images: torch.Tensor) -> bool:
 
 
 def backbone_digest(model: Model) -> str:
-    """Digest of the modules and the tensors before the classifier, 32 hexadecimal digits: equal where features are."""
+    """Digest of the modules and the tensors of the lower half, 32 hexadecimal digits: equal where features are."""
     digest = hashlib.blake2b(digest_size=16)
     for name, module in model.network.named_modules():
-        if name != model.classifier and not in_classifier(model, name):
+        if not name or can_be_frozen(model, name):
             digest.update(f"{name} {type(module).__qualname__} {module.extra_repr()}\n".encode())
     for name, tensor in model.network.state_dict().items():
-        if not in_classifier(model, name):
+        if can_be_frozen(model, name):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

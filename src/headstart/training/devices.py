@@ -27,13 +27,23 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 autocast where the processor multiplies bf16 natively, fp32 elsewhere."""
+def resolve_precision(name: str, device: torch.device, network: nn.Module | None = None) -> str:
+    """`auto` is bf16 autocast where the processor multiplies bf16 natively, fp32 elsewhere.
+
+    On a CPU it is fp32 for a network with depthwise convolutions: a fixed rule, not a timing, so that a row comes out
+    alike again. They multiply too little for bf16 to pay, and its casts come on top.
+    """
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "fp32"
+    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native and not (network and any(map(_is_depthwise, network.modules()))) else "fp32"
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    """Whether it is a convolution that sees each channel alone; a grouped one as in ResNeXt sees several."""
+    return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and 1 < module.groups == module.in_channels
 
 
 def device_name(device: torch.device) -> str:

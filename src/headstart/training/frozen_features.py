@@ -119,6 +119,11 @@ class FrozenFeatures:
         with autocast(self.settings.device, self.settings.precision):
             return backbone_features(self.model, self._normalised(images))
 
+    @property
+    def _source(self) -> str:
+        """What the features are of, in words."""
+        return self.model.name if self.model.cut is None else f"{self.model.name} up to {self.model.cut.stage}"
+
     @cached_property
     def backbone(self) -> str:
         """Digest of the backbone; asked for only while it is frozen."""
@@ -129,7 +134,7 @@ class FrozenFeatures:
     def _table(self, split: Split, flips: tuple[int, ...]) -> FeatureTable | None:
         what = f"{len(split.labels):,} images"
         what += f" x {len(flips)} flips" if len(flips) > 1 else ""
-        what += f" of {self.model.name} at {self.settings.image_size} px"
+        what += f" of {self._source} at {self.settings.image_size} px"
         place = shown_path(self.cache.folder)
         try:
             entries, seconds = self._entries(split, flips)
@@ -179,7 +184,7 @@ class FrozenFeatures:
         """Compute and write one entry, unless another process does."""
         images = len(missing.split.labels)
         facts = dict(
-            model=self.model.name,
+            model=self._source,
             images=images,
             image_size=self.settings.image_size,
             precision=self.settings.precision,

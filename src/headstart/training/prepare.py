@@ -14,6 +14,7 @@ from headstart.config import RunConfig, make
 from headstart.data import Dataset
 from headstart.errors import UserError, first_line
 from headstart.models import EstimatorModel, Model, Normalisation, learns_batch_norm
+from headstart.store import read_run
 from headstart.training import devices
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
@@ -100,6 +101,12 @@ class _Preparation:
         identity = self.run_config.config_hash(precision=settings.precision, compile=settings.compile)
         return dict(data=self.data, settings=settings, run_dir=self.run_dir, watcher=self.watcher, identity=identity)
 
+    def _precision(self) -> str:
+        """That which is asked for; a run that goes on does so in what `auto` meant when it began."""
+        asked = self.run_config.values.precision
+        began = read_run(self.run_dir).get("precision") if asked == "auto" else None
+        return began if began in ("fp32", "bf16") else asked
+
     def _settings(self, network: Model | None) -> Settings:
         """What `auto` and null mean here; without a network, or weights in it, the data says how to normalise."""
         values = self.run_config.values
@@ -108,7 +115,7 @@ class _Preparation:
         as_given = ("epochs", "batch_size", "seed", "label_smoothing", "clip_grad_norm", "patience")
         return Settings(
             device=device,
-            precision=devices.resolve_precision(values.precision, device),
+            precision=devices.resolve_precision(self._precision(), device, network and network.network),
             compile=resolve_compile(values.compile),
             image_size=self.image_size,
             normalisation=expected.name,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from headstart.errors import UserError
-from headstart.models import Model, in_classifier, parameter_groups, set_trainable
+from headstart.models import Model, can_be_frozen, parameter_groups, set_trainable, stays_frozen
 from headstart.store import read_checkpoint, read_epochs, truncate_epochs, write_checkpoint
 from headstart.training import trial_context
 from headstart.training.frozen_features import FrozenFeatures
@@ -67,17 +67,17 @@ class TrainerState:
     # ---- what a checkpoint holds
 
     @property
-    def head_only(self) -> bool:
-        """Whether only the classifier ever learns; the backbone is then made anew rather than written in each epoch."""
-        return self.model.freeze == "backbone"
+    def upper_only(self) -> bool:
+        """Whether the lower half never learns; it is then made anew rather than written in each epoch."""
+        return stays_frozen(self.model)
 
     def _learned(self) -> dict[str, torch.Tensor]:
         """The tensors of the network that training can change."""
         state = self.model.network.state_dict()
-        return {k: v for k, v in state.items() if in_classifier(self.model, k)} if self.head_only else state
+        return {k: v for k, v in state.items() if not can_be_frozen(self.model, k)} if self.upper_only else state
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
-        self.model.network.load_state_dict(tensors, strict=not self.head_only)
+        self.model.network.load_state_dict(tensors, strict=not self.upper_only)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and tensors, random numbers included, that `restore` brings back."""
@@ -88,7 +88,7 @@ class TrainerState:
             images=self.images,
             best=vars(self.best),
             seconds_features=self.features.seconds,
-            backbone=self.features.backbone if self.head_only else None,
+            backbone=self.features.backbone if self.upper_only else None,
             network=self._learned(),
             optimizer=self.optimizer.state_dict(),
             rng=torch.get_rng_state(),
@@ -161,7 +161,7 @@ class Checkpoints:
     def _check(self, saved: dict[str, Any], state: TrainerState) -> None:
         if saved["identity"] != self.identity:
             raise UserError(f"{self._path} belongs to another configuration; use a new run folder")
-        if state.head_only and saved["backbone"] != state.features.backbone:
+        if state.upper_only and saved["backbone"] != state.features.backbone:
             raise UserError(
                 f"{self._path} belongs to another frozen backbone than that of "
                 f"model.weights={state.model.weights} now.\nPut the old weights back, or use a new run folder."
