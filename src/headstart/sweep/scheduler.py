@@ -72,7 +72,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
         self._lost: Counter[Path] = Counter()
-        self._tidied: set[tuple[str, int, int | None, str]] = set()
+        self._tidied: dict[str, tuple[int | None, set[int]]] = {}  # by arm, which trial was the best, which left behind
         if self.retry_failed:
             with self.state.locked():
                 self._requeue_failed()
@@ -182,7 +182,7 @@ class Scheduler:
                 seen = halving.seen_by(number, len(arm.first_points), trials, arm.rungs)
                 if seen is None:
                     return None
-            tried = [point_of(t) for t in trials if number_of(t) != number]
+            tried = (point_of(t) for t in trials if number_of(t) != number)  # asked for where the space is finite
             return sampler_for(made, space, number, self.state.seed, tried, seen)
 
     def _suggest(self, arm: Arm, trial: optuna.Trial, sampler: BaseSampler) -> None:
@@ -254,7 +254,7 @@ class Scheduler:
                     self._fail(claim, error)
             if claim.kind != "search":
                 return read_run(claim.run_dir)["state"]
-            self.tidy(claim.arm)
+            self.tidy(claim.arm, ended=claim.number)
             return state_of(self.state.find(claim.arm, claim.number))
 
     def _is_told(self, claim: Claim) -> bool:
@@ -278,19 +278,22 @@ class Scheduler:
 
     # ---- weights
 
-    def tidy(self, arm: str) -> None:
-        """Delete what a search need not keep: weights and predictions of all trials but the arm's best."""
+    def tidy(self, arm: str, ended: int | None = None) -> None:
+        """Delete what a search need not keep: weights and predictions of all trials but the arm's best.
+
+        ended: the trial that has since the last time, when all others were tidied; None: look at all of them.
+        """
         if self.keep == "all":
             return
         best = self.state.best(arm)
+        kept = None if best is None else number_of(best)
         left_behind = self.state.left_behind(next(a for a in self.state.arms if a.name == arm))
-        for trial in filter(has_stopped, self.state.trials(arm)):
-            left = (
-                ("best.safetensors", "predictions.npz") if best is None or number_of(trial) != number_of(best) else ()
-            )
-            if number_of(trial) in left_behind:  # one that a larger budget wakes is trained again from its start
-                left += ("last.ckpt",)
-            left_by = {(arm, number_of(trial), trial.last_step, name) for name in left} - self._tidied
-            for *_, name in left_by:
-                (self.state.run_dir(arm, number_of(trial)) / name).unlink(missing_ok=True)
-            self._tidied |= left_by
+        kept_before, left_before = self._tidied.get(arm, (None, set()))
+        changed = {ended, kept_before, *(left_behind - left_before)} - {None}
+        for trial in self.state.trials(arm) if ended is None else [self.state.find(arm, n) for n in changed]:
+            number = number_of(trial)
+            # A paused trial that a larger budget wakes is trained again from its start.
+            left = ("best.safetensors", "predictions.npz") * (number != kept) + ("last.ckpt",) * (number in left_behind)
+            for name in left if has_stopped(trial) else ():
+                (self.state.run_dir(arm, number) / name).unlink(missing_ok=True)
+        self._tidied[arm] = kept, left_behind

@@ -24,7 +24,8 @@ AFTER = "after-"  # begins the name of a folder of confirmations that each repea
 
 def number_of(trial: FrozenTrial) -> int:
     """The trial's number in tables and folder names; differs from Optuna's once failed trials were retried."""
-    return int(trial.user_attrs.get("number", trial.number))
+    own = trial.user_attrs.get("number")
+    return trial.number if own is None else int(own)
 
 
 def point_of(trial: FrozenTrial) -> dict[str, Any]:
