@@ -130,7 +130,7 @@ WRONG = [
     ("model.stem", f"{BUILDERS}.timm_model", ["tiny", None], "imagenet or cifar"),
     ("model.stem", f"{BUILDERS}.torchvision_model", ["tiny", None], "imagenet or cifar"),
     ("model.name", f"{BUILDERS}.timm_model", [None, 18], "text"),
-    ("model.freeze", f"{BUILDERS}.cnn", ["all", None, True], "none, backbone or backbone_then_none"),
+    ("model.freeze", f"{BUILDERS}.cnn", ["all", None, True], "none, backbone, backbone_then_none or backbone_until:N"),
     ("model.unfreeze_epoch", f"{BUILDERS}.cnn", [1, 0, 2.5, "2", True], "a whole number from 2 or null"),
     ("model.backbone_lr_factor", f"{BUILDERS}.cnn", [0, -1, "low", None, True], ABOVE),
     ("model.backbone_lr_factor", f"{BUILDERS}.timm_with_head", [math.nan, math.inf], FINITE),

@@ -39,7 +39,7 @@ def test_the_configuration_that_was_read_stays_as_it_was():
         (["+data._partial_=true"], r"^data\._partial_=true is Hydra's own"),
         (["augmentation.padding=-1"], r"^augmentation\.padding=-1: expected a whole number from 0"),
         (["schedule=cosine", "schedule.warmup=long"], r"^schedule\.warmup=long: expected a number from 0 below 1$"),
-        (["model.freeze=all"], r"^model\.freeze=all: expected none, backbone or backbone_then_none$"),
+        (["model.freeze=all"], r"^model\.freeze=all: expected none, backbone, backbone_then_none or backbone_until:N$"),
         (["data.validation_size=1.5"], r"^data\.validation_size=1\.5: expected"),
         (
             ["model=logistic_regression", "+model.estimator.C=inf"],

@@ -42,7 +42,10 @@ EVERY_VALUE = [
     ("{precision: 'fp32,fp8'}", "precision: precision=fp8: expected auto, fp32 or bf16"),
     ("{deterministic: 'true,no'}", "deterministic: deterministic=no: expected true or false"),
     ("{optimizer.fused: 'null,xxx'}", "optimizer.fused: optimizer.fused=xxx: expected true, false or null"),
-    ("{model.freeze: 'none,all'}", "model.freeze: model.freeze=all: expected none, backbone or backbone_then_none"),
+    (
+        "{model.freeze: 'none,all'}",
+        "model.freeze: model.freeze=all: expected none, backbone, backbone_then_none or backbone_until:N",
+    ),
     (
         "{augmentation.padding: 'range(0,601,100)'}",
         "augmentation.padding: augmentation.padding=600: expected .* to 512",
