@@ -29,11 +29,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_loop import our_trainer, pictures, save, train_only
 
 import headstart
+from headstart.sweep.workers import PROGRAM
 from headstart.training import devices
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
-PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 IMAGES, BATCH, SIDE = (25_600, 512, 8192) if ON_GPU else (260, 64, 512)
 STUDY = dict(images=10_000, epochs=10) if ON_GPU else dict(images=200, epochs=1)
 RATES = "1e-4,2e-4,5e-4,1e-3,2e-3,5e-3,1e-2,2e-2"
@@ -63,11 +63,10 @@ def resnet18(rounds: int) -> list[dict[str, Any]]:
     data, runs = pictures(IMAGES), {}
     with tempfile.TemporaryDirectory() as folder:
         for compiled in (False, True) if ON_GPU else (False,):
-            run = train_only(our_trainer("resnet18", data, DEVICE, "bf16", Path(folder, str(compiled))))
-            run.settings = replace(run.settings, batch_size=BATCH, compile=compiled)
-            run.__post_init__()  # anew, with these settings
-            runs[compiled] = train_only(run)
+            run = our_trainer("resnet18", data, DEVICE, "bf16", Path(folder, str(compiled)))
+            run = train_only(replace(run, settings=replace(run.settings, batch_size=BATCH, compile=compiled)))
             run.one_epoch(1)
+            runs[compiled] = run
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             run.network.eval()(torch.zeros(1, 3, 32, 32, device=DEVICE))
         rows = []

@@ -22,6 +22,8 @@ import optuna
 import pandas as pd
 from training_loop import processor, save
 
+from headstart.sweep.workers import PROGRAM
+
 TASK = "from headstart.cli import job, main; job.run_job = lambda cfg: 50.0; main.main()"
 BARE = """
 from optuna.trial import TrialState
@@ -36,7 +38,6 @@ def ended(self, claim):
 launch.ClaimRunner._launch = ended
 main.main()
 """
-PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 HUNDRED = 100
 
 

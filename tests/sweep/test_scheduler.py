@@ -209,6 +209,17 @@ def test_weights_left_by_a_sweeper_that_died_before_deleting_them_go_at_the_next
     assert len(list(scheduler.state.folder.rglob("best.safetensors"))) == 1
 
 
+def test_weights_that_another_process_left_go_with_the_first_trial_that_is_told(tmp_path):
+    died = open_scheduler(tmp_path, arms=["a"], n_trials=4)
+    work(died, limit=1)
+    claim = died.claim()
+    finish(died, claim)
+    claim.release()
+    after = open_scheduler(tmp_path, arms=["a"], n_trials=4)
+    work(after, limit=1)
+    assert [path.parent.name for path in after.state.folder.rglob("best.safetensors")] == ["002"]
+
+
 def test_failed_trials_count_and_are_given_back_under_their_own_numbers_when_asked(tmp_path):
     settings = dict(arms=["a"], n_trials=3, confirm_seeds=1)
     scheduler = open_scheduler(tmp_path, **settings)

@@ -281,7 +281,7 @@ class Scheduler:
     def tidy(self, arm: str, ended: int | None = None) -> None:
         """Delete what a search need not keep: weights and predictions of all trials but the arm's best.
 
-        ended: the trial that has since the last time, when all others were tidied; None: look at all of them.
+        ended: the trial that has since the last time; None, and at this process's first call: look at all of them.
         """
         if self.keep == "all":
             return
@@ -290,7 +290,8 @@ class Scheduler:
         left_behind = self.state.left_behind(next(a for a in self.state.arms if a.name == arm))
         kept_before, left_before = self._tidied.get(arm, (None, set()))
         changed = {ended, kept_before, *(left_behind - left_before)} - {None}
-        for trial in self.state.trials(arm) if ended is None else [self.state.find(arm, n) for n in changed]:
+        is_first = ended is None or arm not in self._tidied
+        for trial in self.state.trials(arm) if is_first else [self.state.find(arm, n) for n in changed]:
             number = number_of(trial)
             # A paused trial that a larger budget wakes is trained again from its start.
             left = ("best.safetensors", "predictions.npz") * (number != kept) + ("last.ckpt",) * (number in left_behind)
