@@ -12,6 +12,7 @@ from models.helpers_models import build
 BLOCKS = [f"blocks.{n}" for n in range(7)]
 OF_MODELS = [
     ("cnn", {}, ["convolution1", "convolution2", "convolution3", "hidden"]),
+    ("airbench", dict(flip_averaging=False), ["whitening", "pair1", "pair2", "pair3"]),
     ("resnet9", {}, ["stem", "stage1", "residual1", "stage2", "stage3", "residual3"]),
     ("resnet18", {}, ["conv1", "layer1", "layer2", "layer3", "layer4"]),
     ("resnet18_torchvision", {}, ["conv1", "layer1", "layer2", "layer3", "layer4"]),

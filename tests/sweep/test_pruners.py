@@ -213,6 +213,27 @@ def test_a_draw_sees_trials_as_they_were_when_the_search_stood_still(tmp_path):
     assert Halving(3.0).seen_by(3, 3, [waiting, *trials[1:3]], RUNGS) is None
 
 
+def test_no_worker_waits_while_the_best_are_trained_from_the_last_comparison_to_the_end(tmp_path):
+    scheduler = opened(tmp_path, tpe_sampler)
+    best = scheduler.claim()
+    while best.number not in [number_of(t) for t in scheduler.state.trials("a") if t.last_step == RUNGS[-2]]:
+        train(scheduler, best)
+        scheduler.tell(best)
+        best.release()
+        best = scheduler.claim()
+    other = opened(tmp_path, tpe_sampler)
+    while other.state.started("a") < 9 or other.state.going_on(other.state.arms[0]):
+        work(other, limit=1)  # the next cohort is drawn, and trained, while the best of before is on its way
+    seen = Halving(3.0).seen_by(9, 5, other.state.trials("a"), RUNGS)
+    train(scheduler, best)
+    scheduler.tell(best)
+    best.release()
+    later = Halving(3.0).seen_by(9, 5, scheduler.state.trials("a"), RUNGS)
+    assert [(t.state, t.value) for t in later] == [(t.state, t.value) for t in seen]
+    assert scheduler.state.find("a", best.number).last_step == EPOCHS
+    assert (later[best.number].state.name, later[best.number].last_step) == ("COMPLETE", RUNGS[-2])
+
+
 def test_confirmations_come_when_nothing_goes_on_any_more_and_repeat_a_choice_of_who_went_on(tmp_path):
     scheduler = opened(tmp_path, n_trials=12, looks=[3], confirm="search")
     while (claim := scheduler.claim()).kind == "search":

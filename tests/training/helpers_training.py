@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib
 import itertools
 from collections import OrderedDict
 from functools import partial
@@ -23,6 +24,7 @@ OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "muon": lambda parameters: importlib.import_module("timm.optim").Muon(parameters, fallback_lr_scale=0.05),
 }
 SCHEDULES = {"constant": constant, "cosine": partial(cosine, warmup=0.2), "onecycle": onecycle}
 AUGMENTATIONS = {

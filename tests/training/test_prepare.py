@@ -1,12 +1,14 @@
 """What a run is made of before it trains, and what is refused while it is made."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 from conftest import configured
 
-from headstart.data import sources
+from headstart.data import normalise, sources
 from headstart.errors import UserError
 from headstart.models import builders
 from headstart.training import Lines, prepare
@@ -52,6 +54,32 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(prepared, tmp_path, mo
     assert prepared(*depthwise, "precision=fp32").identity == new.identity
     (tmp_path / "run.json").write_text(json.dumps(dict(precision=["odd"])))
     assert prepared(*depthwise).settings.precision == "fp32"
+
+
+def test_filters_that_whiten_come_from_the_training_images_unless_the_weights_have_them(prepared, tmp_path):
+    made = prepared("model=airbench", "image_size=16")
+    images = normalise(made.train.pictures(slice(None)), made.settings.mean, made.settings.std, size=16)
+    with torch.no_grad():
+        answers = torch.nn.functional.conv2d(images, made.network.whitening.weight)[:, :12].transpose(0, 1).flatten(1)
+    spread = answers @ answers.T / answers.shape[1]
+    assert spread.diag().max() == pytest.approx(1, abs=0.01) and (spread - spread.diag().diag()).abs().max() < 0.01
+    weights = tmp_path / "weights.safetensors"
+    made.network.whitening.weight.zero_()
+    weights.write_bytes(made.weights_file("airbench"))
+    kept = prepared("model=airbench", "image_size=16", f"model.weights={weights}").network.whitening.weight
+    assert torch.count_nonzero(kept) == 0
+
+
+def test_a_whole_run_imports_neither_torchs_compiler_nor_libraries_of_networks(tmp_path):
+    words = ["data.train_size=100", "epochs=1", "model=cnn", f"hydra.run.dir={tmp_path}/run"]
+    script = (
+        "import sys\nfrom headstart.cli.main import main\n"
+        f"sys.argv = ['headstart', 'data=digits', *{words}]\n"
+        "try:\n    main()\nfinally:\n"
+        "    print([m for m in ('torch._dynamo', 'timm', 'torchvision') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 MISTAKES = [

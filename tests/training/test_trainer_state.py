@@ -31,6 +31,8 @@ SOME = [
     ("adam", "onecycle", "mixup", "backbone_then_none", None),
     ("adamw", "cosine", "none", "backbone_then_none", 2),
     ("adamw", "constant", "mixup", "none", 2),
+    ("muon", "onecycle", "none", "none", 2),
+    ("muon", "constant", "none", "backbone_then_none", 2),
     ("sgd", "cosine", "crop_flip", "backbone_then_none", None),
     ("sgd", "onecycle", "none", "none", 2),
 ]

@@ -1,5 +1,6 @@
 """Networks and estimators, with their weights."""
 
+from headstart.models.airbench import fit_whitening
 from headstart.models.estimators import EstimatorModel
 from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable, stays_frozen
 from headstart.models.model import (
@@ -24,6 +25,7 @@ __all__ = [
     "classify",
     "count_parameters",
     "export_bytes",
+    "fit_whitening",
     "from_file",
     "halves_agree",
     "is_frozen",

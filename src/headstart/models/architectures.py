@@ -87,10 +87,9 @@ class Residual(nn.Sequential):
 class ScaledLinear(nn.Linear):
     """A linear layer without bias whose output is scaled, which keeps the first logits small."""
 
-    scale = 0.125
-
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, scale: float = 0.125) -> None:
         super().__init__(inputs, outputs, bias=False)
+        self.scale = scale
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map float [N, inputs] to [N, outputs]."""

@@ -6,13 +6,14 @@ from annotated_types import Ge
 from torch import nn
 
 from headstart.errors import UserError
+from headstart.models import airbench as jordan
 from headstart.models import architectures, library_networks, pretrained
 from headstart.models.freezing import Freeze, check_freezing, cut
 from headstart.models.load_weights import load_weights
 from headstart.models.model import Model
 from headstart.models.pretrained import Published
 from headstart.models.trimmed_conv import trim
-from headstart.typed import PictureSize, Positive
+from headstart.typed import PictureSize, Positive, Truth
 
 NOTHING_PUBLISHED = Published()
 Stem = Literal["imagenet", "cifar"]
@@ -63,6 +64,21 @@ def resnet9(*, classes: int, class_names: tuple[str, ...], image_size: PictureSi
     """
     _check_size(image_size, 8, "resnet9, which halves it three times")
     return _finish(architectures.resnet9(classes), "classifier", "resnet9", class_names, image_size, **options)
+
+
+def airbench(
+    *, flip_averaging: Truth, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options
+) -> Model:
+    """The network of the speed records on CIFAR-10 (Jordan 2024): a whitening convolution, then three pairs to 256.
+
+    Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,974,616 parameters with 10 classes. Its
+    first filters come from the training images, unless `weights` has them. flip_averaging: whether it answers with the
+    mean over a picture and its mirror image, where it does not learn. options: the keys of conf/model/airbench.yaml.
+    Raises UserError for pictures smaller than 9 px and unusable options.
+    """
+    _check_size(image_size, 9, "airbench, which takes a pixel off and halves it three times")
+    network = jordan.airbench(classes, flip_averaging)
+    return _finish(network, "classifier", "airbench", class_names, image_size, **options)
 
 
 def _check_size(image_size: int, least: int, network: str) -> None:

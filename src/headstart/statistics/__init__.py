@@ -9,6 +9,7 @@ from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import speedup_interval, time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
 from headstart.statistics.halving import (
+    NOWHERE,
     Curve,
     at_equal_epochs,
     expected_share,
@@ -42,6 +43,7 @@ from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibra
 __all__ = [
     "BAND_LEVEL",
     "CALIBRATION_BINS",
+    "NOWHERE",
     "SPREAD_DF",
     "BudgetCurve",
     "Choice",

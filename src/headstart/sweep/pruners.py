@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart.config import make
 from headstart.errors import UserError, first_line
-from headstart.statistics import Curve, expected_share, goals, is_settled
+from headstart.statistics import NOWHERE, Curve, expected_share, goals, is_settled
 from headstart.sweep.trial import number_of
 from headstart.typed import Factor
 
@@ -54,16 +54,17 @@ class Halving(BasePruner):
         """The other trials as the draw of this one sees them; None while some of them have not come so far yet.
 
         What they have when the search stands still before the draw's cohort, whatever else was trained meanwhile: the
-        same with any number of workers, after a kill, and in a study whose total was raised. first: how many trials
-        are not drawn; the cohorts count from there.
+        same with any number of workers, after a kill, and in a study whose total was raised. Who has come to the last
+        comparison counts as complete there, so that no worker waits while the best are trained to their end. first: how
+        many trials are not drawn; the cohorts count from there.
         """
         settled = first + (number - first) // COHORT * COHORT if number >= first else 0
         before = [trial for trial in trials if number_of(trial) < settled]
-        curves = [curve_of(trial) for trial in before]
-        reached = goals(curves, at, self.factor, total=number + COHORT)
+        curves, last = [curve_of(trial) for trial in before], at[-2:][0]
+        reached = [min(goal, last) for goal in goals(curves, at, self.factor, total=number + COHORT)]
         if not is_settled(curves, reached):
             return None
-        seen = [_as_of(trial, goal, at[-1]) for trial, goal in zip(before, reached, strict=True)]
+        seen = [_as_of(*which, last) for which in zip(before, curves, reached, strict=True)]
         beside = [trial for trial in trials if settled <= number_of(trial) < number]
         return seen + [_made_up(trial, TrialState.RUNNING) for trial in beside]
 
@@ -74,15 +75,14 @@ def curve_of(trial: FrozenTrial) -> Curve:
     return Curve(trial.intermediate_values, trial.state.is_finished(), led_nowhere)
 
 
-def _as_of(trial: FrozenTrial, goal: int, epochs: int) -> FrozenTrial:
-    """The trial as it was when it came to its goal."""
-    if trial.state in (TrialState.PRUNED, TrialState.FAIL):
+def _as_of(trial: FrozenTrial, curve: Curve, goal: int, last: int) -> FrozenTrial:
+    """The trial as it was when it came to its goal, an epoch; at the last comparison, or ended before, complete."""
+    value = curve.at(goal)
+    if value == NOWHERE:
         return _made_up(trial, trial.state)
-    values = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= goal}
-    if trial.state == TrialState.COMPLETE and (goal == epochs or (trial.last_step or 0) <= goal):
-        return _made_up(trial, TrialState.COMPLETE, trial.value, values)
-    best = max(values.values())
-    return _made_up(trial, TrialState.PRUNED, best, dict.fromkeys([goal], best))
+    has_ended = goal == last or curve.epochs < goal
+    state = TrialState.COMPLETE if has_ended else TrialState.PRUNED
+    return _made_up(trial, state, value, {min(goal, curve.epochs): value})
 
 
 def _made_up(trial: FrozenTrial, state: TrialState, value: Any = None, values: dict[int, float] | None = None) -> Any:

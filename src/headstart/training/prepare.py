@@ -11,15 +11,18 @@ from typing import Any
 import torch
 
 from headstart.config import RunConfig, make
-from headstart.data import Dataset
+from headstart.data import Dataset, normalise
 from headstart.errors import UserError, first_line
-from headstart.models import EstimatorModel, Model, Normalisation, learns_batch_norm
+from headstart.models import EstimatorModel, Model, Normalisation, fit_whitening, learns_batch_norm
 from headstart.store import read_run
 from headstart.training import devices
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
+from headstart.training.optimizers import spare_compiler
 from headstart.training.settings import Settings, Trainer, Watcher
 from headstart.training.trainer import NetworkTrainer
+
+SAMPLE = 1_000  # training images from which a network's statistics are computed
 
 
 def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> Trainer:
@@ -30,6 +33,7 @@ def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> Train
     values = run_config.values
     devices.set_threads(values.threads, values.jobs)
     devices.keep_memory()
+    spare_compiler()
     devices.set_arithmetic(values.deterministic, values.tf32, values.cudnn_benchmark)
     data = _dataset(json.dumps(values.data), os.getcwd())
     torch.manual_seed(values.seed)
@@ -80,7 +84,16 @@ class _Preparation:
             self._try(key, part)
         optimizer_factory, schedule, augment = parts.values()
         learning = dict(optimizer_factory=optimizer_factory, schedule=schedule, augment=augment, lr=values.lr)
-        return NetworkTrainer(model=model, **learning, **self._shared(model))
+        shared = self._shared(model)
+        if model.weights is None:
+            fit_whitening(model.network, lambda: self._sample(shared["settings"]))
+        return NetworkTrainer(model=model, **learning, **shared)
+
+    def _sample(self, settings: Settings) -> torch.Tensor:
+        """Some of the training images as the network sees them, float [N, 3, height, width], from all over the split."""
+        train = self.data.train
+        picked = torch.arange(0, len(train.labels), max(1, len(train.labels) // SAMPLE))
+        return normalise(train.pictures(picked), settings.mean, settings.std, size=settings.image_size)
 
     def _try(self, key: str, part: Callable[..., Any]) -> None:
         """Use the part of that key once: settings that do not go together are refused only then."""
