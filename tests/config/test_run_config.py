@@ -102,7 +102,14 @@ def test_other_values_make_another_run_and_leave_the_first_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("keep", "phase", "keeps"), [("best", "run", True), ("none", "run", False), ("none", "source", True)]
+    ("keep", "phase", "ended", "pruned"),
+    [
+        ("best", "run", True, False),
+        ("all", "search", True, True),
+        ("none", "run", False, False),
+        ("none", "source", True, True),
+    ],
 )
-def test_a_source_run_keeps_its_weights_whatever_the_others_keep(keep, phase, keeps):
-    assert read(f"keep={keep}", f"phase={phase}").keeps_best is keeps
+def test_weights_stay_of_what_may_be_the_best_and_of_a_source_run_whatever_the_others_keep(keep, phase, ended, pruned):
+    run = read(f"keep={keep}", f"phase={phase}")
+    assert (run.keeps("COMPLETE"), run.keeps("PRUNED")) == (ended, pruned)

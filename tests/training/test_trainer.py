@@ -154,7 +154,8 @@ def test_training_imports_neither_torchs_compiler_nor_scikit_learn(tmp_path):
         "from headstart.data import Split\n"
         "split = Split(t.torch.zeros(8, 32, 32, 3, dtype=t.torch.uint8), t.torch.arange(8), t.torch.arange(8))\n"
         "data = t.Dataset('', tuple('0123456789'), split, split, '', (0,) * 3, (1,) * 3, lambda: split)\n"
-        "for name in ('adam', 'adamw', 'sgd'):\n    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"
+        "for name in ('adam', 'adamw', 'sgd'):\n"
+        "    assert t.trainer(data, Path(name), optimizer=name).run().epochs_run == 4\n"
         "heavy = ('torch._dynamo', 'sklearn', 'timm', 'torchvision')\n"
         "print([m for m in heavy if m in sys.modules])"
     )

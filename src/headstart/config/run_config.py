@@ -40,10 +40,13 @@ class RunConfig:
         rate = "" if "lr" in self.keys_without_effect else f" lr={self.values.lr:g}"
         return self.choices["model"] + rate
 
-    @property
-    def keeps_best(self) -> bool:
-        """Whether weights and predictions stay, as other runs start from those of a source run."""
-        return self.values.keep != "none" or self.values.phase == "source"
+    def keeps(self, state: str) -> bool:
+        """Whether weights and predictions of a run that ended in that state stay.
+
+        Other runs start from those of a source run; a pruned trial is never the best.
+        """
+        keep = self.values.keep
+        return self.values.phase == "source" or keep == "all" or (keep == "best" and state != "PRUNED")
 
     @property
     def keys_without_effect(self) -> frozenset[str]:

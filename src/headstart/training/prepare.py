@@ -90,7 +90,7 @@ class _Preparation:
         return NetworkTrainer(model=model, **learning, **shared)
 
     def _sample(self, settings: Settings) -> torch.Tensor:
-        """Some of the training images as the network sees them, float [N, 3, height, width], from all over the split."""
+        """Training images from all over the split as the network sees them, float [N, 3, height, width]."""
         train = self.data.train
         picked = torch.arange(0, len(train.labels), max(1, len(train.labels) // SAMPLE))
         return normalise(train.pictures(picked), settings.mean, settings.std, size=settings.image_size)

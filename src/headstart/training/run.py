@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
         try:
             trainer = prepare_run(run_config, run_dir, watcher)
             facts = _begin(run_config, trainer)
-            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, keeps_best=run_config.keeps_best)
+            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, keeps=run_config.keeps)
         except Exception as error:
             out_of_memory = _out_of_memory(error, run_config.values.batch_size)
             _record_failure(run_config, run_dir, "out of memory" if out_of_memory else summary(error))
@@ -120,13 +120,15 @@ def _changes_of_files(before: Mapping[str, Any], data: Dataset, folder: Path) ->
 
 
 def _conclude(
-    facts: dict[str, Any], trainer: Trainer, outcome: Outcome, *, reads_test: bool, keeps_best: bool
+    facts: dict[str, Any], trainer: Trainer, outcome: Outcome, *, reads_test: bool, keeps: Callable[[str], bool]
 ) -> dict[str, Any]:
-    """Evaluate the model, a network as of its best epoch, write what stays, and result.json last."""
-    data, run_dir = trainer.data, trainer.run_dir
+    """Evaluate the model, a network as of its best epoch, write what stays, and result.json last.
+
+    keeps: whether weights and predictions stay of a run of that state.
+    """
+    data, run_dir, predictions = trainer.data, trainer.run_dir, {}
     result = facts | _columns_of(outcome, trainer)
     if outcome.val_accuracy is not None:
-        predictions = _predictions(trainer, data.val, "val")
         guesses = at_chance(outcome.val_accuracy, data.val.labels.numpy(), len(data.classes))
         if guesses and outcome.state == "COMPLETE":
             result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
@@ -134,8 +136,9 @@ def _conclude(
             result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
             found, of_test = _read_test_split(trainer, facts)
-            result, predictions = result | found, predictions | of_test
-        if keeps_best:
+            result, predictions = result | found, of_test
+        if keeps(result["state"]):
+            predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, facts["model"], predictions)
     result |= trainer.costs()
     write_json(run_dir / "result.json", result)
