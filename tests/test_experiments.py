@@ -19,6 +19,8 @@ SPECIAL = {
     "lightning_course": [*SMALL_DATA, *UNTRAINED],
     "transfer_vgg": [*SMALL_DATA, *UNTRAINED, 'hydra.sweeper.arms.vgg16_finetune=["model=vgg16_frozen"]'],
     "image_size": [*SMALL_DATA, *UNTRAINED],
+    "fast_baseline": [*SMALL_DATA, "augmentation=crop_flip"],
+    "imagenet": [*SMALL_DATA, "image_size=32", "epochs=4"],
     "data_size": [
         "data=digits",
         *UNTRAINED,

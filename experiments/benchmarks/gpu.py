@@ -101,9 +101,9 @@ def side_by_side(number: int) -> list[dict[str, Any]]:
 
 def fast_baseline(goal: float) -> list[dict[str, Any]]:
     """A row: seconds of training until the goal, NaN where it was not reached, and the run's test accuracy."""
-    words = ["model=resnet9", "augmentation=cutout", "optimizer=sgd", "optimizer.weight_decay=5e-4", "lr=0.4"]
-    words += ["schedule=onecycle", "batch_size=512", "label_smoothing=0.1", "hydra.run.dir=run"]
-    words += ["epochs=15"] if ON_GPU else ["epochs=1", "data.train_size=1000"]
+    words = ["model=airbench", "optimizer=muon", "schedule=onecycle", "schedule.warmup=0.1", "augmentation.padding=2"]
+    words += ["lr=0.2", "batch_size=512", "label_smoothing=0.2", "hydra.run.dir=run"]
+    words += ["epochs=11"] if ON_GPU else ["epochs=1", "data.train_size=1000"]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([*PROGRAM, *words], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:

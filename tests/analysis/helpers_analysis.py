@@ -20,7 +20,8 @@ def run(root, place, *, curve=(20.0, 60.0, 71.0, 84.0), pace=1.0, state="COMPLET
     write_json(folder / "run.json", {k: v for k, v in facts.items() if k not in ("test_accuracy", "val_accuracy")})
     curve = () if curve is None else curve
     if state:
-        result = dict(state=state, epochs_run=len(curve), seconds_train=pace * len(curve), test_reads=0)
+        result = dict(state=state, epochs_run=len(curve), best_epoch=len(curve) or None)
+        result |= dict(seconds_train=pace * len(curve), test_reads=0)
         if "test_accuracy" in values:
             right = round(10 * values["test_accuracy"])  # 1000 test images
             result |= dict(test_reads=1, confusion=[[right, 1000 - right, 0, 0, 0], *[[0] * 5] * 4])

@@ -8,7 +8,7 @@ import scipy.stats
 
 from analysis.helpers_analysis import A, describe_study, row_of, run, search
 from headstart.analysis.comparison import compare
-from headstart.store import read_run, write_json
+from headstart.store import append_epoch, read_epochs, read_run, write_json
 
 
 def test_an_arm_is_its_search_its_best_trial_and_the_seeds_of_that_trial(fair):
@@ -56,3 +56,12 @@ def test_an_arm_whose_processes_all_died_before_they_said_anything_is_described(
             file.unlink()
         write_json(folder / "result.json", known | dict(state="FAILED", reason="its process died 3 times"))
     assert row_of(compare(fair).arms, arm="a")["failed"] == 5
+
+
+def test_training_accuracy_stands_beside_that_on_the_test_split(fair):
+    for number, folder in enumerate(sorted((fair / "a/confirm").glob("*/*"))):
+        epochs = [epoch._asdict() for epoch in read_epochs(folder).rows]
+        (folder / "epochs.csv").unlink()
+        for epoch in epochs:
+            append_epoch(folder, epoch | dict(train_accuracy=50.0 + 10 * number + epoch["epoch"]))
+    assert row_of(compare(fair).arms, arm="a")["train_mean"] == pytest.approx(50 + 20 + 4)

@@ -63,7 +63,7 @@ def test_columns_keep_names_order_and_types_with_any_number_of_runs(tmp_path, ru
 
 
 def test_a_value_of_every_column_reaches_the_table_with_all_its_digits(tmp_path):
-    computed = {"state", "reason", "run_dir", "steps", "images", *(n for n in TRIALS if "_to_" in n)}
+    computed = {"state", "reason", "run_dir", "steps", "images", "train_accuracy", *(n for n in TRIALS if "_to_" in n)}
     samples = {"Int64": 2**53 - 1, "Float64": 0.1 + 0.2, "string": "x", "boolean": True}
     given = {name: samples[column.dtype] for name, column in TRIALS.items() if name not in computed}
     add_run(tmp_path, "a", **given)
@@ -264,3 +264,12 @@ def test_a_study_of_a_thousand_runs_is_collated_in_seconds(tmp_path):
     seconds = time.process_time() - begin
     assert [len(path.read_bytes().splitlines()) for path in paths] == [1002, 100_001]
     assert seconds < 8, f"{seconds:.1f} s; it takes about 1.2 s on one core"
+
+
+def test_the_training_accuracy_of_a_run_is_that_of_its_best_epoch(tmp_path):
+    folder = add_run(tmp_path, "cnn/search/000", best_epoch=2)
+    for epoch, accuracy in enumerate((40.0, 60.0, 80.0), 1):
+        append_epoch(folder, epoch_row(epoch, train_accuracy=accuracy))
+    add_run(tmp_path, "cnn/search/001", number=1, best_epoch=9, accuracies=[50])  # no such epoch
+    add_run(tmp_path, "tree/search/000", arm="tree")  # no epochs
+    assert collate(tmp_path).trials["train_accuracy"].tolist() == [60.0, pd.NA, pd.NA]

@@ -13,6 +13,7 @@ from headstart.analysis.csv_tables import read_table
 from headstart.analysis.published_figures import reported_table
 from headstart.cli.report import print_report, run
 from headstart.report import write_report
+from headstart.report.display_tables import reported_lines
 from headstart.store import METRICS, StudyFile, read_json, write_json
 
 FIGURES = [
@@ -77,5 +78,19 @@ def test_a_study_without_figures_says_nothing_of_them(tmp_path):
 
 def test_what_was_edited_by_hand_into_study_json_is_left_out(study):
     harmed = [*FIGURES, {"arm": "random"}, "text", {"arm": "random", "value": "NaN", "source": "x"}]
-    assert len(reported_table(StudyFile.of({"reported": harmed}).reported, study.arms)) == 2
-    assert reported_table(StudyFile.of({"reported": {"arm": "random"}}).reported, study.arms).empty
+    assert len(reported_table(StudyFile.of({"reported": harmed}).reported, study.arms, study.trials)) == 2
+    assert reported_table(StudyFile.of({"reported": {"arm": "random"}}).reported, study.arms, study.trials).empty
+
+
+def test_an_arm_that_stayed_at_chance_shows_what_its_trials_reached(tmp_path):
+    root = make_study(tmp_path / "tiny", trials=3, seeds=0, reported=FIGURES)
+    *others, last = sorted((root / "random/search").glob("*/result.json"))
+    for path in others:
+        write_json(path, read_json(path) | dict(state="CHANCE"))
+    assert pd.isna(hs.load(root).reported.iloc[0]["ours"])  # one trial is selected, and not confirmed yet
+    write_json(last, read_json(last) | dict(state="CHANCE"))
+    study = hs.load(root)
+    first = study.reported.iloc[0]
+    assert first["ours"] == study.trials[study.trials["arm"] == "random"]["val_accuracy"].max()
+    assert (first["ours_is"], first["metric"]) == ("validation, of a trial at chance", "test_mean")
+    assert any("(validation, of a trial at chance) here" in line for line in reported_lines(study))

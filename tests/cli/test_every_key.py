@@ -43,6 +43,7 @@ TAKES = {
     ),
     **dict.fromkeys(["search.extend_at_edge", "hydra.sweeper.extend_at_edge", "hydra.sweeper.retry_failed"], "true"),
     **dict.fromkeys(["hydra.sweep.dir", "hydra.run.dir"], "-1 0 1e309 abc inf nan true"),
+    "model.flip_averaging": "true",
     "optimizer.fused": "null true",
     "augmentation.padding": "0",
     "model.estimator.early_stopping": "true",
@@ -63,6 +64,7 @@ MAY = {
     "model.keep_classifier": {"true"},  # of some networks' weights
     "data.validation_size": {"null"},  # of a folder, which may bring a part for it
     "augmentation.padding": {"null"},  # of those that crop or not
+    "optimizer.momentum": {"0"},  # which Nesterov's form needs in torch's SGD
     "model.search.params": {"null"},  # of a model whose file brings no first points for them
 }
 OF_SWEEPS = (

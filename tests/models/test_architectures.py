@@ -1,5 +1,6 @@
 """Our own architectures against the same sums written out."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -27,13 +28,22 @@ def without_dropout(network: nn.Module) -> nn.Module:
     return network.train()
 
 
-def test_the_cnn_computes_what_its_layers_say():
-    network = build("cnn").network
+@pytest.mark.parametrize(
+    ("keys", "pooled"),
+    [
+        ({}, nn.functional.max_pool2d),
+        (dict(depth=1, width=5), nn.functional.max_pool2d),
+        (dict(depth=5, width=2, pooling="average"), nn.functional.avg_pool2d),
+    ],
+)
+def test_the_cnn_computes_what_its_layers_say(keys, pooled):
+    network = build("cnn", **keys).network
     weights, x = network.state_dict(), torch.randn(2, 3, 32, 32)
     y = x
-    for n in "123":
+    for n in range(1, keys.get("depth", 3) + 1):
         y = nn.functional.conv2d(y, weights[f"convolution{n}.weight"], weights[f"convolution{n}.bias"], padding=1)
-        y = nn.functional.max_pool2d(y.clamp(min=0), 2)
+        y = pooled(y.clamp(min=0), 2)
+        assert y.shape[1] == keys.get("width", 32) * 2 ** (n - 1)
     y = (y.flatten(1) @ weights["hidden.weight"].T + weights["hidden.bias"]).clamp(min=0)
     y = y @ weights["classifier.weight"].T + weights["classifier.bias"]
     torch.testing.assert_close(network(x), y)

@@ -60,7 +60,7 @@ MISTAKES = [
     ("timm", dict(name="deit_tiny_distilled_patch16_224"), "several"),
     ("torchvision", dict(name="???"), "model=torchvision needs"),
     ("torchvision", dict(name="resnt18"), "did you mean resnet18"),
-    ("torchvision", dict(name="inception_v3"), "several"),
+    ("torchvision", dict(name="inception_v3"), "image_size=32"),
     ("torchvision", dict(name="vit_b_16"), "image_size=32"),
     ("torchvision", dict(name="densenet121", stem="cifar"), "model.stem=imagenet"),
     ("resnet50v2_head", dict(name="resnt18"), "did you mean resnet18"),
@@ -74,3 +74,20 @@ def test_a_mistake_in_the_configuration_is_explained(name, changes, said):
         build(name, **changes)
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(("name", "image_size"), [("googlenet", 32), ("inception_v3", 75)])
+def test_networks_with_classifiers_halfway_up_are_built_without_them(name, image_size, tmp_path):
+    from torchvision import models as theirs
+
+    model = build("torchvision", name=name, image_size=image_size)
+    assert model.classifier == "fc" and model.network.transform_input
+    published = theirs.get_model(name, weights=None, init_weights=False)  # with all its classifiers, as in its file
+    file = tmp_path / "weights.pth"
+    torch.save(published.state_dict(), file)
+    loaded = build("torchvision", name=name, image_size=image_size, weights=str(file))
+    first = "Conv2d_1a_3x3.conv.weight" if name == "inception_v3" else "conv1.conv.weight"
+    assert torch.equal(loaded.network.state_dict()[first], published.state_dict()[first])
+    assert any("left out its auxiliary classifiers" in line for line in loaded.report)
+    loaded.network.train()
+    assert loaded.network(torch.randn(2, 3, image_size, image_size)).shape == (2, 10)

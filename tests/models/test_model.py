@@ -40,6 +40,7 @@ COUNTS = [
     ("resnet50v2_head_random", 26_093_130, 26_140_362),
     ("vgg16_frozen", 134_301_514, 134_301_514),
     ("resnet9", 6_573_120, 6_577_600),
+    ("efficientnet_lite0", 3_383_818, 3_425_834),
 ]
 
 
@@ -49,6 +50,14 @@ def test_parameter_counts_are_those_of_the_write_ups(name, parameters, with_stat
         network = build(name).network
     assert models.count_parameters(network) == dict(
         parameters=parameters, parameters_trainable=parameters, parameters_with_statistics=with_statistics
+    )
+
+
+def test_filters_that_whiten_and_the_scales_of_batch_norm_are_not_trained():
+    with torch.device("meta"):
+        network = build("airbench").network
+    assert models.count_parameters(network) == dict(
+        parameters=1_972_792, parameters_trainable=1_971_352, parameters_with_statistics=1_975_096
     )
 
 

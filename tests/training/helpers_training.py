@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib
 import itertools
 from collections import OrderedDict
 from functools import partial
@@ -15,6 +14,7 @@ from headstart.data import Dataset, Split, augmentation
 from headstart.models import Model, builders
 from headstart.store import read_epochs
 from headstart.training.frozen_features import FrozenFeatures
+from headstart.training.optimizers import muon
 from headstart.training.schedules import constant, cosine, onecycle
 from headstart.training.settings import Settings
 from headstart.training.trainer import NetworkTrainer
@@ -24,7 +24,7 @@ OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
-    "muon": lambda parameters: importlib.import_module("timm.optim").Muon(parameters, fallback_lr_scale=0.05),
+    "muon": partial(muon, lr=0.02),
 }
 SCHEDULES = {"constant": constant, "cosine": partial(cosine, warmup=0.2), "onecycle": onecycle}
 AUGMENTATIONS = {

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.optimizers import add_new_parameters, align_state, optimizer_step, scale_learning_rates
+from headstart.training.optimizers import (
+    add_new_parameters,
+    align_state,
+    muon,
+    optimizer_step,
+    scale_learning_rates,
+)
 from training.helpers_training import OPTIMIZERS
 
 
@@ -28,6 +34,21 @@ def test_learning_rates_are_shares_of_those_that_the_groups_came_with():
     for factor in (0.5, 0.25):
         assert scale_learning_rates(optimizer, factor) == pytest.approx(0.1 * factor)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1 * factor, 0.02 * factor])
+
+
+@pytest.mark.parametrize(("nesterov", "times"), [(False, 1.0), (True, 1.9)])  # of NAdamW's first step
+def test_muon_makes_the_steps_of_filters_orthogonal_and_gives_adamw_the_rest(nesterov, times):
+    filters, bias = nn.Parameter(torch.randn(16, 8, 3, 3)), nn.Parameter(torch.zeros(16))
+    before = filters.detach().clone()
+    optimizer = muon(
+        [dict(params=[filters, bias], lr=0.1)], lr=0.1, nesterov=nesterov, weight_decay=0.0, other_lr_factor=0.05
+    )
+    filters.grad, bias.grad = torch.randn_like(filters), torch.randn(16)
+    optimizer_step(optimizer)
+    step = (filters.detach() - before).flatten(1) / 0.1
+    assert 0.6 < torch.linalg.svdvals(step).min() <= torch.linalg.svdvals(step).max() < 1.4
+    assert torch.linalg.svdvals(filters.grad.flatten(1)).max() > 5
+    torch.testing.assert_close(bias.detach(), -0.1 * 0.05 * times * bias.grad.sign(), rtol=1e-3, atol=1e-6)
 
 
 def test_parameters_that_join_later_come_as_groups_of_their_own_once():

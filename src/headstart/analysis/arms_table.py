@@ -17,7 +17,17 @@ from headstart.statistics import Uncertainty
 from headstart.store import OUTCOMES, StudyFile
 
 OPEN = ("RUNNING", "INTERRUPTED")
-FACTS = ("model", "parameters", "weights", "weights_sha256", "data", "train_size", "data_sha256", "epochs")
+FACTS = (
+    "model",
+    "parameters",
+    "parameters_with_statistics",
+    "weights",
+    "weights_sha256",
+    "data",
+    "train_size",
+    "data_sha256",
+    "epochs",
+)
 NO_STUDY = StudyFile()
 UNKNOWN = Uncertainty(math.nan, math.nan)
 NO_ANSWERS: Mapping[str, Answers | None] = {}
@@ -104,6 +114,7 @@ def _shared(values: pd.Series) -> Any:
 def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertainty | None) -> dict[str, Any]:
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row: dict[str, Any] = {"seeds": summary.n, "test_mean": summary.mean, "test_std": summary.std}
+    row["train_mean"] = tested["train_accuracy"].mean()
     seeds = Uncertainty(summary.std**2 / summary.n, summary.n - 1) if summary.n > 1 else UNKNOWN
     known_of = seeds if answers is None else statistics.crossed_uncertainty(answers.of(answers.seeds))
     whole = known_of if luck is None else statistics.together(known_of, luck)

@@ -92,6 +92,7 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
         if record.get(name) is None and last:
             record[name] = getattr(last, field)
     record |= dict(steps=last.steps if last else None, images=last.images if last else None, **_speed(run_epochs))
+    record["train_accuracy"] = _at(run_epochs, "train_accuracy", record.get("best_epoch"))
     cells, faults = {}, []
     for name, column in TRIALS.items():
         cells[name] = value = record.get(name)
@@ -122,6 +123,12 @@ def _speed(epochs: Epochs) -> dict[str, float | int | None]:
         speed[f"epochs_to_{threshold}"] = epoch[place] if reached else None
         speed[f"seconds_to_{threshold}"] = seconds[place] if reached else None
     return speed
+
+
+def _at(epochs: Epochs, name: str, epoch: Any) -> float | None:
+    """What a column of epochs.csv says of an epoch; None for one that it does not have."""
+    numbers = list(epochs.columns["epoch"])
+    return epochs.columns[name][numbers.index(epoch)] if epoch in numbers else None
 
 
 def _cell(value: Any, dtype: str) -> tuple[Any, bool]:

@@ -121,6 +121,7 @@ TRIALS: Columns = {
     "cv_accuracy_mean": _percent("accuracy on the folds left out, mean over folds"),
     "cv_accuracy_std": _points("its standard deviation over folds (n - 1)"),
     "best_epoch": _integer("count from 1", "epoch with the highest validation accuracy, whose weights are kept"),
+    "train_accuracy": _percent("training accuracy of that epoch as in epochs.csv: mean over it, augmented images"),
     "test_accuracy": _percent("accuracy of the best epoch's weights on the test split; empty: not read"),
     "test_precision_macro": _percent("test precision, mean over classes"),
     "test_recall_macro": _percent("test recall, mean over classes"),
@@ -238,6 +239,10 @@ ARMS: Columns = {
     "confirmations": _count("confirmation runs of the best trial, any state (single runs: repeats)"),
     "confirmations_lost": _count("those of them that DIVERGED: without a test accuracy"),
     "seeds": _count("confirmation seeds with a test accuracy: n of the statistics"),
+    "train_mean": _percent(
+        "train_accuracy, mean over the same seeds; far above test_mean: over-fitted; empty: trained in no epochs, or "
+        "they are not there"
+    ),
     "test_mean": _percent("test accuracy, mean over seeds"),
     "test_std": _points("its standard deviation over seeds (n - 1)"),
     "test_ci_low": _percent(
@@ -264,7 +269,8 @@ ARMS: Columns = {
     "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
-    **_of_trials("model", "parameters", "weights", "weights_sha256", "data", "train_size", "data_sha256"),
+    **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
+    **_of_trials("data", "train_size", "data_sha256"),
     "test_images": _integer("images", "images of the test split"),
     **_of_trials("epochs", "device", "threads"),
 }
@@ -339,7 +345,8 @@ REPORTED: Columns = {
     "arm": _text("arm of this study"),
     "metric": _text("column of arms.csv that the figure is compared with"),
     "reported": _number("percent, or a count", "the figure as others reported it"),
-    "ours": _number("percent, or a count", "the same column of arms.csv; empty: not measured yet"),
+    "ours": _number("percent, or a count", "the same column of arms.csv, or what `ours_is` says; empty: not measured"),
+    "ours_is": _text("what stands in `ours` of an arm that no run was selected of; empty: the column of arms.csv"),
     "ci_low": _percent("lower end of our 95 % interval, for test_mean"),
     "ci_high": _percent("upper end of our 95 % interval, for test_mean"),
     "difference": _number("points, or a count", "ours - reported"),

@@ -71,7 +71,7 @@ def write_comparison(root: str | Path) -> list[Path]:
     """
     collated, folder = collate(root), Path(root) / "tables"
     found, none = _compare(Path(root), collated), pd.DataFrame()
-    reported = reported_table(found.study_file.reported, found.arms)
+    reported = reported_table(found.study_file.reported, found.arms, found.trials)
     return [
         *collated.write(folder),
         *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in COMPARED),

@@ -61,7 +61,7 @@ class Results:
     @property
     def reported(self) -> pd.DataFrame:
         """Figures that others reported for these arms beside ours (`columns.REPORTED`)."""
-        return reported_table(self.study_file.reported, self.arms)
+        return reported_table(self.study_file.reported, self.arms, self.trials)
 
     def best(self, arm: str) -> Best:
         """Return the run folder and the swept values of the arm's best trial by validation accuracy.

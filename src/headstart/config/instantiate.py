@@ -23,6 +23,7 @@ WHITELIST = (
     "headstart.models.builders.*",
     "headstart.models.estimators.*",
     "headstart.sweep.pruners.halving",
+    "headstart.training.optimizers.muon",
     "headstart.training.schedules.*",
     "hydra_plugins.hydra_optuna_sweeper.*",
     "logging.FileHandler",

@@ -10,6 +10,7 @@ from torch.nn import functional
 from headstart.models.architectures import ScaledLinear
 
 WIDTHS = (64, 256, 256)
+PICTURES = 32  # whose patches are in memory at a time
 EPSILON = 5e-4  # added to the patches' eigenvalues, on the scale of normalised pixels
 
 
@@ -85,8 +86,13 @@ class Whitening(nn.Conv2d):
     @torch.no_grad()
     def fit(self, images: torch.Tensor) -> None:
         """Make the filters the whitened principal components of all patches of float [N, colours, height, width]."""
-        patches = functional.unfold(images, self.kernel_size).transpose(1, 2).flatten(0, 1).double()
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        length = self.weight[0].numel()
+        moments, count = torch.zeros(length, length, dtype=torch.float64), 0
+        for some in images.split(PICTURES):
+            patches = functional.unfold(some, self.kernel_size).transpose(1, 2).flatten(0, 1)
+            moments += (patches.T @ patches).double()
+            count += len(patches)
+        values, vectors = torch.linalg.eigh(moments / count)
         filters = (vectors / torch.sqrt(values + EPSILON)).T.reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat([filters, -filters]))
 

@@ -5,21 +5,28 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 FAN_CHANNELS = (32, 64, 128, 128, 256, 256, 512)
 FAN_DROPOUT = (0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0)
 
 
-def cnn(classes: int, image_size: int) -> nn.Sequential:
-    """Three 3x3 convolutions (32, 64, 128), each with ReLU and 2x2 max pooling, then 512 hidden units."""
+def cnn(classes: int, image_size: int, depth: int = 3, width: int = 32, pooling: str = "max") -> nn.Sequential:
+    """`depth` 3x3 convolutions, each with ReLU and 2x2 pooling, then 512 hidden units.
+
+    The first has `width` channels, each further one twice as many. pooling: `max` or `average`.
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, (inputs, outputs) in enumerate([(3, 32), (32, 64), (64, 128)], start=1):
+    inputs = 3
+    for number in range(1, depth + 1):
+        outputs = width * 2 ** (number - 1)
         layers[f"convolution{number}"] = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-        # The same as pooling after ReLU, on a fourth of the values.
-        layers[f"pool{number}"] = nn.MaxPool2d(2)
-        layers[f"activation{number}"] = nn.ReLU()
+        behind = [(f"activation{number}", nn.ReLU()), (f"pool{number}", POOLINGS[pooling](2))]
+        # The maximum is the same before ReLU, which then sees a fourth of the values; the mean is not.
+        layers |= reversed(behind) if pooling == "max" else behind
+        inputs = outputs
     layers["flatten"] = nn.Flatten()
-    layers["hidden"] = nn.Linear(128 * (image_size // 8) ** 2, 512)
-    layers["activation4"] = nn.ReLU()
+    layers["hidden"] = nn.Linear(inputs * (image_size // 2**depth) ** 2, 512)
+    layers[f"activation{depth + 1}"] = nn.ReLU()
     layers["classifier"] = nn.Linear(512, classes)
     return nn.Sequential(layers)
 

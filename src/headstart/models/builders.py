@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from headstart.errors import UserError
-from headstart.models import airbench as jordan
 from headstart.models import architectures, library_networks, pretrained
-from headstart.models.freezing import Freeze, check_freezing, cut
+from headstart.models.airbench import airbench as airbench_network
+from headstart.models.freezing import UNTIL, Freeze, check_freezing, cut
 from headstart.models.load_weights import load_weights
 from headstart.models.model import Model
 from headstart.models.pretrained import Published
@@ -35,14 +35,26 @@ Options: TypeAlias = Unpack[NetworkOptions]
 # ------------------------------------------------------------------------------------------------------------- our own
 
 
-def cnn(*, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options) -> Model:
-    """Three 3x3 convolutions (32, 64, 128), each with ReLU and 2x2 max pooling, then 512 hidden units.
+def cnn(
+    *,
+    depth: Annotated[int, Ge(1), Le(6)] = 3,
+    width: Annotated[int, Ge(1), Le(256)] = 32,
+    pooling: Literal["max", "average"] = "max",
+    classes: int,
+    class_names: tuple[str, ...],
+    image_size: PictureSize,
+    **options: Options,
+) -> Model:
+    """3x3 convolutions (32, 64, 128 channels), each with ReLU and 2x2 max pooling, then 512 hidden units.
 
     Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,147,466 parameters at 32 px, 10 classes.
-    options: the keys of conf/model/cnn.yaml. Raises UserError for pictures smaller than 8 px and unusable options.
+    depth: number of convolutions; width: channels of the first, doubled by each further one; pooling: behind each.
+    options: the keys of conf/model/cnn.yaml. Raises UserError for pictures that are too small and unusable options.
     """
-    _check_size(image_size, 8, "cnn, which halves it three times")
-    return _finish(architectures.cnn(classes, image_size), "classifier", "cnn", class_names, image_size, **options)
+    times = f"halves it {depth} times" if depth != 1 else "halves it once"
+    _check_size(image_size, 2**depth, f"cnn, which {times}")
+    network = architectures.cnn(classes, image_size, depth, width, pooling)
+    return _finish(network, "classifier", "cnn", class_names, image_size, **options)
 
 
 def fan(*, classes: int, class_names: tuple[str, ...], image_size: PictureSize, **options: Options) -> Model:
@@ -71,13 +83,18 @@ def airbench(
 ) -> Model:
     """The network of the speed records on CIFAR-10 (Jordan 2024): a whitening convolution, then three pairs to 256.
 
-    Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,974,616 parameters with 10 classes. Its
+    Input float32 [N, 3, image_size, image_size], output logits [N, classes]; 1,972,792 parameters with 10 classes. Its
     first filters come from the training images, unless `weights` has them. flip_averaging: whether it answers with the
     mean over a picture and its mirror image, where it does not learn. options: the keys of conf/model/airbench.yaml.
     Raises UserError for pictures smaller than 9 px and unusable options.
     """
     _check_size(image_size, 9, "airbench, which takes a pixel off and halves it three times")
-    network = jordan.airbench(classes, flip_averaging)
+    if flip_averaging and str(options.get("freeze")).startswith(UNTIL):
+        raise UserError(
+            f"model.freeze={options['freeze']} cannot cut a network that sees every picture twice; give "
+            "model.flip_averaging=false"
+        )
+    network = airbench_network(classes, flip_averaging)
     return _finish(network, "classifier", "airbench", class_names, image_size, **options)
 
 
@@ -141,7 +158,10 @@ def torchvision_model(
     """
     network, classifier = library_networks.torchvision_network(name, stem, classes, image_size)
     published = pretrained.of_torchvision(name)
-    return _finish(network, classifier, name, class_names, image_size, published, **options)
+    model = _finish(network, classifier, name, class_names, image_size, published, **options)
+    if name in library_networks.AUXILIARY:
+        model.report.append(f"{name} shifts its inputs itself, as its ImageNet weights expect (transform_input)")
+    return model
 
 
 # ------------------------------------------------------------------------------------------------------- what all share

@@ -11,7 +11,9 @@ from torch import nn
 from headstart.errors import UserError
 from headstart.models.architectures import Headed, dense_head
 
-SEVERAL_OUTPUTS = ("googlenet", "inception_v3")  # torchvision's networks that return more than logits in training
+# Torchvision's networks with classifiers halfway up. These are left out: in training they would return several answers.
+AUXILIARY = ("googlenet", "inception_v3")
+WITHOUT_THEM = dict(aux_logits=False, init_weights=True, transform_input=True)  # as published weights expect inputs
 
 
 def timm_network(name: str, stem: str, classes: int, image_size: int) -> tuple[nn.Module, str]:
@@ -55,10 +57,10 @@ def torchvision_network(name: str, stem: str, classes: int, image_size: int) -> 
     from torchvision import models
 
     _check_name(name, "torchvision", models.list_models(module=models))
-    if name in SEVERAL_OUTPUTS:
-        raise UserError(f"model.name={name} has not one classifier but several, which headstart does not cover")
     with _explained(name, image_size, classes):
-        network = models.get_model(name, weights=None, num_classes=classes)
+        network = models.get_model(
+            name, weights=None, num_classes=classes, **(WITHOUT_THEM if name in AUXILIARY else {})
+        )
         if stem == "cifar":
             _use_cifar_stem(network, name)
         _check_output(network, classes, image_size)

@@ -9,9 +9,7 @@ import torch
 from headstart.errors import UserError
 from headstart.models.model import Model, in_classifier
 from headstart.models.pretrained import Published
-from headstart.models.weight_files import SUFFIXES, Weights, first_few, from_file
-
-COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
+from headstart.models.weight_files import COUNTER, SUFFIXES, Weights, first_few, from_file
 
 
 def load_weights(

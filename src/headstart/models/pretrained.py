@@ -20,10 +20,13 @@ import torch
 from torch import nn
 
 from headstart.errors import UserError
+from headstart.models.library_networks import AUXILIARY
+from headstart.models.packaged import from_package, hint, packaged
 from headstart.models.save_weights import to_bytes
 from headstart.models.weight_files import Normalisation, Weights, shortened
 from headstart.store import sha256_of
 
+AUXILIARY_CLASSIFIERS = ("aux1.", "aux2.", "AuxLogits.")  # of torchvision's googlenet and inception_v3
 TIMEOUT = 5  # seconds to wait for a sign of life from where weights are fetched
 
 
@@ -36,9 +39,10 @@ class Published:
     adapt: Callable[[Weights], Weights] = lambda loaded: loaded  # gives what was loaded the network's names
 
 
-def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Module]) -> nn.Module:
+def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Module], hint: str = "") -> nn.Module:
     """Return the network that `build` makes with its published weights, which may have to be fetched from `url`.
 
+    hint: another way to them, for the message where they cannot be had.
     The global random numbers and time-outs stay as they were. Raises UserError when the weights cannot be had, within
     seconds where the host cannot be reached.
     """
@@ -51,7 +55,7 @@ def _built(name: str, url: str, cached: str | None, build: Callable[[], nn.Modul
             return build()
     except Exception as error:  # of the hub, the network, the disk, or the library
         raise UserError(
-            f"{name}: its pretrained weights cannot be fetched ({shortened(error)}).\n"
+            f"{name}: its pretrained weights cannot be fetched ({shortened(error)}).\n{hint}"
             "Give a local file, model.weights=PATH, or start from random weights, model.weights=null."
         ) from error
     finally:
@@ -106,6 +110,7 @@ def timm_tags(name: str) -> list[str]:
 def from_timm(name: str, tag: str, **arguments: Any) -> Weights:
     """Return timm's published weights of the network `name`: its default ones for `imagenet`, or those of a tag.
 
+    `imagenet` may come from an installed package of weights, too, where timm has not fetched its own before.
     arguments: passed on to timm.create_model, so that the tensors get the shapes in use. sha256 is that of the cached
     file, or of the tensors where timm keeps them elsewhere. Raises UserError when they cannot be had.
     """
@@ -114,10 +119,14 @@ def from_timm(name: str, tag: str, **arguments: Any) -> Weights:
     full = name if tag == "imagenet" else f"{name}.{tag}"
     configuration = timm.get_pretrained_cfg(full)
     cached = _cached(configuration)
+    if tag == "imagenet" and not cached and (path := packaged(name)):
+        with torch.device("meta"):
+            tensors = timm.create_model(name).state_dict()
+        return dataclasses.replace(from_package(name, path, tensors), normalisation=timm_normalisation(configuration))
     # Given a file, timm asks no host whether there is a newer one, which takes a minute where none answers.
     overlay = {"file": cached} if cached else None
     build = partial(timm.create_model, full, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
-    network = _built(full, _url(configuration), cached, build)
+    network = _built(full, _url(configuration), cached, build, "" if cached else hint(name))
     tensors = network.state_dict()
     cached = cached or _cached(configuration)
     content = Path(cached).read_bytes() if cached else to_bytes(tensors, {})
@@ -177,7 +186,7 @@ def _into_backbone(name: str, loaded: Weights) -> Weights:
 
 def of_torchvision(name: str) -> Published:
     """What torchvision publishes for the network `name`."""
-    return Published(torchvision_tags(name), partial(from_torchvision, name), partial(_recognised, name))
+    return Published(torchvision_tags(name), partial(from_torchvision, name), partial(_adapted, name))
 
 
 def torchvision_tags(name: str) -> list[str]:
@@ -206,6 +215,16 @@ def from_torchvision(name: str, tag: str) -> Weights:
     notes = [f"weights: torchvision's {member}, sha256 of the file {sha256}"]
     normalisation = _torchvision_normalisation(member)
     return Weights(f"torchvision's {member}", network.state_dict(), sha256, normalisation, notes=notes)
+
+
+def _adapted(name: str, loaded: Weights) -> Weights:
+    """Without classifiers halfway up, and recognised by its sha256."""
+    left = [key for key in loaded.tensors if key.startswith(AUXILIARY_CLASSIFIERS)] if name in AUXILIARY else []
+    if left:
+        kept = {key: tensor for key, tensor in loaded.tensors.items() if key not in left}
+        notes = [*loaded.notes, f"weights: {loaded.origin}: left out its auxiliary classifiers, {len(left)} tensors"]
+        loaded = dataclasses.replace(loaded, tensors=kept, notes=notes)
+    return _recognised(name, loaded)
 
 
 def _recognised(name: str, loaded: Weights) -> Weights:

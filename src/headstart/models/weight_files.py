@@ -19,6 +19,7 @@ from headstart.errors import UserError, first_line
 from headstart.store import json_of, read_json
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
 NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
 CONTROL = {*range(32), 127} - set(b"\t\n\f\r")  # bytes that every binary file begins with one of, and no text has
 SHOWN = 3  # names in an error before "..."

@@ -18,8 +18,10 @@ METRICS = {
     "test_precision_macro": "test precision, macro",
     "test_recall_macro": "test recall, macro",
     "test_f1_macro": "test F1, macro",
+    "train_mean": "training accuracy",
     "val_accuracy": "validation accuracy",
     "parameters": "parameters",
+    "parameters_with_statistics": "parameters with statistics",
 }  # columns of arms.csv that a figure may be compared with
 
 Settings = Mapping[str, Any]  # by key, as JSON has them

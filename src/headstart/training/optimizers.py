@@ -1,13 +1,36 @@
-"""What a run does with torch's optimizers: learning rates, late parameters, and a start without torch's compiler.
+"""Muon, and what a run does with torch's optimizers: learning rates, late parameters, a start without its compiler.
 
 torch's optimizers import its compiler on first use, only to tell it what to leave alone: 2 s at every start.
 """
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
+
+from headstart.typed import Positive, Share, Truth
+
+
+def muon(
+    params: Iterable[Any],
+    lr: float,
+    *,
+    momentum: Share = 0.6,
+    nesterov: Truth = True,
+    weight_decay: Annotated[float, Ge(0), Le(10)] = 0.03,
+    other_lr_factor: Positive = 0.05,
+) -> torch.optim.Optimizer:
+    """Muon (Jordan 2024) of timm: steps of filters and matrices are made orthogonal by three Newton-Schulz iterations.
+
+    params: tensors or groups, as torch's optimizers take them. What is no filter and no matrix, and depthwise filters,
+    learns by NAdamW (AdamW without `nesterov`), at `other_lr_factor` times the learning rate.
+    """
+    import timm.optim
+
+    how = dict(ns_coefficients="original", ns_steps=3, adjust_lr_fn="original", fallback_lr_scale=other_lr_factor)
+    return timm.optim.Muon(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, **how)
 
 
 def spare_compiler() -> None:

@@ -92,7 +92,7 @@ class _Preparation:
     def _sample(self, settings: Settings) -> torch.Tensor:
         """Training images from all over the split as the network sees them, float [N, 3, height, width]."""
         train = self.data.train
-        picked = torch.arange(0, len(train.labels), max(1, len(train.labels) // SAMPLE))
+        picked = torch.linspace(0, len(train.labels) - 1, min(SAMPLE, len(train.labels))).long()
         return normalise(train.pictures(picked), settings.mean, settings.std, size=settings.image_size)
 
     def _try(self, key: str, part: Callable[..., Any]) -> None:

@@ -74,7 +74,7 @@ def reported(results: Results) -> DisplayTable | None:
             text_of("arm", "Arm"),
             DisplayColumn("Figure", lambda row: METRICS[row["metric"]], numeric=False),
             DisplayColumn("Reported", lambda row: _figure(row, row["reported"])),
-            DisplayColumn("Here", lambda row: _figure(row, row["ours"])),
+            DisplayColumn("Here", _ours),
             interval_of("ci_low", "ci_high"),
             text_of("source", "Reported by"),
             text_of("note", "Why they may differ"),
@@ -83,13 +83,19 @@ def reported(results: Results) -> DisplayTable | None:
 
 
 def _figure(row: Row, value: Any) -> str:
-    return count(value if is_missing(value) else int(value)) if row["metric"] == "parameters" else number(value)
+    is_count = row["metric"].startswith("parameters")
+    return count(value if is_missing(value) else int(value)) if is_count else number(value)
+
+
+def _ours(row: Row) -> str:
+    figure = _figure(row, row["ours"])
+    return figure if is_missing(row["ours_is"]) else f"{figure} ({row['ours_is']})"
 
 
 def reported_lines(results: Results) -> list[str]:
     """The same as lines for the terminal."""
     return [
         f"{row['arm']}, {METRICS[row['metric']]}: {_figure(row, row['reported'])} reported by {row['source']}, "
-        f"{_figure(row, row['ours'])} here"
+        f"{_ours(row)} here"
         for row in records(results.reported)
     ]
