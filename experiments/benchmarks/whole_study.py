@@ -21,6 +21,7 @@ import torch
 from training_loop import processor, save
 
 import headstart
+from headstart.sweep.workers import PROGRAM
 
 CORES = len(os.sched_getaffinity(0))
 WORKERS = ["confirm_seeds=0", f"jobs={CORES}", "threads=1"]
@@ -33,11 +34,10 @@ SIDES = {
 
 def sweep(side: str, common: list[str]) -> tuple[float, int, float]:
     """Seconds of the command, epochs that its trials trained, and the best validation accuracy."""
-    program = [sys.executable, "-c", "from headstart.cli.main import main; main()", "-m"]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         done = subprocess.run(
-            [*program, *common, *SIDES[side]], cwd=folder, capture_output=True, text=True, check=False
+            [*PROGRAM, "-m", *common, *SIDES[side]], cwd=folder, capture_output=True, text=True, check=False
         )
         taken = time.perf_counter() - begin
         if done.returncode:

@@ -11,16 +11,15 @@ command goes on where it was stopped.
 import argparse
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 import headstart
+from headstart.sweep.workers import PROGRAM
 
 FOLDER = Path("outputs/calibration/same_arms")
 SHOWN = {"difference": "difference", "low": "ci_low", "high": "ci_high"}
-PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 
 
 def main() -> None:

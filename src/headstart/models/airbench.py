@@ -50,7 +50,7 @@ def _filters(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm = nn.BatchNorm2d(channels, eps=1e-12)  # torch's momentum: the paper's is for batches four times as large
     norm.weight.requires_grad_(False)
     return norm
 
