@@ -20,6 +20,7 @@ SPECIAL = {
     "transfer_vgg": [*SMALL_DATA, *UNTRAINED, 'hydra.sweeper.arms.vgg16_finetune=["model=vgg16_frozen"]'],
     "image_size": [*SMALL_DATA, *UNTRAINED],
     "fast_baseline": [*SMALL_DATA, "augmentation=crop_flip"],
+    "depth": ["data=digits", "data.train_size=300"],  # it searches the size of batches
     "imagenet": [*SMALL_DATA, "image_size=32", "epochs=4"],
     "data_size": [
         "data=digits",

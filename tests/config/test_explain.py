@@ -12,7 +12,7 @@ from config.helpers_config import composed
 from headstart.config.explain import explain, explain_value, unknown_key, unknown_option
 
 COMPLAINTS = [
-    ("model=resnet81", r"model=resnet81 is unknown\. Did you mean resnet18\? Choose from cnn, .* any network of timm"),
+    ("model=resnet81", r"model=resnet81 is unknown\. Did you mean resnet18\? Choose from airbench, cnn, .* any network of timm"),
     ("data=cifar11", r"data=cifar11 is unknown\. Did you mean cifar10\? Choose from cifar10, .*folder$"),
     ("quickstart", r"'quickstart' is a study; start it by headstart -m experiments=quickstart"),
     ("lr", r"'lr' is not understood; write key=value"),
@@ -36,7 +36,7 @@ COMPLAINTS = [
     ("~hydra", r"^~hydra: there is no such key to take out"),
     ("name='x", r"is not understood; write key=value, with quotes where"),
     ("lr=" + "{" * 30 + "x" * 500, r"^'lr=\{+x+\.\.\.' is not understood; write key=value"),
-    ("model=/etc/passwd", r"^model=/etc/passwd is unknown\. Choose from cnn, "),
+    ("model=/etc/passwd", r"^model=/etc/passwd is unknown\. Choose from airbench, cnn, "),
     (
         "hydra.sweeper.n_trial=3",
         r"^hydra\.sweeper\.n_trial=\.\.\. is unknown\. Did you mean hydra\.sweeper\.n_trials\?",
