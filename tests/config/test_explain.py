@@ -12,7 +12,7 @@ from config.helpers_config import composed
 from headstart.config.explain import explain, explain_value, unknown_key, unknown_option
 
 COMPLAINTS = [
-    ("model=resnet81", r"model=resnet81 is unknown\. Did you mean resnet18\? Choose from airbench, cnn, .* any network of timm"),
+    ("model=resnet81", r"model=resnet81 is unknown\. Did you mean resnet18\? Choose from air.* any network of timm"),
     ("data=cifar11", r"data=cifar11 is unknown\. Did you mean cifar10\? Choose from cifar10, .*folder$"),
     ("quickstart", r"'quickstart' is a study; start it by headstart -m experiments=quickstart"),
     ("lr", r"'lr' is not understood; write key=value"),
