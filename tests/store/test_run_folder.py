@@ -8,7 +8,7 @@ import pytest
 from headstart.errors import UserError
 from headstart.store.epochs import append_epoch, read_epochs
 from headstart.store.files import write_json
-from headstart.store.run_folder import FINISHED, find_runs, read_run, valid_name
+from headstart.store.run_folder import FINISHED, find_runs, read_facts, read_run, valid_name
 from headstart.store.run_lock import lock_run
 from store.helpers_store import epoch_row, mutated
 
@@ -59,6 +59,15 @@ def test_a_damaged_result_counts_as_none_and_is_named(tmp_path, content, reason)
     run = read_run(tmp_path)
     assert run["state"] == "INTERRUPTED" and run["reason"].startswith(reason)
     assert {key: run[key] for key in FACTS} == FACTS and "val_accuracy" not in run
+
+
+def test_what_was_recorded_as_a_run_began_is_read_alone(tmp_path):
+    assert read_facts(tmp_path) == {}
+    write_json(tmp_path / "run.json", dict(precision="fp32"))
+    write_json(tmp_path / "result.json", dict(state="COMPLETE"))
+    assert read_facts(tmp_path) == dict(precision="fp32")
+    (tmp_path / "run.json").write_text("[1")
+    assert read_facts(tmp_path) == {}
 
 
 def test_a_damaged_run_json_leaves_the_result(tmp_path):

@@ -15,7 +15,17 @@ from headstart.store.file_listing import DIGEST, FileListing, changes_since, kee
 from headstart.store.files import LARGEST_RECORD, as_text, json_of, read_json, sha256_of, write_atomically, write_json
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import holding_lock
-from headstart.store.run_folder import AT_CHANCE, FINISHED, OUTCOMES, PAUSED, find_runs, read_run, set_aside, valid_name
+from headstart.store.run_folder import (
+    AT_CHANCE,
+    FINISHED,
+    OUTCOMES,
+    PAUSED,
+    find_runs,
+    read_facts,
+    read_run,
+    set_aside,
+    valid_name,
+)
 from headstart.store.run_lock import is_alive, lock_run
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
@@ -54,6 +64,7 @@ __all__ = [
     "lock_run",
     "read_checkpoint",
     "read_epochs",
+    "read_facts",
     "read_json",
     "read_run",
     "read_study",

@@ -65,6 +65,14 @@ def read_run(run_dir: str | Path) -> dict[str, Any]:
     return {**(facts or {}), **known, "reason": result.get("reason") or reason}
 
 
+def read_facts(run_dir: str | Path) -> dict[str, Any]:
+    """Return what was recorded of a run as it began; {} without it, or where it is damaged.
+
+    For who holds the run's lock: `read_run` would wait, to see whether whoever has it only looks.
+    """
+    return _read_object(Path(run_dir) / "run.json")[0] or {}
+
+
 def _read_object(path: Path) -> tuple[dict[str, Any] | None, str]:
     """Return a JSON file's object, or None and what is wrong with it ("" if there is none)."""
     if not os.path.lexists(path):

@@ -14,7 +14,7 @@ from headstart.config import RunConfig, make
 from headstart.data import Dataset, normalise
 from headstart.errors import UserError, first_line
 from headstart.models import EstimatorModel, Model, Normalisation, fit_whitening, learns_batch_norm
-from headstart.store import read_run
+from headstart.store import read_facts
 from headstart.training import devices
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
@@ -117,7 +117,7 @@ class _Preparation:
     def _precision(self) -> str:
         """That which is asked for; a run that goes on does so in what `auto` meant when it began."""
         asked = self.run_config.values.precision
-        began = read_run(self.run_dir).get("precision") if asked == "auto" else None
+        began = read_facts(self.run_dir).get("precision") if asked == "auto" else None
         return began if began in ("fp32", "bf16") else asked
 
     def _settings(self, network: Model | None) -> Settings:

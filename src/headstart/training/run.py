@@ -18,6 +18,7 @@ from headstart.store import (
     changes_since,
     keep_listing,
     lock_run,
+    read_facts,
     read_run,
     set_aside,
     sha256_of,
@@ -78,7 +79,7 @@ def _record_failure(run_config: RunConfig, run_dir: Path, reason: str) -> None:
 
 def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """Record and return what is known of a run before it trains, and say what has no effect on it."""
-    before = read_run(trainer.run_dir)
+    before = read_facts(trainer.run_dir)
     facts = run_facts(run_config, trainer) | dict(test_reads=before.get("test_reads") or 0)
     shared = trial_context.study_folder or trainer.run_dir
     refuse_other_files(before, trainer, str(trainer.run_dir), shared)
