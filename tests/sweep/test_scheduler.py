@@ -199,12 +199,17 @@ def test_of_a_search_only_the_best_keeps_its_weights_and_confirmations_all(tmp_p
     assert len(list(kept_all.state.folder.rglob("predictions.npz"))) == 6
 
 
-def test_weights_left_by_a_sweeper_that_died_before_deleting_them_go_at_the_next_call(tmp_path):
-    scheduler = open_scheduler(tmp_path, arms=["a"], n_trials=3)
-    work(scheduler, limit=2)
+def die_before_telling(scheduler):
+    """Finish a trial, which leaves its weights, and never tell the scheduler."""
     claim = scheduler.claim()
     finish(scheduler, claim)
     claim.release()
+
+
+def test_weights_left_by_a_sweeper_that_died_before_deleting_them_go_at_the_next_call(tmp_path):
+    scheduler = open_scheduler(tmp_path, arms=["a"], n_trials=3)
+    work(scheduler, limit=2)
+    die_before_telling(scheduler)
     work(scheduler)
     assert len(list(scheduler.state.folder.rglob("best.safetensors"))) == 1
 
@@ -212,9 +217,7 @@ def test_weights_left_by_a_sweeper_that_died_before_deleting_them_go_at_the_next
 def test_weights_that_another_process_left_go_with_the_first_trial_that_is_told(tmp_path):
     died = open_scheduler(tmp_path, arms=["a"], n_trials=4)
     work(died, limit=1)
-    claim = died.claim()
-    finish(died, claim)
-    claim.release()
+    die_before_telling(died)
     after = open_scheduler(tmp_path, arms=["a"], n_trials=4)
     work(after, limit=1)
     assert [path.parent.name for path in after.state.folder.rglob("best.safetensors")] == ["002"]
