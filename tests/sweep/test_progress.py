@@ -4,8 +4,11 @@ import optuna
 import pytest
 
 from headstart.sweep import progress
+from headstart.sweep.arms import Arm
+from headstart.sweep.pruners import Halving
+from headstart.timing import Pace
 from headstart.training import progress_bar as console
-from sweep.helpers_sweep import finish, open_scheduler, work
+from sweep.helpers_sweep import LR, finish, open_scheduler, work
 
 
 @pytest.fixture
@@ -105,3 +108,29 @@ def test_where_the_line_cannot_be_redrawn_it_is_printed_now_and_then(tmp_path, c
     clock[0] += progress.SECONDS_BETWEEN_LINES + 1
     status.show(), status.show()
     assert capsys.readouterr().err.splitlines() == ["0/12 runs done, 0 pruned, 0 failed, 12 left; best: none yet"]
+
+
+def test_a_plan_says_what_each_arm_will_take_and_whose_time_nobody_knows(tmp_path, capsys):
+    scheduler = open_scheduler(tmp_path, arms=("small", "large", "forest"), n_trials=2, confirm_seeds=2)
+    work(scheduler, 1)  # small's first trial
+    status = progress.SweepStatus(scheduler.state, jobs=2, quiet=False)
+    paces = {"small": 10.0, "large": 100.0}
+    known = {f"arm {name}": Pace((seconds,), prepare=0, test=0, prepare_test=0) for name, seconds in paces.items()}
+    status.print_time({**known, "arm forest": None})
+    text = capsys.readouterr().err
+    assert "small 00:00:30, large 00:06:41; not known: forest, fitted in one go" in text
+    assert "about 00:03:36 by a few steps timed now" in text  # two at a time
+    status.print_time({})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_plan_counts_the_epochs_that_pausing_leaves_and_names_a_pruners_as_unknown(tmp_path, capsys):
+    pace = {"arm a": Pace((10.0,) * 10, prepare=0, test=0, prepare_test=0)}
+    said = {}
+    for name, pruner in (("paused", Halving(factor=3)), ("pruned", optuna.pruners.MedianPruner())):
+        arms = [Arm("a", [], LR, [], rungs=(1, 2, 10))]
+        state = open_scheduler(tmp_path / name, arms=arms, n_trials=12, confirm_seeds=0, pruner=pruner).state
+        progress.SweepStatus(state, jobs=1, quiet=False).print_time(pace)
+        said[name] = capsys.readouterr().err
+    assert said["pruned"] == "  about 00:20:03 by a few steps timed now, less what the pruner stops\n"
+    assert said["paused"] == "  about 00:07:05 by a few steps timed now\n"

@@ -58,11 +58,14 @@ def run_sweep(
     if reporter:
         end_with(reporter)
     refuse_changes(plan.folder, plan.fingerprint)
-    if not reporter:
-        preflight.run_preflight(preflight.configurations_to_check(plan))
+    checks = {} if reporter else preflight.configurations_to_check(plan)
     if plan.config.dry_run:
-        SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False).print_plan(plan)
+        paces = preflight.measured_paces(checks)
+        status = SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False)
+        status.print_plan(plan)
+        status.print_time(paces)
         return None
+    preflight.run_preflight(checks)
     work = partial(_work, plan, context, task, seeds_wanted)
     if reporter:
         return work(waiting=None)

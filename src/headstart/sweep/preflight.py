@@ -1,10 +1,10 @@
 """Before a study begins: data, model and optimizer of every arm are made once, so that a mistake costs no trial."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +15,10 @@ from headstart.store import OUTCOMES, read_run
 from headstart.sweep.arms import Arm, replace_overrides
 from headstart.sweep.plan import Plan
 from headstart.sweep.search_space import example_point, extremes
+from headstart.timing import Pace
+
+if TYPE_CHECKING:
+    from headstart.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -98,18 +102,34 @@ def run_preflight(checks: Mapping[str, Check]) -> None:
     Raises UserError for what a run would be refused for, naming whose it is where there are several, and for other
     pictures or weights than the study began with.
     """
+    # The processes of a sweep divide the GPUs among themselves later; this one must not have taken one by then.
+    # No threads either: workers are forked from this one.
+    for _ in _prepared(checks, device="cpu", precision="fp32", compile="off", threads=1):
+        pass
+
+
+def measured_paces(checks: Mapping[str, Check]) -> dict[str, Pace | None]:
+    """The same on the device that runs would take, and what a run of each takes there; None: fitted in one go."""
+    paces = {}
+    for whose, trainer in _prepared(checks, compile="off"):
+        from headstart.timing import measure_pace  # torch: only now
+
+        paces[whose] = measure_pace(trainer)
+    return paces
+
+
+def _prepared(checks: Mapping[str, Check], **values: Any) -> Iterator[tuple[str, "Trainer"]]:
+    """Whose it is and what would train it, one after the other, with these values in place of those configured."""
     if not checks:
         return
     from headstart.training import Lines, prepare_run, refuse_other_files  # torch: only now
 
     for whose, check in checks.items():
         try:
-            run_config = read_run_config(check.cfg, check.cfg.hydra.runtime.choices)
-            # The processes of a sweep divide the GPUs among themselves later; this one must not have taken one by then.
-            # No threads either: workers are forked from this one.
-            run_config = run_config.with_values(device="cpu", precision="fp32", compile="off", threads=1)
+            run_config = read_run_config(check.cfg, check.cfg.hydra.runtime.choices).with_values(**values)
             trainer = prepare_run(run_config, Path(), Lines(run_config.values.epochs))
             if check.begun:
                 refuse_other_files(check.begun, trainer, "the study", check.folder)
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(checks) > 1 else str(error)) from None
+        yield whose, trainer

@@ -3,10 +3,12 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.live import Live
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import is_paused, number_of
+from headstart.timing import Pace, Work, seconds_of
 from headstart.training import clock
 
 if TYPE_CHECKING:
@@ -51,6 +54,12 @@ class SweepStatus:
             f"writes {state.folder}",
         ]
         print("\n".join([*lines, *(f"  {note}" for note in plan.notes())]), file=sys.stderr, flush=True)
+
+    def print_time(self, paces: Mapping[str, Pace | None]) -> None:
+        """Say what the arms will take. paces: of one run, by whose it is; those who have ended have none."""
+        with self.state.snapshot():
+            for line in _time(self.state, self._ended(), paces, self.jobs):
+                print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> "SweepStatus":
         if self.console.is_terminal and not self.quiet:
@@ -159,6 +168,26 @@ def _halved(state: StudyState) -> list[str]:
     listed = f"{', '.join(others)} and {last}" if others else last
     when = "epoch" if after.keys() == {1} else "epochs"
     return [f"  compared after {listed} {when}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
+
+
+def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
+    """Lines on the seconds that are left for every arm, and in all."""
+    known = {whose.removeprefix("arm "): pace for whose, pace in paces.items() if pace is not None}
+    seconds = {"source": known["source"].whole} if "source" in known else {}
+    for arm in (arm for arm in state.arms if arm.name in known):
+        halving, trials = state.halving(arm), state.trials_of(arm.name)
+        share = halving.expected_share(trials, arm.rungs) if halving else 1.0
+        searches = max(0, trials - ended[arm.name, "search"])
+        confirmations = max(0, state.confirm_seeds[arm.name] - ended[arm.name, "confirm"])
+        seconds[arm.name] = seconds_of(known[arm.name], Work(searches, share, confirmations))
+    if not seconds:
+        return []
+    listed = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
+    unknown = [a.name for a in state.arms if f"arm {a.name}" in paces and a.name not in known]
+    more = f"; not known: {', '.join(unknown)}, fitted in one go" if unknown else ""
+    stops = not isinstance(state.pruner, NopPruner) and not any(map(state.halving, state.arms))
+    most = ", less what the pruner stops" if stops else ""
+    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{listed}{more}"]
 
 
 def _confirmed(state: StudyState) -> str:

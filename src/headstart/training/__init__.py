@@ -12,16 +12,22 @@ if TYPE_CHECKING:
     from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
     from headstart.training.run import refuse_other_files, train_run
+    from headstart.training.settings import Trainer
+    from headstart.training.trainer import NetworkTrainer
 
 _MODULES = {
     "devices": ("resolve_device",),
     "prepare": ("prepare_run",),
     "progress_bar": ("Lines", "clock", "watcher"),
     "run": ("refuse_other_files", "train_run"),
+    "settings": ("Trainer",),
+    "trainer": ("NetworkTrainer",),
 }
 
 __all__ = [
     "Lines",
+    "NetworkTrainer",
+    "Trainer",
     "clock",
     "prepare_run",
     "refuse_other_files",

@@ -84,6 +84,18 @@ class FrozenFeatures:
             self.train = self.table(data.train, flips)
         self.table(data.val)
 
+    def missing(self, data: Dataset) -> int | None:
+        """How many images of training and validation, mirror images counted, are yet to be computed; None: kept never.
+
+        The pictures and labels of `data` are those of `prepare`, which need not have been called.
+        """
+        labels, classes = data.train.labels, len(data.classes)
+        flips = needed_flips(self.augment, data.train.pictures(slice(REAL_IMAGES)), labels, classes)
+        if self.cache is None or flips is None:
+            return None
+        wanted = [(data.val, 0), *((data.train, flip) for flip in flips)]
+        return sum(len(split.labels) for split, flip in wanted if self.cache.open(self._name(split, flip)) is None)
+
     def release(self) -> None:
         """Let go of what is in use, once the backbone learns."""
         self.train = None

@@ -176,7 +176,7 @@ class NetworkTrainer:
         for number, start in enumerate(self.starts):
             lr = self._set_learning_rates((epoch - 1) * len(self.starts) + number)
             picked = order[start : start + self.settings.batch_size]
-            totals += self._step(picked, augmentation_stream)
+            totals += self.step(picked, augmentation_stream)
             seen += len(picked)
             if (now := time.monotonic()) - last_look > SECONDS_BETWEEN_LOOKS:
                 last_look, loss = now, float(totals[0]) / seen
@@ -208,11 +208,19 @@ class NetworkTrainer:
         factor = self.schedule(step / (len(self.starts) * self.settings.epochs))
         return scale_learning_rates(self.state.optimizer, factor)
 
-    def _step(self, picked: Tensor, generator: torch.Generator) -> Tensor:
+    def step(self, picked: Tensor, generator: torch.Generator) -> Tensor:
         """One optimizer step on training images `picked`; returns (sum of losses, number of hits) on the device."""
-        settings, labels = self.settings, self.train.labels[picked]
+        labels = self.train.labels[picked]
+        return self._learn(lambda: self._forward(picked, labels, generator), labels)
+
+    def classifier_step(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The same on what a frozen backbone makes of images with these labels."""
+        return self._learn(lambda: (self._classify(features), labels), labels)
+
+    def _learn(self, forward: Callable[[], tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
+        settings = self.settings
         self.state.optimizer.zero_grad(set_to_none=True)
-        logits, targets = self._forward(picked, labels, generator)
+        logits, targets = forward()
         loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
         loss.backward()
         if settings.clip_grad_norm is not None:
