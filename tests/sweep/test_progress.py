@@ -118,7 +118,7 @@ def test_a_plan_says_what_each_arm_will_take_and_whose_time_nobody_knows(tmp_pat
     known = {f"arm {name}": Pace((seconds,), prepare=0, test=0, prepare_test=0) for name, seconds in paces.items()}
     status.print_time({**known, "arm forest": None})
     text = capsys.readouterr().err
-    assert "small 00:00:30, large 00:06:41; not known: forest, fitted in one go" in text
+    assert "small 00:00:30, large 00:06:41; not counted: forest" in text
     assert "about 00:03:36 by a few steps timed now" in text  # two at a time
     status.print_time({})
     assert capsys.readouterr().err == ""

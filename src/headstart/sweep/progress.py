@@ -173,18 +173,20 @@ def _halved(state: StudyState) -> list[str]:
 def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
     """Lines on the seconds that are left for every arm, and in all."""
     known = {whose.removeprefix("arm "): pace for whose, pace in paces.items() if pace is not None}
-    seconds = {"source": known["source"].whole} if "source" in known else {}
-    for arm in (arm for arm in state.arms if arm.name in known):
+    seconds, unknown = {"source": known["source"].whole} if "source" in known else {}, []
+    for arm in state.arms:
         halving, trials = state.halving(arm), state.trials_of(arm.name)
         share = halving.expected_share(trials, arm.rungs) if halving else 1.0
         searches = max(0, trials - ended[arm.name, "search"])
         confirmations = max(0, state.confirm_seeds[arm.name] - ended[arm.name, "confirm"])
-        seconds[arm.name] = seconds_of(known[arm.name], Work(searches, share, confirmations))
+        if arm.name in known:
+            seconds[arm.name] = seconds_of(known[arm.name], Work(searches, share, confirmations))
+        elif searches or confirmations:
+            unknown.append(arm.name)
     if not seconds:
         return []
     listed = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
-    unknown = [a.name for a in state.arms if f"arm {a.name}" in paces and a.name not in known]
-    more = f"; not known: {', '.join(unknown)}, fitted in one go" if unknown else ""
+    more = f"; not counted: {', '.join(unknown)}" if unknown else ""  # fitted in one go, or from the source's weights
     stops = not isinstance(state.pruner, NopPruner) and not any(map(state.halving, state.arms))
     most = ", less what the pruner stops" if stops else ""
     return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{listed}{more}"]
