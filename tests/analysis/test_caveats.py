@@ -58,3 +58,34 @@ def test_a_fit_that_was_cut_short_is_said_with_its_reason(fair):
     write_json(fair / "a/confirm/002/seed-1/result.json", read_run(fair / "a/confirm/002/seed-1") | dict(reason=SHORT))
     (caveat,) = (caveat for caveat in compare(fair).caveats if caveat.kind is CaveatKind.NOT_CONVERGED)
     assert str(caveat) == f"a: 1 confirmation {SHORT}; a longer fit might score otherwise."
+
+
+def lost(fair, **values):
+    """The study with an arm whose trials all led nowhere."""
+    for folder in fair.glob("b/search/*"):
+        (folder / "epochs.csv").unlink(missing_ok=True)
+        result_of(folder, **(dict(state="CHANCE", val_accuracy=20.0, reason="20.00 % is guessed") | values))
+    return [str(c) for c in compare(fair).caveats if c.kind is CaveatKind.DEAD_END]
+
+
+def test_an_arm_that_led_nowhere_says_why_and_which_two_commands_may_help(fair):
+    assert not [c for c in compare(fair).caveats if c.kind is CaveatKind.DEAD_END]
+    (text,) = lost(fair, val_size=14, batch_size=32, epochs=4, steps=8)
+    assert text == (
+        "b: none of its trials may be selected (5 CHANCE). The best: 20.00 % is guessed. Try headstart -m "
+        "data.validation_size=0.3 name=s_again or headstart -m batch_size=16 epochs=160 name=s_again"
+    )
+
+
+def test_a_search_that_diverged_is_sent_to_lower_rates_and_one_with_pictures_and_steps_on(fair):
+    (text,) = lost(fair, state="DIVERGED", val_accuracy=None, val_size=500, epochs=4, batch_size=32)
+    assert "(5 DIVERGED). Their loss became NaN or infinite. Try headstart -m lr_low=1e-07 lr_high=1e-04 " in text
+    (text,) = lost(fair, val_size=500, epochs=400, batch_size=1, steps=20_000)
+    assert "headstart -m epochs=800 name=s_again or headstart -m lr_low=1e-6 lr_high=1 name=s_again" in text
+
+
+def test_an_arm_that_is_still_searched_is_no_dead_end(fair):
+    (fair / "b/search/004/result.json").unlink()
+    for folder in sorted(fair.glob("b/search/*"))[:4]:
+        result_of(folder, state="CHANCE", val_accuracy=20.0)
+    assert not [c for c in compare(fair).caveats if c.kind is CaveatKind.DEAD_END]

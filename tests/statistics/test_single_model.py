@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.statistics import expected_calibration_error, is_chance
+from headstart.statistics import chance_limit, expected_calibration_error, is_chance
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from headstart.statistics import expected_calibration_error, is_chance
 )
 def test_chance_is_within_3_standard_errors_of_guessing(accuracy, images, classes, share, chance):
     assert is_chance(accuracy, images, classes, share) is chance
+    assert (accuracy <= chance_limit(images, classes, share) + 1e-9) is chance
 
 
 def test_calibration_error_equals_a_case_by_hand():

@@ -3,6 +3,8 @@
 import dataclasses
 import enum
 import itertools
+import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,15 @@ from headstart.store import StudyFile
 
 # In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.
 NOT_CONVERGED = "did not converge"
+FEW_PICTURES = 100  # for validation: guessing two classes comes to 65 % by 3 standard errors
+FEW_STEPS = 500  # of the optimizer, in which a network from random weights hardly learns anything
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 
 class CaveatKind(enum.Enum):
     """What a caveat is about."""
 
+    DEAD_END = "arms without a trial that may be selected"
     UNFINISHED = "trials or confirmations that the study still owes"
     SINGLE_RUNS = "arms that were not searched"
     LUCK_OF_THE_SEARCH = "what an interval over seeds leaves out"
@@ -65,6 +70,7 @@ def caveats(
     if trials.empty:
         return []
     said = {
+        CaveatKind.DEAD_END: _dead_ends(arms, trials, study),
         CaveatKind.UNFINISHED: _unfinished(arms, trials, study),
         CaveatKind.SINGLE_RUNS: _single_runs(arms),
         CaveatKind.LUCK_OF_THE_SEARCH: _luck(arms),
@@ -83,6 +89,42 @@ def caveats(
         CaveatKind.SECONDS_NOT_COMPARED: _machines(pairs),
     }
     return [Caveat(kind, sentence) for kind, sentences in said.items() for sentence in sentences]
+
+
+def _dead_ends(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
+    """Arms whose search has led nowhere: why, in numbers, and the two commands that might lead further."""
+    lost = arms["tuned"] & arms["best_number"].isna() & arms["open"].eq(0) & (arms["chance"] + arms["diverged"]).gt(0)
+    for _, arm in arms[lost].iterrows():
+        own = trials[trials["arm"].eq(arm["arm"]) & trials["phase"].eq("search")]
+        states = ", ".join(f"{n} {state}" for state, n in own["state"].value_counts().items())
+        guessed = own[own["state"].eq("CHANCE")].sort_values("val_accuracy", ascending=False)
+        why = f" The best: {guessed['reason'].iloc[0]}." if len(guessed) else " Their loss became NaN or infinite."
+        further = " or ".join(_another_study(study, words) for words in _ways_out(own))
+        yield f"{arm['arm']}: none of its trials may be selected ({states}).{why}" + (further and f" Try {further}")
+
+
+def _ways_out(own: pd.DataFrame) -> list[str]:
+    """Two things to change, by what most stands in the way of these search trials: words of a command each."""
+    seen, total, batch, epochs = (first(own[c]) or 0 for c in ("val_size", "train_size", "batch_size", "epochs"))
+    ways = []
+    if own["state"].eq("DIVERGED").sum() * 2 >= len(own) and own["lr"].notna().any():
+        ways.append(f"lr_low={own['lr'].min() / 100:.0e} lr_high={own['lr'].min() * 10:.0e}")
+    if seen < FEW_PICTURES and seen < 0.3 * (seen + total):
+        ways.append("data.validation_size=0.3")
+    if batch and epochs * math.ceil(total / batch) < FEW_STEPS:
+        batch = min(batch, 16)
+        ways.append(f"batch_size={batch} epochs={max(epochs, math.ceil(FEW_STEPS * batch / max(total, 1)))}")
+    elif epochs:
+        ways += [f"epochs={2 * epochs}", "lr_low=1e-6 lr_high=1"]
+    return ways[:2]
+
+
+def _another_study(study: StudyFile, words: str) -> str:
+    """The study's command under another name with these words in it."""
+    replaced = ("name", *(word.partition("=")[0] for word in words.split()))
+    typed = [word for word in shlex.split(study.command) if word.partition("=")[0] not in replaced]
+    typed = typed or ["headstart", "-m", "..."]
+    return f"{shlex.join(typed)} {words} name={study.name or 'study'}_again"
 
 
 def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:

@@ -140,4 +140,5 @@ def _said_in_the_terminal(results: "Results") -> list[str]:
     """The caveats that a reader of the last lines must not miss; the page has them all."""
     from headstart.analysis import CaveatKind
 
-    return [str(c) for c in results.caveats if c.kind in (CaveatKind.UNFINISHED, CaveatKind.TEST_READS)]
+    shown = (CaveatKind.DEAD_END, CaveatKind.UNFINISHED, CaveatKind.TEST_READS)
+    return [str(caveat) for caveat in results.caveats if caveat.kind in shown]

@@ -38,7 +38,12 @@ from headstart.statistics.search import (
     expected_best_band,
     learning_rate_tolerance,
 )
-from headstart.statistics.single_model import CALIBRATION_BINS, expected_calibration_error, is_chance
+from headstart.statistics.single_model import (
+    CALIBRATION_BINS,
+    chance_limit,
+    expected_calibration_error,
+    is_chance,
+)
 
 __all__ = [
     "BAND_LEVEL",
@@ -55,6 +60,7 @@ __all__ = [
     "accuracy_interval",
     "at_equal_epochs",
     "best_against_budget",
+    "chance_limit",
     "choice_of",
     "compare_pairs",
     "crossed_uncertainty",

@@ -13,17 +13,28 @@ CALIBRATION_BINS = 15
 def is_chance(accuracy: float, images: int, classes: int, majority_share: float = 0.0, errors: float = 3.0) -> bool:
     """Whether an accuracy (percent) on `images` images is not above chance by `errors` standard errors (state CHANCE).
 
+    `majority_share`: 0..1, of the largest class, as in `chance_limit`.
+    """
+    finite_numbers([accuracy], "accuracy")
+    if not 0 <= accuracy <= 100:
+        raise ValueError(f"accuracy={accuracy}; expected percent.")
+    return accuracy <= chance_limit(images, classes, majority_share, errors) + 1e-10
+
+
+def chance_limit(images: int, classes: int, majority_share: float = 0.0, errors: float = 3.0) -> float:
+    """The accuracy (percent) on `images` images that is `errors` standard errors above chance.
+
     Chance c is 1 / classes, or `majority_share` (0..1, of the largest class) where that is more: a constant answer
     reaches it. The standard error is that of guessing, √(c (1 - c) / images).
     """
-    finite_numbers([accuracy, majority_share], "accuracy and majority_share")
-    if images < 1 or classes < 1 or not 0 <= majority_share <= 1 or not 0 <= accuracy <= 100:
+    finite_numbers([majority_share], "majority_share")
+    if images < 1 or classes < 1 or not 0 <= majority_share <= 1:
         raise ValueError(
-            f"accuracy={accuracy}, images={images}, classes={classes}, majority_share={majority_share}; "
-            "expected percent, at least one image and class, and a share of 0 to 1."
+            f"images={images}, classes={classes}, majority_share={majority_share}; "
+            "expected at least one image and class, and a share of 0 to 1."
         )
     chance = max(1 / classes, majority_share)
-    return accuracy / 100 <= chance + errors * math.sqrt(chance * (1 - chance) / images) + 1e-12
+    return 100 * (chance + errors * math.sqrt(chance * (1 - chance) / images))
 
 
 def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.statistics import is_chance
+from headstart.statistics import chance_limit, is_chance
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -59,5 +59,18 @@ def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:
 
     Guessing is the better of 1/K and always naming the commonest class.
     """
-    share = np.bincount(labels, minlength=classes).max() / len(labels)
-    return is_chance(accuracy, len(labels), classes, majority_share=float(share))
+    return is_chance(accuracy, len(labels), classes, majority_share=_largest_share(labels))
+
+
+def chance_in_words(accuracy: float, labels: np.ndarray, classes: int) -> str:
+    """Why that accuracy is at chance, with the accuracy that would not be."""
+    limit = chance_limit(len(labels), classes, majority_share=_largest_share(labels))
+    return (
+        f"{accuracy:.2f} % of {len(labels):,} validation pictures is not above guessing by 3 standard errors, which "
+        f"takes more than {limit:.2f} %"
+    )
+
+
+def _largest_share(labels: np.ndarray) -> float:
+    """Of the commonest class, 0..1."""
+    return float(np.bincount(labels).max() / len(labels))

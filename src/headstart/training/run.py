@@ -26,7 +26,7 @@ from headstart.store import (
     write_json,
 )
 from headstart.training import trial_context
-from headstart.training.metrics import at_chance, metrics
+from headstart.training.metrics import at_chance, chance_in_words, metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import planned_facts, run_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
@@ -130,9 +130,10 @@ def _conclude(
     data, run_dir, predictions = trainer.data, trainer.run_dir, {}
     result = facts | _columns_of(outcome, trainer)
     if outcome.val_accuracy is not None:
-        guesses = at_chance(outcome.val_accuracy, data.val.labels.numpy(), len(data.classes))
+        judged = outcome.val_accuracy, data.val.labels.numpy(), len(data.classes)
+        guesses = at_chance(*judged)
         if guesses and outcome.state == "COMPLETE":
-            result.update(state="CHANCE", reason="validation accuracy is not above guessing by 3 standard errors")
+            result.update(state="CHANCE", reason=chance_in_words(*judged))
         elif guesses and outcome.paused:
             result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
