@@ -212,7 +212,7 @@ def test_version_is_ours(command):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--cfg", "job", "model=fan"], "batch_size: 128"),
+        (["--cfg", "job", "model=fan"], "batch_size: null"),
         (["--hydra-help"], "--multirun"),
         (["-sc", "install=bash"], "hydra_bash_completion"),
     ],

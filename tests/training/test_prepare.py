@@ -104,6 +104,13 @@ def test_a_mistake_in_a_part_is_found_before_training(overrides, said, prepared)
         prepared(*overrides)
 
 
+def test_where_nobody_says_how_many_pictures_a_step_has_their_number_does_and_the_record_has_it(prepared):
+    made = prepared("batch_size=null", "data.train_size=100")
+    assert made.settings.batch_size == made.facts()["batch_size"] == 8
+    assert prepared("batch_size=null", "data.train_size=1000").settings.batch_size == 32
+    assert prepared("batch_size=100", "data.train_size=100").facts()["batch_size"] == 100
+
+
 SINGLE = "batch_size=1"
 
 

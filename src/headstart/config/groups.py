@@ -23,7 +23,7 @@ Groups (group=option)
 {rows}
 
 Keys people change (key=value; `headstart --cfg job` shows them all)
-  lr=1e-3 epochs=10 batch_size=128 seed=0     training
+  lr=1e-3 epochs=10 batch_size=64 seed=0      training
   data.train_size=5000 data.classes=[0,1]     fewer images (stratified), fewer classes
   model.weights=null|imagenet|FILE            start from random or from pretrained weights
   model.freeze=none|backbone|backbone_until:N fine-tune everything, the head, or all above stage N

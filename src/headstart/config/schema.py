@@ -36,7 +36,7 @@ class Config:
     phase: Literal["run", "search", "confirm", "source"] = "run"
     lr: Positive = 1e-3
     epochs: Count = 10
-    batch_size: Count = 128
+    batch_size: Count | None = None  # None: by the number of training pictures, training.batches has the rule
     seed: Seed = 0
     split_seed: Seed = 0
     image_size: PictureSize | None = None  # pixels; None: the data's own, or what the model file says

@@ -135,5 +135,6 @@ def _changed(before: dict[str, Any], now: dict[str, Any], within: str = "") -> l
         if isinstance(was, dict) and isinstance(is_now, dict):
             found += _changed(was, is_now, f"{within}{key}: ")
         elif was != is_now:
+            was, is_now = ("null" if value is None else value for value in (was, is_now))
             found.append(f"{within}{key}: was {was}, now {is_now}")
     return found

@@ -16,6 +16,7 @@ from headstart.errors import UserError, first_line
 from headstart.models import EstimatorModel, Model, Normalisation, fit_whitening, learns_batch_norm
 from headstart.store import read_facts
 from headstart.training import devices
+from headstart.training.batches import usual_batch_size
 from headstart.training.compiling import resolve_compile
 from headstart.training.estimator_trainer import EstimatorTrainer
 from headstart.training.optimizers import spare_compiler
@@ -61,6 +62,11 @@ class _Preparation:
     run_dir: Path
     watcher: Watcher
 
+    @property
+    def batch_size(self) -> int:
+        """Training images in a step."""
+        return self.run_config.values.batch_size or usual_batch_size(len(self.data.train.labels))
+
     @singledispatchmethod
     def trainer(self, model: Any) -> Trainer:
         """What trains a model of this kind."""
@@ -75,7 +81,7 @@ class _Preparation:
     @trainer.register
     def _(self, model: Model) -> NetworkTrainer:
         values, images = self.run_config.values, len(self.data.train.labels)
-        if (size := values.batch_size) > images:
+        if (size := self.batch_size) > images:
             raise UserError(f"batch_size={size} is larger than the {images} training images; give a smaller one")
         if size == 1 and learns_batch_norm(model):
             raise UserError("batch_size=1: the network's batch normalisation needs two pictures or more at a time")
@@ -125,12 +131,13 @@ class _Preparation:
         values = self.run_config.values
         device = devices.resolve_device(values.device)
         expected = (network and network.normalisation) or Normalisation("data", self.data.mean, self.data.std)
-        as_given = ("epochs", "batch_size", "seed", "label_smoothing", "clip_grad_norm", "patience")
+        as_given = ("epochs", "seed", "label_smoothing", "clip_grad_norm", "patience")
         return Settings(
             device=device,
             precision=devices.resolve_precision(self._precision(), device, network and network.network),
             compile=resolve_compile(values.compile),
             image_size=self.image_size,
+            batch_size=self.batch_size,
             normalisation=expected.name,
             mean=tuple(expected.mean),
             std=tuple(expected.std),

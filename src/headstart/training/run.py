@@ -54,17 +54,17 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
             facts = _begin(run_config, trainer)
             return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, keeps=run_config.keeps)
         except Exception as error:
-            out_of_memory = _out_of_memory(error, run_config.values.batch_size)
+            out_of_memory = _out_of_memory(error)
             _record_failure(run_config, run_dir, "out of memory" if out_of_memory else summary(error))
             if out_of_memory:
                 raise UserError(out_of_memory) from error
             raise
 
 
-def _out_of_memory(error: Exception, batch_size: int) -> str | None:
+def _out_of_memory(error: Exception) -> str | None:
     """What to tell of an error that means it, on a GPU or here; None for any other."""
     if isinstance(error, torch.OutOfMemoryError):
-        return f"out of GPU memory with batch_size={batch_size}; give a smaller one"
+        return "out of GPU memory; give a smaller batch_size or image_size"
     _, of_torch, text = first_line(error).rpartition("DefaultCPUAllocator: ")  # a plain RuntimeError
     if isinstance(error, MemoryError) or of_torch:
         return f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size"

@@ -278,6 +278,7 @@ class NetworkTrainer:
         settings, model = self.settings, self.model
         return dict(
             freeze=model.freeze,
+            batch_size=settings.batch_size,
             image_size=settings.image_size,
             weights_sha256=model.weights_sha256,
             normalisation=settings.normalisation,
