@@ -17,7 +17,7 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
     with pytest.raises(UserError) as error:
         record_fingerprint(tmp_path, fingerprint(epochs=20, **{"data.train_size": 500}))
     assert "epochs: was 10, now 20" in str(error.value)
-    assert "data.train_size: was None, now 500" in str(error.value)
+    assert "data.train_size: was null, now 500" in str(error.value)
     with pytest.raises(UserError, match="epochs: was 10, now 20"):
         refuse_changes(tmp_path, fingerprint(epochs=20))
     assert (tmp_path / "study.json").read_bytes() == before
