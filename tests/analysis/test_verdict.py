@@ -98,8 +98,8 @@ def test_the_family_and_the_level_are_named():
 def test_an_interval_around_zero_bounds_the_difference():
     result = judge(changed(difference=-0.4, low=-1.3, high=0.5, p_holm=0.3))
     assert result.winner == ""
-    assert result.sentence.startswith("no difference larger than 1.30 points shown between pretrained and random")
-    assert "difference -0.40, 95 % interval -1.30 to 0.50" in result.sentence
+    assert result.sentence.startswith("no difference larger than 1.30 points shown between random and pretrained")
+    assert "difference +0.40, 95 % interval -0.50 to 1.30" in result.sentence
     assert result.next_steps == (NextStep("seeds"),)
     searches = changed(low=-1.0, p_holm=0.3, repeats="searches")
     assert judge(searches).next_steps == (NextStep("seeds", 10),)

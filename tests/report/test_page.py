@@ -12,6 +12,7 @@ from helpers_runs import make_run, make_study
 from headstart.analysis import FRAMES, read_table
 from headstart.analysis import load_results as load
 from headstart.report import page, write_report
+from headstart.report.headline import headline
 from headstart.store import StudyFile
 from report.helpers_report import Page, read
 
@@ -60,10 +61,11 @@ def test_page_is_made_for_light_dark_and_paper(finished):
     assert "prefers-color-scheme: dark" in text and "@media print" in text and "break-inside: avoid" in text
 
 
-def test_page_says_question_verdict_arms_plots_and_ledger_in_this_order(finished):
+def test_page_says_question_answer_pictures_arms_verdict_caveats_and_cost_in_this_order(finished):
     words = read(finished).words()
     study = load(finished)
-    order = ["tiny", study.verdicts[0], str(study.caveats[0]), "Test, mean %", "Readings of the test split", "PNG"]
+    order = ["tiny", headline(study), "PNG", "Test, mean %", study.verdicts[0], str(study.caveats[0])]
+    order += ["How fast they learn", "How much tuning they need", "Readings of the test split"]
     places = [words.index(" ".join(part.split())) for part in order]
     assert places == sorted(places)
     assert "pretrained is better than random" in study.verdicts[0]
@@ -87,7 +89,7 @@ def test_a_study_that_goes_on_says_so_at_the_top(tmp_path, without_plots):
     root = make_study(tmp_path / "tiny", n_trials=9)
     write_report(load(root))
     words = read(root).words()
-    assert words.index("10 of 18 search trials") < words.index("Verdict Arms")
+    assert words.index("10 of 18 search trials") < words.index("Answer Verdict")
     assert "**Unfinished.**" in (root / "report.md").read_text()
 
 
@@ -177,6 +179,7 @@ def test_an_image_of_the_page_is_the_file_beside_it(finished):
 
 def test_markdown_has_question_verdict_arms_and_command(finished):
     text = (finished / "report.md").read_text()
+    assert f"**{headline(load(finished))}**".replace("(", r"\(") in text.replace(r"\)", ")")
     assert text.startswith("### tiny\n") and text.rstrip().endswith("```\nheadstart -m name=tiny\n```")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4 and len({row.count("|") for row in rows}) == 1

@@ -37,6 +37,7 @@ def pairs_table(
 ) -> pd.DataFrame:
     """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
+    Of an arm with pretrained weights and one without the former is `a`, else the more accurate one: a gain is positive.
     `arms`: as `arms_table` returns it, from the same `trials`, `epochs`, `study` and `answers`.
     """
     own = dict(by_arm(trials, study))
@@ -44,7 +45,8 @@ def pairs_table(
         ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], epochs, study), answers.get(name), epochs)
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
-    couples = [(a, b) for a, b in itertools.combinations(sides, 2) if _same_size(a.row, b.row)]
+    couples = itertools.combinations(sides, 2)
+    couples = [_gain_first(a, b) for a, b in couples if _same_size(a.row, b.row)]
     pairs = [Pair(a, b) for a, b in couples]
     looks = looks_of(study)
     compared = statistics.compare_pairs([pair.differences(looks) for pair in pairs], looks=looks)
@@ -54,6 +56,12 @@ def pairs_table(
         measured = _measured_columns(pair) | {"seeds": difference.n, "detectable": statistics.detectable(difference)}
         rows.append(measured | difference_columns(difference, len(pairs)) | judged)
     return frame_of(rows, PAIRS)
+
+
+def _gain_first(a: ArmOfPair, b: ArmOfPair) -> tuple[ArmOfPair, ArmOfPair]:
+    """Both arms, first the one with pretrained weights, or if both or neither has any, with the higher accuracy."""
+    ranks = [(known(arm.row["weights"]) is not None, known(arm.row["test_mean"]) or 0.0) for arm in (a, b)]
+    return (b, a) if ranks[1] > ranks[0] else (a, b)
 
 
 def looks_of(study: StudyFile) -> Looks | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headstart import statistics
@@ -69,12 +69,6 @@ class PairEvidence:
         """Both arms."""
         return f"{self.a.name} and {self.b.name}"
 
-    @property
-    def better_and_worse(self) -> tuple[str, str]:
-        """The arms by their difference."""
-        names = self.a.name, self.b.name
-        return names if self.compared.difference > 0 else names[::-1]
-
 
 @dataclass(frozen=True)
 class NextStep:
@@ -102,7 +96,9 @@ def verdict(evidence: PairEvidence) -> Verdict:
 
     A winner is named only where budgets are equal, neither arm has an edge flag, there are at least 3 paired seeds, the
     interval excludes zero and p_holm < alpha. Otherwise: what is missing, or the largest difference not ruled out.
+    The arm that is ahead is named first, and its difference is positive.
     """
+    evidence = _better_first(evidence)
     compared = evidence.compared
     missing = list(_missing(evidence))
     if missing:
@@ -124,9 +120,17 @@ def verdict(evidence: PairEvidence) -> Verdict:
     return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
+def _better_first(evidence: PairEvidence) -> PairEvidence:
+    compared = evidence.compared
+    if not compared.difference < 0:
+        return evidence
+    turned = replace(compared, difference=-compared.difference, low=-compared.high, high=-compared.low)
+    return replace(evidence, a=evidence.b, b=evidence.a, compared=turned)
+
+
 def _winner(evidence: PairEvidence, why: str) -> Verdict:
-    winner, loser = evidence.better_and_worse
-    return Verdict(f"{winner} is better than {loser} by {abs(evidence.compared.difference):.2f} points ({why})", winner)
+    winner, loser, points = evidence.a.name, evidence.b.name, evidence.compared.difference
+    return Verdict(f"{winner} is better than {loser} by {points:.2f} points ({why})", winner)
 
 
 def _more_seeds(evidence: PairEvidence) -> tuple[NextStep, ...]:
@@ -165,14 +169,12 @@ def _verdict_without_spread(evidence: PairEvidence) -> Verdict:
 
 
 def _measured(evidence: PairEvidence) -> str:
-    return f"difference {evidence.compared.difference:+.2f}, {_interval(evidence, signed=True)}"
+    return f"difference {evidence.compared.difference:+.2f}, {_interval(evidence)}"
 
 
-def _interval(evidence: PairEvidence, signed: bool = False) -> str:
-    """The interval in words: as a - b where `signed`, otherwise as winner - loser; with what it does not hold."""
+def _interval(evidence: PairEvidence) -> str:
+    """The interval of a - b in words, with what it does not hold."""
     difference, low, high = evidence.compared.difference, evidence.compared.low, evidence.compared.high
-    if difference < 0 and not signed:
-        low, high = -high, -low
     several = [f"{n} {what}" for n, what in ((evidence.family, "pairs"), (evidence.looks, "looks")) if n > 1]
     family = f", corrected for {' and '.join(several)}" if several else ""
     level = f"{100 * (1 - evidence.alpha):g} % interval {low:.2f} to {high:.2f}{family}"

@@ -76,6 +76,13 @@ def learning_curves_caption(m: Material) -> str:
     return caption + (f" Fitted in one go, and without a curve: {', '.join(fitted)}." if len(fitted) else "")
 
 
+def overfitting(m: Material, _: "Axes") -> str:
+    """How far training and validation accuracy lie apart at the end."""
+    known = m.arms[m.arms["train_mean"].notna()]
+    words = [f"{r['arm']} {percent(r['train_mean'])} and {percent(r['val_accuracy'])}" for _, r in known.iterrows()]
+    return f"Training and validation accuracy by epoch; of the best epoch: {'; '.join(words) or 'no arm yet'}."
+
+
 def fitted_at_once(m: Material) -> pd.Series:
     """Which arms have been fitted and not trained in epochs."""
     return m.arms["epochs"].isna() & m.arms["best_number"].notna() & ~m.arms["arm"].isin(m.epochs["arm"])

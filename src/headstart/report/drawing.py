@@ -35,6 +35,8 @@ class DrawnFigure:
     caption: str
     alt: str
     figure: "Figure"
+    section: str = "answer"
+    says_title: bool = False  # whether the heading stands in the picture already
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,6 +58,7 @@ class Plot:
     width: float | Callable[[Material], float] = WIDTH
     title: str = ""  # default: that of the axis
     of_one_arm: bool = False
+    section: str = "answer"  # of the page: one of `figures.SECTIONS`
     needs: str = ""  # what was missing where the function returns None
     about: str = ""  # default: the first sentences of the function's docstring
 
@@ -84,7 +87,8 @@ class Plot:
                 ax.set_axis_off()
         caption = self.caption(material) if callable(self.caption) else self.caption
         title = self.title or axes[0, 0].get_title(loc="left")
-        return DrawnFigure(self.name, title, caption, self.words(material, axes[0, 0]), figure)
+        alt = self.words(material, axes[0, 0])
+        return DrawnFigure(self.name, title, caption, alt, figure, self.section, says_title=not self.title)
 
 
 def _empty(width: float, height: float) -> "Figure":

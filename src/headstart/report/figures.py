@@ -9,6 +9,9 @@ from headstart.report.plots.critical_difference import beaten, families
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
 
+NARROW = 4.6  # inches, of a plot that stands beside another, and is read on a phone
+SECTIONS = ("answer", "verdict", "speed", "tuning", "errors")  # of the page, in its order
+
 
 def draw_all(results: Results) -> list[DrawnFigure]:
     """Draw every plot that there is something for; nothing is written (`save_figures` does)."""
@@ -25,6 +28,14 @@ def _crowd(m: Material) -> float:
 def _reaches_a_target(m: Material) -> bool:
     columns = [c for c in m.arms if c.startswith("epochs_to_") and not c.endswith("censored")]
     return bool(m.arms[columns].notna().any(axis=None))
+
+
+def _epochs(m: Material) -> Given:
+    return given(m.epochs, m.trials, looks=m.looks)
+
+
+def _has_epochs(m: Material) -> bool:
+    return bool(m.epochs["train_accuracy"].notna().any())
 
 
 def _times(m: Material) -> Given:
@@ -72,6 +83,7 @@ def _height_of_classes(m: Material) -> float:
 def _gallery(name: str, title: str, caption: str) -> Plot:
     return Plot(
         name=name,
+        section="errors",
         function=gallery,
         given=lambda m: given(m.galleries[name]),
         width=7.6,
@@ -87,9 +99,10 @@ def _gallery(name: str, title: str, caption: str) -> Plot:
 PLOTS = (
     Plot(
         name="arms",
+        section="answer",
         function=plots.arms,
         given=lambda m: given(m.arms, m.trials, looks=m.looks),
-        width=7.4,
+        width=NARROW,
         height=lambda m: 1.3 + 0.55 * max(2, len(m.arms)),
         caption="Accuracy on the test split of what the search chose. What the interval holds for, beside new seeds, "
         "is said in the verdict: new test pictures, repeated searches.",
@@ -97,6 +110,7 @@ PLOTS = (
     ),
     Plot(
         name="critical_difference",
+        section="verdict",
         function=plots.critical_difference,
         given=lambda m: given(m.trials, m.pairs, looks=m.looks),
         grid=lambda m: [[given(m.trials, own, looks=m.looks)] for own in families(m.pairs)],
@@ -109,15 +123,18 @@ PLOTS = (
     ),
     Plot(
         name="learning_curves",
+        section="answer",
         function=plots.learning_curves,
         given=lambda m: given(m.epochs, m.trials, looks=m.looks, chance=m.chance),
         is_there=lambda m: m.arms.empty or not captions.fitted_at_once(m).all(),
+        width=NARROW,
         height=lambda m: 4.0 + _crowd(m),
         caption=captions.learning_curves_caption,
         words=captions.learning_curves,
     ),
     Plot(
         name="learning_rate",
+        section="tuning",
         function=plots.learning_rate,
         given=_rates,
         is_there=_has_rates,
@@ -127,6 +144,7 @@ PLOTS = (
     ),
     Plot(
         name="history",
+        section="tuning",
         function=plots.history,
         given=lambda m: given(m.trials, looks=m.looks, chance=m.chance),
         is_there=_has_search,
@@ -136,6 +154,7 @@ PLOTS = (
     ),
     Plot(
         name="budget",
+        section="tuning",
         function=plots.budget,
         given=lambda m: given(m.trials, m.arms, study=m.study, looks=m.looks, chance=m.chance),
         is_there=_has_search,
@@ -145,6 +164,7 @@ PLOTS = (
     ),
     Plot(
         name="time_to_target",
+        section="speed",
         function=plots.time_to_target,
         given=_times,
         grid=_by_epochs_and_seconds,
@@ -157,7 +177,21 @@ PLOTS = (
         words=captions.time_to_target,
     ),
     Plot(
+        name="overfitting",
+        section="speed",
+        function=plots.overfitting,
+        given=_epochs,
+        grid=lambda m: [[_epochs(m)], [given(*_epochs(m).data, looks=m.looks, measure="loss", key=False)]],
+        is_there=_has_epochs,
+        height=lambda m: 6.2 + _crowd(m),
+        title="Training and validation images",
+        caption="Means over the confirmation runs. A training line that goes on rising, or whose loss goes on falling, "
+        "while the validation line doesn't: over-fitting. Training images are augmented, so theirs may be lower.",
+        words=captions.overfitting,
+    ),
+    Plot(
         name="data_size",
+        section="answer",
         function=plots.data_size,
         given=lambda m: given(m.arms),  # a line is no arm, and has no arm's look
         height=lambda m: 4.0 + _crowd(m),
@@ -168,6 +202,7 @@ PLOTS = (
     ),
     Plot(
         name="parallel_coordinates",
+        section="tuning",
         function=plots.parallel_coordinates,
         given=lambda m: given(m.trials, looks=m.looks),
         is_there=lambda m: not set(swept(m.trials)) <= {"params_lr"},
@@ -177,6 +212,7 @@ PLOTS = (
     ),
     Plot(
         name="importances",
+        section="tuning",
         function=plots.importances,
         given=lambda m: given(m.trials, looks=m.looks),
         is_there=lambda m: any(len(swept(own)) > 1 for _, own in m.trials.groupby("arm")),
@@ -187,6 +223,7 @@ PLOTS = (
     ),
     Plot(
         name="confusion",
+        section="errors",
         function=plots.confusion,
         of_one_arm=True,
         given=_confusion,
@@ -201,6 +238,7 @@ PLOTS = (
     ),
     Plot(
         name="per_class",
+        section="errors",
         function=plots.per_class,
         given=lambda m: given(m.confused, looks=m.looks),
         is_there=lambda m: bool(m.confused),
@@ -210,6 +248,7 @@ PLOTS = (
     ),
     Plot(
         name="calibration",
+        section="errors",
         function=plots.calibration,
         given=lambda m: given(m.predictions, looks=m.looks),
         is_there=lambda m: any(m.predictions.values()),

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables
+from headstart.report.headline import headline
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class EmbeddedFigure:
     alt: str
     source: str
     png: str  # link, relative to the page
+    section: str = "answer"
+    says_title: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,15 @@ class Content:
     results: Results
     figures: Sequence[EmbeddedFigure] = ()
     notes: Sequence[str] = ()  # what went wrong on making the report
+
+    @property
+    def headline(self) -> str:
+        """The answer in plain words."""
+        return headline(self.results)
+
+    def of(self, section: str) -> list[EmbeddedFigure]:
+        """The figures of a section of the page."""
+        return [figure for figure in self.figures if figure.section == section]
 
     @property
     def unfinished(self) -> list[str]:

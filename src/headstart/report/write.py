@@ -55,7 +55,8 @@ def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path]
         for drawn in figures.draw_all(results):
             png, svg = save(drawn, results.root / "plots")
             link = png.relative_to(results.root).as_posix()
-            shown.append(EmbeddedFigure(drawn.title, drawn.caption, drawn.alt, embedded(svg.read_bytes()), link))
+            words = drawn.title, drawn.caption, drawn.alt
+            shown.append(EmbeddedFigure(*words, embedded(svg.read_bytes()), link, drawn.section, drawn.says_title))
             paths += [png, svg]
     except UserError:
         raise

@@ -7,6 +7,7 @@ from headstart.report.plots.arms import arms, data_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
 from headstart.report.plots.critical_difference import critical_difference
 from headstart.report.plots.hyperparameters import importances, parallel_coordinates
+from headstart.report.plots.overfitting import overfitting
 from headstart.report.plots.predictions import calibration, confusion, per_class
 from headstart.report.plots.search import budget, history, learning_rate
 from headstart.report.plots.style import Look, palette, style
@@ -23,6 +24,7 @@ __all__ = [
     "importances",
     "learning_curves",
     "learning_rate",
+    "overfitting",
     "palette",
     "parallel_coordinates",
     "per_class",

@@ -20,7 +20,7 @@ def arms(arms: pd.DataFrame, trials: pd.DataFrame, ax: "Axes", *, looks: Looks =
 
     `arms`: arms.csv. An arm without a reading of the test split keeps its row and says so.
     """
-    ax.set_title("Test accuracy: mean and 95 % interval, a dot per seed")
+    ax.set_title("Test accuracy: mean, 95 % interval, seeds as dots")
     if arms.empty or arms["test_mean"].isna().all():
         return say(ax, "No run has read the test split yet: confirmations do, when the search has ended.")
     looks, labels = looks_for(arms["arm"], looks), []

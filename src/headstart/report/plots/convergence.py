@@ -55,7 +55,7 @@ def learning_curves(
     looks, entries, band = looks_for(names, looks), [], False
     groups = dict(list(epochs[epochs["phase"] != "source"].groupby("arm")))
     for i, name in enumerate(names):
-        rows, words = _shown(groups[name], runs_of_arm(trials[trials["arm"] == name]))
+        rows, words = shown_epochs(groups[name], runs_of_arm(trials[trials["arm"] == name]))
         curve, runs = _curve(rows), rows["run_dir"].nunique()
         if curve.empty:
             continue
@@ -65,7 +65,7 @@ def learning_curves(
     if not entries:
         return say(ax, "No epoch with a validation accuracy has ended yet.")
     if band:
-        ax.set_title("Learning curves of each arm's best setting: mean over seeds, band from lowest to highest")
+        ax.set_title("Learning curves of each arm's best setting, mean of seeds")
     legend(ax, entries + chance_line(ax, chance))
     integers(ax.xaxis)
     ax.set_xlabel("epoch")
@@ -73,7 +73,7 @@ def learning_curves(
     return ax
 
 
-def _shown(own: pd.DataFrame, runs: ArmRuns) -> tuple[pd.DataFrame, str]:
+def shown_epochs(own: pd.DataFrame, runs: ArmRuns) -> tuple[pd.DataFrame, str]:
     """The epochs of the runs to draw for an arm, and what they are."""
     repeats = own[own["run_dir"].isin(runs.repeats["run_dir"])]
     if len(repeats):

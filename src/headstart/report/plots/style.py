@@ -44,6 +44,7 @@ STYLE = {
     "svg.hashsalt": "headstart",  # the same plot has the same ids at every drawing
     "text.parse_math": False,  # a class called $5$ is no formula
 }
+NARROWEST = 6.0  # inches of a figure that has room for a legend beside the axis
 DOTTED, DASHED = (0, (1, 3)), (0, (5, 2))  # what is guessed or wished, and bounds
 
 
@@ -122,11 +123,13 @@ def say(ax: "Axes", sentence: str) -> "Axes":
 
 
 def legend(ax: "Axes", entries: Sequence[tuple["Artist", str]]) -> None:
-    """Put the legend to the right of the axis, where no data is."""
+    """Put the legend to the right of the axis, or in a narrow figure below it, where no data is."""
     if entries:
         handles, labels = zip(*entries, strict=True)
         wrapped = [textwrap.fill(label, 26) for label in labels]
-        ax.legend(handles, wrapped, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+        below = ax.figure.get_figwidth() < NARROWEST
+        place = dict(bbox_to_anchor=(0, -0.2), ncols=2) if below else dict(bbox_to_anchor=(1.01, 1))
+        ax.legend(handles, wrapped, loc="upper left", borderaxespad=0, **place)
 
 
 def chance_line(ax: "Axes", chance: float | None) -> list[tuple["Artist", str]]:
