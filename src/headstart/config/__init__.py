@@ -8,7 +8,7 @@ from headstart.config.overrides import check_keys, check_typed, check_words, quo
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
-from headstart.config.schema import DESCRIBING, check_values, keys_without_effect, without_hydra
+from headstart.config.schema import DESCRIBING, check_values, identifying_data, keys_without_effect, without_hydra
 from headstart.config.search_path import as_typed, expand_config_dir, experiments_folder
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "explain",
     "explain_value",
     "groups",
+    "identifying_data",
     "key_of",
     "keys_without_effect",
     "make",

@@ -4,6 +4,7 @@ import math
 import os
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -20,6 +21,11 @@ def decades(low: float, high: float) -> list[float]:
 def first_pruned_epoch(epochs: int, warmup: float) -> int:
     """The first epoch after which a search trial may be pruned; warmup: share of the epochs in which the rate rises."""
     return math.ceil(round(warmup * epochs, 6)) + max(2, math.ceil(epochs / 15))
+
+
+def unless(other: Any, value: Any) -> Any:
+    """The value where the other key has none; null where it has one, which takes its place."""
+    return value if other is None else None
 
 
 def study_name(name: str | None) -> str:
@@ -47,6 +53,7 @@ def study_storage(path: str) -> str:
 RESOLVERS = {
     "config_root": lambda _="": str(experiments_folder().parent),
     "help_text": lambda _="": help_text(),
+    "unless": unless,
     "study_name": study_name,
     "study_storage": study_storage,
     "first_pruned_epoch": first_pruned_epoch,

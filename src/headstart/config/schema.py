@@ -111,6 +111,15 @@ def keys_without_effect(cfg: Config) -> frozenset[str]:
     return EPOCHS_ONLY if cfg.model.get("features") else EPOCHS_ONLY | TORCH_ONLY
 
 
+def identifying_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `data` that say which pictures a run gets, not where their files lie.
+
+    Without folds their keys are left out, as of studies and checkpoints that are older than these.
+    """
+    ignored = {"root", "cache", "download"} | (set() if data.get("folds") else {"folds", "fold"})
+    return {key: value for key, value in data.items() if key not in ignored}
+
+
 def check_complete(cfg: DictConfig) -> None:
     """Refuse a job's configuration in which a value is still to be given. Raises UserError."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from headstart.data.splits import choose_classes, nested, shuffled, stratified
+from headstart.data.splits import choose_classes, nested, one_fold, shuffled, stratified
+from headstart.errors import UserError
 from headstart.store import FileListing
 
 
@@ -100,10 +101,21 @@ class SplitOptions:
 
     classes: Sequence[str | int] | None  # names, or positions in the source's, renumbered in this order; None: all
     train_size: int | None  # training pictures, as many of each class; smaller subsets lie within larger; None: all
-    validation_size: int | float  # pictures split off train (a fraction below 1 of them), each class in proportion
+    validation_size: int | float | None  # pictures split off train (a fraction below 1 of them), each class in proportion
     split_seed: int  # decides alone which pictures are split off, and which a subset takes
+    folds: int | None = None  # into which the subset is divided, each class in proportion: one validates, others train
+    fold: int = 0  # which one, from 0
 
     def __post_init__(self) -> None:
+        if self.folds is None and self.fold:
+            raise UserError(f"data.fold={self.fold} has no effect without folds; add data.folds=..., or leave it out")
+        if self.folds is not None and self.fold >= self.folds:
+            raise UserError(f"data.fold={self.fold}: with data.folds={self.folds} there are the folds 0 to {self.folds - 1}")
+        if self.folds is not None and self.validation_size is not None:
+            raise UserError(
+                f"data.folds={self.folds} and data.validation_size={self.validation_size} are both given; a fold is the "
+                "validation part, so leave the second out, or give data.validation_size=null"
+            )
         if self.classes is not None:
             object.__setattr__(self, "classes", tuple(self.classes))  # a list has no hash
 
@@ -120,20 +132,23 @@ def assemble(
     """Keep the chosen classes, split off the validation part, take the training subset and measure it.
 
     names: the source's classes. load_test: reads the test part; called only by `Dataset.test()`.
-    val: the validation part that a source brings of its own; `options.validation_size` is not used then.
+    val: the validation part that a source brings of its own; `options.validation_size` is not used then. None with
+    `options.folds`, which divide train.
     files: what the source has read or will read.
     Raises UserError for options that the data cannot meet.
     """
     keep = choose_classes(names, options.classes)
     train = _relabel(train, keep)
-    if val is None:
+    if options.folds is not None:
+        train = _subset(train, shuffled(train.labels, options.split_seed, keep), options)
+        held_out, rest = one_fold(train.labels, options.folds, options.fold)
+        train, val = train.choose(rest), train.choose(held_out)
+    elif val is None:
         size, seed = options.validation_size, options.split_seed
         held_out, rest = stratified(train.labels, size, seed, keep, "data.validation_size")
-        val = train.choose(held_out)
+        train, val = _subset(train, rest, options), train.choose(held_out)
     else:
-        val, rest = _relabel(val, keep), shuffled(train.labels, options.split_seed, keep)
-    train = train.choose(rest)
-    train = train.choose(nested(train.labels, options.train_size))
+        train, val = _subset(train, shuffled(train.labels, options.split_seed, keep), options), _relabel(val, keep)
     used, held = train.split(), val.split()
     chosen = tuple(names[position] for position in keep)
 
@@ -141,6 +156,12 @@ def assemble(
         return _relabel(load_test(), keep).split()
 
     return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files)
+
+
+def _subset(part: Part, rows: np.ndarray, options: SplitOptions) -> Part:
+    """What `train_size` takes of these rows, which are in shuffled order within a class."""
+    part = part.choose(rows)
+    return part.choose(nested(part.labels, options.train_size))
 
 
 def _relabel(part: Part, keep: list[int]) -> Part:

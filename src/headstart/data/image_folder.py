@@ -46,6 +46,9 @@ def read_dataset(
     options.validation_size: None for a tree that brings a validation part of its own; for others None is a tenth.
     """
     tree = find(root)
+    own = len(tree.parts["train"])
+    if options.folds is not None:
+        tree = _with_val_in_train(tree)
     _refuse_size_of_given(tree, "val", "validation_size", options.validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
     decoded = decode_once(tree.root, tree.paths, size, cache)
@@ -53,11 +56,13 @@ def read_dataset(
     parts, digests = _parts(tree, decoded)
     if "test" not in parts:
         share = 0.2 if test_size is None else test_size
-        held, rest = stratified(parts["train"].labels, share, _TEST_SEED, what="data.test_size")
-        parts["test"], parts["train"] = parts["train"].choose(held), parts["train"].choose(rest)
+        whole = parts["train"]
+        held, rest = stratified(whole.labels[:own], share, _TEST_SEED, what="data.test_size")
+        joined = np.arange(own, len(whole.labels))
+        parts["test"], parts["train"] = whole.choose(held), whole.choose(np.concatenate([rest, joined]))
         digests["test"] = digests["train"]
     _refuse_duplicates(tree, parts, digests, allow_duplicates)
-    if options.validation_size is None:
+    if options.validation_size is None and options.folds is None:
         options = dataclasses.replace(options, validation_size=0.1)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", tree.root.name) or "folder"
     files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
@@ -111,6 +116,12 @@ def _tree(root: Path, parts: dict[str, Path]) -> Tree:
         for part, classes in found.items()
     }
     return Tree(root, names, listed, sum(other for classes in found.values() for _, other in classes.values()))
+
+
+def _with_val_in_train(tree: Tree) -> Tree:
+    """The tree without a validation part, whose files come behind those of train."""
+    parts = {part: files for part, files in tree.parts.items() if part != "val"}
+    return dataclasses.replace(tree, parts=parts | {"train": [*tree.parts["train"], *tree.parts.get("val", [])]})
 
 
 def _check_names(root: Path, names: tuple[str, ...], found: dict[str, dict]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from headstart.data import cifar, image_folder
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
@@ -16,6 +16,8 @@ from headstart.typed import Count, Fraction, Seed
 
 Classes: TypeAlias = Sequence[str | int] | None  # names or positions
 Size: TypeAlias = Count | Fraction  # pictures, or a share of them
+Folds: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
+Fold: TypeAlias = Annotated[int, Ge(0), Lt(1_000_000)]
 
 
 def cifar10(
@@ -23,17 +25,20 @@ def cifar10(
     *,
     classes: Classes = None,
     train_size: Count | None = None,
-    validation_size: Size = 0.1,
+    validation_size: Size | None = None,
     split_seed: Seed = 0,
+    folds: Folds | None = None,
+    fold: Fold = 0,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): 50,000 + 10,000 pictures, 32 x 32, 10 classes.
 
     root: folder that holds, or is to hold, `cifar-10-batches-py`, torchvision's layout. Files are md5-checked and never
-    overwritten. classes, train_size, validation_size, split_seed: see `SplitOptions`. download: fetch what is missing.
+    overwritten. download: fetch what is missing. The other keys: see `SplitOptions`; validation_size=None is a tenth.
     Raises UserError for files that are missing or damaged and for choices that the data cannot meet.
     """
-    return _cifar("CIFAR10", root, SplitOptions(classes, train_size, validation_size, split_seed), download)
+    options = SplitOptions(classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold)
+    return _cifar("CIFAR10", root, options, download)
 
 
 def cifar100(
@@ -41,30 +46,35 @@ def cifar100(
     *,
     classes: Classes = None,
     train_size: Count | None = None,
-    validation_size: Size = 0.1,
+    validation_size: Size | None = None,
     split_seed: Seed = 0,
+    folds: Folds | None = None,
+    fold: Fold = 0,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
-    return _cifar("CIFAR100", root, SplitOptions(classes, train_size, validation_size, split_seed), download)
+    options = SplitOptions(classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold)
+    return _cifar("CIFAR100", root, options, download)
 
 
 def digits(
     *,
     classes: Classes = None,
     train_size: Count | None = None,
-    validation_size: Size = 0.2,
+    validation_size: Size | None = None,
     split_seed: Seed = 0,
+    folds: Folds | None = None,
+    fold: Fold = 0,
 ) -> Dataset:
     """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
 
     Enlarged four times by bilinear interpolation and scaled from 0 .. 16 to 0 .. 255, the same in all three channels.
     The test part is 360 pictures, each class in proportion, the same whatever `split_seed` is. Indices count
-    scikit-learn's order. The keys: see `SplitOptions`. Raises UserError for choices that the data cannot meet.
+    scikit-learn's order. The keys: see `SplitOptions`; validation_size=None is a fifth. Raises UserError for choices that the data cannot meet.
     """
     from sklearn.datasets import load_digits
 
-    options = SplitOptions(classes, train_size, validation_size, split_seed)
+    options = SplitOptions(classes, train_size, _usual(0.2, validation_size, folds), split_seed, folds, fold)
     bunch = load_digits()
     # Weights of a fourfold bilinear enlargement are eighths, so that every sum is exact and equal on every machine.
     small = torch.from_numpy(bunch.images).float()[:, None]
@@ -86,6 +96,8 @@ def folder(
     validation_size: Size | None = None,
     test_size: Size | None = None,
     split_seed: Seed = 0,
+    folds: Folds | None = None,
+    fold: Fold = 0,
     allow_duplicates: bool = False,
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
@@ -93,9 +105,9 @@ def folder(
     size: pixels a side that every picture is decoded to (`headstart.data.decoding.decode` says how), once, into
     `cache` (None: $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class
     in proportion: first the test part (`test_size`, None: a fifth, the same whatever `split_seed` is), then the
-    validation part (`validation_size`, None: a tenth of the rest). Indices are positions in the sorted list of the
-    files of the tree's own part. allow_duplicates: accept test pictures that are exact copies of training or validation
-    pictures. The other keys: see `SplitOptions`.
+    validation part (`validation_size`, None: a tenth of the rest). With `folds` a val part of the tree's own joins
+    train. Indices are positions in the sorted list of the files of the tree's own part. allow_duplicates: accept test
+    pictures that are exact copies of training or validation pictures. The other keys: see `SplitOptions`.
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
     return image_folder.read_dataset(
@@ -104,8 +116,13 @@ def folder(
         cache=cache_root() if cache is None else Path(cache),
         test_size=test_size,
         allow_duplicates=allow_duplicates,
-        options=SplitOptions(classes, train_size, validation_size, split_seed),
+        options=SplitOptions(classes, train_size, validation_size, split_seed, folds, fold),
     )
+
+
+def _usual(share: float, size: int | float | None, folds: int | None) -> int | float | None:
+    """The size of the validation part: as given, else the usual share; None with folds, one of which it is."""
+    return share if size is None and folds is None else size
 
 
 def _cifar(kind: str, root: str | Path, options: SplitOptions, download: bool) -> Dataset:

@@ -97,6 +97,24 @@ def nested(labels: np.ndarray, train_size: int | None) -> np.ndarray:
     )
 
 
+def one_fold(labels: np.ndarray, folds: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the fold of that number, from 0, and of all others, each class shared out evenly.
+
+    labels: int64 [N], 0 .. K - 1, one class after the other and in shuffled order within it, as `nested` leaves them.
+    Folds differ by one picture at most, in all and of each class. Raises UserError for more folds than pictures of some
+    class.
+    """
+    rarest = int(np.bincount(labels).min())
+    if folds > rarest:
+        hint = f"Give 2 to {rarest}." if rarest > 1 else "Add pictures to that class."
+        raise UserError(
+            f"data.folds={folds} is more than the {rarest} pictures of the rarest class, of which each fold needs one.\n"
+            f"{hint}"
+        )
+    dealt = np.arange(len(labels)) % folds
+    return np.flatnonzero(dealt == fold), np.flatnonzero(dealt != fold)
+
+
 def _position(names: tuple[str, ...], item: str | int) -> int:
     if str(item) in names:  # first, so that 10 means the class called "10" where there is one
         return names.index(str(item))

@@ -8,14 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config import DESCRIBING, keys_without_effect, without_hydra
+from headstart.config import DESCRIBING, identifying_data, keys_without_effect, without_hydra
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
 PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
-ELSEWHERE = ("data.root", "data.cache", "data.download")  # where data lies: its content is known by its hash
 
 
 def fingerprint_of(
@@ -34,12 +33,12 @@ def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
     """What determines the arm's results, but what it searches, and how that is searched."""
     ignored = DESCRIBING | {"threads"} | keys_without_effect(cfg)
     searched = arm.space.keys() | ({"optimizer.lr"} if "lr" in arm.space else set())
+    content = OmegaConf.to_container(without_hydra(cfg), resolve=True)
     settings = {
         key: value
-        for key, value in _flatten(OmegaConf.to_container(without_hydra(cfg), resolve=True))
+        for key, value in _flatten(content | {"data": identifying_data(content["data"])})
         if key.partition(".")[0] not in ignored
         and not key.startswith("model.search")
-        and key not in ELSEWHERE
         and key not in searched
     }
     space = {key: repr(distribution) for key, distribution in arm.space.items()}

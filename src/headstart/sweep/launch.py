@@ -255,6 +255,8 @@ def job_overrides(plan: Plan, claim: Claim) -> list[str]:
     own += [f"{key}={override_value(value)}" for key, value in claim.params.items()]
     if claim.seed is not None:
         own.append(f"seed={claim.seed}")
+        if (fold := plan.fold_of(claim.arm, claim.seed)) is not None:
+            own.append(f"data.fold={fold}")
     own.append(f"hydra.sweep.subdir={claim.run_dir.relative_to(plan.folder)}")
     own.append("hydra.job_logging.root.handlers=[file]")
     arms = plan.settings.source_overrides if claim.kind == "source" else plan.arm(claim.arm).overrides

@@ -107,6 +107,16 @@ class Plan:
                 found |= set(extremes(arm.space["epochs"])) if "epochs" in arm.space else {cfg.epochs}
         return found
 
+    def folds(self) -> dict[str, int]:
+        """Into how many folds each arm's pictures are divided, by its name; those that are not are left out."""
+        found = {name: cfg.data.get("folds") for name, cfg in self.composed.items()}
+        return {name: folds for name, folds in found.items() if folds}
+
+    def fold_of(self, arm: str, seed: int) -> int | None:
+        """The fold that validates the arm's confirmation with that seed, the same for all arms; None without folds."""
+        folds = self.folds().get(arm)
+        return (seed - self.config.seed - 1) % folds if folds else None
+
     def question(self) -> str | None:
         """The first comment of the experiment's file: what the study asks."""
         chosen = self.config.hydra.runtime.choices.get("experiments")
@@ -126,6 +136,10 @@ class Plan:
                 whose = whose or f"each of the arms {', '.join(few)}"
                 what = "setting, so 1 trial" if size == 1 else f"settings, so {size:g} trials"
                 notes.append(f"{whose} has {size:g} different {what}, not {asked}")
+        for folds in sorted(set(self.folds().values())):
+            if uneven := [str(seeds) for seeds in self.looks if seeds % folds]:
+                seeds = "1 seed is" if uneven == ["1"] else f"{' or '.join(uneven)} seeds are"
+                notes.append(f"{seeds} no multiple of {folds} folds: not every fold is used equally often")
         return notes
 
     def facts(self) -> dict[str, Any]:
@@ -174,6 +188,8 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     for cfg in composed.values():
         check_keys(cfg)
         check_values(cfg)
+    for arm in arms:
+        _refuse_own_fold(arm, composed[arm.name])
     arms = [replace(arm, rungs=_rungs(arm, composed[arm.name])) for arm in arms]
     make_pruner(settings.pruner)  # so that a mistake in it is found now, as in the sampler
     try_sampler(settings, arms[0].space, config.seed)
@@ -196,6 +212,16 @@ def _compose(
         return loader.load_sweep_config(config, words)
     except CompactHydraException as error:
         raise UserError(f"{whose}: {explain(error, words)}") from None
+
+
+def _refuse_own_fold(arm: Arm, cfg: DictConfig) -> None:
+    """Which fold validates is a study's to say: equal for all trials, another for each confirmation."""
+    given = "a sweep's searches are validated on fold 0, its confirmations on one fold after the other"
+    for key in ("data.fold", "data.folds"):
+        if key in arm.space:
+            raise UserError(f"arm {arm.name} searches {key}: {given}; give one value of data.folds, or a list to compare")
+    if fold := cfg.data.get("fold"):
+        raise UserError(f"data.fold={fold}: {given}; leave it out")
 
 
 def _rungs(arm: Arm, cfg: DictConfig) -> tuple[int, ...]:

@@ -48,7 +48,8 @@ class SweepStatus:
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
-            f"  {trials} an arm of {length}, then {_confirmed(state)}; {ended} of {_runs(state, total)} exist",
+            f"  {trials} an arm of {length}, then {_confirmed(state)}{_over(plan.folds())}; "
+            f"{ended} of {_runs(state, total)} exist",
             *_halved(state),
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
@@ -198,6 +199,12 @@ def _confirmed(state: StudyState) -> str:
     more = ", more while a pair of arms is undecided" if most > fewest else ""
     what = "each arm's best with" if state.confirm == "best" else "each arm's choice, repeated with"
     return f"{what} {seeds}{more}"
+
+
+def _over(folds: Mapping[str, int]) -> str:
+    """Over how many folds, given by arm."""
+    fewest, most = (end(folds.values(), default=0) for end in (min, max))
+    return f" over {plural(most, 'fold') if fewest == most else f'{fewest} to {most} folds'}" if folds else ""
 
 
 def _runs(state: StudyState, total: int) -> str:

@@ -20,6 +20,8 @@ def planned_facts(run_config: RunConfig) -> dict[str, Any]:
     facts |= dict(model=_model_name(run_config), weights=model.get("weights"), stem=model.get("stem"))
     facts |= {group: choices[group] for group in ("augmentation", "optimizer", "schedule")}
     facts |= {key: getattr(values, key) for key in ("lr", "batch_size", "epochs", "seed", "split_seed")}
+    folds = values.data.get("folds")
+    facts |= dict(folds=folds, fold=values.data.get("fold") if folds else None)
     facts |= dict(headstart_version=__version__, git_commit=git_commit())
     return _only_with_effect(facts, run_config)
 
