@@ -14,9 +14,9 @@ IMAGES = np.arange(40)
 RIGHT = np.random.default_rng(0).random((3, 40)) < 0.7
 
 
-def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA) -> ArmOfPair:
+def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA, fold=pd.NA) -> ArmOfPair:
     scores = 100 * right.mean(axis=1)
-    repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE")).convert_dtypes()
+    repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE", fold=fold)).convert_dtypes()
     answers = Answers(tuple(seeds), images, right)
     return ArmOfPair(pd.Series({"luck_std": luck}), ArmRuns(None, repeats), pd.DataFrame(), answers, NO_EPOCHS)
 
@@ -33,6 +33,14 @@ def test_the_luck_of_both_searches_adds_to_it():
     assert with_luck.difference().variance == pytest.approx(without.difference().variance + 0.25 + 1.0)
     assert str(with_luck.holds_for) == "new seeds, new test pictures and repeated searches"
     assert not Pair(arm(luck=0.5), arm(~RIGHT)).has_luck
+
+
+def test_where_both_were_validated_on_several_folds_it_holds_for_other_training_pictures_of_them():
+    folded = dict(luck=0.5, fold=[0, 1, 2])
+    said = "new seeds, new test pictures, repeated searches and other training pictures of these folds"
+    assert str(Pair(arm(**folded), arm(~RIGHT, **folded)).holds_for) == said
+    for fold in (pd.NA, 0):
+        assert "training" not in str(Pair(arm(**folded), arm(~RIGHT, fold=fold)).holds_for)
 
 
 def test_answers_to_other_pictures_are_not_compared():

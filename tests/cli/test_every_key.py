@@ -26,7 +26,10 @@ TAKES = {
     **dict.fromkeys(["seed", "split_seed", "data.split_seed", "label_smoothing", "confirm_seeds"], "0"),
     **dict.fromkeys(["image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
     **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run"], "true"),
-    **dict.fromkeys(["data.classes", "data.train_size", "data.test_size"], "null"),
+    **dict.fromkeys(
+        ["data.classes", "data.train_size", "data.validation_size", "data.folds", "data.test_size"], "null"
+    ),
+    "data.fold": "0",
     "data.cache": "abc null",
     "data.allow_duplicates": "true",
     **dict.fromkeys(["model.weights", "model.unfreeze_epoch", "model.features", "model.cv"], "null"),
@@ -62,7 +65,6 @@ TAKES = {
 MAY = {
     **{"model.alpha": {"[1]"}, "model.max_features": {"0"}},  # scikit-learn's own rules, which change with its version
     "model.keep_classifier": {"true"},  # of some networks' weights
-    "data.validation_size": {"null"},  # of a folder, which may bring a part for it
     "augmentation.padding": {"null"},  # of those that crop or not
     "optimizer.momentum": {"0"},  # which Nesterov's form needs in torch's SGD
     "model.search.params": {"null"},  # of a model whose file brings no first points for them

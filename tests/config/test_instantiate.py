@@ -97,7 +97,7 @@ BUILDERS, SCHEDULES = "headstart.models.builders", "headstart.training.schedules
 SKLEARN = "headstart.models.estimators.sklearn_model"
 PIXELS, SIDE = "a whole number from 0 to 512", "a whole number from 1 to 4096"
 COUNT, FINITE = "a whole number from 1 to 1000000", "a finite number"
-SIZE = f"{COUNT} or a number above 0 below 1"
+SIZE = f"{COUNT}, a number above 0 below 1 or null"
 FOLDS, SHARE, ABOVE = "a whole number from 2 to 100 or null", "a number from 0 below 1", "a number above 0"
 SEED = "a whole number from 0 to 4294967295"
 
@@ -120,8 +120,15 @@ WRONG = [
     ("data.train_size", f"{SOURCES}.digits", [0, -10, "all", [100], True, 50.0], f"{COUNT} or null"),
     ("data.train_size", f"{SOURCES}.cifar10", [[100], 0.5], f"{COUNT} or null"),
     ("data.train_size", f"{SOURCES}.digits", [math.nan], FINITE),
-    ("data.validation_size", f"{SOURCES}.digits", [0, -1, 1.5, 1.0, True, None, "half"], SIZE),
+    ("data.validation_size", f"{SOURCES}.digits", [0, -1, 1.5, 1.0, True, "half"], SIZE),
     ("data.validation_size", f"{SOURCES}.cifar100", [[100]], SIZE),
+    (
+        "data.folds",
+        f"{SOURCES}.digits",
+        [0, 1, -1, 2.5, 3.0, "3", True, [3]],
+        "a whole number from 2 to 1000000 or null",
+    ),
+    ("data.fold", f"{SOURCES}.folder", [-1, 0.5, "0", None, True], "a whole number from 0 below 1000000"),
     ("data.test_size", f"{SOURCES}.folder", [0, 1.5, [100]], f"{COUNT}, a number above 0 below 1 or null"),
     ("data.classes", f"{SOURCES}.digits", ["abc", 3, [1.5], [True]], "a list or null"),
     ("data.split_seed", f"{SOURCES}.digits", [-1, 2**32, 1.0, "0", None], SEED),
@@ -164,6 +171,7 @@ RIGHT = [
     ("schedule", f"{SCHEDULES}.onecycle", dict(warmup=0, start=1, end=0)),
     ("data", f"{SOURCES}.digits", dict(classes=["7", 2], train_size=50, validation_size=40, split_seed=2**32 - 1)),
     ("data", f"{SOURCES}.digits", dict(classes=None, train_size=None, validation_size=0.5)),
+    ("data", f"{SOURCES}.cifar10", dict(root="x", validation_size=None, folds=2, fold=1)),
     ("data", f"{SOURCES}.folder", dict(root="x", size=1, validation_size=None, test_size=20)),
     ("model", f"{BUILDERS}.cnn", dict(freeze="backbone_then_none", unfreeze_epoch=2, backbone_lr_factor=1)),
     ("model", SKLEARN, dict(cv=2, features="resnet18", C=3, search={"params": {}})),

@@ -10,8 +10,9 @@ import pytest
 import torch
 from conftest import TINY, configured
 from hydra.core.global_hydra import GlobalHydra
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
@@ -62,7 +63,7 @@ def make(estimator=None, **options):
 
 MISTAKES = [
     (dict(estimator=StandardScaler()), "StandardScaler, which is no classifier"),
-    (dict(estimator=LinearRegression()), "LinearRegression, which is no classifier"),
+    (dict(estimator=KMeans()), "KMeans, which is no classifier or regressor"),
     (dict(estimator="LogisticRegression"), "str, which is no classifier"),
     (dict(max_iters=1), "Did you mean model.max_iter?"),
     (dict(C=-1), "'C' parameter of LogisticRegression must be a float"),

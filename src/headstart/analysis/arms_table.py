@@ -9,7 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns, to_the_end
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
-from headstart.analysis.columns import ARMS, SCORES
+from headstart.analysis.columns import ARMS, ERRORS, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
@@ -25,6 +25,7 @@ FACTS = (
     "weights_sha256",
     "data",
     "train_size",
+    "folds",
     "data_sha256",
     "epochs",
 )
@@ -121,7 +122,14 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
     row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)
     row["test_seeds_ci_low"], row["test_seeds_ci_high"] = statistics.accuracy_interval(summary.mean, seeds)
     row |= {name: tested[name].mean() for name in SCORES}
+    row |= {"val_mean": _mean_over_folds(tested["val_accuracy"], tested["fold"])}
+    row |= {name: _mean_over_folds(tested[name], tested["fold"]) for name in ERRORS}
     if "classes" in tested:
         classes, row["test_images"] = first(tested["classes"]), first(tested["test_images"])
         row["halfway_accuracy"] = halfway_accuracy(classes) if classes else None
     return row
+
+
+def _mean_over_folds(values: pd.Series, folds: pd.Series) -> Any:
+    """The mean, in which each fold has the same weight, however many seeds it was used with."""
+    return values.groupby(folds, dropna=False).mean().mean()

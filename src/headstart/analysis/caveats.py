@@ -2,13 +2,13 @@
 
 import dataclasses
 import enum
-import itertools
 import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from headstart.analysis.arms_table import NO_STUDY, OPEN
@@ -42,6 +42,7 @@ class CaveatKind(enum.Enum):
     NOT_CONVERGED = "fits that were cut short"
     FEW_SETTINGS = "arms whose search ended before others', because they have no more settings"
     NOT_VARIED = "arms that the seeds leave as they are"
+    FOLDS = "what confirmations on the folds of the same images leave open"
     MACHINES = "devices, precisions and versions that runs differ in"
     EDGE_UNCHECKED = "searched values whose range nobody checked"
     SECONDS_NOT_COMPARED = "machines that differ"
@@ -84,6 +85,7 @@ def caveats(
         CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
         CaveatKind.FEW_SETTINGS: _few_settings(arms, study),
         CaveatKind.NOT_VARIED: _not_varied(arms, trials),
+        CaveatKind.FOLDS: _folds(arms, trials),
         CaveatKind.MACHINES: _differing(trials),
         CaveatKind.EDGE_UNCHECKED: _unchecked(arms, study),
         CaveatKind.SECONDS_NOT_COMPARED: _machines(pairs),
@@ -262,12 +264,29 @@ def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
-    still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in arms["arm"]]
-    if same := ", ".join(itertools.compress(arms["arm"], still)):
+    is_still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in arms["arm"]]
+    still = arms[np.array(is_still, dtype=bool)]
+    if same := _names(still[still["folds"].isna()]):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "
             "width there, and holds neither the choice of training images nor that of test images."
         )
+    if same := _names(still[still["folds"].notna()]):
+        yield f"{same}: seeds with the same fold gave the same model, so more seeds than folds say nothing more."
+
+
+def _folds(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    folded = arms[arms["tuned"] & arms["seeds"].gt(1) & arms["folds"].notna()]
+    if names := _names(folded):
+        yield (
+            f"{names}: every search chose on fold 0; the confirmations train and are validated on one fold after the "
+            "other. What two of them train on overlaps, so that intervals hold for other folds of the same images and "
+            "are too narrow for wholly new training images."
+        )
+    for _, arm in folded.iterrows():
+        used = _repeats(arm, trials)["fold"].value_counts()
+        if len(used) < arm["folds"] or used.nunique() > 1:
+            yield f"{arm['arm']}: its {used.sum()} confirmations do not use all {arm['folds']} folds equally often."
 
 
 def _unchecked(arms: pd.DataFrame, study: StudyFile) -> Iterator[str]:

@@ -12,6 +12,7 @@ THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed 
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
 SCORES = ("test_precision_macro", "test_recall_macro", "test_f1_macro")
+ERRORS = ("val_mse", "val_mae", "val_r2", "test_mse", "test_mae", "test_r2")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ def _time_to_thresholds() -> Iterator[tuple[str, Column]]:
         )
 
 
+def _regression(images: str, part: str) -> Columns:
+    what = f"of a regressor's outputs against 1 for the image's class and 0 for the others, over {images}"
+    return {
+        f"{part}_mse": _number("", f"mean squared error {what}; empty: a classifier"),
+        f"{part}_mae": _number("", f"mean absolute error {what}"),
+        f"{part}_r2": _number("", f"coefficient of determination (R²) {what}, mean over classes"),
+    }
+
+
 TRIALS: Columns = {
     "study": _text("name of the study (`name=`)"),
     "arm": _text("name of the arm, what is compared"),
@@ -99,6 +109,8 @@ TRIALS: Columns = {
     "data": _text("data set"),
     "train_size": _integer("images", "training images, validation split taken off"),
     "val_size": _integer("images", "validation images"),
+    "folds": _count("folds that the images for training and validation were dealt out to (data.folds); empty: none"),
+    "fold": _integer("count from 0", "the one of them that validates; the others are the training images"),
     "image_size": _integer("pixels", "height and width of what enters the network"),
     "augmentation": _text("augmentation of the training images"),
     "optimizer": _text("optimizer"),
@@ -117,6 +129,7 @@ TRIALS: Columns = {
         "validation cross-entropy of the best epoch; of an estimator without probabilities, such as model=linear, that "
         "of the softmax of its outputs",
     ),
+    **_regression("validation images", "val"),
     "cv_folds": _count("folds of the cross-validation on the training images; empty: none was asked"),
     "cv_accuracy_mean": _percent("accuracy on the folds left out, mean over folds"),
     "cv_accuracy_std": _points("its standard deviation over folds (n - 1)"),
@@ -126,6 +139,7 @@ TRIALS: Columns = {
     "test_precision_macro": _percent("test precision, mean over classes"),
     "test_recall_macro": _percent("test recall, mean over classes"),
     "test_f1_macro": _percent("test F1, mean over classes"),
+    **_regression("test images", "test"),
     **dict(_time_to_thresholds()),
     "seconds_train": _seconds("training time, or that of the fit: no evaluation, compilation or loading of data"),
     "images_per_second": _number("images per second", "images seen by training / seconds_train"),
@@ -236,6 +250,7 @@ ARMS: Columns = {
     ),
     "lr_tolerance_high": _number("decades", "upper bound of the same interval"),
     "val_accuracy": _percent("validation accuracy of the best trial"),
+    "val_mean": _percent("validation accuracy of the confirmations, mean over seeds; with folds, of the folds' means"),
     "confirmations": _count("confirmation runs of the best trial, any state (single runs: repeats)"),
     "confirmations_lost": _count("those of them that DIVERGED: without a test accuracy"),
     "seeds": _count("confirmation seeds with a test accuracy: n of the statistics"),
@@ -247,7 +262,8 @@ ARMS: Columns = {
     "test_std": _points("its standard deviation over seeds (n - 1)"),
     "test_ci_low": _percent(
         "lower bound of its 95 % interval (Student t on log odds) for new seeds; for new test images too where the "
-        "predictions are there, and for a repeated search where the confirmations repeat the choice"
+        "predictions are there, for a repeated search where the confirmations repeat the choice, and for other "
+        "training images of the same folds where there are folds"
     ),
     "test_ci_high": _percent("upper bound of the same interval"),
     "test_seeds_ci_low": _percent("lower bound of the interval for new seeds alone, on these test images"),
@@ -266,11 +282,12 @@ ARMS: Columns = {
         "val_accuracy of the best trial above the mean of its confirmations': the luck in its choice"
     ),
     **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in SCORES},
+    **{name: _number(TRIALS[name].unit, TRIALS[name].meaning + "; mean as val_mean has it") for name in ERRORS},
     "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
     **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
-    **_of_trials("data", "train_size", "data_sha256"),
+    **_of_trials("data", "train_size", "folds", "data_sha256"),
     "test_images": _integer("images", "images of the test split"),
     **_of_trials("epochs", "device", "threads"),
 }
@@ -286,7 +303,10 @@ PAIRS: Columns = {
     "difference": _points("test accuracy a - b, mean over these seeds"),
     "ci_low": _points("lower bound of its interval (paired Student t) at `level`, for what `holds_for` says"),
     "ci_high": _points("upper bound of the same interval"),
-    "holds_for": _text("what the interval generalises to: new seeds, new test images, repeated searches"),
+    "holds_for": _text(
+        "what the interval generalises to: new seeds, new test images, repeated searches, other training images of the "
+        "same folds"
+    ),
     "seeds_ci_low": _points("lower bound of the 95 % interval for new seeds alone, not corrected"),
     "seeds_ci_high": _points("upper bound of the same interval"),
     "level": _number("", "level of the interval, by Holm's step and the error that is spent at this number of seeds"),

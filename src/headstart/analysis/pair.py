@@ -103,4 +103,5 @@ class Pair:
     @property
     def holds_for(self) -> HoldsFor:
         """What the difference's interval generalises to."""
-        return HoldsFor(pictures=self.answered is not None and len(self.seeds) > 1, searches=self.has_luck)
+        pictures, folds = self.answered is not None and len(self.seeds) > 1, min(self.a.runs.folds, self.b.runs.folds)
+        return HoldsFor(pictures=pictures, searches=self.has_luck, folds=folds > 1)

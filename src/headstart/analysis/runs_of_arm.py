@@ -14,7 +14,8 @@ SETTINGS = ("command", "model", "weights_sha256", "data_sha256", "train_size", "
 
 # Of every run of an arm, but for what the arm searches.
 OF_ONE_ARM = ("model", "weights_sha256", "freeze", "stem", "data", "data_sha256", "train_size", "val_size")
-OF_ONE_ARM += ("image_size", "augmentation", "optimizer", "schedule", "batch_size", "epochs", "split_seed")
+OF_ONE_ARM += ("image_size", "augmentation", "optimizer", "schedule", "batch_size", "epochs", "split_seed", "folds")
+OF_ONE_FOLD = ("data_sha256", "train_size", "val_size")  # of them, what another fold changes
 # What differs with a setting that an arm searches.
 FOLLOWS = {"train_size": ("data_sha256", "val_size"), "validation_size": ("data_sha256", "val_size", "train_size")}
 FOLLOWS |= {"classes": ("data_sha256", "val_size", "train_size"), "weights": ("weights_sha256",)}
@@ -36,8 +37,15 @@ class ArmRuns:
 
     @property
     def all_the_same(self) -> bool:
-        """Whether the seeds leave the model exactly as it is, to the last digit of the validation loss."""
-        return len(self.tested) >= 2 and self.repeats["val_loss"].nunique() == 1
+        """Whether the seeds leave the model exactly as it is, to the last digit of the validation loss; in each fold,
+        where there are folds and one of them has several seeds."""
+        losses = self.repeats.groupby("fold", dropna=False)["val_loss"]
+        return len(self.tested) > losses.ngroups and bool((losses.nunique() == 1).all())
+
+    @property
+    def folds(self) -> int:
+        """How many folds the repeats that count are validated on; 0 without folds."""
+        return int(self.tested["fold"].nunique())
 
 
 def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
@@ -97,7 +105,9 @@ def disagreements(arm: str, rows: pd.DataFrame, runs: ArmRuns) -> Iterator[str]:
     searched |= {column for key, columns in FOLLOWS.items() if key in searched for column in columns}
     both = pd.concat([rows[rows["phase"] == "search"], runs.repeats]) if len(runs.repeats) else rows
     for column in OF_ONE_ARM:
-        if column not in searched and len(found := both[column].dropna().unique()) > 1:
+        alike = dict(iter(both.groupby("fold", dropna=False))) if column in OF_ONE_FOLD else {None: both}
+        found = max((own[column].dropna().unique() for own in alike.values()), key=len, default=())
+        if column not in searched and len(found) > 1:
             yield f"the runs of {arm} differ in {column} ({_shown(found[0])} and {_shown(found[1])})"
 
 

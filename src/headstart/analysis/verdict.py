@@ -31,11 +31,13 @@ class HoldsFor:
 
     pictures: bool = False  # new test pictures from where these came from
     searches: bool = False  # searches that are repeated with other seeds
+    folds: bool = False  # other training pictures, as the folds of a study deal them out
 
     def __str__(self) -> str:
         pictures = "new test pictures" if self.pictures else ""
         searches = "repeated searches" if self.searches else ""
-        *first, last = [what for what in ("new seeds", pictures, searches) if what]
+        folds = "other training pictures of these folds" if self.folds else ""
+        *first, last = [what for what in ("new seeds", pictures, searches, folds) if what]
         return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -70,7 +70,8 @@ def digits(
 
     Enlarged four times by bilinear interpolation and scaled from 0 .. 16 to 0 .. 255, the same in all three channels.
     The test part is 360 pictures, each class in proportion, the same whatever `split_seed` is. Indices count
-    scikit-learn's order. The keys: see `SplitOptions`; validation_size=None is a fifth. Raises UserError for choices that the data cannot meet.
+    scikit-learn's order. The keys: see `SplitOptions`; validation_size=None is a fifth. Raises UserError for choices
+    that the data cannot meet.
     """
     from sklearn.datasets import load_digits
 

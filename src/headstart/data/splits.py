@@ -108,8 +108,7 @@ def one_fold(labels: np.ndarray, folds: int, fold: int) -> tuple[np.ndarray, np.
     if folds > rarest:
         hint = f"Give 2 to {rarest}." if rarest > 1 else "Add pictures to that class."
         raise UserError(
-            f"data.folds={folds} is more than the {rarest} pictures of the rarest class, of which each fold needs one.\n"
-            f"{hint}"
+            f"data.folds={folds}: each fold needs a picture of each class, and the rarest has {rarest}.\n{hint}"
         )
     dealt = np.arange(len(labels)) % folds
     return np.flatnonzero(dealt == fold), np.flatnonzero(dealt != fold)

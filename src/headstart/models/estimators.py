@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn: a pipeline on pixels, or on what a frozen network makes of them, fitted in one go."""
+"""Estimators of scikit-learn: a pipeline on pixels, or on what a frozen network makes of them, fitted in one go."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -24,16 +24,17 @@ class EstimatorModel:
     cv: int | None = None  # folds
     network: Model | None = None  # frozen, whose features are the inputs; None: pixels
     report: list[str] = field(default_factory=list)  # lines for the log
+    targets: tuple[float, float] | None = None  # of a regressor's outputs: for other classes, and for the own
 
     @property
     def estimator(self) -> Any:
-        """The classifier at the pipeline's end."""
-        return self.pipeline[-1]
+        """The classifier, or regressor, at the pipeline's end."""
+        return getattr(self.pipeline[-1], "regressor", self.pipeline[-1])
 
     @property
     def name(self) -> str:
         """The pipeline in words, such as `StandardScaler and LogisticRegression`."""
-        return " and ".join(type(step).__name__ for _, step in self.pipeline.steps)
+        return " and ".join(type(step).__name__ for step in (*self.pipeline[:-1], self.estimator))
 
 
 def sklearn_model(
@@ -49,20 +50,25 @@ def sklearn_model(
     image_size: int,
     **parameters: Any,
 ) -> EstimatorModel:
-    """A classifier of scikit-learn on standardised features.
+    """A classifier of scikit-learn on standardised features, or a regressor that is fitted to one-hot targets.
 
-    estimator: the classifier. parameters: set on it, and win over its own node's. search: read by sweeps alone.
-    The other keys are those of conf/model/sklearn.yaml. Raises UserError for what is no classifier, for parameters that
+    estimator: one of them. parameters: set on it, and win over its own node's. search: read by sweeps alone.
+    The other keys are those of conf/model/sklearn.yaml. Raises UserError for what is neither, for parameters that
     it does not have or take, and for options that do not go together.
     """
+    from sklearn.base import is_regressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    from headstart.models.one_hot import OneHotRegression, targets_of
 
     _check_estimator(estimator)
     _set_parameters(estimator, parameters)
     _check_options(features, weights)
     network = None if features is None else _network(features, weights, classes, class_names, image_size)
-    model = EstimatorModel(make_pipeline(*([StandardScaler()] if scale else []), estimator), cv, network)
+    classifier = OneHotRegression(estimator) if is_regressor(estimator) else estimator
+    model = EstimatorModel(make_pipeline(*([StandardScaler()] if scale else []), classifier), cv, network)
+    model.targets = targets_of(classifier)
     if network is not None:
         model.report += [*network.report, f"features: what {features} gives its classifier, computed once"]
     model.report.append(f"fitted in one go: {model.name}; no file of it is kept, its command fits it again")
@@ -81,12 +87,14 @@ def _network(features: str, weights: str | None, classes: int, class_names: tupl
 
 
 def _check_estimator(estimator: Any) -> None:
-    from sklearn.base import BaseEstimator, is_classifier
+    from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
     name = type(estimator).__name__
+    if isinstance(estimator, BaseEstimator) and is_regressor(estimator):
+        return
     if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
         raise UserError(
-            f"model.estimator is a {name}, which is no classifier of scikit-learn;\n"
+            f"model.estimator is a {name}, which is no classifier or regressor of scikit-learn;\n"
             "give one, such as model.estimator._target_=sklearn.neighbors.KNeighborsClassifier"
         )
     if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "decision_function"):

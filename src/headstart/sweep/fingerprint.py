@@ -37,9 +37,7 @@ def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in _flatten(content | {"data": identifying_data(content["data"])})
-        if key.partition(".")[0] not in ignored
-        and not key.startswith("model.search")
-        and key not in searched
+        if key.partition(".")[0] not in ignored and not key.startswith("model.search") and key not in searched
     }
     space = {key: repr(distribution) for key, distribution in arm.space.items()}
     return settings | {"search space": space, "first points": arm.first_points}

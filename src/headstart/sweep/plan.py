@@ -219,7 +219,7 @@ def _refuse_own_fold(arm: Arm, cfg: DictConfig) -> None:
     given = "a sweep's searches are validated on fold 0, its confirmations on one fold after the other"
     for key in ("data.fold", "data.folds"):
         if key in arm.space:
-            raise UserError(f"arm {arm.name} searches {key}: {given}; give one value of data.folds, or a list to compare")
+            raise UserError(f"arm {arm.name} searches {key}: {given}; give one value, or a list of data.folds")
     if fold := cfg.data.get("fold"):
         raise UserError(f"data.fold={fold}: {given}; leave it out")
 

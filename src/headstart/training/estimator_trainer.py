@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from headstart.errors import UserError
 from headstart.models import EstimatorModel, count_parameters
 from headstart.training.devices import device_name, move_network
 from headstart.training.frozen_features import FrozenFeatures
-from headstart.training.metrics import accuracy, cross_entropy
+from headstart.training.metrics import accuracy, cross_entropy, regression_errors
 from headstart.training.settings import Outcome, Settings, Watcher
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class EstimatorTrainer:
         if (self.model.cv or 0) > rarest:
             raise UserError(f"model.cv={self.model.cv} needs as many images of each class; one has {rarest}")
         self.validated: tuple[torch.Tensor, float] | None = None  # predictions of the validation part, once fitted
+        self._errors: WeakKeyDictionary[Split, dict[str, float]] = WeakKeyDictionary()  # of what was predicted
         self.features: FrozenFeatures | None = None
         self.seconds_features: float | None = None  # for features that are not kept
         if (network := self.model.network) is not None:
@@ -62,6 +64,7 @@ class EstimatorTrainer:
         seconds, reason = self._fit(inputs, labels)
         probabilities, val_loss = self.validated = self.predict(self.data.val)
         val_accuracy = accuracy(self.data.val.labels.numpy(), probabilities.numpy())
+        columns |= {f"val_{name}": error for name, error in self.errors(self.data.val).items()}
         validated = dict(val_accuracy=val_accuracy, val_loss=val_loss)
         return Outcome("COMPLETE", reason, **validated, seconds_train=seconds, columns=columns)
 
@@ -71,8 +74,12 @@ class EstimatorTrainer:
             return self.validated
         inputs = self._inputs(split)
         with self._held_to_threads(1):  # a forest adds up its trees in the order in which threads come
-            probabilities = self._probabilities(inputs)
+            probabilities = self._probabilities(inputs, split)
         return torch.from_numpy(probabilities), cross_entropy(split.labels.numpy(), probabilities)
+
+    def errors(self, split: Split) -> dict[str, float]:
+        """mse, mae and r2 of a regressor's outputs for a split that was predicted; {} of a classifier."""
+        return self._errors.get(split, {})
 
     def facts(self) -> dict[str, Any]:
         """What is in use, as columns of trials.csv; the count of parameters is known once the pipeline is fitted."""
@@ -170,15 +177,22 @@ class EstimatorTrainer:
         mean, std = float(accuracies.mean()), float(accuracies.std(ddof=1))
         return dict(cv_folds=len(accuracies), cv_accuracy_mean=mean, cv_accuracy_std=std)
 
-    def _probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Class probabilities float64 [N, K]; of an estimator that has none, the softmax of its outputs."""
+    def _probabilities(self, inputs: np.ndarray, split: Split) -> np.ndarray:
+        """Class probabilities float64 [N, K]; of an estimator that has none, the softmax of its outputs.
+
+        Of a regressor the outputs' errors are noted, as if its targets had been 0 and 1.
+        """
         from scipy.special import softmax
 
         pipeline = self.model.pipeline
         if hasattr(pipeline, "predict_proba"):
             return pipeline.predict_proba(inputs).astype(np.float64)
         outputs = pipeline.decision_function(inputs).astype(np.float64)
-        return softmax(outputs if outputs.ndim == 2 else np.stack([-outputs, outputs], axis=1), axis=1)
+        outputs = outputs if outputs.ndim == 2 else np.stack([-outputs, outputs], axis=1)
+        if self.model.targets is not None:
+            low, high = self.model.targets
+            self._errors[split] = regression_errors(split.labels.numpy(), (outputs - low) / (high - low))
+        return softmax(outputs, axis=1)
 
     @contextmanager
     def _held_to_threads(self, jobs: int) -> Iterator[list[str]]:

@@ -54,6 +54,15 @@ def _in_percent(row: dict[str, float]) -> dict[str, float]:
     return {ours: 100 * row[theirs] for theirs, ours in names.items()}
 
 
+def regression_errors(labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    """mse, mae and r2 of outputs [N, K] against 1 for the class of each label [N] and 0 for the others."""
+    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+    scores = dict(mse=mean_squared_error, mae=mean_absolute_error, r2=r2_score)
+    targets = np.eye(outputs.shape[1])[labels]
+    return {name: float(score(targets, outputs)) for name, score in scores.items()}
+
+
 def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:
     """True when an accuracy (percent) is not above guessing by 3 standard errors of guessing on these labels [N].
 

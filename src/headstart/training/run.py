@@ -166,6 +166,7 @@ def _read_test_split(trainer: Trainer, facts: dict[str, Any]) -> tuple[dict[str,
     found = _predictions(trainer, test, "test")
     scores = metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
     columns = {f"test_{name}": scores[name] for name in SCORES}
+    columns |= {f"test_{name}": error for name, error in trainer.errors(test).items()}
     columns |= dict(test_reads=reads, per_class=scores["per_class"], confusion=scores["confusion"])
     return columns, found | _thumbnails(test, found["test_probabilities"])
 

@@ -75,6 +75,9 @@ class Trainer(Protocol):
     def predict(self, split: Split) -> tuple[torch.Tensor, float]:
         """Return class probabilities [N, K] on the CPU and the mean cross-entropy in nats."""
 
+    def errors(self, split: Split) -> dict[str, float]:
+        """mse, mae and r2 of a regressor's outputs for a split that was predicted; {} of a classifier."""
+
     def facts(self) -> dict[str, Any]:
         """What is in use, as columns of trials.csv."""
 

@@ -262,6 +262,10 @@ class NetworkTrainer:
         loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
         return logits.softmax(1).cpu(), float(loss)
 
+    def errors(self, split: Split) -> dict[str, float]:
+        """None: a network is no regressor."""
+        return {}
+
     def _evaluated(self, split: Split) -> Iterator[Tensor]:
         """The logits of a split's images in order, batch by batch."""
         table = self.features.table(split) if self.frozen else None
