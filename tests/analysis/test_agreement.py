@@ -66,3 +66,39 @@ def test_what_an_arm_searches_may_differ_with_all_that_follows_from_it(fair):
         params = record["params"] | {"data.train_size": 50 + number % 2}
         write_json(path, record | dict(params=params, train_size=50 + number % 2, data_sha256=f"d{number % 2}"))
     assert row_of(compare(fair).arms, arm="a")["disagreement"] is pd.NA
+
+
+FOLDED = dict(data_sha256=["d0", "d1", "d2", "d0", "d1"], train_size=[50, 51, 51, 50, 51])
+
+
+def folded(root, **by_seed):
+    """The study with confirmations on three folds; by_seed: further values of each."""
+    for folder in [*root.glob("*/search/*"), *root.glob("*/confirm/*/*")]:
+        place = int(folder.name.removeprefix("seed-")) - 1 if "confirm" in folder.parts else 0
+        own = {column: values[place] for column, values in (FOLDED | by_seed).items()}
+        write_json(folder / "result.json", read_run(folder) | own | dict(folds=3, fold=place % 3))
+
+
+def test_runs_on_different_folds_have_different_pictures_and_those_on_the_same_fold_have_not(fair):
+    folded(fair)
+    found = compare(fair)
+    assert found.arms["disagreement"].isna().all() and found.pairs["winner"][0] == "a"
+    assert "other training pictures of these folds" in found.pairs["verdict"][0]
+    assert found.arms["folds"].tolist() == [3, 3]
+    folded(fair, data_sha256=["d0", "d1", "d2", "d0", "d2"])
+    assert "differ in data_sha256 (d1 and d2)" in row_of(compare(fair).arms, arm="a")["disagreement"]
+
+
+def test_folds_that_were_used_unequally_and_what_they_leave_open_is_said(fair):
+    folded(fair)
+    found = compare(fair)
+    assert said(found, "b, a: every search chose on fold 0", "too narrow for wholly new training images")
+    assert said(found, "a: its 5 confirmations do not use all 3 folds equally often.")
+    assert not said(found, "gave the same model")
+
+
+def test_a_model_that_no_seed_changes_differs_between_folds_alone(fair):
+    folded(fair, val_loss=[0.1, 0.2, 0.3, 0.1, 0.2])
+    assert said(compare(fair), "b, a: seeds with the same fold gave the same model")
+    folded(fair, val_loss=[0.1, 0.2, 0.3, 0.1, 0.25])
+    assert not said(compare(fair), "gave the same model")

@@ -65,3 +65,16 @@ def test_training_accuracy_stands_beside_that_on_the_test_split(fair):
         for epoch in epochs:
             append_epoch(folder, epoch | dict(train_accuracy=50.0 + 10 * number + epoch["epoch"]))
     assert row_of(compare(fair).arms, arm="a")["train_mean"] == pytest.approx(50 + 20 + 4)
+
+
+def test_means_over_folds_weigh_each_fold_alike(fair):
+    values = dict(val_accuracy=[90.0, 80.0, 70.0, 60.0, 50.0], val_mse=[0.1, 0.2, 0.3, 0.5, 0.4], test_r2=[1.0] * 5)
+    for folds, expected in ((3, (75 + 65 + 70) / 3), (None, 70.0)):
+        for folder in fair.glob("*/confirm/*/*"):
+            place = int(folder.name.removeprefix("seed-")) - 1
+            own = {column: numbers[place] for column, numbers in values.items()}
+            own |= dict(folds=folds, fold=folds and place % folds)
+            write_json(folder / "result.json", read_run(folder) | own)
+        row = row_of(compare(fair).arms, arm="a")
+        assert (row["val_accuracy"], row["val_mean"]) == (84.0, pytest.approx(expected))
+        assert row["val_mse"] == pytest.approx(0.3) and row["test_r2"] == 1.0 and row["test_mae"] is pd.NA

@@ -61,3 +61,12 @@ def test_the_command_composes_to_the_same_settings():
     assert again.values.threads == 2
     assert again.config_hash() == read(*words).config_hash()
     assert OmegaConf.to_container(composed("seed=3"))["seed"] == again.values.seed
+
+
+def test_folds_are_in_the_hash_and_the_command_and_leave_others_as_they_were():
+    plain = read().values
+    older = replace(plain, data={k: v for k, v in plain.data.items() if k not in ("folds", "fold")})
+    assert config_hash(older) == config_hash(plain)
+    hashes = {read(*words).config_hash() for words in ([], ["data.folds=3"], ["data.folds=3", "data.fold=1"])}
+    assert len(hashes) == 3
+    assert changes("data.folds=3", "data.fold=1") == ["data.folds=3", "data.fold=1"]

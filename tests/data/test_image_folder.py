@@ -76,6 +76,20 @@ class TestFolder:
         assert ours.classes == ("emu", "cat")
         assert counts(ours.train) == [5, 5] and counts(ours.test()) == [3, 3]
 
+    @pytest.mark.parametrize("own_test", [True, False])
+    def test_a_validation_part_of_its_own_is_among_the_folds_and_the_test_part_stays(self, own_test, tmp_path, read):
+        layout = {k: 3 * n for k, n in THREE.items() if own_test or not k.startswith("test")}
+        make_tree(tmp_path / "pictures", layout)
+        plain, folded = read(), [read(folds=3, fold=fold) for fold in range(3)]
+        assert torch.equal(plain.test().images, folded[2].test().images)
+        pictures = torch.cat([data.val.images for data in folded]).flatten(1)
+        expected = torch.cat([plain.train.images, plain.val.images]).flatten(1)
+        assert len(pictures) == len(expected)
+        assert torch.equal(pictures.unique(dim=0), expected.unique(dim=0))
+        assert all(len(data.train.labels) + len(data.val.labels) == len(expected) for data in folded)
+        with pytest.raises(UserError, match="both given"):
+            read(folds=3, validation_size=0.2)
+
     @pytest.mark.parametrize("key", ["validation_size", "test_size"])
     @pytest.mark.parametrize("size", [0, 0.0, False])
     def test_a_part_of_no_pictures_is_refused(self, tmp_path, read, key, size):

@@ -58,3 +58,45 @@ def test_unknown_class_gets_a_guess():
 
 def test_a_name_wins_over_a_position():
     assert choose_classes(("0", "10", "2"), (2, 10)) == [2, 1]
+
+
+@pytest.mark.parametrize(("folds", "train_size"), [(3, None), (5, 100), (10, 100), (2, 20)])
+def test_folds_divide_the_subset_with_each_class_shared_out_evenly(folds, train_size):
+    parts = [sources.digits(folds=folds, fold=fold, train_size=train_size) for fold in range(folds)]
+    everything = positions(parts[0].val) | positions(parts[0].train)
+    assert len(everything) == (train_size or 1437)
+    assert sorted(p for part in parts for p in part.val.indices.tolist()) == sorted(everything)
+    for part in parts:
+        assert positions(part.train) == everything - positions(part.val)
+    by_class = torch.tensor([counts(part.val) for part in parts])
+    assert (by_class.max(0).values - by_class.min(0).values).max() <= 1
+    assert by_class.sum(1).max() - by_class.sum(1).min() <= 1
+
+
+def test_folds_are_decided_by_the_split_seed_alone():
+    first, again, other = (sources.digits(folds=4, fold=1, split_seed=seed) for seed in (0, 0, 1))
+    assert first.sha256 == again.sha256 and positions(first.val) != positions(other.val)
+    assert torch.equal(first.test().indices, sources.digits().test().indices)
+
+
+def test_smaller_subsets_lie_within_larger_ones_with_folds_too():
+    found = [sources.digits(folds=2, train_size=size) for size in (20, 100, 1000)]
+    sets = [positions(data.train) | positions(data.val) for data in found]
+    assert [len(rows) for rows in sets] == [20, 100, 1000] and sets[0] < sets[1] < sets[2]
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        (dict(folds=140), r"data\.folds=140: .* the rarest has 139\.\nGive 2 to 139\."),
+        (dict(folds=11, train_size=100), r"the rarest has 10\.\nGive 2 to 10\."),
+        (dict(folds=2, train_size=10), r"the rarest has 1\.\nAdd pictures to that class\."),
+        (dict(folds=3, fold=3), r"data\.fold=3: the folds of data\.folds=3 are 0 to 2"),
+        (dict(fold=1), r"data\.fold=1 has no effect without folds"),
+        (dict(folds=3, validation_size=0.1), r"data\.folds=3 and data\.validation_size=0\.1 are both given"),
+    ],
+)
+def test_folds_that_there_cannot_be_are_refused(choices, said):
+    with pytest.raises(UserError, match=said):
+        sources.digits(**choices)
+    assert sources.digits(folds=139).val.labels.shape == (11,)

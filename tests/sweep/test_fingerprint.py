@@ -147,3 +147,9 @@ def test_looks_that_somebody_damaged_are_planned_anew(tmp_path, damaged):
     write_json(tmp_path / "study.json", read_json(tmp_path / "study.json") | dict(looks=damaged, planned_seeds=damaged))
     record_fingerprint(tmp_path, looks(5, 7))
     assert read_json(tmp_path / "study.json")["looks"] == [5, 7]
+
+
+def test_folds_are_fixed_as_all_of_the_data_is_and_a_study_without_goes_on_as_it_was(planned):
+    (plain,), (folded,) = (planned(*words).fingerprint["arms"].values() for words in ([], ["data.folds=3"]))
+    assert not {"data.folds", "data.fold"} & plain.keys() and plain["data.validation_size"] == 0.2
+    assert (folded["data.folds"], folded["data.fold"], folded["data.validation_size"]) == (3, 0, None)

@@ -15,7 +15,7 @@ from conftest import ROOT, configured, untimed
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from scipy.linalg import LinAlgWarning
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
@@ -72,6 +72,41 @@ def trained(*overrides: str, folder: Path) -> EstimatorTrainer:
 
 
 # ---- the same as scikit-learn
+
+
+@pytest.mark.parametrize("classes", [list(range(10)), [3, 8]])
+def test_errors_of_linear_are_those_of_ridge_regression_on_one_hot_targets(classes, run):
+    result, folder = run("model=linear", f"data.classes={classes}".replace(" ", ""))
+    digits, ridge = data.digits(train_size=100, classes=classes), Ridge(alpha=100)
+    scaler = StandardScaler().fit(by_hand(digits.train).astype(float))
+    ridge.fit(scaler.transform(by_hand(digits.train)), np.eye(len(classes))[digits.train.labels])
+    for part, split in (("val", digits.val), ("test", digits.test())):
+        outputs, targets = ridge.predict(scaler.transform(by_hand(split))), np.eye(len(classes))[split.labels]
+        assert result[f"{part}_mse"] == pytest.approx(((outputs - targets) ** 2).mean(), rel=1e-3)
+        assert result[f"{part}_mae"] == pytest.approx(abs(outputs - targets).mean(), rel=1e-3)
+        rest = ((outputs - targets) ** 2).sum(0) / ((targets - targets.mean(0)) ** 2).sum(0)
+        assert result[f"{part}_r2"] == pytest.approx((1 - rest).mean(), rel=1e-3)
+    row = collate(folder).trials.iloc[0]
+    assert row["val_mse"] == result["val_mse"] and row["test_r2"] == result["test_r2"]
+
+
+def test_any_regressor_learns_one_hot_targets_and_a_classifier_has_no_such_errors(run):
+    target = "model.estimator._target_=sklearn.linear_model"
+    result, _ = run("model=sklearn", f"{target}.Ridge", "+model.alpha=100")
+    linear, _ = run("model=linear")
+    for name in ("val_mse", "val_mae", "val_r2", "test_mse", "test_mae", "test_r2"):
+        assert result[name] == pytest.approx(linear[name], rel=1e-3), name
+    assert (result["parameters"], result["val_accuracy"]) == (linear["parameters"], linear["val_accuracy"])
+    assert "fitted" not in result["reason"] and result["model"] == "sklearn.linear_model.Ridge"
+    other, _ = run(LOGISTIC)
+    assert not {name for name in other if name.endswith(("_mse", "_mae", "_r2"))}
+    searched, _ = run("model=linear", reads_test=False)
+    assert "val_mse" in searched and "test_mse" not in searched
+
+
+def test_a_regressor_of_one_target_is_refused_in_scikit_learns_words(run):
+    with pytest.raises(UserError, match="SVR cannot be fitted: y should be a 1d array"):
+        run("model=sklearn", "model.estimator._target_=sklearn.svm.SVR")
 
 
 @pytest.mark.parametrize("name", model_files())

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.training.metrics import accuracy, at_chance, cross_entropy, metrics
+from headstart.training.metrics import accuracy, at_chance, cross_entropy, metrics, regression_errors
 
 # True classes a a a b b c, predicted a a b b b b: c is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -64,3 +64,10 @@ def test_a_true_class_of_probability_zero_costs_the_smallest_step_of_float64():
     shares = np.array([[1.0, 0.0], [0.5, 0.5]])
     expected = (-math.log(np.finfo(np.float64).eps) + math.log(2)) / 2
     assert cross_entropy(np.array([1, 0]), shares) == pytest.approx(expected)
+
+
+def test_errors_of_a_regressor_are_those_worked_out_by_hand():
+    found = regression_errors(np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.0, 1.0], [0.0, 0.0]]))
+    assert found["mse"] == pytest.approx((0.25 + 0.25 + 1) / 6)
+    assert found["mae"] == pytest.approx((0.5 + 0.5 + 1) / 6)
+    assert found["r2"] == pytest.approx(((1 - 0.25 / (2 / 3)) + (1 - 1.25 / (2 / 3))) / 2)

@@ -25,6 +25,7 @@ Groups (group=option)
 Keys people change (key=value; `headstart --cfg job` shows them all)
   lr=1e-3 epochs=10 batch_size=64 seed=0      training
   data.train_size=5000 data.classes=[0,1]     fewer images (stratified), fewer classes
+  data.folds=5 [data.fold=0]                  a fold validates; with -m the confirmations take all in turn
   model.weights=null|imagenet|FILE            start from random or from pretrained weights
   model.freeze=none|backbone|backbone_until:N fine-tune everything, the head, or all above stage N
   patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2

@@ -263,7 +263,7 @@ class NetworkTrainer:
         return logits.softmax(1).cpu(), float(loss)
 
     def errors(self, split: Split) -> dict[str, float]:
-        """None: a network is no regressor."""
+        """Nothing: a network is no regressor."""
         return {}
 
     def _evaluated(self, split: Split) -> Iterator[Tensor]:
