@@ -8,7 +8,7 @@ import pytest
 from headstart.analysis.csv_tables import read_table
 from headstart.store import read_run
 
-STUDY = ["-m", "name=s", "model=linear,cnn", "data=digits", "data.train_size=120", "data.folds=3", "epochs=2"]
+STUDY = ["-m", "name=s", "model=linear,cnn", "data=digits", "data.train_size=120", "data.folds=3", "epochs=6"]
 STUDY += [
     "threads=1",
     "augmentation=none",

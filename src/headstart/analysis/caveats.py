@@ -2,13 +2,13 @@
 
 import dataclasses
 import enum
+import itertools
 import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from headstart.analysis.arms_table import NO_STUDY, OPEN
@@ -111,7 +111,7 @@ def _ways_out(own: pd.DataFrame) -> list[str]:
     ways = []
     if own["state"].eq("DIVERGED").sum() * 2 >= len(own) and own["lr"].notna().any():
         ways.append(f"lr_low={own['lr'].min() / 100:.0e} lr_high={own['lr'].min() * 10:.0e}")
-    if seen < FEW_PICTURES and seen < 0.3 * (seen + total):
+    if seen < FEW_PICTURES and seen < 0.3 * (seen + total) and own["folds"].isna().all():
         ways.append("data.validation_size=0.3")
     if batch and epochs * math.ceil(total / batch) < FEW_STEPS:
         batch = min(batch, 16)
@@ -264,29 +264,26 @@ def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
-    is_still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in arms["arm"]]
-    still = arms[np.array(is_still, dtype=bool)]
-    if same := _names(still[still["folds"].isna()]):
+    names = arms.loc[arms["folds"].isna(), "arm"]
+    still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in names]
+    if same := ", ".join(itertools.compress(names, still)):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "
             "width there, and holds neither the choice of training images nor that of test images."
         )
-    if same := _names(still[still["folds"].notna()]):
-        yield f"{same}: seeds with the same fold gave the same model, so more seeds than folds say nothing more."
 
 
 def _folds(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
     folded = arms[arms["tuned"] & arms["seeds"].gt(1) & arms["folds"].notna()]
     if names := _names(folded):
-        yield (
-            f"{names}: every search chose on fold 0; the confirmations train and are validated on one fold after the "
-            "other. What two of them train on overlaps, so that intervals hold for other folds of the same images and "
-            "are too narrow for wholly new training images."
-        )
+        yield f"{names}: what two folds leave to train on overlaps; for wholly new images the intervals are too narrow."
     for _, arm in folded.iterrows():
-        used = _repeats(arm, trials)["fold"].value_counts()
+        runs = runs_of_arm(trials[trials["arm"] == arm["arm"]])
+        used = runs.repeats["fold"].value_counts()
         if len(used) < arm["folds"] or used.nunique() > 1:
             yield f"{arm['arm']}: its {used.sum()} confirmations do not use all {arm['folds']} folds equally often."
+        if runs.all_the_same:
+            yield f"{arm['arm']}: seeds with the same fold gave the same model; more seeds than folds say no more."
 
 
 def _unchecked(arms: pd.DataFrame, study: StudyFile) -> Iterator[str]:

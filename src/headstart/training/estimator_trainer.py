@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class EstimatorTrainer:
         if (self.model.cv or 0) > rarest:
             raise UserError(f"model.cv={self.model.cv} needs as many images of each class; one has {rarest}")
         self.validated: tuple[torch.Tensor, float] | None = None  # predictions of the validation part, once fitted
-        self._errors: WeakKeyDictionary[Split, dict[str, float]] = WeakKeyDictionary()  # of what was predicted
+        self.errors: dict[str, float] = {}  # of a regressor on the parts that were predicted, as columns of trials.csv
         self.features: FrozenFeatures | None = None
         self.seconds_features: float | None = None  # for features that are not kept
         if (network := self.model.network) is not None:
@@ -64,7 +63,6 @@ class EstimatorTrainer:
         seconds, reason = self._fit(inputs, labels)
         probabilities, val_loss = self.validated = self.predict(self.data.val)
         val_accuracy = accuracy(self.data.val.labels.numpy(), probabilities.numpy())
-        columns |= {f"val_{name}": error for name, error in self.errors(self.data.val).items()}
         validated = dict(val_accuracy=val_accuracy, val_loss=val_loss)
         return Outcome("COMPLETE", reason, **validated, seconds_train=seconds, columns=columns)
 
@@ -76,10 +74,6 @@ class EstimatorTrainer:
         with self._held_to_threads(1):  # a forest adds up its trees in the order in which threads come
             probabilities = self._probabilities(inputs, split)
         return torch.from_numpy(probabilities), cross_entropy(split.labels.numpy(), probabilities)
-
-    def errors(self, split: Split) -> dict[str, float]:
-        """mse, mae and r2 of a regressor's outputs for a split that was predicted; {} of a classifier."""
-        return self._errors.get(split, {})
 
     def facts(self) -> dict[str, Any]:
         """What is in use, as columns of trials.csv; the count of parameters is known once the pipeline is fitted."""
@@ -98,10 +92,10 @@ class EstimatorTrainer:
             **self._counts(),
         )
 
-    def costs(self) -> dict[str, float | None]:
-        """Seconds that computing features took, None where the inputs are pixels."""
+    def further_columns(self) -> dict[str, float | None]:
+        """Seconds that computing features took, None where the inputs are pixels, and a regressor's errors."""
         kept = self.features is not None and self.features.used
-        return dict(seconds_features=self.features.seconds if kept else self.seconds_features)
+        return dict(seconds_features=self.features.seconds if kept else self.seconds_features, **self.errors)
 
     def weights_file(self, architecture: str) -> bytes | None:
         """None: scikit-learn keeps a fitted estimator as a pickle, which runs code when it is read."""
@@ -191,7 +185,9 @@ class EstimatorTrainer:
         outputs = outputs if outputs.ndim == 2 else np.stack([-outputs, outputs], axis=1)
         if self.model.targets is not None:
             low, high = self.model.targets
-            self._errors[split] = regression_errors(split.labels.numpy(), (outputs - low) / (high - low))
+            found = regression_errors(split.labels.numpy(), (outputs - low) / (high - low))
+            part = "val" if split is self.data.val else "test"
+            self.errors |= {f"{part}_{name}": error for name, error in found.items()}
         return softmax(outputs, axis=1)
 
     @contextmanager

@@ -142,7 +142,7 @@ def _conclude(
         if keeps(result["state"]):
             predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, facts["model"], predictions)
-    result |= trainer.costs()
+    result |= trainer.further_columns()
     write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt.previous" if outcome.paused else "last.ckpt*"):
         left.unlink()
@@ -166,7 +166,6 @@ def _read_test_split(trainer: Trainer, facts: dict[str, Any]) -> tuple[dict[str,
     found = _predictions(trainer, test, "test")
     scores = metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
     columns = {f"test_{name}": scores[name] for name in SCORES}
-    columns |= {f"test_{name}": error for name, error in trainer.errors(test).items()}
     columns |= dict(test_reads=reads, per_class=scores["per_class"], confusion=scores["confusion"])
     return columns, found | _thumbnails(test, found["test_probabilities"])
 

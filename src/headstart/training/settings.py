@@ -75,14 +75,11 @@ class Trainer(Protocol):
     def predict(self, split: Split) -> tuple[torch.Tensor, float]:
         """Return class probabilities [N, K] on the CPU and the mean cross-entropy in nats."""
 
-    def errors(self, split: Split) -> dict[str, float]:
-        """mse, mae and r2 of a regressor's outputs for a split that was predicted; {} of a classifier."""
-
     def facts(self) -> dict[str, Any]:
         """What is in use, as columns of trials.csv."""
 
-    def costs(self) -> dict[str, float | None]:
-        """What the run took beside the columns of its outcome, as columns of trials.csv."""
+    def further_columns(self) -> dict[str, float | None]:
+        """Columns of trials.csv beside those of the outcome, once all is predicted: what the run took, its errors."""
 
     def weights_file(self, architecture: str) -> bytes | None:
         """The trained network as a safetensors file; None for a model that has no such file."""

@@ -262,10 +262,6 @@ class NetworkTrainer:
         loss = functional.cross_entropy(logits, split.labels.to(self.settings.device))
         return logits.softmax(1).cpu(), float(loss)
 
-    def errors(self, split: Split) -> dict[str, float]:
-        """Nothing: a network is no regressor."""
-        return {}
-
     def _evaluated(self, split: Split) -> Iterator[Tensor]:
         """The logits of a split's images in order, batch by batch."""
         table = self.features.table(split) if self.frozen else None
@@ -291,7 +287,7 @@ class NetworkTrainer:
             **count_parameters(self.network),
         )
 
-    def costs(self) -> dict[str, float | None]:
+    def further_columns(self) -> dict[str, float | None]:
         """Seconds that computing features took, None where none are kept."""
         return dict(seconds_features=self.features.seconds if self.features.used else None)
 
