@@ -76,6 +76,9 @@ def test_an_arm_that_led_nowhere_says_why_and_which_two_commands_may_help(fair):
         "data.validation_size=0.3 name=s_again or headstart -m batch_size=16 epochs=160 name=s_again"
     )
 
+    (text,) = lost(fair, val_size=14, batch_size=32, epochs=4, steps=8, folds=3, fold=0)
+    assert "validation_size" not in text and "Try headstart -m batch_size=16 epochs=160" in text  # no key beside folds
+
 
 def test_a_search_that_diverged_is_sent_to_lower_rates_and_one_with_pictures_and_steps_on(fair):
     (text,) = lost(fair, state="DIVERGED", val_accuracy=None, val_size=500, epochs=4, batch_size=32)

@@ -214,13 +214,13 @@ def test_a_plan_knows_with_how_many_seeds_its_arms_will_be_compared(words, looks
 
 
 def test_each_seed_has_its_fold_by_its_place_among_the_seeds(planned):
-    plan = planned("model=cnn,linear", "data.folds=3", "seed=20", "confirm_seeds=4")
-    assert [plan.fold_of(arm, seed) for arm in ("cnn", "linear") for seed in (21, 22, 23, 24)] == [0, 1, 2, 0] * 2
+    plan = planned("model=cnn,linear", "data.folds=3", "seed=22", "confirm_seeds=4")
+    assert [plan.fold_of(arm, seed) for arm in ("cnn", "linear") for seed in (23, 24, 25, 26)] == [0, 1, 2, 0] * 2
     assert plan.folds() == {"cnn": 3, "linear": 3}
     assert "4 seeds are no multiple of 3 folds: not every fold is used equally often" in plan.notes()
     assert planned("data.folds=3", "confirm_seeds=6").notes() == []
     assert planned("data.folds=5", "confirm_seeds=auto").notes()[0].startswith("7 or 9 or 11 or 13 seeds are no")
-    assert planned().fold_of("cnn", 21) is None and planned().folds() == {}
+    assert planned().fold_of("cnn", 23) is None and planned().folds() == {}
     assert planned("data.folds=3,5").folds() == {"folds-3": 3, "folds-5": 5}
 
 

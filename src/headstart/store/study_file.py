@@ -20,6 +20,7 @@ METRICS = {
     "test_f1_macro": "test F1, macro",
     "train_mean": "training accuracy",
     "val_accuracy": "validation accuracy",
+    "val_mean": "validation accuracy, mean",
     "parameters": "parameters",
     "parameters_with_statistics": "parameters with statistics",
 }  # columns of arms.csv that a figure may be compared with

@@ -40,6 +40,7 @@ def arms(results: Results) -> DisplayTable:
             value_of("seeds", "Seeds", count),
             value_of("test_f1_macro", "Macro F1, %"),
             value_of("val_accuracy", "Validation, %"),
+            *([value_of("val_mean", "Validation, mean over folds, %")] if frame["folds"].notna().any() else []),
             DisplayColumn(heading, lambda row: _best_setting(row, swept)),
             value_of("trials", "Trials", count),
             value_of("parameters", "Parameters", count),

@@ -70,6 +70,7 @@ def trials(results: Results) -> DisplayTable:
             value_of("lr", "Learning rate", significant),
             *(value_of(name, name.removeprefix("params_"), lambda value: text(significant(value))) for name in swept),
             value_of("seed", "Seed", count),
+            *([value_of("fold", "Fold", count)] if frame["fold"].notna().any() else []),
             value_of("epochs_run", "Epochs", count),
             value_of("val_accuracy", "Validation, %"),
             value_of("test_accuracy", "Test, %"),
