@@ -209,5 +209,7 @@ def _decades(choice: Choice) -> float:
 
 def _overtuning(runs: ArmRuns) -> float:
     """How much better the best trial looked in its search than the confirmations are, in points of validation."""
-    confirmed = runs.repeats.loc[runs.repeats["phase"] == "confirm", "val_accuracy"].dropna()
+    confirmed = runs.repeats[runs.repeats["phase"] == "confirm"]
+    same_fold = confirmed["fold"].eq(runs.best["fold"]).fillna(True)  # others may be easier, or harder
+    confirmed = confirmed.loc[same_fold, "val_accuracy"].dropna()
     return float(runs.best["val_accuracy"] - confirmed.mean()) if len(confirmed) else math.nan

@@ -279,7 +279,8 @@ ARMS: Columns = {
     ),
     "luck_std": _points("standard deviation of the accuracy that repeated searches would lead to; empty: confirm=best"),
     "overtuning": _points(
-        "val_accuracy of the best trial above the mean of its confirmations': the luck in its choice"
+        "val_accuracy of the best trial above the mean of its confirmations', with folds of those on the same one: the "
+        "luck in its choice"
     ),
     **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in SCORES},
     **{name: _number(TRIALS[name].unit, TRIALS[name].meaning + "; mean as val_mean has it") for name in ERRORS},
