@@ -15,10 +15,10 @@ SETTINGS = ("command", "model", "weights_sha256", "data_sha256", "train_size", "
 # Of every run of an arm, but for what the arm searches.
 OF_ONE_ARM = ("model", "weights_sha256", "freeze", "stem", "data", "data_sha256", "train_size", "val_size")
 OF_ONE_ARM += ("image_size", "augmentation", "optimizer", "schedule", "batch_size", "epochs", "split_seed", "folds")
-OF_ONE_FOLD = ("data_sha256", "train_size", "val_size")  # of them, what another fold changes
+OF_ONE_FOLD = ("data_sha256", "train_size", "val_size", "batch_size")  # of them, what another fold changes
 # What differs with a setting that an arm searches.
-FOLLOWS = {"train_size": ("data_sha256", "val_size"), "validation_size": ("data_sha256", "val_size", "train_size")}
-FOLLOWS |= {"classes": ("data_sha256", "val_size", "train_size"), "weights": ("weights_sha256",)}
+FOLLOWS = {"train_size": ("data_sha256", "val_size", "batch_size"), "weights": ("weights_sha256",)}
+FOLLOWS |= dict.fromkeys(("validation_size", "classes"), ("data_sha256", "val_size", "train_size", "batch_size"))
 FOLLOWS |= {"split_seed": ("data_sha256",), "name": ("model",)}
 MACHINE = ("device", "precision", "torch_version")  # what may differ, and is said
 
