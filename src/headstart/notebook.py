@@ -76,13 +76,12 @@ class Plots:
     def __init__(self, study: Study):
         self._study, self._material = study, Material(study)
 
-    def _name(self, arm: str) -> str:
-        """What the arm is called in these plots; its study may be left out where no other has an arm of its name."""
-        return self._material.arms.at[self._study._arm(arm).name, "arm"]
-
     def _draw(self, plot: Any, given: Any, ax: "Axes | None", options: dict[str, Any]) -> "Axes":
-        if options.get("lines") is not None:
-            options["lines"] = {name: [self._name(arm) for arm in own] for name, own in options["lines"].items()}
+        lines = options.get("lines")
+        if options.get("forecast") is not None:
+            self._study.forecast(options["forecast"], lines)  # which refuses arms that were not trained alike
+        if lines is not None:
+            options["lines"] = {name: [self._study.known_as(arm) for arm in own] for name, own in lines.items()}
         if ax is None:
             from matplotlib import pyplot
 
@@ -101,7 +100,7 @@ def _method(plot: Any) -> Callable[..., Any]:
         return self._draw(plot, plot.given(self._material), ax, options)
 
     def draw_arm(self: Plots, arm: str, ax: "Axes | None" = None, **options: Any) -> "Axes":
-        return self._draw(plot, plot.given(self._material, self._name(arm)), ax, options)
+        return self._draw(plot, plot.given(self._material, self._study.known_as(arm)), ax, options)
 
     method = draw_arm if plot.of_one_arm else draw
     known = inspect.signature(plot.function).parameters.values()

@@ -15,7 +15,7 @@ from headstart.analysis.arms_table import NO_STUDY, OPEN
 from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
 from headstart.analysis.runs_of_arm import ARM_PHASES, differing_machines, runs_of_arm
-from headstart.analysis.wording import counted
+from headstart.analysis.verdict import counted
 from headstart.store import StudyFile
 
 # In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.

@@ -412,6 +412,31 @@ SEARCH_PAIRS: Columns = {
     **{name: PAIRS[name] for name in ("verdict", "next")},
 }
 
+# ---- forecast.csv: a row per line of arms that differ in their training images alone, and per pair of lines
+
+FORECAST: Columns = {
+    "images": _integer("images", "training images that the forecast is for"),
+    "line_a": _text("arms that differ in nothing but their training images, by what their names share"),
+    "line_b": _text("a second such line; empty: the row is about the accuracy of the first one alone"),
+    "sizes": _count("numbers of training images that the forecast is made from; the fewer, of two lines"),
+    "largest": _integer("images", "the largest of them; the smaller, of two lines"),
+    "forecast": _number(
+        "percent, or points", "test accuracy of line_a at `images`; of two lines what a is above b; a median"
+    ),
+    "ci_low": _number(
+        "percent, or points",
+        "lower bound of its 95 % interval, for what seeds, subsets and the law of the curve leave open; assumed is the "
+        "same recipe at all sizes",
+    ),
+    "ci_high": _number("percent, or points", "upper bound of the same interval"),
+    "measured": _number(
+        "percent, or points", "the same from arms of exactly `images`, which the forecast does not know; empty: none"
+    ),
+    "held": _flag("whether the interval holds what was measured; empty: nothing was"),
+    "differs": _text("what was measured with another recipe than the arms of the forecast; empty: nothing"),
+    "sentence": _text("the row in words"),
+}
+
 TABLES: dict[str, Columns] = {
     "trials": TRIALS,
     "epochs": EPOCHS,
@@ -421,6 +446,7 @@ TABLES: dict[str, Columns] = {
     "reported": REPORTED,
     "searches": SEARCHES,
     "search_pairs": SEARCH_PAIRS,
+    "forecast": FORECAST,
 }  # by the file's name without .csv
 
 

@@ -76,7 +76,7 @@ def write_comparison(root: str | Path) -> list[Path]:
         *collated.write(folder),
         *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in COMPARED),
         # Searches are repeated over several studies.
-        *write_further_tables(folder, {"reported": reported, "searches": none, "search_pairs": none}),
+        *write_further_tables(folder, {"reported": reported, "searches": none, "search_pairs": none, "forecast": none}),
     ]
 
 

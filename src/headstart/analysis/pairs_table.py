@@ -15,8 +15,7 @@ from headstart.analysis.csv_tables import frame_of, known
 from headstart.analysis.pair import ArmOfPair, Pair
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import runs_of_arm
-from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, verdict
-from headstart.analysis.wording import counted
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, counted, verdict
 from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
 

@@ -18,6 +18,7 @@ from headstart import statistics
 from headstart.analysis.caveats import Caveat, CaveatKind
 from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
 from headstart.analysis.csv_tables import frame_of, known
+from headstart.analysis.forecasts import without_number
 from headstart.analysis.pairs_table import (
     difference_columns,
     edge_of,
@@ -27,7 +28,6 @@ from headstart.analysis.pairs_table import (
     sampling_width,
 )
 from headstart.analysis.verdict import ArmEvidence, PairEvidence, verdict
-from headstart.analysis.wording import without_number
 from headstart.statistics import Edge, PairedDifference
 from headstart.store import StudyFile
 

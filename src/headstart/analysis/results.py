@@ -12,9 +12,10 @@ import pandas as pd
 
 from headstart.analysis.arms_table import NO_STUDY
 from headstart.analysis.caveats import Caveat
-from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
+from headstart.analysis.columns import FORECAST, SEARCH_PAIRS, SEARCHES
 from headstart.analysis.comparison import compare
 from headstart.analysis.csv_tables import frame_of, read_table
+from headstart.analysis.forecasts import Lines, forecast_table
 from headstart.analysis.pairs_table import verdict_lines
 from headstart.analysis.published_figures import reported_table
 from headstart.analysis.repeated_searches import repeated_searches
@@ -49,6 +50,7 @@ class Results:
     caveats: list[Caveat] = field(default_factory=list)  # what has to be said beside them
     searches: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCHES))  # repeated with other seeds
     search_pairs: pd.DataFrame = field(default_factory=lambda: frame_of([], SEARCH_PAIRS))  # compared
+    forecasts: pd.DataFrame = field(default_factory=lambda: frame_of([], FORECAST))  # that a report was asked for
 
     def __repr__(self) -> str:
         names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
@@ -62,6 +64,28 @@ class Results:
     def reported(self) -> pd.DataFrame:
         """Figures that others reported for these arms beside ours (`columns.REPORTED`)."""
         return reported_table(self.study_file.reported, self.arms, self.trials)
+
+    def forecast(self, images: int, lines: Lines = None) -> pd.DataFrame:
+        """Return what arms would reach with more training images, and what their gaps would be (`columns.FORECAST`).
+
+        lines: {name: its arms}, as `plot.data_size` takes them; None: arms that differ in the size alone, by name. The
+        arms of a line have to be trained alike. Those of exactly `images` are held against the forecast.
+
+        Raises:
+            UserError: there is no such arm, no line has two sizes below `images`, or its arms were not trained alike.
+        """
+        frames = told_apart(self)
+        if lines is not None:
+            lines = {name: [self.known_as(arm) for arm in own] for name, own in lines.items()}
+        return forecast_table(frames["arms"], frames["trials"], images, lines)
+
+    def known_as(self, arm: str) -> str:
+        """What an arm is called among those of several studies; its study may be left out where that is clear.
+
+        Raises:
+            UserError: there is no such arm, or several studies have one.
+        """
+        return told_apart(self)["arms"].at[self._arm(arm).name, "arm"]
 
     def best(self, arm: str) -> Best:
         """Return the run folder and the swept values of the arm's best trial by validation accuracy.

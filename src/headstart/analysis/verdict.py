@@ -14,6 +14,11 @@ POWER = 0.8  # with which a detectable difference would have been shown
 DEFAULT_SEEDS = 5
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `1,234 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 @dataclass(frozen=True)
 class ArmEvidence:
     """What a verdict rests on of one side, an arm or a search that was repeated."""

@@ -27,7 +27,14 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
         "nothing but seed= and name= are compared as repeats of one search.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a study such as outputs/quickstart")
-    parser.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    kind.add_argument(
+        "--forecast",
+        type=int,
+        metavar="IMAGES",
+        help="what arms that differ in data.train_size would reach with so many images, from those with fewer",
+    )
     return parser
 
 
@@ -36,18 +43,22 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.tables:
         print(*write_tables(arguments.folders), sep="\n")
     else:
-        report(arguments.folders)
+        report(arguments.folders, arguments.forecast)
 
 
-def report(folders: list[Path]) -> None:
+def report(folders: list[Path], forecast: int | None = None) -> None:
     """Write the report of the folders, side by side where there are several, and print what it says.
 
+    forecast: training images for which the accuracy of arms with fewer is forecast, too.
+
     Raises:
-        UserError: one of them is not a folder or holds no runs, or the report cannot be written.
+        UserError: one of them is not a folder or holds no runs, nothing can be forecast, or the report not be written.
     """
     from headstart.report import write_report
 
     results = load_reported(folders)
+    if forecast is not None:
+        results = dataclasses.replace(results, forecasts=results.forecast(forecast))
     print_report(results, write_report(results))
 
 
@@ -109,12 +120,15 @@ def _beside(folders: list[Path]) -> "Results":
 
 def print_report(results: "Results", written: list[Path]) -> None:
     """Print the arms, the verdicts, what must be said beside them and where the report is; the last line is a path."""
+    from headstart.analysis import forecast_lines
     from headstart.report import display_tables
 
     for table in (display_tables.arms(results), display_tables.searches(results)):
         if table is not None:
             _print_table(table)
-    for sentence in [*results.verdicts, *display_tables.reported_lines(results), *_said_in_the_terminal(results)]:
+    forecasts = forecast_lines(results.forecasts)
+    reported = display_tables.reported_lines(results)
+    for sentence in [*results.verdicts, *forecasts, *reported, *_said_in_the_terminal(results)]:
         print(sentence)
     print(written[0].parent, written[-1], sep="\n")
 

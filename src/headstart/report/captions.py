@@ -158,6 +158,17 @@ def data_size(m: Material, _: "Axes") -> str:
     return f"Test accuracy by training images: {'; '.join(words)}."
 
 
+def data_size_caption(m: Material) -> str:
+    """How to read it, and what a forecast rests on."""
+    caption = "Arms are compared at equal sizes: above each other. Smaller training sets are parts of the larger ones."
+    if m.forecast is None:
+        return caption
+    return (
+        f"{caption} Dashed: what each line would reach with up to {m.forecast:,} images, and its 95 % interval, were "
+        "every size trained and tuned alike."
+    )
+
+
 def parallel_coordinates(m: Material, _: "Axes") -> str:
     """What was searched."""
     return f"Parallel coordinates of {_swept_names(m)} and validation accuracy."

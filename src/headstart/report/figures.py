@@ -193,10 +193,9 @@ PLOTS = (
         name="data_size",
         section="answer",
         function=plots.data_size,
-        given=lambda m: given(m.arms),  # a line is no arm, and has no arm's look
+        given=lambda m: given(m.arms, forecast=m.forecast),  # a line is no arm, and has no arm's look
         height=lambda m: 4.0 + _crowd(m),
-        caption="Arms are compared at equal sizes: above each other. The smaller training sets are parts of the larger "
-        "ones.",
+        caption=captions.data_size_caption,
         words=captions.data_size,
         needs="arms that differ in data.train_size",
     ),

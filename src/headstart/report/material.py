@@ -24,6 +24,11 @@ class Material:
         self.trials, self.epochs, self.arms, self.pairs = told_apart(results).values()
         self.study = results.study_file if results.trials["study"].nunique(dropna=False) <= 1 else StudyFile()
 
+    @property
+    def forecast(self) -> int | None:
+        """Training images that the report forecasts; None: it was not asked to."""
+        return int(self._results.forecasts["images"].iloc[0]) if len(self._results.forecasts) else None
+
     @cached_property
     def searches(self) -> dict[str, str]:
         """Arms whose searches were repeated, to what the repeats are called together: what their studies share."""

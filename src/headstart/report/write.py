@@ -41,7 +41,8 @@ def write_frames(results: Results) -> list[Path]:
     """
     folder = results.root / "tables"
     written = [write_table(folder / f"{name}.csv", getattr(results, name)) for name in FRAMES]
-    return written + write_further_tables(folder, {name: getattr(results, name) for name in ("reported", *REPEATS)})
+    further = {name: getattr(results, name) for name in ("reported", *REPEATS)}
+    return written + write_further_tables(folder, further | {"forecast": results.forecasts})
 
 
 def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path], list[str]]:

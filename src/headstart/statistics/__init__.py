@@ -8,6 +8,7 @@ scipy is imported where it is used, because `scipy.stats` alone takes over a sec
 from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import speedup_interval, time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
+from headstart.statistics.forecast import Forecast, SizeCurve, forecast_gap, size_curve
 from headstart.statistics.halving import (
     NOWHERE,
     Curve,
@@ -54,8 +55,10 @@ __all__ = [
     "Choice",
     "Curve",
     "Edge",
+    "Forecast",
     "Looks",
     "PairedDifference",
+    "SizeCurve",
     "Uncertainty",
     "accuracy_interval",
     "at_equal_epochs",
@@ -70,6 +73,7 @@ __all__ = [
     "expected_best_band",
     "expected_calibration_error",
     "expected_share",
+    "forecast_gap",
     "goals",
     "is_chance",
     "is_settled",
@@ -79,6 +83,7 @@ __all__ = [
     "rungs",
     "sampling_half_width",
     "seeds_alone",
+    "size_curve",
     "speedup_interval",
     "summarise",
     "time_to_target",

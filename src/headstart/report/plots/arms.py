@@ -1,14 +1,14 @@
 """Plots of what the arms reached on the test split: by arm, and against the number of training images."""
 
 import textwrap
-from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from headstart.analysis import counted, runs_of_arm, without_number
+from headstart.analysis import Lines, counted, runs_of_arm, size_curves, size_lines
 from headstart.report.plots.style import GREY, Look, Looks, drawn, legend, log_axis, looks_for, numbers, sample, say
+from headstart.statistics import SizeCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,41 +53,43 @@ def _draw_arm(ax: "Axes", arm: pd.Series, y: int, seeds: np.ndarray, look: Look)
 
 @drawn
 def data_size(
-    arms: pd.DataFrame, ax: "Axes", *, lines: Mapping[str, Collection[str]] | None = None, looks: Looks = None
+    arms: pd.DataFrame, ax: "Axes", *, lines: Lines = None, forecast: int | None = None, looks: Looks = None
 ) -> "Axes | None":
     """Draw mean test accuracy (%) with its 95 % interval against the number of training images (log axis).
 
     Arms that differ in nothing but the size are one line; their names without the size say which those are. `lines`,
-    {name: its arms}, joins others, such as those of several studies, and leaves out what it does not name. Returns
-    None, and draws nothing, where all arms have the same training images.
+    {name: its arms}, joins others, such as those of several studies, and leaves out what it does not name. `forecast`:
+    images up to which a dashed line with a band goes on, from the arms with fewer (`headstart.statistics.size_curve`).
+    Returns None, and draws nothing, where all arms have the same training images.
     """
-    known = arms[arms["train_size"].notna() & arms["test_mean"].notna()]
-    known = known.assign(series=pd.array(_series(known, lines), dtype="string")).dropna(subset="series")
-    if known["train_size"].nunique() < 2:
+    found = size_lines(arms, lines)
+    sizes = np.unique(numbers(pd.concat(found.values())["train_size"])) if found else np.array([])
+    if len(sizes) < 2:
         return None
-    names = list(known["series"].unique())
-    looks = looks_for(names, looks)
-    for i, name in enumerate(names):
-        shift = 1.02 ** (i - (len(names) - 1) / 2)  # side by side where intervals overlap
-        _draw_series(ax, known[known["series"] == name].sort_values("train_size"), shift, looks[name])
-    sizes = numbers(known["train_size"])
+    looks = looks_for(list(found), looks)
+    for i, (name, own) in enumerate(found.items()):
+        shift = 1.02 ** (i - (len(found) - 1) / 2)  # side by side where intervals overlap
+        _draw_series(ax, own, shift, looks[name])
+    if forecast is not None:
+        for name, curve in size_curves(arms, forecast, lines).items():
+            _draw_forecast(ax, curve, forecast, looks[name])
+        sizes = np.union1d(sizes, [forecast])
     log_axis(ax, "x", sizes.min(), sizes.max())
-    ax.set_xticks(np.unique(sizes), [f"{size:,.0f}" for size in np.unique(sizes)])
+    ax.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
     ax.minorticks_off()
     ax.set_title("Test accuracy against training images: mean and 95 % interval over seeds")
     ax.set_xlabel("training images (log axis)")
     ax.set_ylabel("test accuracy (%)")
-    legend(ax, [(sample(looks[name]), name) for name in names])
+    legend(ax, [(sample(looks[name]), name) for name in found])
     return ax
 
 
-def _series(arms: pd.DataFrame, lines: Mapping[str, Collection[str]] | None) -> list[str | None]:
-    """The line that each arm is on; None: on none."""
-    if lines is None:
-        sized = zip(arms["arm"], arms["train_size"], strict=True)
-        return [without_number(arm, "train_size", size) or "all arms" for arm, size in sized]
-    line_of = {arm: name for name, own in lines.items() for arm in own}
-    return [line_of.get(arm) for arm in arms["arm"]]
+def _draw_forecast(ax: "Axes", curve: SizeCurve, images: int, look: Look) -> None:
+    at = np.unique(np.geomspace(curve.largest, images, 12).round().astype(int))
+    found = [curve.forecast(int(n)) for n in at]
+    ax.plot(at, [one.middle for one in found], "--", color=look.colour, linewidth=1, label="_forecast")
+    low, high = ([getattr(one, end) for one in found] for end in ("low", "high"))
+    ax.fill_between(at, low, high, color=look.colour, alpha=0.12, linewidth=0, label="_band")
 
 
 def _draw_series(ax: "Axes", own: pd.DataFrame, shift: float, look: Look) -> None:

@@ -1,7 +1,6 @@
 """Numbers with their nouns, names without their numbers."""
 
 import pytest
-
 from headstart.analysis.wording import counted, without_number
 
 
