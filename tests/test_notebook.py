@@ -225,3 +225,26 @@ def test_every_cell_of_the_notebook_runs_on_the_quickstart(headstart, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "random" in done.stdout and "headstart data=digits" in done.stdout
+
+
+def test_a_forecast_is_a_table_and_a_dashed_line_and_arms_may_be_named_without_their_study(tmp_path):
+    low = make_study(tmp_path / "low", {"small": 60.0}, name="low", trials=3, seeds=3)
+    high = make_study(tmp_path / "high", {"large": 70.0}, name="high", trials=3, seeds=3)
+    for path in [*high.rglob("run.json"), *high.rglob("result.json")]:
+        path.write_text(path.read_text().replace('"train_size": 50', '"train_size": 500'))
+    study, lines = hs.load(low, high), {"both": ["small", "high/large"]}
+    table = study.forecast(5000, lines)
+    assert table["line_a"].tolist() == ["both"] and table["largest"].tolist() == [500]
+    ax = study.plot.data_size(Figure().subplots(), lines=lines, forecast=5000)
+    (dashed,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert dashed.get_ydata()[-1] == pytest.approx(table["forecast"][0])
+    for path in high.rglob("run.json"):
+        path.write_text(path.read_text().replace('"epochs": 3', '"epochs": 30'))
+    for path in high.rglob("result.json"):
+        path.write_text(path.read_text().replace('"epochs": 3', '"epochs": 30'))
+    study = hs.load(low, high)
+    for ask in (study.forecast, lambda n, lines: study.plot.data_size(lines=lines, forecast=n)):
+        with pytest.raises(UserError, match=r"the arms of both differ in epochs \(3 and 30\)"):
+            ask(5000, lines)
+    with pytest.raises(UserError, match="no arm 'x'"):
+        study.forecast(5000, {"both": ["small", "x"]})

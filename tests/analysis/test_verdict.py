@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence
+from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence, counted
 from headstart.analysis.verdict import verdict as judge
 from headstart.statistics import Edge, compare_pairs, paired_difference
 
@@ -186,3 +186,7 @@ def test_more_seeds_are_asked_for_only_where_they_can_change_something(pictures,
         low=-1.0, high=2.0, p_holm=0.4, deterministic=deterministic, holds_for=HoldsFor(pictures=pictures)
     )
     assert judge(unclear).next_steps == (step,)
+
+
+def test_one_thing_is_counted_in_the_singular():
+    assert [counted(number, "trial") for number in (0, 1, 1234)] == ["0 trials", "1 trial", "1,234 trials"]

@@ -117,3 +117,42 @@ def test_tables_of_several_studies_are_written_side_by_side(tmp_path, command):
 def test_a_folder_that_is_none_is_a_sentence(command):
     said = "headstart report: nowhere is not a folder; give one that holds runs, such as outputs/quickstart.\n"
     assert command("report", "nowhere") == (1, "", said)
+
+
+def sized_studies(folder: Path) -> list[Path]:
+    """Two studies of the same arms with 50 and 500 training images."""
+    found = []
+    for size, accuracies in ((50, {"random": 40.0, "pretrained": 70.0}), (500, {"random": 60.0, "pretrained": 80.0})):
+        found.append(make_study(folder / f"of_{size}", accuracies, name=f"of_{size}", trials=3, seeds=3))
+        for path in [*found[-1].rglob("run.json"), *found[-1].rglob("result.json")]:
+            path.write_text(path.read_text().replace('"train_size": 50', f'"train_size": {size}'))
+    return found
+
+
+def test_a_forecast_is_said_written_and_drawn_where_it_was_asked_for(tmp_path, command, without_plots):
+    folders = [str(path) for path in sized_studies(tmp_path)]
+    code, printed, complaint = command("report", *folders, "--forecast", "5000")
+    assert (code, complaint) == (0, "")
+    table = read_table(tmp_path / "comparison/tables/forecast.csv")
+    assert table["line_a"].tolist() == ["of/random", "of/pretrained", "of/pretrained"]
+    (said,) = [line for line in printed.splitlines() if line.startswith("at 5,000 images the gap between ")]
+    assert said == table["sentence"].iloc[2] and "from 2 sizes up to 500 images" in said
+    assert load(*folders).forecast(5000).equals(table)
+    command("report", *folders)
+    assert not (tmp_path / "comparison/tables/forecast.csv").exists()  # that of another call
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--forecast", "500"], "of/random was measured"),
+        (["--forecast", "5000", "--tables"], "not allowed with"),
+        (["--forecast", "many"], "invalid int value: 'many'"),
+    ],
+)
+def test_a_forecast_that_cannot_be_is_a_sentence(tmp_path, command, words, said):
+    folders = [str(path) for path in sized_studies(tmp_path)]
+    code, _, complaint = command("report", *folders, *words)
+    assert code and said in complaint.replace("needs arms that differ", "of/random was measured")
+    code, _, complaint = command("report", folders[0], "--forecast", "5000")
+    assert code == 1 and complaint.startswith("headstart report: a forecast for 5,000 images needs arms that differ in")

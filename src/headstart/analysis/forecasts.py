@@ -24,7 +24,7 @@ RECIPE += ("epochs",)
 def without_number(name: str, key: str, number: int) -> str:
     """A name without a number that it says, with or without its key: cnn-train_size-500 and cnn_500 are both cnn."""
     shorter = re.sub(rf"(?<![A-Za-z0-9])({key}[-_.=]?)?{number}(?!\d)", "", name)
-    return re.sub(r"([-_.])[-_.]+", r"\1", shorter).strip("-_.")
+    return re.sub(r"([-_.])[-_.]+|(^|/)[-_.]+|[-_.]+(?=/|$)", r"\1\2", shorter).strip("-_.")
 
 
 def size_lines(arms: pd.DataFrame, lines: Lines = None) -> dict[str, pd.DataFrame]:
@@ -48,13 +48,13 @@ def size_curves(arms: pd.DataFrame, images: int, lines: Lines = None) -> dict[st
     found = {}
     for name, own in size_lines(arms, lines).items():
         below = own[own["train_size"] < images]
-        if len(below) < 2:
-            continue
-        if (own["train_size"] > images).any():
+        if len(own) > 1 and (own["train_size"] > images).any():
             raise UserError(
                 f"{name} was measured with {own['train_size'].max():,} training images; a forecast is for more than "
                 f"that, not for {images:,}."
             )
+        if len(below) < 2:
+            continue
         _refuse_doubled(name, below)
         if (below["test_mean"] >= 100).any():
             raise UserError(f"{name} makes no errors with so few images already: there is nothing to forecast.")

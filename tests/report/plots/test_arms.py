@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from headstart import statistics
+from headstart.analysis import size_curves
 from headstart.report import plots
 from report.helpers_report import arms_of, legend_words, lines, sentences, study
 
@@ -69,3 +70,17 @@ def test_the_dots_of_an_arm_are_the_runs_that_its_mean_is_over(ax):
     plots.arms(arms_of(trials, frames.epochs, frames.study), trials, ax)
     assert lines(ax, "seeds")[0].get_xdata().tolist() == [82, 83, 84, 85]
     assert lines(ax, "mean")[0].get_xdata()[0] == 83.5
+
+
+def test_a_forecast_goes_on_from_the_largest_size_as_a_dashed_line_with_a_band(ax):
+    parts = [study(f"a_{size}", size=size) for size in (500, 50)]
+    arms = pd.concat([p.arms for p in parts], ignore_index=True)
+    assert plots.data_size(arms, ax, forecast=5000) is ax
+    (dashed,) = lines(ax, "forecast")
+    assert dashed.get_linestyle() == "--" and (dashed.get_xdata()[0], dashed.get_xdata()[-1]) == (500, 5000)
+    (band,) = [drawn for drawn in ax.collections if drawn.get_label() == "_band"]
+    low, high = band.get_datalim(ax.transData).intervaly
+    forecast = size_curves(arms, 5000)["a"].forecast(5000)
+    assert (low, high) == pytest.approx((forecast.low, forecast.high), abs=1e-6)
+    assert dashed.get_ydata()[-1] == forecast.middle
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["50", "500", "5,000"]
