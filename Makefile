@@ -12,7 +12,7 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test bench calibrate lint dashboard clean
+.PHONY: help sweep train report test bench calibrate forecasts lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: .venv/.installed ## the short benchmarks, each against a named peer, into
 
 calibrate: .venv/.installed ## how often equal arms get a winner, by simulation: ARGS="--studies 1000 --only auto"; hours, and goes on
 	@$(BIN)/python experiments/calibration/calibrate.py $(ARGS)
+
+forecasts: .venv/.installed ## how often forecasts from small to large held, on curves whose end is known: ARGS="--curves 100"; minutes
+	@$(BIN)/python experiments/calibration/forecasts.py $(ARGS)
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

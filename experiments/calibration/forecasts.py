@@ -166,8 +166,7 @@ def of_database(folder: Path) -> Iterator[Case]:
                 seen, truth = [by_size[size] for size in sizes], by_size[images].mean()
                 errors = 100 - seen[-1].mean()
                 if 1 < errors < 0.9 * (100 - chance):
-                    half = "chosen on" if data % 2 else "held out"
-                    kind = f"database ({half}), {len(sizes)} sizes up to {sizes[-1]:,}, for {images:,}"
+                    kind = f"database, {len(sizes)} sizes up to {sizes[-1]:,}, for {images:,}"
                     yield Case(kind, (data, sizes), sizes, seen, images, truth, chance)
 
 

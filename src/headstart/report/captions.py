@@ -163,9 +163,10 @@ def data_size_caption(m: Material) -> str:
     caption = "Arms are compared at equal sizes: above each other. Smaller training sets are parts of the larger ones."
     if m.forecast is None:
         return caption
+    said = " ".join(f"{line[0].upper()}{line[1:]}." for line in m.forecast_lines)
     return (
         f"{caption} Dashed: what each line would reach with up to {m.forecast:,} images, and its 95 % interval, were "
-        "every size trained and tuned alike."
+        f"every size trained and tuned alike. {said}"
     )
 
 

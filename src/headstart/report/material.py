@@ -4,7 +4,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.analysis import ArmRuns, Predictions, Results, read_predictions, runs_of_arm, same_answers, told_apart
+from headstart.analysis import (
+    ArmRuns,
+    Predictions,
+    Results,
+    forecast_lines,
+    read_predictions,
+    runs_of_arm,
+    same_answers,
+    told_apart,
+)
 from headstart.errors import UserError
 from headstart.report.galleries import Gallery, confidently_wrong, disagreements, samples
 from headstart.report.plots.predictions import has_confusion
@@ -28,6 +37,11 @@ class Material:
     def forecast(self) -> int | None:
         """Training images that the report forecasts; None: it was not asked to."""
         return int(self._results.forecasts["images"].iloc[0]) if len(self._results.forecasts) else None
+
+    @property
+    def forecast_lines(self) -> list[str]:
+        """What the forecast says, a sentence a pair of lines."""
+        return list(forecast_lines(self._results.forecasts))
 
     @cached_property
     def searches(self) -> dict[str, str]:
