@@ -1,5 +1,6 @@
 """A short slice of `make calibrate`: studies whose truth is known, through the code that compares real ones."""
 
+import io
 import subprocess
 import sys
 
@@ -75,3 +76,24 @@ def test_what_is_said_is_the_same_through_files_and_tables_and_without(name):
 def test_unequal_budgets_get_none(calibrated):
     found = calibrated("equal, 12 and 24 trials")
     assert found["false_winners"] == 0
+
+
+def test_most_forecasts_of_curves_whose_end_is_known_hold():
+    """A slice of `make forecasts`: simulated curves, and real ones, whose rows are the published ones."""
+    script = (
+        "from forecasts import checked, of_cifar10, simulated, summary\n"
+        "real = [c for c in of_cifar10() if c.images == 45_000 and len(c.sizes) == 4]\n"
+        "print(summary(checked([*simulated(2), *real], gaps=True)).to_csv(index=False))"
+    )
+    folder = ROOT / "experiments/calibration"
+    out = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True).stdout
+    rows = pd.read_csv(io.StringIO(out)).to_dict("records")
+    simulated, real = ([row for row in rows if row["curves"].startswith(kind)] for kind in ("simulated", "CIFAR-10"))
+    assert sum(row["forecasts"] for row in simulated) == 7 * 4 * (2 + 1)
+    assert sum(row["held"] for row in simulated) / len(simulated) > 90 and max(row["width"] for row in simulated) < 45
+    published = pd.read_csv(folder / "forecasts.csv").to_dict("records")
+    assert [row["what"] for row in real] == ["accuracy", "gap"]
+    for row in real:
+        (other,) = [p for p in published if (p["curves"], p["what"]) == (row["curves"], row["what"])]
+        assert row["forecasts"] == other["forecasts"] > 40 and row["held"] >= 95
+        assert abs(row["width"] - other["width"]) < 0.3 and abs(row["held"] - other["held"]) < 3

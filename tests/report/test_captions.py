@@ -63,3 +63,14 @@ def test_a_budget_says_its_bands_in_numbers_and_which_arms_have_none():
     words = f"at the end: a 1.00 % after 6 trials (band {low:.2f} % to {high:.2f} %); b 1.00 % after 6 trials."
     assert captions.budget(m, AX).endswith(words)
     assert captions.budget_caption(m).endswith("as their trials are no unpruned random draws: b.")
+
+
+def test_the_picture_of_sizes_says_what_is_forecast_only_where_it_was_asked_for():
+    small, large = study("a_50", size=50), study("a_500", size=500)
+    parts = {k: pd.concat([getattr(s, k) for s in (small, large)], ignore_index=True) for k in ("arms", "trials")}
+    results = dataclasses.replace(small, **parts)
+    assert "Dashed" not in captions.data_size_caption(Material(results))
+    table = results.forecast(5000)
+    caption = captions.data_size_caption(Material(dataclasses.replace(results, forecasts=table)))
+    sentence = table["sentence"].iloc[0]
+    assert "up to 5,000 images" in caption and caption.endswith(f"A{sentence[1:]}.")
