@@ -80,6 +80,21 @@ def test_the_drift_is_a_wiener_process_integrated_once():
     assert forecast._integrated_wiener(distance) == pytest.approx(np.array(expected))
 
 
+def test_beyond_the_largest_size_a_law_is_left_with_the_distance_to_the_power_three_halves():
+    one = [np.array([value]) for value in (1.0, 1.0, 0.0, 0.0, 0.1, 0.4)]  # weight, slope, floor, level, its std, drift
+    for decades in (1, 2):
+        error = 1 - forecast.SizeCurve(100, 0.9, *one).draws(100 * 10**decades) / 100
+        scaled = np.log(error / (0.9 - error))
+        assert scaled.mean() == pytest.approx(-decades * np.log(10), abs=0.01)
+        assert scaled.std() == pytest.approx(np.sqrt(0.1**2 + 0.4**2 * decades**3 / 3), rel=0.02)
+
+
+def test_errors_that_rise_count_less():
+    flat = [np.array([value]) for value in (1.0, 0.0, 0.0, 0.0, 0.0, 0.4)]
+    worse = (forecast.SizeCurve(100, 0.9, *flat).draws(1000) < 55).mean()  # error 0.45 at 100 images
+    assert worse == pytest.approx(forecast.RISING / (1 + forecast.RISING), abs=0.01)
+
+
 def test_laws_are_weighed_by_their_likelihood():
     """Against scipy's normal density, the level's flat prior taken as a very wide one."""
     sizes, seen, seeds = np.array([500.0, 5000.0]), np.array([0.6, 0.4]), np.array([5.0, 5.0])
