@@ -130,9 +130,9 @@ def _law(slope: np.ndarray, floor: np.ndarray, decades: ArrayLike) -> np.ndarray
 
 @cache
 def _laws() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, floor and prior weight of every law on the grid, [j]: a gamma density of slopes, high floors less likely."""
+    """Slope, floor and prior weight of every law on the grid, [j]: a gamma density of slopes, all floors alike."""
     slope, floor = (grid.ravel() for grid in np.meshgrid(SLOPES, FLOORS, indexing="ij"))
-    weight = np.maximum(slope, SLOPES[1] / 4) * np.exp(-2 * slope / SLOPE_MEAN) * (1 - floor)
+    weight = np.maximum(slope, SLOPES[1] / 4) * np.exp(-2 * slope / SLOPE_MEAN)
     return slope, floor, weight
 
 
