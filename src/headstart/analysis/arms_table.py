@@ -25,6 +25,7 @@ FACTS = (
     "weights_sha256",
     "data",
     "train_size",
+    "image_size",
     "folds",
     "data_sha256",
     "epochs",

@@ -288,7 +288,7 @@ ARMS: Columns = {
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
     **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
-    **_of_trials("data", "train_size", "folds", "data_sha256"),
+    **_of_trials("data", "train_size", "image_size", "folds", "data_sha256"),
     "test_images": _integer("images", "images of the test split"),
     **_of_trials("epochs", "device", "threads"),
 }

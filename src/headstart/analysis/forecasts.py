@@ -27,16 +27,16 @@ def without_number(name: str, key: str, number: int) -> str:
     return re.sub(r"([-_.])[-_.]+|(^|/)[-_.]+|[-_.]+(?=/|$)", r"\1\2", shorter).strip("-_.")
 
 
-def size_lines(arms: pd.DataFrame, lines: Lines = None) -> dict[str, pd.DataFrame]:
-    """The arms on each line, by size: rows of arms.csv with images and a test accuracy; others are on none."""
-    known = arms[arms["train_size"].notna() & arms["test_mean"].notna()]
+def size_lines(arms: pd.DataFrame, lines: Lines = None, size: str = "train_size") -> dict[str, pd.DataFrame]:
+    """The arms on each line, by `size`: rows of arms.csv with one and a test accuracy; others are on none."""
+    known = arms[arms[size].notna() & arms["test_mean"].notna()]
     if lines is None:
-        sized = zip(known["arm"], known["train_size"], strict=True)
-        names = pd.Series([without_number(a, "train_size", n) or "all arms" for a, n in sized], known.index, dtype=str)
+        sized = zip(known["arm"], known[size], strict=True)
+        names = pd.Series([without_number(a, size, n) or "all arms" for a, n in sized], known.index, dtype=str)
         found = {name: known[names == name] for name in names.unique()}
     else:
         found = {name: known[known["arm"].isin(own)] for name, own in lines.items()}
-    return {name: own.sort_values("train_size", kind="stable") for name, own in found.items() if len(own)}
+    return {name: own.sort_values(size, kind="stable") for name, own in found.items() if len(own)}
 
 
 def size_curves(arms: pd.DataFrame, images: int, lines: Lines = None) -> dict[str, SizeCurve]:

@@ -158,6 +158,12 @@ def data_size(m: Material, _: "Axes") -> str:
     return f"Test accuracy by training images: {'; '.join(words)}."
 
 
+def image_size(m: Material, _: "Axes") -> str:
+    """Pixels and test accuracy of each arm."""
+    words = [f"{r['arm']} ({r['image_size']} px) {percent(r['test_mean'])}" for _, r in m.arms.iterrows()]
+    return f"Test accuracy by image size: {'; '.join(words)}."
+
+
 def data_size_caption(m: Material) -> str:
     """How to read it, and what a forecast rests on."""
     caption = "Arms are compared at equal sizes: above each other. Smaller training sets are parts of the larger ones."

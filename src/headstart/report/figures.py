@@ -200,6 +200,16 @@ PLOTS = (
         needs="arms that differ in data.train_size",
     ),
     Plot(
+        name="image_size",
+        section="answer",
+        function=plots.image_size,
+        given=lambda m: given(m.arms),
+        height=lambda m: 4.0 + _crowd(m),
+        caption="Arms are compared at equal sizes, above each other: another size is another experiment.",
+        words=captions.image_size,
+        needs="arms that differ in image_size",
+    ),
+    Plot(
         name="parallel_coordinates",
         section="tuning",
         function=plots.parallel_coordinates,

@@ -63,6 +63,17 @@ def test_data_size_joins_the_arms_it_is_told_and_leaves_out_the_others(ax):
     assert plots.data_size(arms, Figure().subplots(), lines={"one": ["arm of 50"]}) is None
 
 
+def test_image_size_joins_the_arms_that_differ_in_it_alone(ax):
+    arms = pd.concat([study("random_32", "random_64", "frozen_32", "frozen_64").arms], ignore_index=True)
+    arms["image_size"] = pd.array([32, 64, 32, 64], dtype="Int64")
+    assert plots.image_size(arms, ax) is ax
+    assert legend_words(ax) == ["random", "frozen"] and ax.get_xlabel().startswith("pixels")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["32", "64"]
+    lines = {"one": ["random_32", "frozen_64"]}
+    assert plots.image_size(arms, Figure().subplots(), lines=lines).lines[0].get_xdata() == pytest.approx([32, 64])
+    assert plots.image_size(arms[arms["image_size"] == 32], Figure().subplots()) is None
+
+
 def test_the_dots_of_an_arm_are_the_runs_that_its_mean_is_over(ax):
     frames = study("a")
     failed = frames.trials["run_dir"] == "a/confirm/seed-1"  # after it had read the test split

@@ -3,7 +3,7 @@
 Given the same `looks` (see `palette`), an arm looks the same in all of them.
 """
 
-from headstart.report.plots.arms import arms, data_size
+from headstart.report.plots.arms import arms, data_size, image_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
 from headstart.report.plots.critical_difference import critical_difference
 from headstart.report.plots.hyperparameters import importances, parallel_coordinates
@@ -21,6 +21,7 @@ __all__ = [
     "critical_difference",
     "data_size",
     "history",
+    "image_size",
     "importances",
     "learning_curves",
     "learning_rate",

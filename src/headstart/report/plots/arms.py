@@ -1,6 +1,7 @@
-"""Plots of what the arms reached on the test split: by arm, and against the number of training images."""
+"""Plots of what the arms reached on the test split: by arm, and against the training images or their size."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,25 +64,49 @@ def data_size(
     Returns None, and draws nothing, where all arms have the same training images.
     """
     found = size_lines(arms, lines)
-    sizes = np.unique(numbers(pd.concat(found.values())["train_size"])) if found else np.array([])
-    if len(sizes) < 2:
-        return None
     looks = looks_for(list(found), looks)
-    for i, (name, own) in enumerate(found.items()):
-        shift = 1.02 ** (i - (len(found) - 1) / 2)  # side by side where intervals overlap
-        _draw_series(ax, own, shift, looks[name])
-    if forecast is not None:
-        for name, curve in size_curves(arms, forecast, lines).items():
-            _draw_forecast(ax, curve, forecast, looks[name])
-        sizes = np.union1d(sizes, [forecast])
+    further = [] if forecast is None else [forecast]
+    if not _draw_against("train_size", found, ax, looks, further):
+        return None
+    for name, curve in ({} if forecast is None else size_curves(arms, forecast, lines)).items():
+        _draw_forecast(ax, curve, forecast, looks[name])
+    ax.set_title("Test accuracy against training images: mean and 95 % interval over seeds")
+    ax.set_xlabel("training images (log axis)")
+    return ax
+
+
+@drawn
+def image_size(arms: pd.DataFrame, ax: "Axes", *, lines: Lines = None, looks: Looks = None) -> "Axes | None":
+    """Draw mean test accuracy (%) with its 95 % interval against the pixels a side that enter the network (log axis).
+
+    Lines are found, and joined by `lines`, as those of `data_size`. Returns None, and draws nothing, where all arms
+    have the same size.
+    """
+    found = size_lines(arms, lines, "image_size")
+    if not _draw_against("image_size", found, ax, looks_for(list(found), looks)):
+        return None
+    ax.set_title("Test accuracy against image size: mean and 95 % interval")
+    ax.set_xlabel("pixels a side (log axis)")
+    return ax
+
+
+def _draw_against(
+    column: str, lines: Mapping[str, pd.DataFrame], ax: "Axes", looks: Mapping[str, Look], further: Sequence[float] = ()
+) -> bool:
+    """Draw each line against a column, its axis up to `further`; False, and nothing drawn, where it has one value."""
+    sizes = np.unique(numbers(pd.concat(lines.values())[column])) if lines else np.array([])
+    if len(sizes) < 2:
+        return False
+    for i, (name, own) in enumerate(lines.items()):
+        shift = 1.02 ** (i - (len(lines) - 1) / 2)  # side by side where intervals overlap
+        _draw_series(ax, own, column, shift, looks[name])
+    sizes = np.union1d(sizes, further)
     log_axis(ax, "x", sizes.min(), sizes.max())
     ax.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
     ax.minorticks_off()
-    ax.set_title("Test accuracy against training images: mean and 95 % interval over seeds")
-    ax.set_xlabel("training images (log axis)")
     ax.set_ylabel("test accuracy (%)")
-    legend(ax, [(sample(looks[name]), name) for name in found])
-    return ax
+    legend(ax, [(sample(looks[name]), name) for name in lines])
+    return True
 
 
 def _draw_forecast(ax: "Axes", curve: SizeCurve, images: int, look: Look) -> None:
@@ -92,8 +117,8 @@ def _draw_forecast(ax: "Axes", curve: SizeCurve, images: int, look: Look) -> Non
     ax.fill_between(at, low, high, color=look.colour, alpha=0.12, linewidth=0, label="_band")
 
 
-def _draw_series(ax: "Axes", own: pd.DataFrame, shift: float, look: Look) -> None:
+def _draw_series(ax: "Axes", own: pd.DataFrame, column: str, shift: float, look: Look) -> None:
     mean, low, high = (numbers(own[f"test_{name}"]) for name in ("mean", "ci_low", "ci_high"))
     reach = np.nan_to_num(np.abs([mean - low, high - mean]))
-    x = numbers(own["train_size"]) * shift
+    x = numbers(own[column]) * shift
     ax.errorbar(x, mean, yerr=reach, marker=look.marker, capsize=3, elinewidth=1, **look.line)
