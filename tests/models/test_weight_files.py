@@ -19,7 +19,7 @@ from headstart.models import weight_files as weights
 from models.helpers_models import cnn, exported, lightning, refused
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".ckpt", ".pth.tar"])
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -101,23 +101,11 @@ def test_a_truncated_file_is_refused(tmp_path, trained, suffix, kept):
     refused(path, str(path), "damaged")
 
 
-def test_a_prefix_that_was_left_out_is_reported(tmp_path, trained):
-    path = tmp_path / "x.pth"
-    torch.save(lightning(trained.network.state_dict(), "model."), path)
-    assert f"weights: {path}: left out 'model.', which all names began with" in cnn(file=path).report
-
-
 def test_a_networks_own_names_are_left_alone(tmp_path):
     """One that keeps all its layers in a single attribute begins all of its names with it."""
     path = tmp_path / "x.pth"
     torch.save({"net.net.0.weight": torch.zeros(1), "net.net.0.bias": torch.zeros(1)}, path)
     assert list(weights.from_file(path).tensors) == ["net.net.0.weight", "net.net.0.bias"]
-
-
-def test_a_checkpoint_with_the_tensors_under_another_key_is_refused_with_the_way_out(tmp_path, trained):
-    path = tmp_path / "x.pth"
-    torch.save({"epoch": 3, "optimizer": {}, "net": trained.network.state_dict()}, path)
-    refused(path, "not plain tensors: epoch, optimizer, net; save network.state_dict() alone")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +186,12 @@ def test_a_whole_pickled_network_is_refused(tmp_path, trained):
         dict(classes="[" * 5000 + "]" * 5000),
         dict(input_mean="[" * 5000, input_std="1,1,1"),
         dict(image_size="large"),
+        dict(image_size="-5"),
+        dict(image_size="0"),
+        dict(image_size="1000000"),
+        dict(input_mean="1e308,0,0", input_std="1,1,1"),
+        dict(input_mean="0,0,0", input_std="1e308,1,1"),
+        dict(input_mean="0,0,0", input_std="1e-300,1,1"),
     ],
     ids=lambda found: str(found)[:60],
 )
@@ -205,6 +199,12 @@ def test_metadata_that_make_no_sense_are_refused(tmp_path, trained, found):
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file(trained.network.state_dict(), path, metadata=found)
     refused(path, "metadata")
+
+
+def test_a_mean_of_pixel_values_up_to_255_is_refused_with_what_it_should_be(tmp_path, trained):
+    path, found = tmp_path / "x.safetensors", dict(input_mean="123.7,116.3,103.5", input_std="58.4,57.1,57.4")
+    safetensors.torch.save_file(trained.network.state_dict(), path, metadata=found)
+    refused(path, "input_mean [123.7, 116.3, 103.5]", "look like those of 0..255: divide them by 255")
 
 
 def test_a_flipped_bit_is_found_by_the_record_beside_the_file(file):

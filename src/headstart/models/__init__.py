@@ -3,6 +3,7 @@
 from headstart.models.airbench import fit_whitening
 from headstart.models.estimators import EstimatorModel
 from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable, stays_frozen
+from headstart.models.metadata import Normalisation, read_metadata
 from headstart.models.model import (
     Model,
     backbone_digest,
@@ -13,7 +14,7 @@ from headstart.models.model import (
     halves_agree,
 )
 from headstart.models.save_weights import export_bytes
-from headstart.models.weight_files import Normalisation, from_file, read_metadata
+from headstart.models.weight_files import from_file
 
 __all__ = [
     "EstimatorModel",

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from headstart.errors import UserError
+from headstart.models.matching import matched
 from headstart.models.model import Model, in_classifier
 from headstart.models.pretrained import Published
 from headstart.models.weight_files import COUNTER, SUFFIXES, Weights, first_few, from_file
@@ -20,7 +21,7 @@ def load_weights(
     published: what the network's library has. class_names, image_size (pixels): of the data in use. keep_classifier:
     take the classifier's tensors, too. Raises UserError for anything that cannot be loaded, with nothing copied.
     """
-    loaded = published.adapt(_found(model, published))
+    loaded = matched(_found(model, published), model, published.adapt)
     _check_classes(loaded, class_names, keep_classifier)
     copied = _copy(loaded, model, keep_classifier)
     model.normalisation, model.weights_sha256 = loaded.normalisation, loaded.sha256

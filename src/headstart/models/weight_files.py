@@ -1,14 +1,9 @@
 """Weights in local files, read without trust: what is damaged, foreign or could run code is refused in words."""
 
 import hashlib
-import json
-import math
 import os
-import pickle
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +11,17 @@ import safetensors.torch
 import torch
 
 from headstart.errors import UserError, first_line
-from headstart.store import json_of, read_json
+from headstart.models.metadata import Normalisation, described, hub_config, read_metadata
+from headstart.models.unpickling import Inert, unpickled
+from headstart.store import read_json
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in a folder as hubs keep them, beside a config.json
 COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
-NESTED = ("state_dict", "model", "model_state")  # keys under which checkpoints of other tools keep the tensors
 CONTROL = {*range(32), 127} - set(b"\t\n\f\r")  # bytes that every binary file begins with one of, and no text has
+DEEPEST = 5  # levels of a checkpoint's containers
+NAMING = ("arch", "architecture", "model_name", "model")  # what a checkpoint's settings call its network by
 SHOWN = 3  # names in an error before "..."
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """How inputs are normalised: per channel (value in 0..1 - mean) / std. `name` is what the tables show."""
-
-    name: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -39,37 +29,54 @@ class Weights:
     """Tensors by name, and what is known about them."""
 
     origin: str  # for messages: the file or timm's name
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, torch.Tensor]  # of a checkpoint by the path to them, such as state_dict.module.fc.bias
     sha256: str
     normalisation: Normalisation | None = None
     classes: tuple[str, ...] | None = None
     image_size: int | None = None
+    architecture: str | None = None  # as the file calls it
+    containers: dict[str, int] = field(default_factory=dict)  # path to what holds tensors itself ("": all): how many
+    strange: tuple[str, ...] = ()  # names of what is no plain tensor, beside those that are
     notes: list[str] = field(default_factory=list)
 
 
 def from_file(path: Path) -> Weights:
     """Read a weights file: safetensors, or torch's format restricted to tensors (no code in it is ever run).
 
-    A result.json beside it that names another sha256 is believed. Raises UserError for whatever is wrong with the file.
+    path: a file, or a hub's folder with one of HUB_FILES. A result.json beside it that names another sha256 is
+    believed, and what a hub's config.json says fills what the file does not say. Raises UserError for whatever is wrong
+    with the file.
     """
+    path = _in_hub_folder(path)
     content = _content(path)
     sha256 = hashlib.sha256(content).hexdigest()
     _check_record(path, sha256)
+    told = hub_config(path.parent) if path.name in HUB_FILES else {}
     if path.suffix != ".safetensors":
-        return _weights(_unpickled(content, path), path, sha256)
+        found = unpickled(content, given(path))
+        known = described(told, given(path))
+        known["architecture"] = known["architecture"] or _named_network(found)
+        return Weights(str(path), sha256=sha256, **_gathered(found, path), **known)
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # it raises several kinds, KeyError among them, for damaged headers
         raise UserError(f"{given(path)} is damaged or not a safetensors file: {shortened(error)}") from error
-    return _weights(tensors, path, sha256, **_described(read_metadata(content), path))
+    known = described(told | read_metadata(content), given(path))
+    return Weights(str(path), sha256=sha256, **_gathered(tensors, path), **known)
+
+
+def _in_hub_folder(path: Path) -> Path:
+    """The weights in a folder as hubs keep them; any other path as it is."""
+    return next((path / name for name in HUB_FILES if os.path.isfile(path / name)), path)
 
 
 def _content(path: Path) -> bytes:
     if not os.path.lexists(path):
         raise UserError(f"{given(path)} does not exist; give a file, 'imagenet' or null")
     if not path.is_file():  # a pipe would be waited for without end
-        raise UserError(f"{given(path)} is not a file; give a file with one of {', '.join(SUFFIXES)}")
-    if path.suffix not in SUFFIXES:
+        hub = f" or a folder with {HUB_FILES[0]} in it" if path.is_dir() else ""
+        raise UserError(f"{given(path)} is not a file; give a file with one of {', '.join(SUFFIXES)}{hub}")
+    if not path.name.endswith(SUFFIXES):
         raise UserError(f"{given(path)} is of an unknown kind; give a file with one of {', '.join(SUFFIXES)}")
     try:
         content = path.read_bytes()
@@ -111,51 +118,45 @@ def _check_record(path: Path, sha256: str) -> None:
         )
 
 
-def _unpickled(content: bytes, path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about old and sparse formats; _tensors refuses what is no use
-            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{given(path)} is damaged, or holds objects besides tensors, which could run code; not loaded.\n"
-            "Save the tensors alone, torch.save(network.state_dict(), ...), or give a .safetensors file."
-        ) from error
-    except Exception as error:  # a damaged file makes torch raise nearly any kind
-        raise UserError(f"{given(path)} is damaged or not a torch file: {shortened(error)}") from error
+def _gathered(content: Any, path: Path) -> dict[str, Any]:
+    """The tensors in what a file held, by the path of names to each; where they were; and what else was among them.
 
-
-def _weights(content: Any, path: Path, sha256: str, **described: Any) -> Weights:
-    """The tensors in what a file held, their names without the prefixes that wrappers of networks add."""
-    tensors, stripped = _tensors(content, path), ""
-    prefixes = ["module.", "_orig_mod."]  # of DataParallel and torch.compile
-    if "pytorch-lightning_version" in content:  # before them the attribute that a LightningModule has its network in
-        prefixes.insert(0, next(iter(tensors)).partition(".")[0] + ".")
-    for prefix in prefixes:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-            stripped += prefix
-    notes = [f"weights: {path}: left out {stripped!r}, which all names began with"] if stripped else []
-    return Weights(str(path), tensors, sha256, notes=notes, **described)
-
-
-def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Find the tensors in what a file held, whatever containers they are in."""
-    for _ in NESTED:
-        inner = [content[key] for key in NESTED if isinstance(content, dict) and isinstance(content.get(key), dict)]
-        content = inner[0] if inner else content
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{given(path)} holds no named tensors; save network.state_dict()")
-    strange = [
-        name if isinstance(name, str) else f"a {type(name).__name__} in place of a name"
-        for name, value in content.items()
-        if not (isinstance(name, str) and _is_plain(value))
-    ]
-    if strange:
+    Raises UserError where there is none.
+    """
+    tensors, containers, strange, seen = {}, {}, [], set()
+    level = [("", content)] if isinstance(content, dict) else []
+    for _ in range(DEEPEST):
+        inner = []
+        for within, node in level:
+            named = {k: v for k, v in node.items() if isinstance(k, str)}
+            held = {within + k: v for k, v in named.items() if _is_plain(v)}
+            if held:
+                containers[within] = len(held)
+            tensors |= held
+            strange += [within + k for k, v in named.items() if not isinstance(v, dict) and within + k not in held]
+            if not within:
+                strange += [f"a {type(k).__name__} in place of a name" for k in node if not isinstance(k, str)]
+            inner += [(f"{within}{k}.", v) for k, v in named.items() if isinstance(v, dict) and id(v) not in seen]
+            seen |= {id(v) for _, v in inner}
+        level = inner
+    if not tensors and strange:
         raise UserError(
             f"{given(path)} holds things that are not plain tensors: {first_few(strange)}; "
             "save network.state_dict() alone"
         )
-    return content
+    if not tensors:
+        raise UserError(f"{given(path)} holds no named tensors; save network.state_dict()")
+    return dict(tensors=tensors, containers=containers, strange=tuple(strange))
+
+
+def _named_network(content: Any) -> str | None:
+    """The name that a checkpoint, or the settings in it, gives its network; timm's have `arch`."""
+    if not isinstance(content, dict):
+        return None
+    inner = [content.get(key) for key in ("args", "hyper_parameters", "config", "cfg")]
+    settings = [content, *(node for node in inner if isinstance(node, dict | Inert))]
+    named = (node.get(key) for node in settings for key in NAMING)
+    return next((name for name in named if isinstance(name, str) and name.strip()), None)
 
 
 def _is_plain(value: Any) -> bool:
@@ -168,34 +169,3 @@ def _is_plain(value: Any) -> bool:
 def first_few(names: Sequence[str]) -> str:
     """Join the first names for a message, with dots when there are more."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-
-
-# ------------------------------------------------------------------------------------------------------------- metadata
-
-
-def read_metadata(content: bytes) -> dict[str, str]:
-    """Return the metadata of a whole safetensors file, empty when it has none (the header's length stands first)."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-
-
-def _described(found: dict[str, str], path: Path) -> dict[str, Any]:
-    """Return the fields of Weights that a file's metadata fills. Raises UserError for values that make no sense."""
-    try:
-        mean, std = (_numbers(found[key]) if key in found else None for key in ("input_mean", "input_std"))
-        if (mean is None) != (std is None) or (std is not None and min(std) <= 0):
-            raise ValueError("input_mean and input_std come together, and a deviation is above 0")
-        classes = tuple(str(name) for name in json_of(found["classes"])) if "classes" in found else None
-        size = int(found["image_size"]) if "image_size" in found else None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{given(path)} has metadata that make no sense: {shortened(error)}") from error
-    normalisation = None if mean is None else Normalisation("file", mean, std)
-    return dict(normalisation=normalisation, classes=classes, image_size=size)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """Three numbers, as a JSON list or separated by commas."""
-    values = tuple(float(value) for value in text.strip().strip("[]").split(","))
-    if len(values) != 3 or not all(map(math.isfinite, values)):
-        raise ValueError(f"{text!r} is not three finite numbers, one for each channel")
-    return values
