@@ -34,15 +34,21 @@ def test_show_prints_what_is_in_a_file(command, tmp_path):
     assert printed.splitlines()[-2:] == ["tensors  1 with 3 numbers (float32)", "classes  cat, dog"]
 
 
+def test_describe_says_what_the_chosen_network_would_take(command, tmp_path):
+    torch.save({"net": {"hidden.bias": torch.zeros(512)}, "epoch": 3}, tmp_path / "x.ckpt")
+    code, printed, _ = command("weights", "describe", "x.ckpt", "model=cnn")
+    assert code == 0 and "found    1 in net\ninto model=cnn\n  x.ckpt does not fit cnn: 7 missing" in printed
+
+
 def test_a_mistake_is_said_in_one_line(command):
     said = "headstart weights: nowhere does not exist; give the folder of a run, the one with best.safetensors\n"
     assert command("weights", "export", "nowhere") == (1, "", said)
     code, _, text = command("weights")
-    assert code == 2 and "export | show" in text
+    assert code == 2 and "export | describe | show" in text
 
 
 def test_the_examples_of_the_help_are_commands_that_there_are(command):
-    for words in ([], ["export"], ["show"]):
+    for words in ([], ["export"], ["describe"], ["show"]):
         code, printed, _ = command("weights", *words, "--help")
-        assert code == 0 and "\n  headstart weights show digits.safetensors\n" in printed
+        assert code == 0 and "\n  headstart weights describe digits.safetensors\n" in printed
         assert printed.startswith("usage: " + " ".join(["headstart weights", *words]))

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
 from conftest import files_below
 from models.helpers_models import build, keys_of
@@ -12,7 +11,7 @@ from omegaconf import OmegaConf
 
 from headstart import store
 from headstart.errors import UserError
-from headstart.inference import describe_weights, export_run
+from headstart.inference import export_run
 from inference.helpers_inference import CLASSES, MEAN, STD, finished
 
 
@@ -162,42 +161,3 @@ def test_weights_of_a_network_that_its_configuration_does_not_describe_are_refus
     finished(tmp_path / "run")
     OmegaConf.save(dict(model=keys_of("fan")), tmp_path / "run" / ".hydra" / "config.yaml")
     refused(tmp_path / "run", "does not fit fan")
-
-
-# ----------------------------------------------------------------------------------------------------------------- show
-
-
-def test_show_prints_what_is_in_a_file(tmp_path):
-    finished(tmp_path / "run")
-    file = tmp_path / "run" / "best.safetensors"
-    shown = dict(line.split(maxsplit=1) for line in describe_weights(file))
-    assert shown["sha256"] == store.sha256_of(file)
-    assert shown["tensors"] == "10 with 1,143,875 numbers (float32)"
-    assert (shown["architecture"], shown["classes"], shown["input_mean"]) == ("cnn", "cat, dog, bird", "0.1, 0.2, 0.3")
-    assert shown["bytes"] == f"{file.stat().st_size:,}"
-
-
-def test_show_takes_foreign_files_and_obeys_nothing_in_them(tmp_path):
-    safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors", {"k\x1b[2J": "a\nb\x1b]0;c\x07"})
-    assert describe_weights(tmp_path / "x.safetensors")[-1] == "k?[2J    a?b?]0;c?"
-    torch.save({"a": torch.zeros(3, dtype=torch.half), "b": torch.zeros(2)}, tmp_path / "x.pth")
-    assert describe_weights(tmp_path / "x.pth")[-1] == "tensors  2 with 5 numbers (float16, float32)"
-
-
-@pytest.mark.parametrize("key", ["other", "classes"])
-def test_show_says_what_is_wrong_with_lists_that_are_nested_without_end(key, tmp_path):
-    deep = "[" * 5000 + "]" * 5000
-    safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors", {key: deep})
-    if key == "other":
-        assert describe_weights(tmp_path / "x.safetensors")[-1] == f"other    {deep}"
-        return
-    with pytest.raises(UserError, match=r"metadata that make no sense: nested more than 50 levels deep"):
-        describe_weights(tmp_path / "x.safetensors")
-
-
-def test_show_refuses_what_is_no_weights(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
-        describe_weights(tmp_path / "none.safetensors")
-    (tmp_path / "x.safetensors").write_bytes(b"gar\0bage")
-    with pytest.raises(UserError, match="damaged"):
-        describe_weights(tmp_path / "x.safetensors")

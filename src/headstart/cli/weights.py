@@ -8,7 +8,8 @@ EXAMPLES = """examples:
       then: headstart data=digits model=cnn model.weights=digits.safetensors
   {prog} export outputs/pretraining/resnet18/confirm/007/seed-0 --to exported
       then, without headstart: timm.create_model("local-dir:exported", pretrained=True)
-  {prog} show digits.safetensors
+  {prog} describe digits.safetensors
+  {prog} describe checkpoint.pth.tar model=resnet18
 
 The classifier starts anew in the run that takes the file, unless model.keep_classifier=true."""
 
@@ -18,7 +19,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     shown = dict(formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES.format(prog=prog))
     about = "Take a trained network out of a run, or look at a weights file."
     parser = argparse.ArgumentParser(prog=prog, description=about, **shown)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="export | show")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="export | describe | show")
     about = "Write the best network of a run: as one file, or as a folder that timm takes, too."
     line = "write a run's best network, for other runs and for timm"
     export = commands.add_parser("export", help=line, description=about, **shown)
@@ -26,16 +27,25 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     to = "NAME.safetensors for the file alone, anything else for a folder (default: RUN_DIR/export)"
     export.add_argument("--to", type=Path, metavar="PATH", help=to)
     export.add_argument("--force", action="store_true", help="replace what is there")
-    show = commands.add_parser("show", help="print what is in a weights file", **shown)
-    show.add_argument("file", type=Path, metavar="FILE", help="a .safetensors, .pth, .pt or .bin file")
+    file = dict(type=Path, metavar="FILE", help="a weights file of any origin, or a folder with model.safetensors")
+    line = "say what is in a weights file, which networks it fits, and what they would take"
+    describe = commands.add_parser("describe", help=line, description=f"{line.capitalize()}.", **shown)
+    describe.add_argument("file", **file)
+    chosen = "overrides that choose the network, such as model=resnet18 (default: the first that fits)"
+    describe.add_argument("words", nargs="*", metavar="KEY=VALUE", help=chosen)
+    show = commands.add_parser("show", help="print what is in a weights file, without trying networks", **shown)
+    show.add_argument("file", **file)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
-    from headstart.inference import describe_weights, export_run
+    from headstart.inference import describe_weights, export_run, show_weights
 
     if arguments.command == "show":
-        print(*describe_weights(arguments.file), sep="\n")
+        lines = show_weights(arguments.file)
+    elif arguments.command == "describe":
+        lines = describe_weights(arguments.file, arguments.words)
     else:
-        print(*export_run(arguments.run_dir, arguments.to, force=arguments.force), sep="\n")
+        lines = export_run(arguments.run_dir, arguments.to, force=arguments.force)
+    print(*lines, sep="\n")

@@ -2,7 +2,7 @@
 
 from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
-from headstart.config.groups import groups, options, study_file
+from headstart.config.groups import composed, groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.overrides import check_keys, check_typed, check_words, quote_names, refuse_deletion
 from headstart.config.resolvers import decades
@@ -21,6 +21,7 @@ __all__ = [
     "check_typed",
     "check_values",
     "check_words",
+    "composed",
     "decades",
     "expand_config_dir",
     "expand_resume",

@@ -1,4 +1,4 @@
-"""A run's network as files: one for `model.weights=` of the next, a folder for timm; and what such a file holds."""
+"""A run's network as files: one for `model.weights=` of the next, a folder for timm."""
 
 import os
 import shlex
@@ -11,15 +11,11 @@ from omegaconf import OmegaConf
 
 from headstart.errors import UserError
 from headstart.inference.classifier import Classifier
-from headstart.models import from_file, read_metadata
-from headstart.store import find_runs, json_of, read_run, write_atomically
+from headstart.store import find_runs, read_run, write_atomically
 
 SHOWN = 3  # runs in an error before "and more"
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
 FOREIGN = ("test_input_size", "pool_size", "test_crop_pct", "license", "origin_url", "paper_ids", "paper_name", "notes")
-
-
-# --------------------------------------------------------------------------------------------------------------- export
 
 
 def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) -> list[str]:
@@ -141,44 +137,3 @@ def _described(trained: Classifier) -> dict[str, Any]:
         "tag": "headstart",
     }
     return dict(label_names=list(trained.classes), pretrained_cfg=dict.fromkeys(FOREIGN) | inputs)
-
-
-# ----------------------------------------------------------------------------------------------------------------- show
-
-
-def describe_weights(file: Path) -> list[str]:
-    """Return lines on a weights file: sha256, tensors, and the metadata of a safetensors file.
-
-    Raises:
-        UserError: the file is missing, damaged, or no weights.
-    """
-    if not file.is_file():
-        raise UserError(f"{file} does not exist or is not a file; give a .safetensors, .pth, .pt or .bin file")
-    loaded = from_file(file)
-    content = file.read_bytes()
-    numbers = sum(tensor.numel() for tensor in loaded.tensors.values())
-    types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in loaded.tensors.values()})
-    rows = {
-        "file": str(file),
-        "bytes": f"{len(content):,}",
-        "sha256": loaded.sha256,
-        "tensors": f"{len(loaded.tensors)} with {numbers:,} numbers ({', '.join(types)})",
-    }
-    found = read_metadata(content) if file.suffix == ".safetensors" else {}
-    rows |= {_printable(key): _printable(_words(value)) for key, value in sorted(found.items())}
-    width = max(len(key) for key in rows)
-    return [f"{key:<{width}}  {value}" for key, value in rows.items()]
-
-
-def _words(value: str) -> str:
-    """A JSON list as words, everything else as it is."""
-    try:
-        items = json_of(value)
-    except ValueError:
-        items = None
-    return ", ".join(map(str, items)) if isinstance(items, list) else value
-
-
-def _printable(text: str) -> str:
-    """Text of a foreign file on one line, without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)

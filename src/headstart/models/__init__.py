@@ -3,6 +3,7 @@
 from headstart.models.airbench import fit_whitening
 from headstart.models.estimators import EstimatorModel
 from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_groups, set_trainable, stays_frozen
+from headstart.models.matching import fits
 from headstart.models.metadata import Normalisation, read_metadata
 from headstart.models.model import (
     Model,
@@ -14,12 +15,14 @@ from headstart.models.model import (
     halves_agree,
 )
 from headstart.models.save_weights import export_bytes
-from headstart.models.weight_files import from_file
+from headstart.models.weight_files import SUFFIXES, Weights, from_file
 
 __all__ = [
+    "SUFFIXES",
     "EstimatorModel",
     "Model",
     "Normalisation",
+    "Weights",
     "backbone_digest",
     "backbone_features",
     "can_be_frozen",
@@ -27,6 +30,7 @@ __all__ = [
     "count_parameters",
     "export_bytes",
     "fit_whitening",
+    "fits",
     "from_file",
     "halves_agree",
     "is_frozen",

@@ -56,6 +56,16 @@ def matched(loaded: Weights, model: Model, adapt: Callable[[Weights], Weights]) 
     return dataclasses.replace(kept, tensors=left, notes=notes)
 
 
+def fits(loaded: Weights, model: Model) -> bool:
+    """Whether the file has this network, and nothing else, but for the classifier; the network may be on `meta`."""
+    try:
+        tensors = matched(loaded, model, lambda same: same).tensors
+    except UserError:
+        return False
+    own = model.network.state_dict()
+    return _fits(tensors, model) and all(name in own or in_classifier(model, name) for name in tensors)
+
+
 def _place(loaded: Weights, names: Mapping[str, torch.Size], most: int) -> tuple[str, tuple[str, ...]]:
     """The prefix behind which the network stands in the file, and the wrappers that have to go from within its names.
 
