@@ -247,3 +247,29 @@ def test_later_overrides_replace_earlier_ones_of_the_same_key():
         "model=resnet18",
         "a=2",
     ]
+
+
+LONG = "/data/weights/of/a/colleague/who/nests/folders/deeply/and/names/them/well"
+
+
+def test_an_arm_named_by_a_long_path_is_called_by_its_end():
+    found = arms(f"model.weights=null,{LONG}/first.safetensors,{LONG}/second.pth")
+    assert list(shown(found)) == ["weights-null", "weights-first.safetensors", "weights-second.pth"]
+    assert shown(found)["weights-second.pth"] == [f"model.weights={LONG}/second.pth"]
+
+
+def test_paths_with_the_same_end_and_long_texts_are_cut_and_told_apart():
+    names = list(shown(arms(f"model.weights={LONG}/a/best.pth,{LONG}/b/best.pth,{'x' * 90}")))
+    assert len(set(names)) == 3 and all(len(name) <= 40 for name in names)
+    assert names == list(shown(arms(f"model.weights={LONG}/a/best.pth,{LONG}/b/best.pth,{'x' * 90}")))
+
+
+def test_a_product_of_long_names_still_names_a_folder():
+    words = [f"model.{key}={'a' * 38},{'b' * 38}" for key in ("name", "weights")]
+    names = list(shown(arms(*words)))
+    assert len(set(names)) == 4 and all(len(name) <= 64 for name in names)
+
+
+def test_the_message_on_an_arms_name_is_about_arms():
+    with pytest.raises(UserError, match=r"'a b' cannot be a name: [^$]*such as arms=\{cnn_64px: model=cnn\}\.$"):
+        arms(configured={"a b": ["model=cnn"]})

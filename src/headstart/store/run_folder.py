@@ -19,14 +19,17 @@ AT_CHANCE = "at chance level"  # in the reason of a PRUNED run that may only hav
 RUN_MARKERS = frozenset({".hydra", "run.json", "result.json", "epochs.csv"})
 
 
-def valid_name(text: str) -> str:
-    """Return `text` if it may name a study, an arm or a run: it becomes a folder, a table cell and a word in a page."""
+def valid_name(text: str, example: str = "name=pretraining_5000") -> str:
+    """Return `text` if it may name a study, an arm or a run: it becomes a folder, a table cell and a word in a page.
+
+    example: for the message of the UserError that it raises otherwise.
+    """
     if isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
         return text
     shown = repr(text) if len(repr(text)) <= 80 else repr(text)[:77] + "..."
     raise UserError(
         f"{shown} cannot be a name: expected 1 to 64 characters of A-Z a-z 0-9 . _ - and a letter or digit first,\n"
-        "such as name=pretraining_5000."
+        f"such as {example}."
     )
 
 

@@ -1,5 +1,6 @@
 """From Hydra overrides to arms: what is fixed, what is searched inside each arm, and what makes an arm of its own."""
 
+import hashlib
 import itertools
 import re
 from collections.abc import Collection
@@ -26,6 +27,9 @@ from headstart.sweep.search_space import (
     space_of,
 )
 from headstart.typed import refusal
+
+LONGEST_PART = 40  # characters of what one value gives to an arm's name
+LONGEST_NAME = 64  # of all of it, as it names a folder
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def build_arms(configured: Any, given: SortedOverrides, first_points: Any, fallb
     first_points: "decades", a list of points, or None. Raises UserError for malformed arms.
     """
     if not isinstance(configured or {}, dict):
-        raise UserError(f'hydra.sweeper.arms={configured}: expected {{cnn: ["model=cnn"], big: ["model=resnet18"]}}')
+        raise UserError(f"hydra.sweeper.arms={configured}: expected {{cnn: model=cnn, big: model=resnet18}}")
     arms = [_configured_arm(str(name), value, given, first_points) for name, value in (configured or {}).items()]
     if not arms:
         arms = [Arm(fallback if not given.axes else "", [], given.space, first_points_of(first_points, given.space))]
@@ -161,7 +165,7 @@ def _refuse_what_arms_search_themselves(arms: list[Arm], given: SortedOverrides)
 
 def _refuse_names_and_clashes(arms: list[Arm], given: SortedOverrides) -> None:
     for arm in arms:
-        valid_name(arm.name)
+        valid_name(arm.name, example="arms={cnn_64px: model=cnn}")
         clash = [o for o in given.fixed if key_of(o) in {key_of(x) for x in arm.overrides}]
         if clash:
             raise UserError(
@@ -176,12 +180,32 @@ def _axis_values(axis: Override) -> list[tuple[str, str]]:
     key, values = axis.get_key_element(), list(axis.sweep_string_iterator())
     before = "" if key in groups() else key_of(key).rpartition(".")[2] + "-"
     names = [before + re.sub(r"[^A-Za-z0-9._-]+", "-", v).strip("-._") for v in values]
+    if max(map(len, names)) > LONGEST_PART:
+        names = _shortened(before, names, values)
     return [(n, f"{key}={v}") for n, v in zip(names, values, strict=True)]
+
+
+def _shortened(before: str, names: list[str], values: list[str]) -> list[str]:
+    """Names for values that are too long: what a path ends in, where that tells them apart; else cut, with a digest."""
+    ends = [re.sub(r"[^A-Za-z0-9._-]+", "-", v.strip("\"'").rpartition("/")[2]).strip("-._") for v in values]
+    short = [before + end if "/" in v else name for v, end, name in zip(values, ends, names, strict=True)]
+    if len(set(short)) == len(short):
+        names = short
+    return [cut(name, LONGEST_PART, told_apart_by=value) for name, value in zip(names, values, strict=True)]
+
+
+def cut(name: str, longest: int, told_apart_by: str) -> str:
+    """The name, where it is too long cut off and ended by a digest of what tells it apart."""
+    if len(name) <= longest:
+        return name
+    digest = hashlib.sha256(told_apart_by.encode()).hexdigest()[:6]
+    return f"{name[: longest - len(digest) - 1].rstrip('-._')}-{digest}"
 
 
 def _crossed(arm: Arm, values: tuple[tuple[str, str], ...]) -> Arm:
     """The arm with one value of every axis, each a (part of the name, override)."""
     name = "-".join([n for n in (arm.name,) if n] + [n for n, _ in values])
+    name = cut(name, LONGEST_NAME, told_apart_by=name)
     return replace(arm, name=name, overrides=replace_overrides(arm.overrides, [o for _, o in values]))
 
 

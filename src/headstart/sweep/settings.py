@@ -14,7 +14,7 @@ from headstart.typed import Count, Node, Processes, Seeds, Truth, refusal, shown
 
 EXAMPLES = {
     "params": '{lr: "tag(log, interval(1e-4, 1e-1))"}',
-    "arms": '{cnn: ["model=cnn"], big: ["model=resnet18"]}',
+    "arms": "{cnn: model=cnn, big: model=resnet18}",
     "first_points": "[{lr: 1e-3}]",
     "sampler": "what search=tpe, qmc, random or decades chooses",
     "pruner": "{_target_: optuna.pruners.MedianPruner}",
