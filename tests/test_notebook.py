@@ -37,6 +37,11 @@ print(*(m for m in ("torch", "hydra", "omegaconf", "matplotlib", "optuna") if m 
     assert script(text) == ["False", "True"]
 
 
+def test_the_classifier_is_at_hand_and_imported_when_it_is_asked_for():
+    assert hs.Classifier.__module__ == "headstart.inference.classifier" and "Classifier" in hs.__all__
+    assert script("import sys, headstart; print('torch' in sys.modules)") == ["False"]
+
+
 def test_an_unknown_name_is_still_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'lod'"):
         hs.lod  # noqa: B018

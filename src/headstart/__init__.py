@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.inference import Classifier
     from headstart.notebook import load
 
-__all__ = ["__version__", "load"]
+__all__ = ["Classifier", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load`, and pandas with it, when it is first asked for: `import headstart` stays instant.
+    """Import `load` and `Classifier`, and pandas and torch with them, when asked for: `import headstart` stays instant.
 
     So does the version: to look it up takes longer than all else that stands before `main`.
     """
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from headstart.notebook import load
 
         return load
+    if name == "Classifier":
+        from headstart.inference import Classifier
+
+        return Classifier
     if name == "__version__":
         from importlib.metadata import version
 
