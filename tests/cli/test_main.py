@@ -39,21 +39,22 @@ MISTAKES = [
     (["model=[cnn,fan]"], r"model=\[cnn,fan\] is unknown\."),
     (["-m", "model=cnn", "model=resnet18"], r"model is given twice.*model=cnn,resnet18"),
     (["-m", "lr=1e-3", "lr=1e-2"], r"lr is given twice"),
-    (["--lr", "1e-3"], r"--lr .*lr=\.\.\."),
-    (["--model.weights=imagenet"], r"--model\.weights=imagenet .*model\.weights=\.\.\."),
+    (["--lr", "1e-3"], r"--lr 1e-3: .*Did you mean headstart .*lr=1e-3\?"),
+    (["--model.weights=imagenet"], r"--model\.weights=imagenet: .*Did you mean .*model\.weights=imagenet\?"),
     (["quickstart"], r"headstart -m experiments=quickstart"),
-    (["experiment=quickstart"], r"Did you mean experiments\?.*data, .*experiments, "),
-    (["train_size=500"], r"Did you mean data\.train_size\?"),
-    (["-m", "model=cnn,fan", "train_size=500"], r"Did you mean data\.train_size\?"),
-    (["train_size=500", "learning_rate=1"], r"Did you mean data\.train_size\?"),
-    (["freeze=backbone"], r"Did you mean model\.freeze\?"),
-    (["learning_rate=1e-3"], r"Did you mean lr\?"),
+    (["experiment=quickstart"], r"experiment is called experiments here\. Did you mean .* experiments=quickstart\?"),
+    (["train_size=500"], r"Did you mean .* data\.train_size=500\?"),
+    (["-m", "model=cnn,fan", "train_size=500"], r"Did you mean .* data\.train_size=500\?"),
+    (["train_size=500", "learning_rate=1"], r"Did you mean .* data\.train_size=500 lr=1\?"),
+    (["freeze=backbone"], r"Did you mean .* model\.freeze=backbone\?"),
+    (["learning_rate=1e-3"], r"Did you mean .* lr=1e-3\?"),
     (["pretrained=true"], r"Did you mean model\.weights=imagenet\?"),
     (["momentum=0.5"], r"Did you mean optimizer=sgd optimizer\.momentum\?"),
     (["optimizer=sgd", "momentum=0.5"], r"Did you mean optimizer\.momentum\?"),
     (["+epoch=3"], r"epoch=.*Did you mean epochs\?"),
     (["++epoch=3"], r"epoch=.*Did you mean epochs\?"),
-    (["model=resnet50"], r"any network of timm.*model=timm model\.name="),
+    (["model=resnet50"], r"a network of timm.*model=timm model\.name=resnet50\?"),
+    (["model=zzz"], r"any network of timm.*model=timm model\.name="),
     (["schedule.warmup=0.1"], r"no such setting; choose another by schedule=constant, cosine, onecycle"),
     (["model=logistic_regression", "model.estimator.C=-1"], r"\+model\.estimator\.C=[^?]*LogisticRegression"),
     (["optimizer.betas=0.9"], r"fused, optimizer\.weight_decay.*\+optimizer\.betas=.*torch\.optim\.Adam"),
@@ -111,7 +112,7 @@ MISTAKES = [
     (["-m", "model=resnet81"], r"model=resnet81"),
     (["-m", "epochs=0"], r"epochs=0"),
     (["data=folder", "data.root=nothere"], r"nothere"),
-    (["data=folder", "data.root=pictures"], r"pictures.*holds no folders"),
+    (["data=folder", "data.root=pictures"], r"pictures.*is empty"),
     pytest.param(["device=cuda"], r"device=cuda.*device=cpu", marks=NO_CUDA),
     pytest.param(["device=cuda:99"], r"device=cuda:99", marks=NO_CUDA),
 ]
@@ -158,6 +159,54 @@ def test_a_study_and_a_model_of_ones_own_are_found_by_all_of_a_sweeps_processes(
     assert all(f"--config-dir {tmp_path}/own " in command for command in study.trials["command"])
     words = shlex.split(study.trials["command"].iloc[0])[1:]
     assert headstart(*words).returncode == 0
+
+
+def test_a_study_by_its_path_is_found_by_all_of_a_sweeps_processes_and_no_library_logs(headstart, typed, tmp_path):
+    path = tmp_path / "my studies" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(OWN_STUDY.replace("model=mine", "model=logistic_regression"))
+    refused(*typed(*TINY, f"experiments={path}"), r"add -m: headstart -m .*experiments=\S+/my studies/mine\.yaml")
+    words = ["-m", "experiments=my studies/mine", "data=digits", "n_trials=2", "confirm_seeds=1", "threads=1", "jobs=2"]
+    fresh = {"MPLCONFIGDIR": str(tmp_path / "matplotlib")}  # where matplotlib has to list the fonts
+    done = headstart(*words, "name=s", environment=fresh)
+    assert done.returncode == 0 and "Is mine better?" in done.stderr, done.stderr
+    assert "Traceback" not in (tmp_path / "outputs/s/worker-1.log").read_text()
+    assert (tmp_path / "matplotlib").is_dir() and "font" not in done.stderr
+    study = hs.load(tmp_path / "outputs/s")
+    assert f"experiments={path}" in shlex.split(study.study["command"])
+    again = headstart(*shlex.split(study.study["command"])[1:], "dry_run=true")
+    assert again.returncode == 0 and "6 of 6 runs exist" in again.stderr + again.stdout, again.stderr
+
+
+def test_train_in_front_is_a_run(headstart, tmp_path):
+    done = headstart("train", *TINY, "epochs=1", "hydra.run.dir=run")
+    assert done.returncode == 0 and (tmp_path / "run" / "result.json").is_file(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--lr", "1e-3"], r"Did you mean headstart lr=1e-3\?"),
+        (["train", "model=resnet34"], r"Did you mean headstart model=timm model\.name=resnet34\?"),
+        (["-m", "data=digits", "model=cnn,resnet34"], r"timm has it: write model=timm model\.name=resnet34, or as one"),
+        (["name=a#b"], "with quotes where the value holds .*: 'name=\"a#b\"'"),
+        (["predict", "x.png"], "no verb: pictures are classified in Python"),
+    ],
+)
+def test_the_way_of_other_programs_is_answered_with_ours(words, meant, typed, tmp_path):
+    refused(*typed(*words), meant)
+    assert not list(tmp_path.glob("outputs/runs")) and not list(tmp_path.glob("*/*/study.db"))
+
+
+def test_inline_arms_need_no_inner_quotes(typed):
+    code, text = typed("-m", *TINY, "arms={small: model=cnn, other: model=linear lr=1e-2}", "dry_run=true")
+    assert code == 0 and "2 arms (small, other)" in text
+
+
+def test_a_faulty_file_that_an_arm_chooses_is_a_sentence(typed, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "odd.yaml").write_text("a: [b")
+    refused(*typed("-m", "-cd", ".", *TINY, "arms={a: model=odd}"), r"a configuration file cannot be read: .*odd\.yaml")
 
 
 # ---- verbs, help, version
@@ -214,6 +263,7 @@ def test_version_is_ours(command):
     [
         (["--cfg", "job", "model=fan"], "batch_size: null"),
         (["--hydra-help"], "--multirun"),
+        (["--config-dir", ".", "--info"], "schema"),
         (["-sc", "install=bash"], "hydra_bash_completion"),
     ],
     ids=str,

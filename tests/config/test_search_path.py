@@ -13,7 +13,7 @@ from headstart.config.groups import composed as compose
 from headstart.config.groups import options, study_file
 from headstart.config.overrides import check_typed, check_words
 from headstart.config.resume import expand_resume
-from headstart.config.search_path import as_typed, expand_config_dir, experiments_folder, own_folders
+from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder, own_folders
 from headstart.errors import UserError
 
 
@@ -117,3 +117,62 @@ def test_a_run_that_took_an_option_from_there_goes_on_without_the_flag(mine, tmp
     monkeypatch.setattr(sys, "argv", ["headstart", f"resume={folder}"])
     words = expand_resume(sys.argv[1:])
     assert words[:2] == [path, "model=mine"] and composed(*words).model._target_.endswith(".cnn")
+
+
+# ---- a study by its path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder with studies in ./experiments and beside it."""
+    content = "# @package _global_\n# Which?\ndefaults: [override /search: qmc]\nlr: 0.25"
+    for name in ("experiments/mine", "experiments/quickstart", "other, (files)/second"):
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "folder"),
+    [
+        ("mine", "mine", "experiments"),
+        ("mine.yaml", "mine", "experiments"),
+        ("./experiments/mine.yaml", "mine", "experiments"),
+        ("experiments/mine", "mine", "experiments"),
+        ("./experiments/quickstart.yaml", "quickstart", "experiments"),
+        ("other, (files)/second.yaml", "second", "other, (files)"),
+    ],
+)
+def test_a_study_of_ones_own_is_found_by_its_name_or_path(here, monkeypatch, typed, name, folder):
+    words = expand_study(["-m", f"experiments={typed}", "lr_low=1e-4"])
+    assert words[:3] == ["-m", f"experiments={name}", "lr_low=1e-4"]
+    assert as_typed(words) == ["-m", f"experiments={here / folder / name}.yaml", "lr_low=1e-4"]
+    assert expand_study(as_typed(words)) == words
+    monkeypatch.setattr(sys, "argv", ["headstart", *words])
+    assert compose([f"experiments={name}"]).lr == 0.25
+    assert study_file(name) == here / folder / f"{name}.yaml"
+    assert {name, "pretraining"} <= set(options("experiments"))
+
+
+def test_a_study_of_ours_is_ours_wherever_it_is_typed(here):
+    assert expand_study(["experiments=quickstart"]) == ["experiments=quickstart"]
+    assert expand_study(["experiments=pretraining", "lr=1"]) == ["experiments=pretraining", "lr=1"]
+    assert expand_study(["experiments=null"]) == ["experiments=null"]
+
+
+def test_a_path_where_no_study_is_is_refused_and_a_wrong_name_left_to_hydra(here):
+    with pytest.raises(UserError, match=r"experiments=\./none\.yaml: there is no such file"):
+        expand_study(["experiments=./none.yaml"])
+    assert expand_study(["experiments=none"]) == ["experiments=none"]
+
+
+def test_a_studys_path_goes_with_a_folder_of_configuration_files(here, mine, monkeypatch):
+    words = expand_study([*sys.argv[1:], "experiments=other, (files)/second.yaml"])
+    assert as_typed(words) == [f"experiments={here / 'other, (files)' / 'second.yaml'}", "--config-dir", str(mine)]
+    monkeypatch.setattr(sys, "argv", ["headstart", *words])
+    assert compose(["experiments=second", "model=mine"]).lr == 0.25
+    with pytest.raises(UserError, match=r"give study://.* in the former, too"):
+        expand_study(["hydra.searchpath=[file:///b]", "experiments=experiments/mine.yaml"])

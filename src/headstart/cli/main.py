@@ -16,6 +16,7 @@ from headstart.errors import UserError
 def main() -> None:
     """`headstart VERB ...`; else one run, or with -m a sweep."""
     interrupts.listen()
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # which tells of every cache that it fills
     try:
         code = _answer(sys.argv[1:])
         sys.stdout.flush()
@@ -49,15 +50,16 @@ def _run_configured(words: list[str]) -> int:
     """Hand the words to Hydra, and report the sweep that it did; return the exit code."""
     from hydra.errors import CompactHydraException
     from omegaconf.errors import InterpolationResolutionError
+    from yaml import YAMLError
 
-    from headstart.config import expand_config_dir, explain, explain_value
+    from headstart.config import explain, explain_value
 
     if {"--info", "-i"} & {word.partition("=")[0] for word in words}:  # which Hydra logs
         logging.raiseExceptions = False  # each line to a reader who left early would be a traceback
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
-        sys.argv[1:] = words = words if completion.is_asked(words) else expand_config_dir(words)
-        _check_verb(words)
+        words = words if completion.is_asked(words) else _understood(words)
+        sys.argv[1:] = words
         if {"-h", "--help"} & set(words):
             print(verbs_help(), end="\n\n")
         _call_hydra(words)
@@ -68,7 +70,21 @@ def _run_configured(words: list[str]) -> int:
         return refuse(explain_value(error))
     except CompactHydraException as error:
         return refuse(explain(error, sys.argv[1:]))
+    except YAMLError as error:  # of a file that an arm or another file chooses
+        return refuse(f"a configuration file cannot be read: {' '.join(str(error).split())}")
     return 0
+
+
+def _understood(words: list[str]) -> list[str]:
+    """The words as Hydra takes them. Raises UserError for those that mean something else."""
+    from headstart.config import check_own_files, expand_config_dir, expand_study, understood
+
+    words = expand_config_dir(words)
+    _check_verb(words)
+    sys.argv[1:] = words  # by which options in folders of the user's own are found
+    sys.argv[1:] = words = expand_study(understood(words))
+    check_own_files(words)
+    return words
 
 
 def _call_hydra(words: list[str]) -> None:

@@ -4,12 +4,14 @@ from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
 from headstart.config.groups import composed, groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
+from headstart.config.meant import understood
 from headstart.config.overrides import check_keys, check_typed, check_words, quote_names, refuse_deletion
+from headstart.config.own_files import check_own_files
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
 from headstart.config.schema import DESCRIBING, check_values, identifying_data, keys_without_effect, without_hydra
-from headstart.config.search_path import as_typed, expand_config_dir, experiments_folder
+from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder
 
 __all__ = [
     "DESCRIBING",
@@ -18,6 +20,7 @@ __all__ = [
     "as_typed",
     "check_keys",
     "check_node",
+    "check_own_files",
     "check_typed",
     "check_values",
     "check_words",
@@ -25,6 +28,7 @@ __all__ = [
     "decades",
     "expand_config_dir",
     "expand_resume",
+    "expand_study",
     "experiments_folder",
     "explain",
     "explain_value",
@@ -40,5 +44,6 @@ __all__ = [
     "refuse_deletion",
     "refused_value",
     "study_file",
+    "understood",
     "without_hydra",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from headstart.config.grammar import key_of, override_value, top_key_of
 from headstart.config.groups import composed, groups, options
 from headstart.config.instantiate import takes
+from headstart.config.network_names import library_of
 from headstart.config.schema import ANNOTATIONS
 from headstart.config.search_path import as_typed, given_search_path
 from headstart.errors import first_line
@@ -20,6 +22,7 @@ from headstart.typed import expected, shown
 
 NULL_IN_CHOICE = re.compile(r"(.*=)choice\((.*\bnull\b.*)\)")
 QUOTES = "\"'"
+LONGEST_QUOTED = 200  # characters of a word that a message repeats in quotes
 SEE_VALUES = "headstart --cfg job shows values that work"
 ELSEWHERE = {
     "learning_rate": "lr",
@@ -41,10 +44,10 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         if found := NULL_IN_CHOICE.fullmatch(error.override):
             return f"{error.override}: Hydra's choice(...) takes no null, but a plain list does: {found[1]}{found[2]}"
         if error.override in options("experiments"):
-            path = shlex.join(["headstart", "-m", *as_typed(given_search_path()), f"experiments={error.override}"])
-            return f"{error.override!r} is a study; start it by {path}"
+            chosen = as_typed([*given_search_path(), f"experiments={error.override}"])
+            return f"{error.override!r} is a study; start it by {shlex.join(['headstart', '-m', *chosen])}"
         quotes = "write key=value, with quotes where the value holds , = or spaces"
-        return f"{shown(error.override)!r} is not understood; {quotes}"
+        return f"{shown(error.override)!r} is not understood; {quotes}{_quoted(str(error.override))}"
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
         return f"{found[1]} is several values; add -m to sweep over them: headstart -m {shlex.join(as_typed(words))}"
     if found := re.match(r"Could not override '(.*?)'", text):
@@ -68,7 +71,15 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
             f"search=random hydra/sweeper/sampler={sampler} (a grid: search=decades)"
         )
     kept = [line.strip() for line in text.splitlines() if line.strip()]
-    return "\n".join(kept[:3])
+    return "\n".join(kept[:3]) or f"the configuration cannot be composed: {first_line(error.__cause__ or error)}"
+
+
+def _quoted(word: str) -> str:
+    """The word with its value in quotes, as the shell takes it, where that is one that Hydra understands."""
+    key, equals, value = word.partition("=")
+    if not equals or not value or set(value) & {*QUOTES, "{", "["} or len(word) > LONGEST_QUOTED:
+        return ""
+    return f": {shlex.quote(f'{key}={QuotedString(value, Quote.double).with_quotes()}')}"
 
 
 def refused_value(word: str) -> str | None:
@@ -90,6 +101,10 @@ def unknown_option(wanted: str, valid: Sequence[str]) -> str:
     """Name the options that there are beside an unknown one; wanted: `group/option`."""
     group, _, name = wanted.partition("/") if wanted.partition("/")[0] in groups() else wanted.rpartition("/")
     more = ", or any network of timm by model=timm model.name=..." if group == "model" else ""
+    if group == "model" and (known := library_of(name)) is not None:
+        chosen = f"model={known[0]} model.name={known[1]}"
+        arms = shlex.quote(f"arms={{cnn: model=cnn, {known[1]}: {chosen}}}")
+        return f"{group}={shown(name)} is unknown. {known[0]} has it: write {chosen}, or as one of several {arms}"
     return f"{group}={shown(name)} is unknown. {_choose(name.removesuffix('.yaml'), valid)}{more}"
 
 

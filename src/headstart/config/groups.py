@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config.search_path import CONF, experiments_folder, given_search_path, own_folders
+from headstart.config.search_path import CONF, experiments_folder, given_search_path, own_folders, study_folders
 
 HELP = """headstart: what does pretraining buy an image classifier, against training from random weights?
 
@@ -62,14 +62,14 @@ def default_options() -> dict[str, str]:
 
 def options(group: str, *, own: bool = True) -> list[str]:
     """The options of a config group: names of its YAML files, sorted; own: with those in the user's own folders."""
-    ours = experiments_folder().parent if group == "experiments" else Path(str(files(CONF)))
-    folders = [ours, *own_folders()] if own else [ours]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    ours = experiments_folder() if group == "experiments" else Path(str(files(CONF))) / group
+    others = study_folders() if group == "experiments" else [folder / group for folder in own_folders()]
+    return sorted({path.stem for folder in ([ours, *others] if own else [ours]) for path in folder.glob("*.yaml")})
 
 
 def study_file(name: str) -> Path | None:
     """The file that `experiments=name` reads; None where it is in none of the folders known here."""
-    paths = (f / "experiments" / f"{name}.yaml" for f in (*own_folders(), experiments_folder().parent))
+    paths = (folder / f"{name}.yaml" for folder in study_folders())
     return next(filter(Path.is_file, paths), None)
 
 

@@ -92,7 +92,8 @@ class Plan:
         typed = self.config.hydra.overrides
         own = [word for word in typed.hydra if not word.startswith("hydra.mode=")]
         own = [self.own_folder() if _is_computed(word) else word for word in own]
-        return [*as_typed(own), *replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])]
+        named = replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])
+        return as_typed([*own, *named])
 
     def own_folder(self) -> str:
         """The override that names this folder in other processes and later, where one with ${now:...} was typed."""
