@@ -52,6 +52,12 @@ def test_a_study_in_progress_loads_and_has_no_best_yet(tmp_path):
         study.best("random")
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    make_study(tmp_path / "tiny", trials=1, seeds=0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(hs.load("~/tiny").trials) == len(hs.load(tmp_path / "tiny").trials)
+
+
 def test_an_empty_folder_loads_and_a_missing_one_is_a_sentence(tmp_path):
     assert len(hs.load(tmp_path).trials) == 0
     with pytest.raises(UserError, match="is not a folder"):

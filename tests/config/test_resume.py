@@ -47,6 +47,12 @@ def test_a_run_goes_on_in_its_folder_as_it_was_started(begun):
     ]
 
 
+def test_a_tilde_is_the_home_folder(begun, monkeypatch):
+    folder = begun()
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert f"resume={folder}" in expand_resume([f"resume='~/{folder.name}'"])
+
+
 @pytest.mark.parametrize("name", ["what? 50%20#", 'it\'s "so"', "größe a\\b\\", "me:x@y {0},[1]", "x" * 200])
 def test_a_run_goes_on_in_a_folder_of_any_name(begun, tmp_path, name):
     folder = begun().rename(tmp_path / name)

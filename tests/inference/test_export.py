@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from headstart import store
 from headstart.errors import UserError
-from headstart.inference import export_run
+from headstart.inference import Classifier, export_run
 from inference.helpers_inference import CLASSES, MEAN, STD, finished
 
 
@@ -38,6 +38,14 @@ def test_the_file_is_the_runs_own_and_gives_the_same_network_back(tmp_path, to):
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again.network.eval()(images), trained.network(images))
     assert (again.normalisation.mean, again.normalisation.std) == (MEAN, STD)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    finished(tmp_path / "run")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    export_run(tmp_path / "run", Path("~/x.safetensors"))
+    assert (tmp_path / "x.safetensors").is_file()
+    assert Classifier.of_run("~/run").path == tmp_path / "run"
 
 
 # ------------------------------------------------------------------------------------------------------------ to timm

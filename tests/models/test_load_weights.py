@@ -27,6 +27,13 @@ def test_a_written_file_is_taken_but_for_the_classifier(file, trained):
     assert model.normalisation == models.Normalisation("file", MEAN, STD)
 
 
+def test_a_tilde_is_the_home_folder(file, monkeypatch):
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert cnn(file=f"~/{file.name}").weights_sha256 == cnn(file=file).weights_sha256
+    with pytest.raises(UserError, match=r"~nobody-of-this-name/x\.pth: .*give the folder itself"):
+        cnn(file="~nobody-of-this-name/x.pth")
+
+
 def test_keep_classifier_gives_the_trained_network_back(file, trained):
     model = cnn(file=file, seed=1, keep_classifier=True)
     images = torch.randn(3, 3, 8, 8)

@@ -3,7 +3,7 @@
 import pytest
 
 from headstart.errors import UserError
-from headstart.store.cache_paths import cache_limit, cache_root, shown_path, shown_size
+from headstart.store.cache_paths import cache_limit, cache_root, expanded, shown_path, shown_size
 
 
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "1e99"])
@@ -30,3 +30,10 @@ def test_where_features_lie(monkeypatch, tmp_path):
 def test_amounts_are_written_as_people_write_them():
     written = [shown_size(size) for size in (4.1e9, 26_400_000, 310_000, 123_456_000_000)]
     assert written == ["4.1 GB", "26.4 MB", "310 kB", "123 GB"]
+
+
+def test_a_tilde_is_the_home_folder_and_nobodys_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/x") == tmp_path / "x" and str(expanded("x~")) == "x~"
+    with pytest.raises(UserError, match=r"^~nobody-of-this-name/x: .*; give the folder itself"):
+        expanded("~nobody-of-this-name/x")

@@ -21,7 +21,7 @@ from headstart.analysis.published_figures import reported_table
 from headstart.analysis.repeated_searches import repeated_searches
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.errors import UserError
-from headstart.store import StudyFile, find_runs, read_json
+from headstart.store import StudyFile, expanded, find_runs, read_json
 
 FRAMES = ("trials", "epochs", "arms", "pairs", "ledger")
 REPEATS = ("searches", "search_pairs")  # tables where searches were repeated with other seeds
@@ -152,9 +152,9 @@ def load_results(path: str | Path, *more: str | Path) -> Results:
         UserError: a path is not a folder, or two of them hold the same runs.
     """
     if more:
-        _refuse_doubled([Path(one) for one in (path, *more)])
+        _refuse_doubled([expanded(one) for one in (path, *more)])
         return side_by_side([load_results(one) for one in (path, *more)])
-    root = Path(path)
+    root = expanded(path)
     found = compare(root)
     frames, verdicts = {name: getattr(found, name) for name in FRAMES}, found.verdicts
     if found.trials.empty and (root / "tables" / "trials.csv").is_file() and not find_runs(root):

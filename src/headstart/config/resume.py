@@ -14,7 +14,7 @@ from headstart.config.overrides import MULTIRUN
 from headstart.config.schema import DESCRIBING
 from headstart.config.search_path import search_path_of
 from headstart.errors import UserError, first_line
-from headstart.store import OUTCOMES, StudyFile, read_json, read_run
+from headstart.store import OUTCOMES, StudyFile, expanded, read_json, read_run
 
 
 def expand_resume(words: Sequence[str]) -> list[str]:
@@ -28,7 +28,8 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     if not given or MULTIRUN & set(rest):
         return list(words)
     typed = given[-1].partition("=")[2]
-    folder = Path(typed if os.path.isdir(typed) else typed.strip("\"'"))  # quotes may be Hydra's, or the folder's own
+    # Quotes may be Hydra's, or the folder's own.
+    folder = Path(typed) if os.path.isdir(typed) else expanded(typed.strip("\"'"))
     _check_resumable(folder)
     before, saved = _saved(folder, "config", dict), _saved(folder, "overrides", list)
     if "phase" not in before:

@@ -15,6 +15,7 @@ from headstart.config import make
 from headstart.data import decode, normalise
 from headstart.errors import UserError
 from headstart.models import from_file
+from headstart.store import expanded
 
 PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 
@@ -40,7 +41,7 @@ class Classifier:
         Raises:
             UserError: the run has no weights or no configuration, or they are damaged.
         """
-        run_dir = Path(run_dir)
+        run_dir = expanded(run_dir)
         path, saved = run_dir / "best.safetensors", run_dir / ".hydra" / "config.yaml"
         if not saved.is_file():
             raise UserError(f"{run_dir} has no .hydra/config.yaml, which says what network its weights belong to.")
@@ -84,7 +85,7 @@ class Classifier:
         """One picture as the network takes it: float32 [1, 3, image_size, image_size]."""
         if isinstance(picture, str | os.PathLike):
             try:
-                picture = decode(Path(picture), self.image_size)[0]
+                picture = decode(expanded(picture), self.image_size)[0]
             except Exception as error:  # Pillow raises almost anything for a damaged file
                 raise UserError(f"{picture} cannot be read as an image: {error or type(error).__name__}") from error
         array = np.asarray(picture)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from headstart.config import composed, explain, key_of, make, options
 from headstart.errors import UserError
 from headstart.models import SUFFIXES, Model, Weights, fits, from_file, read_metadata
-from headstart.store import json_of
+from headstart.store import expanded, json_of
 
 CLASSES = 10  # of a network that a file is tried on, where the file names none: its classifier may differ
 COMMON = ["resnet18", "resnet34", "resnet50", "resnet101", "vit_tiny_patch16_224", "vit_small_patch16_224"]
@@ -62,7 +62,7 @@ def describe_weights(path: Path, words: Sequence[str] = ()) -> list[str]:
 
 
 def _read(path: Path) -> Weights:
-    path = path.expanduser()
+    path = expanded(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; give a weights file ({', '.join(SUFFIXES)}), or a hub's folder")
     return from_file(path)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from headstart.errors import UserError
 from headstart.inference.classifier import Classifier
-from headstart.store import find_runs, read_run, write_atomically
+from headstart.store import expanded, find_runs, read_run, write_atomically
 
 SHOWN = 3  # runs in an error before "and more"
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
@@ -29,7 +29,7 @@ def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) ->
     Raises:
         UserError: the folder is no run or has no weights, the weights are damaged, or a file is in the way.
     """
-    to = run_dir / "export" if to is None else to.expanduser()
+    to = run_dir / "export" if to is None else expanded(to)
     alone = to.suffix == ".safetensors"
     if to.suffix in (".pth", ".pt", ".bin"):
         raise UserError(f"--to {to}: weights are written as safetensors; give {to.with_suffix('.safetensors')}")

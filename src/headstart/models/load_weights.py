@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -11,6 +10,7 @@ from headstart.models.matching import matched
 from headstart.models.model import Model, in_classifier
 from headstart.models.pretrained import Published
 from headstart.models.weight_files import COUNTER, SUFFIXES, Weights, first_few, from_file
+from headstart.store import expanded
 
 
 def load_weights(
@@ -40,7 +40,7 @@ def _found(model: Model, published: Published) -> Weights:
     if published.fetch is not None and published.tags and weights in ("imagenet", *published.tags):
         return published.fetch(weights)
     if os.path.exists(weights) or weights.endswith(SUFFIXES) or os.sep in weights:
-        return from_file(Path(weights).expanduser())
+        return from_file(expanded(weights))
     raise UserError(f"model.weights={weights!r} is neither a file nor known for {model.name}; give {options}")
 
 

@@ -1,6 +1,6 @@
 """Everything that touches a disk: run folders, locks, caches and where they lie."""
 
-from headstart.store.cache_paths import GB, cache_limit, cache_root, shown_path, shown_size
+from headstart.store.cache_paths import GB, cache_limit, cache_root, expanded, shown_path, shown_size
 from headstart.store.checkpoints import read_checkpoint, write_checkpoint
 from headstart.store.epochs import (
     EPOCH_FIELDS,
@@ -55,6 +55,7 @@ __all__ = [
     "changes_since",
     "check_figures",
     "describe_features",
+    "expanded",
     "find_runs",
     "holding_lock",
     "is_alive",

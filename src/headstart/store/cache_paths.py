@@ -15,8 +15,16 @@ def cache_root() -> Path:
     if named.lower() == "off":
         raise UserError("HEADSTART_CACHE=off names no folder; to keep nothing, give HEADSTART_CACHE_GB=0.")
     if named:
-        return Path(named).expanduser().absolute()
+        return expanded(named).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "headstart"
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that a person gave, with ~ and ~name as the home folders. Raises UserError where there is no such one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: {str(error).rstrip('.')}; give the folder itself.") from error
 
 
 def cache_limit() -> int:
