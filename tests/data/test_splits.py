@@ -1,11 +1,12 @@
 """Which classes and rows: stratified, nested, decided by the seed alone."""
 
+import numpy as np
 import pytest
 import torch
 
 from data.helpers_data import counts, positions
 from headstart.data import sources
-from headstart.data.splits import choose_classes
+from headstart.data.splits import choose_classes, stratified
 from headstart.errors import UserError
 
 
@@ -58,6 +59,33 @@ def test_unknown_class_gets_a_guess():
 
 def test_a_name_wins_over_a_position():
     assert choose_classes(("0", "10", "2"), (2, 10)) == [2, 1]
+
+
+@pytest.mark.parametrize("sizes", [(200, 3), (2, 2), (2, 1000), (3, 3, 500), (2,) * 50, (90, 5, 5, 2)])
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.2, 0.5, 0.9, 0.99])
+def test_a_share_leaves_one_of_each_class_on_either_side(sizes, share):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    held, rest = stratified(labels, share, seed=0)
+    for side in (held, rest):
+        assert np.bincount(labels[side], minlength=len(sizes)).min() >= 1
+    assert sorted([*held, *rest]) == list(range(len(labels)))
+    least = len(sizes)
+    assert len(held) == min(max(round(share * len(labels)), least), len(labels) - least)
+
+
+def test_a_number_is_taken_as_it_is_wherever_that_can_be():
+    labels = np.repeat([0, 1, 2], [100, 4, 2])
+    for size in range(3, 104):
+        held, _ = stratified(labels, size, seed=0)
+        assert len(held) == size and np.bincount(labels[held], minlength=3).min() >= 1
+    for size in (2, 104):
+        with pytest.raises(UserError, match=r"size=\d+ does not fit 106 .* the smallest with 2.*(?s:.)Give 3 to 103"):
+            stratified(labels, size, seed=0)
+
+
+def test_a_class_of_one_picture_cannot_be_on_two_sides():
+    with pytest.raises(UserError, match=r"(?s)the smallest with 1: .*Add pictures to the smallest class"):
+        stratified(np.repeat([0, 1], [9, 1]), 0.5, seed=0)
 
 
 @pytest.mark.parametrize(("folds", "train_size"), [(3, None), (5, 100), (10, 100), (2, 20)])

@@ -31,17 +31,14 @@ def stratified(
     Raises UserError, naming `what`, if either side would get no picture of some class.
     """
     counts = np.bincount(labels)
-    quota = _quota(counts, _count(size, len(labels), what))
+    quota = _quota(counts, _count(size, counts, what))
     if not _fits(counts, quota):
-        possible = [n for n in range(1, len(labels)) if _fits(counts, _quota(counts, n))]
-        hint = (
-            f"Give {possible[0]} to {possible[-1]}, or a fraction."
-            if possible
-            else "Add pictures to the smallest class."
-        )
+        least, most = np.count_nonzero(counts), len(labels) - np.count_nonzero(counts)
+        possible = counts[counts > 0].min() > 1
+        hint = f"Give {least} to {most}, or a fraction." if possible else "Add pictures to the smallest class."
         raise UserError(
-            f"{what}={size} does not fit {len(labels)} training pictures of {len(counts)} classes, the smallest with "
-            f"{counts.min()}: each class needs a picture or more on either side.\n{hint}"
+            f"{what}={size} does not fit {len(labels)} training pictures of {least} classes, the smallest with "
+            f"{counts[counts > 0].min()}: each class needs a picture or more on either side.\n{hint}"
         )
     order = shuffled(labels, seed, streams)
     by_class = [order[labels[order] == label] for label in range(len(counts))]
@@ -51,15 +48,31 @@ def stratified(
 
 
 def _quota(counts: np.ndarray, size: int) -> np.ndarray:
-    """`size` shared out over the classes in proportion; the largest remainders get what rounding left over."""
+    """`size` shared out over the classes in proportion; the largest remainders get what rounding left over.
+
+    Where that leaves a class without a picture on one side, it gets one from those that are furthest from that.
+    """
     exact = counts * size / counts.sum()
     quota = np.floor(exact).astype(int)
     quota[np.argsort(-(exact - quota), kind="stable")[: size - quota.sum()]] += 1
+    return quota if _fits(counts, quota) else _with_each(counts, quota)
+
+
+def _with_each(counts: np.ndarray, quota: np.ndarray) -> np.ndarray:
+    """A quota that leaves a picture or more of each class on either side, or the same where that cannot be."""
+    low, high = np.minimum(counts, 1), np.maximum(counts - 1, 0)
+    if not low.sum() <= quota.sum() <= high.sum() or (low > high).any():
+        return quota
+    size, quota = quota.sum(), np.clip(quota, low, high)
+    while (missing := size - quota.sum()) != 0:
+        room = high - quota if missing > 0 else quota - low
+        quota[room.argmax()] += np.sign(missing)
     return quota
 
 
 def _fits(counts: np.ndarray, quota: np.ndarray) -> bool:
-    return bool(quota.min() >= 1 and (quota < counts).all())
+    there = counts > 0
+    return bool((quota[there] >= 1).all() and (quota < counts)[there].all())
 
 
 def shuffled(labels: np.ndarray, seed: int, streams: Sequence[int] | None = None) -> np.ndarray:
@@ -125,9 +138,11 @@ def _position(names: tuple[str, ...], item: str | int) -> int:
     raise UserError(f"data.classes: there is no class {item!r}; {hint} positions 0 to {len(names) - 1} or: {shown}.")
 
 
-def _count(size: int | float, total: int, what: str) -> int:
+def _count(size: int | float, counts: np.ndarray, what: str) -> int:
+    """How many `size` means, of a share at least one of each class on either side."""
+    total, classes = int(counts.sum()), np.count_nonzero(counts)
     if isinstance(size, float) and 0 < size < 1:
-        return max(1, round(size * total))
+        return max(classes, min(round(size * total), total - classes))
     if not 0 < size < total:
         raise UserError(
             f"{what}={size} cannot be taken from {total} training pictures; "
