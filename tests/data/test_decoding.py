@@ -1,5 +1,6 @@
 """Image files decoded against Pillow: once, whatever kind of file, and every damaged one by name."""
 
+import io
 import os
 import shutil
 import struct
@@ -12,6 +13,7 @@ from PIL import Image
 
 from data.helpers_data import THREE, draw_image, make_tree
 from headstart.data import decoding
+from headstart.data.picture_files import formats
 from headstart.errors import UserError
 
 
@@ -85,6 +87,13 @@ class TestCache:
         assert read(size=14 if change == "size" else 12).sha256 != first.sha256
         assert len(list((tmp_path / "cache").glob("folder-*"))) == 2
 
+    def test_what_is_left_out_is_part_of_the_key(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", THREE | {"train/cat/@eaDir": 1})
+        read()
+        (root / "train/cat/@eaDir").rename(root / "train/cat/more")
+        assert len(read().train.labels) == 17
+        assert len(list((tmp_path / "cache").glob("folder-*"))) == 2
+
     @pytest.mark.parametrize("name", ["images.npy", "facts.npz"])
     @pytest.mark.parametrize("damage", ["flipped", "truncated", "removed"])
     def test_a_damaged_cache_is_made_again(self, name, damage, tmp_path, read, caplog):
@@ -127,7 +136,7 @@ class TestCache:
         for path in paths:
             draw_image(1).save(tmp_path / path)
         monkeypatch.setattr(
-            decoding, "decode", lambda path, size: decoded.append(path) or (np.zeros((4, 4, 3)), b"", 0)
+            decoding, "decode", lambda path, size: decoded.append(path) or (np.zeros((4, 4, 3), np.uint8), b"", 0)
         )
 
         def full(folder, blocks, shape):
@@ -217,6 +226,27 @@ class TestDecode:
         expected = draw_image(0) if undone is None else draw_image(0).transpose(undone)
         assert np.array_equal(self.decode(tmp_path / "x.png", 12)[0], np.asarray(expected))
 
+    @pytest.mark.parametrize("suffix", ["jfif", "jpe", "avif", "jp2", "qoi", "tga", "dib", "pbm", "mpo"])
+    def test_whatever_pillow_decodes_is_decoded(self, suffix, tmp_path):
+        kind = {"jfif": "JPEG", "jp2": "JPEG2000", "pbm": "PPM"}.get(suffix)
+        more = dict(save_all=True, append_images=[draw_image(1, (24, 24))]) if suffix == "mpo" else {}
+        draw_image(0, (24, 24)).save(tmp_path / f"x.{suffix}", format=kind, **more)
+        with Image.open(tmp_path / f"x.{suffix}") as picture:
+            expected = picture.convert("RGB")
+        assert np.array_equal(self.decode(tmp_path / f"x.{suffix}", 24)[0], np.asarray(expected))
+
+    def test_heic_is_decoded_where_its_library_is_installed(self, tmp_path):
+        pytest.importorskip("pillow_heif")
+        formats()
+        Image.new("RGB", (32, 32), (200, 30, 30)).save(tmp_path / "x.heic", format="HEIF")
+        pixels, extent = self.decode(tmp_path / "x.heic", 8)
+        assert extent == (32, 32) and abs(pixels.mean((0, 1)) - (200, 30, 30)).max() < 4
+
+    def test_lab_becomes_rgb(self, tmp_path):
+        picture = Image.new("LAB", (12, 12), (200, 128, 128))  # a light grey
+        picture.save(tmp_path / "x.tiff")
+        assert np.ptp(self.decode(tmp_path / "x.tiff", 12)[0].mean((0, 1))) < 3
+
     def test_32_bit_pixels_are_refused(self, tmp_path):
         Image.fromarray(np.ones((12, 12), np.float32)).save(tmp_path / "x.tiff")
         with pytest.raises(ValueError, match="32-bit"):
@@ -247,3 +277,92 @@ class TestDecode:
                 assert f"x.{suffix}: " in found if isinstance(found, str) else found[0].shape == (12, 12, 3)
                 lines += [found] if isinstance(found, str) else []
             assert lines
+
+
+def png_with(kind, body, crc=None):
+    """A PNG file with one more chunk behind its header."""
+    content = encoded("PNG")
+    chunk = kind + body
+    crc = zlib.crc32(chunk) if crc is None else crc
+    return content[:33] + struct.pack(">I", len(body)) + chunk + struct.pack(">I", crc) + content[33:]
+
+
+def jpeg_with(marker, body):
+    """A JPEG file with one more segment at its beginning."""
+    content = encoded("JPEG")
+    return content[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + content[2:]
+
+
+def encoded(kind, **options):
+    buffer = io.BytesIO()
+    draw_image(0, (24, 24)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+class TestOddBlocks:
+    """What is wrong about anything but the pixels is no matter."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            png_with(b"zTXt", b"comment\0\0" + zlib.compress(bytes(2_000_000))),  # more than Pillow reads
+            png_with(b"iCCP", b"profile\0\0" + zlib.compress(bytes(2_000_000))),
+            png_with(b"iCCP", b"profile\0\x07"),
+            png_with(b"gAMA", b""),
+            png_with(b"tEXt", b"key\0value", crc=0),
+            png_with(b"eXIf", b"no EXIF at all"),
+            png_with(b"eXIf", b"MM\0*\xff\xff\xff\xff"),
+        ],
+    )
+    def test_of_a_png(self, content, tmp_path):
+        (tmp_path / "x.png").write_bytes(content)
+        assert np.array_equal(decoding.decode(tmp_path / "x.png", 24)[0], np.asarray(draw_image(0, (24, 24))))
+
+    @pytest.mark.parametrize(
+        ("marker", "body"),
+        [
+            (0xE0, b"JFIF\0"),
+            (0xE1, b"Exif\0\0no EXIF at all"),
+            (0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"),
+            (0xE2, b"ICC_PROFILE\0\1\1no profile"),
+            (0xE2, b"MPF\0II*\0\xff\xff\xff\xff"),
+            (0xED, b"Photoshop 3.0\0" + b"8BIM\3\xed"),
+            (0xEE, b"Adobe"),
+            (0xFE, b"\xff\xfe comment"),
+        ],
+    )
+    def test_of_a_jpeg(self, marker, body, tmp_path):
+        (tmp_path / "x.jpg").write_bytes(jpeg_with(marker, body))
+        expected = Image.open(io.BytesIO(encoded("JPEG")))
+        assert np.array_equal(decoding.decode(tmp_path / "x.jpg", 24)[0], np.asarray(expected))
+
+    @pytest.mark.parametrize("exif", [b"Exif\0\0no EXIF at all", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"x"])
+    def test_of_a_webp(self, exif, tmp_path):
+        (tmp_path / "x.webp").write_bytes(encoded("WEBP", exif=exif, lossless=True))
+        assert np.array_equal(decoding.decode(tmp_path / "x.webp", 24)[0], np.asarray(draw_image(0, (24, 24))))
+
+    def test_of_an_avif(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x010E] = "a description"
+        whole = encoded("AVIF", exif=exif.tobytes())
+        place = whole.rindex(b"MM\0*")
+        (tmp_path / "x.avif").write_bytes(whole[:place] + b"\xff" * 8 + whole[place + 8 :])
+        expected = Image.open(io.BytesIO(encoded("AVIF"))).convert("RGB")
+        assert np.array_equal(decoding.decode(tmp_path / "x.avif", 24)[0], np.asarray(expected))
+
+    @pytest.mark.parametrize("broken", [b"gAMA", None])
+    def test_the_rotation_that_can_be_read_counts_all_the_same(self, broken, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        whole = encoded("PNG", exif=exif.tobytes())
+        chunk = b"" if broken is None else struct.pack(">I", 0) + broken + struct.pack(">I", zlib.crc32(broken))
+        (tmp_path / "x.png").write_bytes(whole[:33] + chunk + whole[33:])
+        expected = draw_image(0, (24, 24)).transpose(Image.Transpose.ROTATE_270)
+        assert np.array_equal(decoding.decode(tmp_path / "x.png", 24)[0], np.asarray(expected))
+
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+    def test_damaged_pixels_are_still_an_error(self, kind, tmp_path):
+        content = png_with(b"gAMA", b"") if kind == "PNG" else jpeg_with(0xEE, b"Adobe")
+        (tmp_path / "x").write_bytes(content[: len(content) * 2 // 3])
+        with pytest.raises((OSError, SyntaxError)):
+            decoding.decode(tmp_path / "x", 24)

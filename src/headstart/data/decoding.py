@@ -1,25 +1,29 @@
 """Image files decoded to one size, once for all processes."""
 
+import contextlib
 import hashlib
+import io
 import logging
 import os
 import struct
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from headstart.data.look_alikes import perceptual_hashes, small_grey
+from headstart.data.picture_files import formats, shown
 from headstart.errors import UserError
 from headstart.store import shared_images, write_facts, write_images
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts a program, such as EPS
-CACHE_VERSION = 2  # raise it when `decode` gives other pixels
+CACHE_VERSION = 3  # raise it when `decode` gives other pixels, or something else is kept beside them
+ORIENTATION = 0x0112  # among the EXIF tags
+HASHED = 1000  # pictures whose perceptual hashes are computed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Decoded:
     images: np.ndarray  # uint8 [N, size, size, 3], memory-mapped
     digests: np.ndarray  # uint8 [N, 32], sha256 of the pixels at full size
     sizes: np.ndarray  # int32 [N, 2], width and height in the file
+    hashes: np.ndarray  # uint64 [N], perceptual, of the decoded picture
 
 
 def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
@@ -39,9 +44,7 @@ def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded
     modification time was put back.
     Raises UserError for unreadable files, by name, and for a cache folder that cannot be written.
     """
-    cache = cache.expanduser().absolute()
-    if cache.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
+    cache = cache.absolute()
     try:
         kept = shared_images(
             cache, f"folder-{_key(root, paths, size)}", lambda folder: _decode_all(root, paths, size, folder)
@@ -50,7 +53,7 @@ def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded
         raise UserError(
             f"data.cache={cache} cannot be written ({error.strerror or error}); give another folder: data.cache=FOLDER."
         ) from error
-    return Decoded(kept.images, kept.facts["digests"], kept.facts["sizes"])
+    return Decoded(kept.images, *(kept.facts[name] for name in ("digests", "sizes", "hashes")))
 
 
 def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
@@ -58,21 +61,101 @@ def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
 
     Turned upright by its EXIF tag, then to RGB: palettes resolved, grey in all channels, 16-bit scaled to 8,
     transparent pixels laid on white. The largest centred square is resized (bilinear, antialiased).
-    Raises whatever Pillow raises for a damaged file, and ValueError for more than Pillow's MAX_IMAGE_PIXELS, which is
+    What is odd about the file's other blocks (EXIF, profiles, comments) is no matter.
+    Raises whatever Pillow raises for damaged pixels, and ValueError for more than Pillow's MAX_IMAGE_PIXELS, which is
     read from the header before anything is decoded.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with Image.open(path, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"{width} x {height} pixels; at most {Image.MAX_IMAGE_PIXELS:,} are decoded")
-        picture = _rgb(ImageOps.exif_transpose(image), image.format)
+    try:
+        picture, extent = _read(path)
+    except Exception as error:
+        picture, extent = _read_bare(path, error)
     digest = hashlib.sha256(struct.pack("<II", *picture.size) + picture.tobytes()).digest()
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     square = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square), digest, (width, height)
+    return np.asarray(square), digest, extent
+
+
+def _read_bare(path: Path, error: Exception):
+    """What `_read` returns of the file without other blocks. Raises the last error, that of the pixels."""
+    for content in _bare(path):
+        try:
+            return _read(io.BytesIO(content))
+        except Exception as another:
+            error = another
+    raise error
+
+
+def _read(file: Path | io.BytesIO):
+    """The picture in RGB, upright, and width and height in the file."""
+    from PIL import Image
+
+    with Image.open(file, formats=formats()) as image:
+        width, height = image.size
+        if width * height > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"{width} x {height} pixels; at most {Image.MAX_IMAGE_PIXELS:,} are decoded")
+        image.load()
+        return _rgb(_upright(image), image.format), (width, height)
+
+
+def _upright(image):
+    """The picture as its EXIF tag says that it was taken; as it lies in the file where the EXIF block is damaged."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+    }
+    turns |= {6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}
+    try:
+        turn = turns.get(image.getexif().get(ORIENTATION))
+    except Exception:  # of which Pillow's parsers raise almost any
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _bare(path: Path) -> Iterator[bytes]:
+    """The file without blocks that hold no pixels: first with the EXIF block, then without that, too."""
+    with contextlib.suppress(OSError, struct.error):
+        content = path.read_bytes()
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
+            for kept in (b"eXIf", b"tRNS"):
+                yield content[:8] + b"".join(_chunks(content, (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", kept)))
+        elif content.startswith(b"\xff\xd8"):
+            for kept in ((0xE1, 0xEE), (0xEE,), ()):  # 0xEE: Adobe's, which says how the colours are meant
+                yield content[:2] + b"".join(_segments(content, kept))
+        elif content[4:8] == b"ftyp":  # AVIF: of what follows, an item of another type is left alone
+            head, mark, rest = content.partition(b"mdat")
+            yield head.replace(b"Exif", b"none") + mark + rest
+
+
+def _chunks(content: bytes, kept: tuple[bytes, ...]) -> Iterator[bytes]:
+    """Chunks of a PNG file, of these kinds alone."""
+    place = 8
+    while place + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        end = place + 12 + length
+        if kind in kept:
+            yield content[place:end]
+        place = end
+
+
+def _segments(content: bytes, kept: tuple[int, ...]) -> Iterator[bytes]:
+    """Segments of a JPEG file up to its pixels, of the applications' own and comments these alone, and the rest."""
+    place = 2
+    while place + 4 <= len(content):
+        start, marker, length = struct.unpack(">BBH", content[place : place + 4])
+        if start != 0xFF or marker == 0xDA:  # pixels begin
+            break
+        end = place + 2 + length
+        if marker in kept or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            yield content[place:end]
+        place = end
+    yield content[place:]
 
 
 def _rgb(image, kind: str | None):
@@ -104,27 +187,32 @@ def _key(root: Path, paths: list[str], size: int) -> str:
 def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
     """Write the pictures and what was seen on decoding into `folder`. Raises UserError that names unreadable files."""
     log.info("decoding %d pictures in %s to %d x %d, once", len(paths), root, size, size)
-    digests, sizes, unreadable = [], [], []
+    digests, sizes, greys, hashes, unreadable = [], [], [], [], []
 
     def decoded() -> Iterator[np.ndarray]:
         for found in pool.map(lambda path: _try_decode(root, path, size), paths):
             if isinstance(found, str):
                 unreadable.append(found)
                 continue
-            pixels, digest, extent = found
+            pixels, digest, extent, grey = found
             digests.append(np.frombuffer(digest, np.uint8))
             sizes.append(extent)
+            greys.append(grey)
+            if len(greys) == HASHED:
+                hashes.append(perceptual_hashes(np.stack(greys)))
+                greys.clear()
             yield pixels
 
     # Closed, so that a full disk ends the decoding, too.
-    with _pool() as pool, closing(decoded()) as pictures, warnings.catch_warnings():
+    with _pool() as pool, contextlib.closing(decoded()) as pictures, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow only warns of (a broken EXIF tag) is no reason to stop
         write_images(folder, pictures, (len(paths), size, size, 3))
     if unreadable:
         lines = [*unreadable[:10], *([f"... and {len(unreadable) - 10} more"] if len(unreadable) > 10 else [])]
         count = f"{len(unreadable)} of {len(paths)} images in {root}"
         raise UserError("\n".join([f"{count} cannot be read; repair or delete them:", *lines]))
-    write_facts(folder, digests=np.stack(digests), sizes=np.array(sizes, np.int32))
+    hashes += [perceptual_hashes(np.stack(greys))] if greys else []
+    write_facts(folder, digests=np.stack(digests), sizes=np.array(sizes, np.int32), hashes=np.concatenate(hashes))
     names = "".join(f"{path}\n" for path in paths)  # for people: which file is row 17
     (folder / "files.txt").write_text(names, encoding="utf-8", errors="backslashreplace")
 
@@ -133,15 +221,11 @@ def _pool():
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
-def _try_decode(root: Path, path: str, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]] | str:
-    """What `decode` returns, or what is wrong with the file: one bad file must not hide the others."""
+def _try_decode(root: Path, path: str, size: int) -> tuple[np.ndarray, bytes, tuple[int, int], np.ndarray] | str:
+    """What `decode` returns and its `small_grey`, or what is wrong: one bad file must not hide the others."""
     try:
-        return decode(root / path, size)
+        pixels, digest, extent = decode(root / path, size)
+        return pixels, digest, extent, small_grey(pixels)
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files; all are reported by name
         reason = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
         return f"{shown(path)}: {reason or type(error).__name__}"
-
-
-def shown(path: str) -> str:
-    """A file's name as it can be printed on one line."""
-    return path if path.isprintable() else ascii(path)
