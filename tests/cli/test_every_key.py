@@ -31,7 +31,7 @@ TAKES = {
     ),
     "data.fold": "0",
     "data.cache": "abc null",
-    "data.allow_duplicates": "true",
+    "data.duplicates": "null",
     **dict.fromkeys(["model.weights", "model.unfreeze_epoch", "model.features", "model.cv"], "null"),
     **dict.fromkeys(["augmentation._partial_", "optimizer._partial_", "schedule._partial_"], "true"),
     **dict.fromkeys(["optimizer.weight_decay", "augmentation.magnitude", "model.alpha"], "0"),
@@ -85,6 +85,7 @@ OF_SWEEPS = (
 FURTHER = ["hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler", "hydra.sweep.dir", "hydra.run.dir", "hydra.mode"]
 ELSEWHERE = ("data=cifar10", "data=cifar100")  # as data=digits, but for a download
 SMALL = {"model=resnet50v2_head": ["image_size=32", "model.weights=null"]}  # its published ones have to be fetched
+SMALL |= {"data=table": ["data.root=data/labels.csv"]}
 
 
 def keys_of(node: DictConfig, within: str) -> Iterator[str]:
@@ -157,7 +158,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # Optuna's, of
 
 @pytest.fixture(autouse=True)
 def pictures(tmp_path, monkeypatch):
-    """What data=folder reads."""
+    """What data=folder and data=table read."""
     monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "data"))
     random = np.random.default_rng(0)
     for name in "ab":
@@ -165,6 +166,8 @@ def pictures(tmp_path, monkeypatch):
         for number in range(100):
             pixels = random.integers(256, size=(8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+    rows = [f"{name}/{number}.png,{name}" for name in "ab" for number in range(100)]
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(["path,label", *rows]))
 
 
 @pytest.mark.parametrize("part", range(8))

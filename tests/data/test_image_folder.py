@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.helpers_data import THREE, counts, draw_image, make_tree
+from data.helpers_data import THREE, counts, draw_image, make_tree, positions
 from headstart.errors import UserError
 
 OWN_TEST = {f"{part}/{name}": n for part, n in (("train", 20), ("test", 4)) for name in ("cat", "dog", "emu")}
@@ -114,7 +114,7 @@ class TestFolder:
             ({"test/cat": 5, "test/dog": 5}, "holds test but no train"),
             ({"val/cat": 5, "val/dog": 5, "test/cat": 5, "test/dog": 5}, "holds val and test but no train"),
             ({"train/cat": 5, "train/dog": 5, "test": 5}, "test holds no images|test.*no class folders"),
-            ({"train/cat": 5, "train/dog": 5, "valid/cat": 5, "valid/dog": 5}, "also valid"),
+            ({"train/cat": 5, "train/dog": 5, "extra/cat": 5, "extra/dog": 5}, "also extra"),
             ({"train/cat": 5, "train/dog": 5, "test/cat": 5}, "class dog is in train but not in test"),
             (
                 {"train/cat": 5, "train/dog": 5, "val/cat": 1, "val/dog": 1, "val/emu": 1},
@@ -154,34 +154,137 @@ class TestFolder:
         assert sum(len(part.labels) for part in (ours.train, ours.val, ours.test())) == 41
 
 
+class TestSmallSets:
+    def test_two_hundred_cats_and_three_dogs_work_by_default(self, tmp_path, read):
+        make_tree(tmp_path / "pictures", {"cat": 200, "dog": 3})
+        ours = read()
+        parts = (ours.train, ours.val, ours.test())
+        assert [counts(part)[1] for part in parts] == [1, 1, 1]
+        assert [len(part.labels) for part in parts] == [146, 16, 41] and ours.test_images == 41
+
+    def test_many_classes_of_few_pictures_get_one_of_each_in_each_part(self, tmp_path, read):
+        make_tree(tmp_path / "pictures", {f"{n:02}": 3 + n % 3 for n in range(20)})
+        ours = read()
+        assert all(min(counts(part)) >= 1 and len(counts(part)) == 20 for part in (ours.train, ours.val, ours.test()))
+
+    def test_a_class_too_small_for_the_parts_is_named_with_the_command_that_leaves_it_out(self, tmp_path, read):
+        make_tree(tmp_path / "pictures", {"ant": 1, "bee": 2, "cat": 9, "dog": 9})
+        with pytest.raises(UserError, match=r"ant \(1\), bee \(2\)\.\nAdd .*'data\.classes=\[cat,dog\]'"):
+            read()
+        assert len(read(classes=["cat", "dog"]).train.labels) > 0
+        whole, some = read(classes=["cat", "dog"]), read(classes=["dog", "cat"])
+        assert torch.equal(whole.test().indices, some.test().indices)
+
+
 class TestCopies:
-    def tree(self, tmp_path, source, target):
-        root = make_tree(tmp_path / "pictures", THREE)
-        Image.open(root / source).save(root / target)  # the same pixels in another kind of file
+    """THREE: 16 training, 6 validation and 8 test pictures."""
+
+    def tree(self, tmp_path, source, *targets, layout=THREE):
+        root = make_tree(tmp_path / "pictures", layout)
+        for target in targets:
+            Image.open(root / source).save(root / target)  # the same pixels in another kind of file
         return root
 
-    @pytest.mark.parametrize("part", ["train", "val"])
-    def test_copies_between_test_and_the_rest_are_refused_by_name_unless_allowed(self, part, tmp_path, read):
-        self.tree(tmp_path, f"{part}/cat/001.png", "test/dog/copy.bmp")
-        with pytest.raises(
-            UserError, match=r"(?s)1 of 9 test pictures.*test/dog/copy\.bmp.*data\.allow_duplicates=true"
-        ):
+    @pytest.mark.parametrize(("part", "called"), [("val", "validation"), ("test", "test")])
+    def test_a_few_copies_leave_the_training_part_and_are_named(self, part, called, tmp_path, read, caplog):
+        self.tree(tmp_path, "train/cat/001.png", f"{part}/cat/copy.bmp")
+        ours = read()
+        assert positions(ours.train) == set(range(16)) - {1} and len(ours.val.labels) + len(ours.test().labels) == 15
+        assert rf"{called} pictures of" in caplog.text and f"({part}/cat/copy.bmp): 1 of 16 training" in caplog.text
+        assert (ours.copies.copies_dropped, ours.copies.copies_kept) == (1, 0)
+
+    @pytest.mark.parametrize("part", ["val", "test"])
+    def test_copies_are_kept_or_refused_where_that_is_asked_for(self, part, tmp_path, read):
+        self.tree(tmp_path, "train/cat/001.png", f"{part}/cat/copy.bmp")
+        kept = read(duplicates="keep")
+        assert len(kept.train.labels) == 16 and (kept.copies.copies_dropped, kept.copies.copies_kept) == (0, 1)
+        with pytest.raises(UserError, match=rf"(?s){part}/cat/copy\.bmp.*data\.duplicates=drop.*data\.duplicates=keep"):
+            read(duplicates="refuse")
+
+    def test_many_copies_are_an_error_until_somebody_says_what_to_do(self, tmp_path, read):
+        self.tree(tmp_path, "train/cat/001.png", *(f"test/cat/copy{n}.bmp" for n in range(6)))
+        with pytest.raises(UserError, match=r"6 of 14 test pictures .* are exact copies of training pictures"):
             read()
-        assert len(read(allow_duplicates=True).test().labels) == 9
+        assert len(read(duplicates="drop").train.labels) == 15
 
-    def test_copies_between_train_and_validation_are_warned_of(self, tmp_path, read, caplog):
-        self.tree(tmp_path, "train/cat/001.png", "val/cat/copy.bmp")
-        read()
-        assert "1 training pictures lie" in caplog.text
+    def test_a_derived_validation_part_has_no_copy_in_training_either(self, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", {"train/cat": 40, "train/dog": 40, "test/cat": 4, "test/dog": 4})
+        for number in range(8):
+            shutil.copy(root / f"train/cat/{number:03}.png", root / f"train/cat/copy{number}.png")
+        ours = read(validation_size=0.5)
+        known = {picture.numpy().tobytes() for picture in ours.train.images}
+        assert ours.copies.copies_dropped > 0 and not any(p.numpy().tobytes() in known for p in ours.val.images)
+        assert len(read(validation_size=0.5, train_size=20).train.labels) == 20
 
-    def test_copies_within_train_are_no_fault(self, tmp_path, read, caplog):
+    @pytest.mark.parametrize("layout", [{"train/cat": 40, "train/dog": 40, "test/cat": 4, "test/dog": 4}, THREE])
+    def test_a_fold_that_validates_has_no_copy_in_those_that_train(self, layout, tmp_path, read):
+        root = make_tree(tmp_path / "pictures", layout)
+        for number in range(6):
+            shutil.copy(root / f"train/cat/{number:03}.png", root / f"train/cat/copy{number}.png")
+        dropped = 0
+        for fold in range(2):
+            ours = read(folds=2, fold=fold)
+            known = {picture.numpy().tobytes() for picture in ours.train.images}
+            assert not any(picture.numpy().tobytes() in known for picture in ours.val.images)
+            dropped += ours.copies.copies_dropped
+        assert dropped > 0
+
+    def test_what_test_and_validation_share_stays_and_is_said(self, tmp_path, read, caplog):
+        self.tree(tmp_path, "val/cat/001.png", "test/cat/copy.bmp")
+        ours = read()
+        assert len(ours.val.labels) + len(ours.test().labels) == 15 and ours.copies.copies_kept == 1
+        assert "1 of 9 test pictures" in caplog.text and "copies of validation pictures" in caplog.text
+        with pytest.raises(UserError, match="are exact copies of validation pictures"):
+            read(duplicates="refuse")
+
+    def test_copies_within_train_are_counted_and_no_fault(self, tmp_path, read, caplog):
+        caplog.set_level("INFO")
         self.tree(tmp_path, "train/cat/001.png", "train/cat/copy.bmp")
-        read()
+        assert len(read().train.labels) == 17
         assert not [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+        assert "same part, which stay: 1 train" in caplog.text
 
-    def test_copies_torn_apart_by_our_own_split_are_refused(self, tmp_path, read):
+    def test_copies_torn_apart_by_our_own_split_are_refused_where_they_are_many(self, tmp_path, read):
         root = make_tree(tmp_path / "pictures", {"cat": 20, "dog": 20})
         for path in sorted(root.rglob("*.png")):
             shutil.copy(path, path.with_name(f"copy-{path.name}"))
         with pytest.raises(UserError, match="exact copies"):
             read()
+
+    def test_a_picture_in_two_classes_is_an_error_with_what_settles_it(self, tmp_path, read, caplog):
+        self.tree(tmp_path, "train/cat/001.png", "train/dog/copy.bmp")
+        with pytest.raises(
+            UserError, match=r"(?s)2 of 31 .* lie in two classes \(train/cat/001.png, train/dog/copy.bmp"
+        ):
+            read()
+        assert positions(read(duplicates="drop").train) == set(range(17)) - {1, 16}
+        assert len(read(duplicates="keep").train.labels) == 17
+        assert "kept, as data.duplicates=keep says" in caplog.text
+
+    def test_few_pictures_in_two_classes_leave_training_unasked(self, tmp_path, read):
+        layout = {"train/cat": 200, "train/dog": 200, "test/cat": 4, "test/dog": 4}
+        self.tree(tmp_path, "train/cat/001.png", "train/dog/copy.bmp", layout=layout)
+        ours = read(validation_size=20)
+        assert ours.copies.copies_dropped == 2 and not {1, 400} & (positions(ours.train) | positions(ours.val))
+
+    def test_classes_that_are_not_chosen_share_pictures_as_they_like(self, tmp_path, read):
+        self.tree(tmp_path, "train/cat/001.png", "train/emu/copy.bmp", layout=OWN_TEST)
+        assert read(classes=["cat", "dog"]).copies.copies_dropped == 0
+
+    def test_a_class_that_copies_would_leave_empty_is_an_error(self, tmp_path, read):
+        layout = {"train/cat": 8, "train/dog": 2, "test/cat": 4, "test/dog": 1}
+        root = self.tree(tmp_path, "train/dog/000.png", "test/dog/0.bmp", layout=layout)
+        shutil.copy(root / "train/dog/001.png", root / "test/dog/1.png")
+        with pytest.raises(UserError, match=r"without training pictures.*data\.duplicates=keep"):
+            read()
+
+    def test_look_alikes_across_parts_are_counted_and_named(self, tmp_path, read, caplog):
+        caplog.set_level("INFO")
+        root = make_tree(tmp_path / "pictures", THREE)
+        smooth = draw_image(5, (4, 4)).resize((64, 64), Image.Resampling.BICUBIC)
+        smooth.save(root / "train/cat/smooth.png")
+        smooth.save(root / "test/cat/again.jpg", quality=70)
+        ours = read(size=64)
+        assert ours.copies.look_alikes == 1 and len(ours.train.labels) == 17
+        assert "1 of 15 validation and test pictures look like a training picture" in caplog.text
+        assert "test/cat/again.jpg and train/cat/smooth.png" in caplog.text

@@ -79,6 +79,42 @@ def test_the_cache_that_the_environment_names_is_the_one_for_features_too(tmp_pa
     assert {path.name for path in tmp_path.iterdir()} <= {"xdg", "mine", "tree"}
 
 
+def test_a_tilde_is_the_home_folder_in_every_source(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(make_tree(tmp_path / "tree", {"cat": 20, "dog": 20}))
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in (tmp_path / "tree").rglob("*.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    shown = dict(size=8, cache="~/cache")
+    assert len(sources.folder("~/tree", **shown).train.labels) == len(
+        sources.table("~/labels.csv", **shown).train.labels
+    )
+    assert list((tmp_path / "cache").glob("folder-*")) and not list(Path().glob("~*"))
+    with pytest.raises(UserError, match=rf"CIFAR10 is not in {tmp_path}/cifar "):
+        sources.cifar10("~/cifar", download=False)
+    with pytest.raises(UserError, match=r"~nobody-of-this-name/x: .*give the folder itself"):
+        sources.folder("~nobody-of-this-name/x")
+
+
+def test_a_cache_among_the_pictures_is_refused(tmp_path):
+    root = make_tree(tmp_path / "tree", {"cat": 20, "dog": 20})
+    with pytest.raises(UserError, match=r"data\.cache=.*outside"):
+        sources.folder(root, size=8, cache=root / "cache")
+    assert not (root / "cache").exists()
+
+
+@pytest.mark.parametrize("source", [sources.digits, lambda **more: sources.digits(classes=[3, 1], **more)])
+def test_how_many_test_pictures_there_are_is_known_without_reading_them(source):
+    data = source()
+    assert data.test_images == len(data.test().labels)
+
+
+@needs_cifar10
+def test_how_many_test_pictures_cifar_has_is_known_without_reading_them():
+    for classes in (None, ["cat", "dog"]):
+        data = sources.cifar10(ROOT, train_size=500, classes=classes)
+        assert data.test_images == len(data.test().labels) and data.copies is None
+
+
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "conf/data").glob("*.yaml")), ids=lambda p: p.stem)
 def test_yaml_gives_every_key_of_its_source_with_its_default(path):
     keys = yaml.safe_load(path.read_text())

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Arrays = tuple[tuple[str, ...], np.ndarray, np.ndarray]  # class names, images, labels
 
+TEST_IMAGES = 10_000  # as many of each class
 CACHE_VERSION = 2  # raise it when `_decoded` gives other arrays
 
 

@@ -3,11 +3,13 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import torch
 
+from headstart.data.copies import CopyCounts
 from headstart.data.splits import choose_classes, nested, one_fold, shuffled, stratified
 from headstart.errors import UserError
 from headstart.store import FileListing
@@ -59,6 +61,8 @@ class Dataset:
     load_test: Callable[[], Split] = field(repr=False)
     files: FileListing | None = field(default=None, repr=False)  # that all parts were read from; None: from none
     test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
+    test_images: int | None = None  # in the test part, known without reading it
+    copies: CopyCounts | None = None  # None: nobody looked for any
 
     def test(self) -> Split:
         """Read the test part."""
@@ -85,9 +89,9 @@ class Part:
         """Every picture: images uint8 [N, H, W, 3], labels int [N]."""
         return cls(images, np.asarray(labels, dtype=np.int64), np.arange(len(labels)))
 
-    def choose(self, positions: np.ndarray) -> "Part":
+    def choose(self, positions: np.ndarray) -> Self:
         """Only the pictures at `positions` (of this choice), in the order given."""
-        return Part(self.images, self.labels[positions], self.rows[positions])
+        return replace(self, labels=self.labels[positions], rows=self.rows[positions])
 
     def split(self) -> Split:
         """The chosen pictures in the source's order."""
@@ -128,13 +132,16 @@ def assemble(
     options: SplitOptions,
     val: Part | None = None,
     files: FileListing | None = None,
+    apart: Callable[[Part, Part], Part] | None = None,
+    test_counts: Sequence[int] | None = None,
 ) -> Dataset:
     """Keep the chosen classes, split off the validation part, take the training subset and measure it.
 
     names: the source's classes. load_test: reads the test part; called only by `Dataset.test()`.
     val: the validation part that a source brings of its own; `options.validation_size` is not used then. None with
     `options.folds`, which divide train.
-    files: what the source has read or will read.
+    files: what the source has read or will read. apart: takes out of the training part, its first argument, what must
+    not lie beside the validation part. test_counts: pictures of each of the source's classes in the test part.
     Raises UserError for options that the data cannot meet.
     """
     keep = choose_classes(names, options.classes)
@@ -143,24 +150,36 @@ def assemble(
         train = _subset(train, shuffled(train.labels, options.split_seed, keep), options)
         held_out, rest = one_fold(train.labels, options.folds, options.fold)
         train, val = train.choose(rest), train.choose(held_out)
+        train = train if apart is None else apart(train, val)
     elif val is None:
         size, seed = options.validation_size, options.split_seed
         held_out, rest = stratified(train.labels, size, seed, keep, "data.validation_size")
-        train, val = _subset(train, rest, options), train.choose(held_out)
+        val = train.choose(held_out)
+        train = _subset(train, rest, options, val, apart)
     else:
-        train, val = _subset(train, shuffled(train.labels, options.split_seed, keep), options), _relabel(val, keep)
+        val = _relabel(val, keep)
+        train = _subset(train, shuffled(train.labels, options.split_seed, keep), options, val, apart)
     used, held = train.split(), val.split()
     chosen = tuple(names[position] for position in keep)
 
     def test() -> Split:
         return _relabel(load_test(), keep).split()
 
-    return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files)
+    tested = None if test_counts is None else sum(int(test_counts[position]) for position in keep)
+    identity = fingerprint(chosen, used, held)
+    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, test_images=tested)
 
 
-def _subset(part: Part, rows: np.ndarray, options: SplitOptions) -> Part:
-    """What `train_size` takes of these rows, which are in shuffled order within a class."""
+def _subset(
+    part: Part,
+    rows: np.ndarray,
+    options: SplitOptions,
+    val: Part | None = None,
+    apart: Callable[[Part, Part], Part] | None = None,
+) -> Part:
+    """What `train_size` takes of these rows, in shuffled order within a class; `apart` as `assemble` has it."""
     part = part.choose(rows)
+    part = part if apart is None or val is None else apart(part, val)
     return part.choose(nested(part.labels, options.train_size))
 
 
@@ -170,7 +189,7 @@ def _relabel(part: Part, keep: list[int]) -> Part:
     new[keep] = np.arange(len(keep))
     labels = new[part.labels]
     kept = np.flatnonzero(labels >= 0)
-    return Part(part.images, labels[kept], part.rows[kept])
+    return replace(part, labels=labels[kept], rows=part.rows[kept])
 
 
 def statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -5,17 +5,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+import numpy as np
 import torch
 from annotated_types import Ge, Le, Lt
 
 from headstart.data import cifar, image_folder
+from headstart.data.copies import Choice
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
+from headstart.data.label_lists import read_table
 from headstart.data.splits import stratified
-from headstart.store import cache_root
+from headstart.errors import UserError
+from headstart.store import cache_root, expanded
 from headstart.typed import Count, Fraction, Seed
 
 Classes: TypeAlias = Sequence[str | int] | None  # names or positions
 Size: TypeAlias = Count | Fraction  # pictures, or a share of them
+PictureSize: TypeAlias = Annotated[int, Ge(1), Le(4096)]  # pixels a side
 Folds: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
 Fold: TypeAlias = Annotated[int, Ge(0), Lt(1_000_000)]
 
@@ -84,13 +89,16 @@ def digits(
     everything = Part.whole(grey.repeat(1, 1, 1, 3).numpy(), bunch.target)
     test, rest = stratified(everything.labels, 360, seed=0, what="test part")
     names = tuple(str(digit) for digit in bunch.target_names)
-    return assemble("digits", names, everything.choose(rest), lambda: everything.choose(test), options)
+    counts = np.bincount(everything.labels[test])
+    return assemble(
+        "digits", names, everything.choose(rest), lambda: everything.choose(test), options, test_counts=counts
+    )
 
 
 def folder(
     root: str | Path,
     *,
-    size: Annotated[int, Ge(1), Le(4096)] = 64,
+    size: PictureSize = 64,
     cache: str | Path | None = None,
     classes: Classes = None,
     train_size: Count | None = None,
@@ -99,25 +107,61 @@ def folder(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
-    allow_duplicates: bool = False,
+    duplicates: Choice | None = None,
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
 
+    The parts may be called Training, valid, Testing and the like, too. Labels in metadata.csv or metadata.jsonl
+    (columns file_name and label) in the root or in each part, as Hugging Face's imagefolder has them, win over folders.
     size: pixels a side that every picture is decoded to (`headstart.data.decoding.decode` says how), once, into
     `cache` (None: $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class
-    in proportion: first the test part (`test_size`, None: a fifth, the same whatever `split_seed` is), then the
-    validation part (`validation_size`, None: a tenth of the rest). With `folds` a val part of the tree's own joins
-    train. Indices are positions in the sorted list of the files of the tree's own part. allow_duplicates: accept test
-    pictures that are exact copies of training or validation pictures. The other keys: see `SplitOptions`.
+    in proportion and with one picture or more: first the test part (`test_size`, None: a fifth, the same whatever
+    `split_seed` is), then the validation part (`validation_size`, None: a tenth of the rest). With `folds` a val part
+    of the tree's own joins train. Indices are positions in the sorted list of the files of the tree's own part.
+    duplicates: what is done with training pictures that are exact copies of validation or test pictures, or lie in
+    two classes: "drop" leaves them out of training, "refuse" is an error, "keep" trains on them. None: they are dropped
+    where copies are at most 5, or 5 %, of either part, and pictures in two classes 0.5 % of all; else an error.
+    The other keys: see `SplitOptions`.
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
+    root, cache = expanded(root), cache_root() if cache is None else expanded(cache)
+    tree = image_folder.read_folder(root)
+    if cache.absolute().resolve().is_relative_to(root.resolve()):
+        raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
+    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold)
     return image_folder.read_dataset(
-        Path(root),
+        tree, size=size, cache=cache, test_size=test_size, duplicates=duplicates, options=options
+    )
+
+
+def table(
+    root: str | Path,
+    *,
+    size: PictureSize = 64,
+    cache: str | Path | None = None,
+    classes: Classes = None,
+    train_size: Count | None = None,
+    validation_size: Size | None = None,
+    test_size: Size | None = None,
+    split_seed: Seed = 0,
+    folds: Folds | None = None,
+    fold: Fold = 0,
+    duplicates: Choice | None = None,
+) -> Dataset:
+    """Pictures that a CSV file lists: columns path (below the file's folder), label and, if wanted, split.
+
+    root: the file. split: train, val or test, or as folders of parts may be called; without that column, and for parts
+    that it does not name, pictures are split off train. Otherwise as `folder`.
+    Raises UserError for a list that lacks a column or names files that are not there, too.
+    """
+    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold)
+    return image_folder.read_dataset(
+        read_table(expanded(root)),
         size=size,
-        cache=cache_root() if cache is None else Path(cache),
+        cache=cache_root() if cache is None else expanded(cache),
         test_size=test_size,
-        allow_duplicates=allow_duplicates,
-        options=SplitOptions(classes, train_size, validation_size, split_seed, folds, fold),
+        duplicates=duplicates,
+        options=options,
     )
 
 
@@ -127,7 +171,7 @@ def _usual(share: float, size: int | float | None, folds: int | None) -> int | f
 
 
 def _cifar(kind: str, root: str | Path, options: SplitOptions, download: bool) -> Dataset:
-    return _cifar_once(kind, str(root), options, download)
+    return _cifar_once(kind, str(expanded(root)), options, download)
 
 
 @lru_cache(maxsize=2)  # read once per process, however many trials it runs
@@ -137,4 +181,6 @@ def _cifar_once(kind: str, root: str, options: SplitOptions, download: bool) -> 
     def test() -> Part:
         return Part.whole(*cifar.read_part(kind, root, train=False, download=download)[1:])
 
-    return assemble(kind.lower(), names, Part.whole(images, labels), test, options, files=cifar.listing(kind))
+    each = [cifar.TEST_IMAGES // len(names)] * len(names)
+    train, files = Part.whole(images, labels), cifar.listing(kind)
+    return assemble(kind.lower(), names, train, test, options, files=files, test_counts=each)
