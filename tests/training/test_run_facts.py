@@ -56,6 +56,8 @@ def test_what_is_in_use_completes_the_row(tmp_path):
     assert (facts["threads"], facts["precision"], facts["config_hash"]) == (1, "fp32", trainer.identity)
     assert facts["command"].startswith("headstart data=digits augmentation=none") and "lr=0.002" in facts["command"]
     assert facts["data_sha256"] == trainer.data.sha256
+    assert [facts[name] for name in ("train_images", "val_images", "test_images")] == [100, 287, 360]
+    assert not {"copies_dropped", "copies_kept", "look_alikes"} & set(facts)  # nobody looked
 
 
 def test_the_commit_is_that_of_the_checkout():

@@ -109,6 +109,15 @@ TRIALS: Columns = {
     "data": _text("data set"),
     "train_size": _integer("images", "training images, validation split taken off"),
     "val_size": _integer("images", "validation images"),
+    "train_images": _integer("images", "images trained on, copies and the validation split taken off"),
+    "val_images": _integer("images", "images validated on"),
+    "test_images": _integer("images", "images of the test split"),
+    "copies_dropped": _count(
+        "training images left out as exact copies of validation or test images, or as they lie in two classes; empty: "
+        "nobody looked, as in CIFAR and the digits"
+    ),
+    "copies_kept": _count("validation and test images that another part has, too, pixel for pixel"),
+    "look_alikes": _count("validation and test images that look like a training image, by a perceptual hash"),
     "folds": _count("folds that the images for training and validation were dealt out to (data.folds); empty: none"),
     "fold": _integer("count from 0", "the one of them that validates; the others are the training images"),
     "image_size": _integer("pixels", "height and width of what enters the network"),
@@ -289,8 +298,7 @@ ARMS: Columns = {
     **dict(_time_to_targets()),
     **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
     **_of_trials("data", "train_size", "image_size", "folds", "data_sha256"),
-    "test_images": _integer("images", "images of the test split"),
-    **_of_trials("epochs", "device", "threads"),
+    **_of_trials("test_images", "epochs", "device", "threads"),
 }
 
 # ---- pairs.csv: a row per pair of arms that can be compared

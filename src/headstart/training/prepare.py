@@ -1,6 +1,7 @@
 """What a run is made of before it trains: the data, the model and what trains it, from the configuration."""
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from headstart.training.estimator_trainer import EstimatorTrainer
 from headstart.training.optimizers import spare_compiler
 from headstart.training.settings import Settings, Trainer, Watcher
 from headstart.training.trainer import NetworkTrainer
+
+log = logging.getLogger(__name__)
 
 SAMPLE = 1_000  # training images from which a network's statistics are computed
 
@@ -49,7 +52,11 @@ def _dataset(node: str, folder: str) -> Dataset:
 
     folder: the working directory, which a relative root is below.
     """
-    return make(json.loads(node))
+    data = make(json.loads(node))
+    parts = dict(train=len(data.train.labels), validation=len(data.val.labels), test=data.test_images)
+    counts = ", ".join(f"{count} {part}" for part, count in parts.items() if count is not None)
+    log.info("%s, %d pictures: %s", data.name, sum(filter(None, parts.values())), counts)
+    return data
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a run's record says of it beside its results: the static columns of trials.csv."""
 
 import subprocess
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     facts = planned_facts(run_config)
     facts |= dict(data=data.name, train_size=len(data.train.labels), val_size=len(data.val.labels), threads=threads)
     facts |= dict(torch_version=torch.__version__, config_hash=trainer.identity, data_sha256=data.sha256)
+    facts |= dict(train_images=len(data.train.labels), val_images=len(data.val.labels), test_images=data.test_images)
+    facts |= {} if data.copies is None else asdict(data.copies)
     facts |= dict(data_files=data.files and data.files.key, data_test_sha256=data.test_sha256)
     facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))
     return _only_with_effect(facts | used, run_config)

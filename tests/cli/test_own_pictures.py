@@ -1,0 +1,56 @@
+"""Pictures of one's own from the command line to the row: what is said of them, and what stands in the tables."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from data.helpers_data import draw_image, make_tree
+
+from cli.helpers_cli import refused
+
+SMALL = ["data.size=16", "data.cache=cache", "model=decision_tree", "threads=1"]
+
+
+@pytest.fixture
+def pets(tmp_path):
+    root = make_tree(tmp_path / "pets", {"Training/cat": 60, "Training/dog": 40, "Test/cat": 20, "Test/dog": 20})
+    shutil.copy(root / "Training/cat/000.png", root / "Test/cat/copy.png")
+    draw_image(999).save(root / "loose.png")
+    return root
+
+
+def test_counts_copies_and_what_is_left_out_are_said_and_stand_in_the_row(command, pets, tmp_path):
+    code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
+    assert code == 0, said
+    assert "pets, 140 pictures: 89 train, 10 validation, 41 test\n" in said
+    assert "left out, pictures in no class folder: 1 (loose.png)\n" in said
+    assert "1 of 41 test pictures of pets are exact copies of training pictures (Test/cat/copy.png): 1 of 100" in said
+    assert command("report", "run")[0] == 0
+    row = pd.read_csv(tmp_path / "run/tables/trials.csv").iloc[0]
+    assert [row[name] for name in ("train_images", "val_images", "test_images")] == [89, 10, 41]
+    assert [row[name] for name in ("copies_dropped", "copies_kept")] == [1, 0] and row["train_size"] == 89
+
+
+def test_a_study_says_it_before_it_begins(command, pets):
+    code, _, said = command("-m", "data=folder", "data.root=pets", "dry_run=true", *SMALL)
+    assert code == 0, said
+    assert said.count("pets, 140 pictures: 89 train, 10 validation, 41 test") == 1 and "loose.png" in said
+
+
+def test_a_list_of_labels_is_read(command, pets, tmp_path):
+    rows = [f"pets/{p.relative_to(pets)},{p.parent.name}" for p in sorted(pets.rglob("Training/*/*.png"))]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    code, _, said = command("data=table", "data.root=labels.csv", *SMALL)
+    assert code == 0 and "labels, 100 pictures: 72 train, 8 validation, 20 test\n" in said, said
+
+
+def test_refusals_are_sentences_with_what_to_type(typed, pets, tmp_path):
+    refused(*typed("data=table", "data.root=pets", *SMALL), "is a folder; .*data=folder data.root=pets")
+    refused(
+        *typed("data=folder", "data.root=pets", "data.duplicates=refuse", *SMALL), "data.duplicates=drop to leave 1"
+    )
+    refused(*typed("data=folder", "data.root=pets", "data.allow_duplicates=true", *SMALL), "data.duplicates")
+    shutil.copy(pets / "Training/cat/001.png", pets / "Training/dog/copy.png")
+    refused(*typed("data=folder", "data.root=pets", *SMALL), "2 of 142 pictures of pets lie in two classes")
+    (tmp_path / "pets/Train").mkdir()
+    refused(*typed("data=folder", "data.root=pets", *SMALL), "Train and Training, which both mean the train part")
