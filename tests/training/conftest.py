@@ -1,5 +1,7 @@
 """What the tests of training share."""
 
+import dataclasses
+
 import pytest
 
 from headstart.data import Dataset
@@ -11,8 +13,7 @@ from headstart.store import FeatureCache, cache_limit, cache_root
 def pictures() -> Dataset:
     """80 digits to train on, a batch of 32 and a batch of 16 at the end of each epoch, 60 to validate on."""
     whole = digits(train_size=80)
-    val = whole.val.choose(slice(60))
-    return Dataset(whole.name, whole.classes, whole.train, val, whole.sha256, whole.mean, whole.std, whole.load_test)
+    return dataclasses.replace(whole, val=whole.val.choose(slice(60)))
 
 
 @pytest.fixture

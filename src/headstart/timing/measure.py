@@ -18,11 +18,11 @@ FEW = 4  # pictures in the step that doesn't count
 def measure_pace(trainer: Trainer) -> Pace | None:
     """Return what a run takes as it stands; its weights are other ones afterwards. None: fitted in one go.
 
-    The pictures of the test split are counted; validation pictures are timed in their place.
+    The test split stays sealed: validation pictures are timed in place of as many as it has.
     """
     if not isinstance(trainer, NetworkTrainer):
         return None
-    test_images = len(trainer.data.test().labels)
+    test_images = trainer.data.test_images or 0
     model, epochs = trainer.model, trainer.settings.epochs
     frozen = [is_frozen(model, epoch) for epoch in range(1, epochs + 1)]
     missing = trainer.features.missing(trainer.data) if any(frozen) else None  # None, too: they aren't kept
