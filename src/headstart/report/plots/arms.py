@@ -98,7 +98,7 @@ def _draw_against(
     if len(sizes) < 2:
         return False
     for i, (name, own) in enumerate(lines.items()):
-        shift = 1.02 ** (i - (len(lines) - 1) / 2)  # side by side where intervals overlap
+        shift = (sizes.max() / sizes.min()) ** (0.006 * (i - (len(lines) - 1) / 2))  # side by side where they overlap
         _draw_series(ax, own, column, shift, looks[name])
     sizes = np.union1d(sizes, further)
     log_axis(ax, "x", sizes.min(), sizes.max())
