@@ -320,7 +320,7 @@ def test_a_reader_who_leaves_early_is_no_traceback(words, tmp_path):
     said = [
         line
         for line in done.stderr.splitlines()
-        if not re.match("epoch |weights: |digits, .* pictures: |.* is left out: ", line)
+        if not re.match("epoch |weights: |digits, .* pictures: |batches of |.* is left out: ", line)
     ]
     if words == ["weights", "list"]:
         assert said[0].startswith("usage: headstart weights") and done.returncode == 2

@@ -22,7 +22,7 @@ def pets(tmp_path):
 def test_counts_copies_and_what_is_left_out_are_said_and_stand_in_the_row(command, pets, tmp_path):
     code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
     assert code == 0, said
-    assert "pets, 140 pictures: 89 train, 10 validation, 41 test\n" in said
+    assert "pets, 140 pictures: 89 train, 10 validation (±31.0 points), 41 test (±15.3 points)\n" in said
     assert "left out, pictures in no class folder: 1 (loose.png)\n" in said
     assert "1 of 41 test pictures of pets are exact copies of training pictures (Test/cat/copy.png): 1 of 100" in said
     assert command("report", "run")[0] == 0
@@ -34,14 +34,19 @@ def test_counts_copies_and_what_is_left_out_are_said_and_stand_in_the_row(comman
 def test_a_study_says_it_before_it_begins(command, pets):
     code, _, said = command("-m", "data=folder", "data.root=pets", "dry_run=true", *SMALL)
     assert code == 0, said
-    assert said.count("pets, 140 pictures: 89 train, 10 validation, 41 test") == 1 and "loose.png" in said
+    assert (
+        said.count("pets, 140 pictures: 89 train, 10 validation (±31.0 points), 41 test (±15.3 points)") == 1
+        and "loose.png" in said
+    )
 
 
 def test_a_list_of_labels_is_read(command, pets, tmp_path):
     rows = [f"pets/{p.relative_to(pets)},{p.parent.name}" for p in sorted(pets.rglob("Training/*/*.png"))]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     code, _, said = command("data=table", "data.root=labels.csv", *SMALL)
-    assert code == 0 and "labels, 100 pictures: 72 train, 8 validation, 20 test\n" in said, said
+    assert (
+        code == 0 and "labels, 100 pictures: 72 train, 8 validation (±34.6 points), 20 test (±21.9 points)\n" in said
+    ), said
 
 
 def test_refusals_are_sentences_with_what_to_type(typed, pets, tmp_path):
