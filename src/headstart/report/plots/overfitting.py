@@ -2,15 +2,28 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from headstart.analysis import runs_of_arm
 from headstart.report.plots.convergence import shown_epochs
-from headstart.report.plots.style import Looks, arm_order, drawn, integers, legend, looks_for, numbers, sample, say
+from headstart.report.plots.style import (
+    Looks,
+    arm_order,
+    drawn,
+    integers,
+    legend,
+    log_axis,
+    looks_for,
+    numbers,
+    sample,
+    say,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FAR_APART = 30  # times, from where losses have a log axis
 WORDS = {"accuracy": "accuracy (%)", "loss": "cross-entropy (nats)"}
 
 
@@ -47,6 +60,8 @@ def overfitting(
     integers(ax.xaxis)
     ax.set_xlabel("epoch")
     ax.set_ylabel(WORDS[measure])
-    if measure == "loss":
-        ax.set_ylim(bottom=0)
+    drawn_values = np.concatenate([line.get_ydata() for line in ax.lines])
+    if measure == "loss" and 0 < drawn_values.min() < drawn_values.max() / FAR_APART:
+        log_axis(ax, "y", drawn_values.min(), drawn_values.max())
+        ax.set_ylabel(f"{WORDS[measure]}, log axis")
     return ax
