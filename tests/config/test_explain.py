@@ -13,7 +13,7 @@ from headstart.config.explain import explain, explain_value, unknown_key, unknow
 
 COMPLAINTS = [
     ("model=resnet81", r"model=resnet81 is unknown\. Did you mean resnet18\? Choose from air.* any network of timm"),
-    ("data=cifar11", r"data=cifar11 is unknown\. Did you mean cifar10\? Choose from cifar10, .*folder$"),
+    ("data=cifar11", r"data=cifar11 is unknown\. Did you mean cifar10\? Choose from cifar10, .*folder, table$"),
     ("quickstart", r"'quickstart' is a study; start it by headstart -m experiments=quickstart"),
     ("lr", r"'lr' is not understood; write key=value"),
     ("lr=1e-3,1e-2", r"lr=1e-3,1e-2 is several values; add -m .*headstart -m lr=1e-3,1e-2"),

@@ -166,7 +166,7 @@ def test_a_grid_of_two_keys_runs_every_point_once(sweep):
         (["phase=confirm"], "never by hand"),
         (["optimizer.lr=1e-3,1e-2"], "lr="),
         (["search=decades", "hydra.sweeper.params.lr='interval(1e-3,1e-2)'"], "choice"),
-        (['hydra.sweeper.arms={cnn: "model=cnn"}'], 'expected a mapping or null, such as {cnn: ["model=cnn"]'),
+        (["hydra.sweeper.arms={cnn: 5}"], "expected a mapping or null, such as {cnn: model=cnn"),
         (["hydra.sweeper.storage=postgresql://me:secret@host/db"], "HEADSTART_STORAGE"),
         (["model=cnn,nonsense"], "nonsense"),
         (["budget=smoke,quick"], "the arms of a study share budget"),

@@ -86,6 +86,13 @@ def no_report(monkeypatch):
     monkeypatch.setattr("headstart.cli.main._report_sweep", lambda: None)
 
 
+@pytest.fixture(autouse=True)
+def weights_that_are_there(tmp_path):
+    """A path is refused early where there is nothing."""
+    (tmp_path / "some where").mkdir()
+    (tmp_path / "some where/a=b,c's {d}").touch()
+
+
 @pytest.mark.parametrize(("key", "value"), VALUES, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_a_value_is_the_same_on_every_way_in(way: Callable, key, value, sweep):
