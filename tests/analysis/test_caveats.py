@@ -1,6 +1,6 @@
 """What has to be said beside a verdict is said, under its kind."""
 
-from analysis.helpers_analysis import result_of, run, said
+from analysis.helpers_analysis import SPACE, describe_study, result_of, run, said
 from headstart.analysis.caveats import NOT_CONVERGED, CaveatKind
 from headstart.analysis.comparison import compare
 from headstart.store import read_json, read_run, write_json
@@ -73,7 +73,7 @@ def test_an_arm_that_led_nowhere_says_why_and_which_two_commands_may_help(fair):
     (text,) = lost(fair, val_size=14, batch_size=32, epochs=4, steps=8)
     assert text == (
         "b: none of its trials may be selected (5 CHANCE). The best: 20.00 % is guessed. Try headstart -m "
-        "data.validation_size=0.3 name=s_again or headstart -m batch_size=16 epochs=160 name=s_again"
+        "data.folds=3 name=s_again or headstart -m batch_size=16 epochs=160 name=s_again"
     )
 
     (text,) = lost(fair, val_size=14, batch_size=32, epochs=4, steps=8, folds=3, fold=0)
@@ -92,3 +92,16 @@ def test_an_arm_that_is_still_searched_is_no_dead_end(fair):
     for folder in sorted(fair.glob("b/search/*"))[:4]:
         result_of(folder, state="CHANCE", val_accuracy=20.0)
     assert not [c for c in compare(fair).caveats if c.kind is CaveatKind.DEAD_END]
+
+
+def test_a_way_out_is_none_that_the_study_would_refuse_or_that_changes_nothing(fair):
+    values = dict(val_size=14, batch_size=32, epochs=4)
+    long = "n" * 64
+    command = f"headstart -m name={long} hydra.sweep.dir=here data.validation_size=14"
+    describe_study(fair, "b", "a", name=long, command=command, arms={"b": {"epochs": 4}}, spaces={"a": SPACE, "b": {}})
+    (text,) = lost(fair, **values)
+    assert "Try" not in text  # epochs are the arm's own, its rate is fixed, and so is the split
+    describe_study(fair, "b", "a", name=long, command=command, spaces={"a": SPACE, "b": {}})
+    (text,) = lost(fair, **values)
+    name = f"{'n' * 50}_again"
+    assert text.endswith(f"Try headstart -m data.validation_size=14 batch_size=16 epochs=160 name={name}")

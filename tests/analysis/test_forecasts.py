@@ -129,3 +129,12 @@ def test_chance_is_that_of_the_classes():
     assert known.guessing == pytest.approx(2 / 3)
     unknown = size_curves(arms.assign(halfway_accuracy=pd.array([None] * 3, dtype="Float64")), 50_000)["a"]
     assert unknown.guessing == 1 and np.isfinite(dataclasses.astuple(unknown.forecast(50_000))).all()
+
+
+def test_a_line_that_is_hardly_above_guessing_is_not_forecast():
+    arms, _ = frames("random", {100: 10.2, 1000: 11.0})
+    arms["halfway_accuracy"] = 55.0  # ten classes
+    with pytest.raises(UserError, match=r"random is hardly above guessing with 1,000 images"):
+        size_curves(arms, TARGET)
+    arms["test_mean"] = pd.array([11.0, 20.0], dtype="Float64")
+    assert list(size_curves(arms, TARGET)) == ["random"]

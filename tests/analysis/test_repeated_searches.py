@@ -64,14 +64,14 @@ def test_in_the_picture_of_learning_rates_repeats_look_alike(study):
 
 def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_included(study):
     (pair,) = study.search_pairs.to_dict("records")
-    a, b = np.array(RANDOM) + 1, np.array(PRETRAINED) + 2
+    a, b = np.array(PRETRAINED) + 2, np.array(RANDOM) + 1  # the better one first
     expected = scipy.stats.ttest_rel(a, b)
     low, high = expected.confidence_interval()
-    assert (pair["search_a"], pair["search_b"], pair["repeats"]) == ("q/random", "q/pretrained", 4)
+    assert (pair["search_a"], pair["search_b"], pair["repeats"]) == ("q/pretrained", "q/random", 4)
     assert (pair["difference"], pair["ci_low"], pair["ci_high"]) == pytest.approx(((a - b).mean(), low, high))
-    assert pair["p"] == pytest.approx(expected.pvalue) and pair["val_difference"] == pytest.approx((a - b).mean() + 1)
+    assert pair["p"] == pytest.approx(expected.pvalue) and pair["val_difference"] == pytest.approx((a - b).mean() - 1)
     assert pair["winner"] == "q/pretrained" and study.verdicts[0] == pair["verdict"] + "."
-    assert f"{-high:.2f} to {-low:.2f}, 4 searches, luck of the search included" in pair["verdict"]
+    assert f"{low:.2f} to {high:.2f}, 4 searches, luck of the search included" in pair["verdict"]
     assert any("believe the former" in caveat.text for caveat in study.caveats)
 
 

@@ -33,6 +33,22 @@ def test_one_arm_is_compared_with_nothing_and_without_a_reading_nothing_is_said(
     assert headline(load_results(tmp_path)) == "a recognised 90.50 % of the test pictures."
 
 
+def test_a_gain_whose_winner_is_withheld_is_said_to_be_one():
+    study = load_results("experiments/results/imagenet_500_64")
+    assert headline(study) == (
+        "frozen was the most accurate: 55.18 % of the test pictures. It has 28.33 points more than random (22.27 to "
+        "34.39), yet the verdict names no winner there, and says why. Nothing shows that it is better than unfrozen "
+        "(53.53 %) and finetuned (55.17 %)."
+    )
+
+
+def test_arms_that_cannot_be_compared_get_sentences_of_their_own():
+    small, large = headline(load_results("experiments/results/data_size")).split(" cifar10, ")
+    assert small.startswith("cifar10, 500 training images: pretrained_500 was the most accurate: 62.81 %")
+    assert "23.05 points more than random_500" in small
+    assert large.startswith("5,000 training images: pretrained_5000 was the most accurate: 74.75 %")
+
+
 @pytest.mark.parametrize("many", [4, 7])
 def test_many_arms_are_counted(tmp_path, many):
     names = [f"arm{n}" for n in range(many + 1)]

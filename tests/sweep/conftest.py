@@ -34,7 +34,7 @@ def sweep(tmp_path, monkeypatch, capfd):
             patch.setattr("headstart.cli.interrupts.signal.signal", lambda *_: None)
             if not preflight:
                 patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
-                patch.setattr("headstart.sweep.preflight.measured_paces", lambda cfgs: {})
+                patch.setattr("headstart.sweep.preflight.measured_paces", lambda cfgs, elsewhere: {})
             code = 0
             try:
                 toy.cli.main()

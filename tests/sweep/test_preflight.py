@@ -1,12 +1,13 @@
 """Before a study begins: what is made once, and what is said of mistakes."""
 
 import pytest
+import torch
 from data.helpers_data import draw_image, make_tree
 
 from headstart.config import read_run_config
 from headstart.errors import UserError
 from headstart.store import keep_listing, write_json
-from headstart.sweep.preflight import configurations_to_check, run_preflight
+from headstart.sweep.preflight import configurations_to_check, measured_paces, run_preflight
 from headstart.training import Lines, prepare, prepare_run
 
 SOURCE = 'hydra.sweeper.source={overrides: ["epochs=1"]}'
@@ -155,3 +156,26 @@ def test_a_value_that_is_still_to_be_given_is_asked_for(planned, prepared):
     with pytest.raises(UserError, match=r"model\.name is not given"):
         run_preflight(configurations_to_check(planned("name=s", "model=timm")))
     assert prepared == []
+
+
+def test_a_plan_for_another_machine_is_checked_and_not_timed(planned):
+    checks = configurations_to_check(
+        planned("name=s", "model=cnn", "device=cuda", "data.train_size=20", "batch_size=4")
+    )
+    assert measured_paces(checks, elsewhere=True) == {}
+    assert set(measured_paces({k: replace_device(c) for k, c in checks.items()}, elsewhere=False)) == {"arm cnn"}
+
+
+def replace_device(check):
+    check.cfg.device = "cpu"
+    return check
+
+
+def test_memory_that_does_not_suffice_for_a_step_is_a_sentence_in_a_plan(planned, monkeypatch):
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    checks = configurations_to_check(planned("name=s", "model=cnn", "data.train_size=20", "batch_size=4"))
+    monkeypatch.setattr("headstart.training.trainer.NetworkTrainer.step", step)
+    with pytest.raises(UserError, match=r"^arm cnn: out of GPU memory"):
+        measured_paces(checks, elsewhere=False)

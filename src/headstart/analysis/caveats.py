@@ -21,6 +21,7 @@ from headstart.store import StudyFile
 # In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.
 NOT_CONVERGED = "did not converge"
 FEW_PICTURES = 100  # for validation: guessing two classes comes to 65 % by 3 standard errors
+LONGEST_STEM = 50  # characters of a name that gets an ending
 FEW_STEPS = 500  # of the optimizer, in which a network from random weights hardly learns anything
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
@@ -94,39 +95,40 @@ def caveats(
 
 
 def _dead_ends(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
-    """Arms whose search has led nowhere: why, in numbers, and the two commands that might lead further."""
+    """Arms whose search has led nowhere: why, in numbers, and up to two commands that might lead further."""
     lost = arms["tuned"] & arms["best_number"].isna() & arms["open"].eq(0) & (arms["chance"] + arms["diverged"]).gt(0)
     for _, arm in arms[lost].iterrows():
         own = trials[trials["arm"].eq(arm["arm"]) & trials["phase"].eq("search")]
         states = ", ".join(f"{n} {state}" for state, n in own["state"].value_counts().items())
         guessed = own[own["state"].eq("CHANCE")].sort_values("val_accuracy", ascending=False)
         why = f" The best: {guessed['reason'].iloc[0]}." if len(guessed) else " Their loss became NaN or infinite."
-        further = " or ".join(_another_study(study, words) for words in _ways_out(own))
+        further = " or ".join(_another_study(study, words) for words in _ways_out(own, study, arm["arm"]))
         yield f"{arm['arm']}: none of its trials may be selected ({states}).{why}" + (further and f" Try {further}")
 
 
-def _ways_out(own: pd.DataFrame) -> list[str]:
-    """Two things to change, by what most stands in the way of these search trials: words of a command each."""
+def _ways_out(own: pd.DataFrame, study: StudyFile, arm: str) -> list[str]:
+    """What to change, by what most stands in the way of these search trials: words of a command each, two at most."""
     seen, total, batch, epochs = (first(own[c]) or 0 for c in ("val_size", "train_size", "batch_size", "epochs"))
+    few = min(batch, 16)
     ways = []
     if own["state"].eq("DIVERGED").sum() * 2 >= len(own) and own["lr"].notna().any():
-        ways.append(f"lr_low={own['lr'].min() / 100:.0e} lr_high={own['lr'].min() * 10:.0e}")
-    if seen < FEW_PICTURES and seen < 0.3 * (seen + total) and own["folds"].isna().all():
-        ways.append("data.validation_size=0.3")
+        ways.append({"lr_low": f"{own['lr'].min() / 100:.0e}", "lr_high": f"{own['lr'].min() * 10:.0e}"})
+    if seen < FEW_PICTURES and own["folds"].isna().all() and "data.validation_size=" not in study.command:
+        ways.append({"data.folds": 3})
     if batch and epochs * math.ceil(total / batch) < FEW_STEPS:
-        batch = min(batch, 16)
-        ways.append(f"batch_size={batch} epochs={max(epochs, math.ceil(FEW_STEPS * batch / max(total, 1)))}")
+        ways.append({"batch_size": few, "epochs": max(epochs, math.ceil(FEW_STEPS * few / max(total, 1)))})
     elif epochs:
-        ways += [f"epochs={2 * epochs}", "lr_low=1e-6 lr_high=1"]
-    return ways[:2]
+        ways += [{"epochs": 2 * epochs}, {"lr_low": "1e-6", "lr_high": "1"}]
+    fixed = study.arms.get(arm, {}).keys() | (set() if "lr" in study.spaces.get(arm, {}) else {"lr_low"})
+    return [" ".join(f"{k}={v}" for k, v in way.items()) for way in ways if not fixed & way.keys()][:2]
 
 
 def _another_study(study: StudyFile, words: str) -> str:
-    """The study's command under another name with these words in it."""
-    replaced = ("name", *(word.partition("=")[0] for word in words.split()))
+    """The study's command under another name, and in another folder, with these words in it."""
+    replaced = ("name", "hydra.sweep.dir", *(word.partition("=")[0] for word in words.split()))
     typed = [word for word in shlex.split(study.command) if word.partition("=")[0] not in replaced]
     typed = typed or ["headstart", "-m", "..."]
-    return f"{shlex.join(typed)} {words} name={study.name or 'study'}_again"
+    return f"{shlex.join(typed)} {words} name={(study.name or 'study')[:LONGEST_STEM]}_again"
 
 
 def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:

@@ -305,7 +305,7 @@ ARMS: Columns = {
 
 PAIRS: Columns = {
     **_of_trials("study"),
-    "arm_a": _text("first arm"),
+    "arm_a": _text("first arm: that with pretrained weights, or if both or neither has any, the more accurate one"),
     "arm_b": _text("second arm, on the same data and train_size"),
     **_of_trials("data", "train_size"),
     "seeds": _count("seeds that both were confirmed with; where fewer named a winner already, these"),

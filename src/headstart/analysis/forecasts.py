@@ -58,6 +58,8 @@ def size_curves(arms: pd.DataFrame, images: int, lines: Lines = None) -> dict[st
         _refuse_doubled(name, below)
         if (below["test_mean"] >= 100).any():
             raise UserError(f"{name} makes no errors with so few images already: there is nothing to forecast.")
+        if statistics.is_near_guessing(float(below["test_mean"].iloc[-1]), _chance(below)):
+            raise UserError(f"{name} is hardly above guessing with {below['train_size'].max():,} images: no curve yet.")
         columns = (below[column].astype(float) for column in ("train_size", "test_mean", "test_std", "seeds"))
         found[name] = statistics.size_curve(*columns, chance=_chance(below))
     if not found:

@@ -134,7 +134,7 @@ def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFr
     repeated.
     """
     groups, caveats = _groups(itertools.chain.from_iterable(itertools.starmap(_searches, studies)))
-    couples = [(a, b) for a, b in itertools.combinations(groups, 2) if _comparable(a, b)]
+    couples = [_better_first(a, b) for a, b in itertools.combinations(groups, 2) if _comparable(a, b)]
     for a, b in couples:
         if not a.by_seed.keys() & b.by_seed.keys():
             caveats.append(f"{a.name} and {b.name} have no seed in common, and only equal seeds are paired.")
@@ -147,6 +147,11 @@ def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFr
         frame_of(_pair_rows(couples), SEARCH_PAIRS),
         [Caveat(CaveatKind.REPEATS, text) for text in dict.fromkeys(caveats)],
     )
+
+
+def _better_first(a: _Group, b: _Group) -> tuple[_Group, _Group]:
+    means = [pd.Series([search.arm["test_mean"] for search in own.by_seed.values()]).mean() for own in (a, b)]
+    return (b, a) if means[1] > means[0] else (a, b)
 
 
 def _searches(study: StudyFile, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[_Search]:

@@ -1,5 +1,9 @@
 """The answer of a study in one or two plain sentences, which its page begins with."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from headstart.analysis import Results
@@ -8,37 +12,51 @@ MOST_NAMED = 4  # arms that a sentence lists one by one
 
 
 def headline(results: Results) -> str:
-    """Which arm was most accurate on the test pictures, and which others it is better than, as the verdicts say.
+    """Which arm was most accurate on the test pictures, and what the verdicts say of the others beside it.
 
-    "" where no arm is tested, and of several studies, which no verdict compares.
+    Arms of other data or of another number of training images get sentences of their own. "" where no arm is tested,
+    and of several studies, which no verdict compares.
     """
     tested = results.arms[results.arms["test_mean"].notna()]
-    if tested.empty or results.arms["study"].nunique(dropna=False) > 1:
+    if results.arms["study"].nunique(dropna=False) > 1:
         return ""
-    best = tested.loc[tested["test_mean"].astype(float).idxmax()]
-    name, means = best["arm"], dict(zip(tested["arm"], tested["test_mean"].astype(float), strict=True))
-    said = f"{name} was the most accurate: {means[name]:.2f} % of the test pictures."
+    groups = list(tested.groupby(["data", "train_size"], dropna=False, sort=False))
+    said = [_answer(own, results.pairs) for _, own in groups]
+    if len(groups) < 2 or tested[["data", "train_size"]].isna().any(axis=None):
+        return said[0] if len(said) == 1 else ""
+    named = [f"{data}, {size:,} training images" for (data, size), _ in groups]
+    return " ".join(f"{name}: {text}" for name, text in zip(named, said, strict=True))
+
+
+def _answer(tested: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Of arms that can be compared."""
+    means = dict(zip(tested["arm"], tested["test_mean"].astype(float), strict=True))
+    name = max(means, key=lambda arm: means[arm])
     if len(means) == 1:
         return f"{name} recognised {means[name]:.2f} % of the test pictures."
-    pairs = [_from_its_side(row, name) for _, row in results.pairs.iterrows() if name in (row["arm_a"], row["arm_b"])]
-    better = [pair for pair in pairs if pair["winner"] == name]
-    others = [pair["other"] for pair in pairs if pair["winner"] != name and pair["other"] in means]
-    if better:
-        listed = [f"{p['gain']:.2f} points more than {p['other']} ({p['low']:.2f} to {p['high']:.2f})" for p in better]
-        said += f" That is {_listed(listed, 'arms')}."
-    if others:
-        shown = [f"{other} ({means[other]:.2f} %)" for other in others]
-        said += f" Nothing shows that it is better than {_listed(shown, 'arms')}."
-    return said
+    said = [f"{name} was the most accurate: {means[name]:.2f} % of the test pictures."]
+    own = [_from_its_side(row, name) for _, row in pairs.iterrows() if name in (row["arm_a"], row["arm_b"])]
+    ahead = [pair for pair in own if pair["low"] > 0]
+    gains = {named: [_gain(pair) for pair in ahead if (pair["winner"] == name) == named] for named in (True, False)}
+    if gains[True]:
+        said.append(f"That is {_listed(gains[True], 'arms')}.")
+    if gains[False]:
+        said.append(f"It has {_listed(gains[False], 'arms')}, yet the verdict names no winner there, and says why.")
+    if equals := [f"{p['other']} ({means[p['other']]:.2f} %)" for p in own if not p["low"] > 0 and p["other"] in means]:
+        said.append(f"Nothing shows that it is better than {_listed(equals, 'arms')}.")
+    return " ".join(said)
 
 
-def _from_its_side(pair: pd.Series, arm: str) -> dict[str, object]:
-    """A row of pairs.csv told by what `arm` gains."""
-    is_first = pair["arm_a"] == arm  # else the pretrained one is told of first, or the study's first
-    low, high = (pair["ci_low"], pair["ci_high"]) if is_first else (-pair["ci_high"], -pair["ci_low"])
-    gain = pair["difference"] if is_first else -pair["difference"]
-    other = pair["arm_b"] if is_first else pair["arm_a"]
-    winner = None if pair["winner"] is pd.NA else pair["winner"]
+def _gain(pair: Mapping[str, Any]) -> str:
+    return f"{pair['gain']:.2f} points more than {pair['other']} ({pair['low']:.2f} to {pair['high']:.2f})"
+
+
+def _from_its_side(pair: pd.Series, arm: str) -> dict[str, Any]:
+    """A row of pairs.csv told by what `arm` gains; NaN where there is no interval."""
+    gain, low, high = (float(pair[c]) if pd.notna(pair[c]) else math.nan for c in ("difference", "ci_low", "ci_high"))
+    winner, other = pair["winner"] if pd.notna(pair["winner"]) else None, pair["arm_b"]
+    if pair["arm_a"] != arm:
+        gain, low, high, other = -gain, -high, -low, pair["arm_a"]
     return {"other": other, "winner": winner, "gain": gain, "low": low, "high": high}
 
 

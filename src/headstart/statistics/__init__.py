@@ -8,7 +8,7 @@ scipy is imported where it is used, because `scipy.stats` alone takes over a sec
 from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import speedup_interval, time_to_target
 from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
-from headstart.statistics.forecast import Forecast, SizeCurve, forecast_gap, size_curve
+from headstart.statistics.forecast import Forecast, SizeCurve, forecast_gap, is_near_guessing, size_curve
 from headstart.statistics.halving import (
     NOWHERE,
     Curve,
@@ -76,6 +76,7 @@ __all__ = [
     "forecast_gap",
     "goals",
     "is_chance",
+    "is_near_guessing",
     "is_settled",
     "learning_rate_tolerance",
     "paired_difference",

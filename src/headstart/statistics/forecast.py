@@ -171,6 +171,11 @@ def _weighed(
     return SizeCurve(int(sizes[-1]), guessing, weight[kept] / weight[kept].sum(), *(law[kept] for law in laws))
 
 
+def is_near_guessing(accuracy: float, chance: float) -> bool:
+    """Whether an accuracy is so near to that of guessing, both in percent, that no curve goes on from there."""
+    return 100 - accuracy >= MOST_OF_GUESSING * (100 - chance)
+
+
 def _scaled(error: np.ndarray, guessing: float) -> tuple[np.ndarray, np.ndarray]:
     """Logarithm of error / (guessing - error), and how much more than the logarithm of the error it changes."""
     share = np.minimum(error / guessing, MOST_OF_GUESSING)

@@ -60,7 +60,8 @@ def run_sweep(
     refuse_changes(plan.folder, plan.fingerprint)
     checks = {} if reporter else preflight.configurations_to_check(plan)
     if plan.config.dry_run:
-        paces = preflight.measured_paces(checks)
+        launcher = plan.config.hydra.runtime.choices.get("hydra/launcher", "")
+        paces = preflight.measured_paces(checks, elsewhere=launcher.startswith("submitit"))
         status = SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False)
         status.print_plan(plan)
         status.print_time(paces)

@@ -108,13 +108,25 @@ def run_preflight(checks: Mapping[str, Check]) -> None:
         pass
 
 
-def measured_paces(checks: Mapping[str, Check]) -> dict[str, Pace | None]:
-    """The same on the device that runs would take, and what a run of each takes there; None: fitted in one go."""
+def measured_paces(checks: Mapping[str, Check], *, elsewhere: bool) -> dict[str, Pace | None]:
+    """The same on the device that runs would take, and what a run of each takes there; None: fitted in one go.
+
+    elsewhere: the runs are another machine's, so that nothing is timed here: {}.
+    """
+    if elsewhere:
+        run_preflight(checks)
+        return {}
     paces = {}
     for whose, trainer in _prepared(checks, compile="off"):
         from headstart.timing import measure_pace  # torch: only now
+        from headstart.training import out_of_memory
 
-        paces[whose] = measure_pace(trainer)
+        try:
+            paces[whose] = measure_pace(trainer)
+        except Exception as error:
+            if (said := out_of_memory(error)) is None:
+                raise
+            raise UserError(f"{whose}: {said}") from error
     return paces
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from headstart.training.devices import resolve_device
     from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
-    from headstart.training.run import refuse_other_files, train_run
+    from headstart.training.run import out_of_memory, refuse_other_files, train_run
     from headstart.training.settings import Trainer
     from headstart.training.trainer import NetworkTrainer
 
@@ -19,7 +19,7 @@ _MODULES = {
     "devices": ("resolve_device",),
     "prepare": ("prepare_run",),
     "progress_bar": ("Lines", "clock", "watcher"),
-    "run": ("refuse_other_files", "train_run"),
+    "run": ("out_of_memory", "refuse_other_files", "train_run"),
     "settings": ("Trainer",),
     "trainer": ("NetworkTrainer",),
 }
@@ -29,6 +29,7 @@ __all__ = [
     "NetworkTrainer",
     "Trainer",
     "clock",
+    "out_of_memory",
     "prepare_run",
     "refuse_other_files",
     "resolve_device",

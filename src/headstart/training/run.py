@@ -54,14 +54,14 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
             facts = _begin(run_config, trainer)
             return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, keeps=run_config.keeps)
         except Exception as error:
-            out_of_memory = _out_of_memory(error)
-            _record_failure(run_config, run_dir, "out of memory" if out_of_memory else summary(error))
-            if out_of_memory:
-                raise UserError(out_of_memory) from error
+            memory = out_of_memory(error)
+            _record_failure(run_config, run_dir, "out of memory" if memory else summary(error))
+            if memory:
+                raise UserError(memory) from error
             raise
 
 
-def _out_of_memory(error: Exception) -> str | None:
+def out_of_memory(error: Exception) -> str | None:
     """What to tell of an error that means it, on a GPU or here; None for any other."""
     if isinstance(error, torch.OutOfMemoryError):
         return "out of GPU memory; give a smaller batch_size or image_size"
