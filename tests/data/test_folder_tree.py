@@ -4,6 +4,8 @@ import pytest
 
 from data.helpers_data import draw_image, make_tree
 from headstart.data.folder_tree import find, part_of
+from headstart.data.label_lists import read_metadata
+from headstart.data.picture_files import list_pictures
 from headstart.errors import UserError
 
 TWO = ("cat", "dog")
@@ -22,6 +24,7 @@ def tree(root, *folders, each=1):
         (("training_set", "validation", "test_set"), ("train", "val", "test")),
         (("train", "Validation-Set"), ("train", "val")),
         (("train_images", "test_images"), ("train", "test")),
+        (("train2017", "val2017"), ("train", "val")),
     ],
 )
 def test_folders_are_parts_by_any_usual_name(names, parts, tmp_path):
@@ -31,7 +34,9 @@ def test_folders_are_parts_by_any_usual_name(names, parts, tmp_path):
         assert found.parts[part] == [(f"{name}/{c}/{n:03}.png", label) for label, c in enumerate(TWO) for n in (0, 1)]
 
 
-@pytest.mark.parametrize("name", ["trains", "set", "data", "images", "test drive", "evaluation", "", "valley", "1"])
+@pytest.mark.parametrize(
+    "name", ["trains", "set", "data", "images", "test drive", "evaluation", "", "valley", "1", "test_1", "train12"]
+)
 def test_other_names_are_no_parts(name):
     assert part_of(name) is None
 
@@ -45,12 +50,33 @@ def test_other_names_are_no_parts(name):
         (["cat/train", "cat/test", "dog/train", "dog/test"], r"parts within classes \(cat/test, cat/train\)"),
         (["data/cat", "data/dog"], "data.root=.*/x/data$"),
         (["data/train/cat", "data/test/cat"], "data.root=.*/x/data$"),
+        (["train/cat", "train/dog", "other/cat"], "holds train and also other, which is no part"),
+        (["test/cat", "test/dog", "other/cat"], "holds test and also other, which is no part"),
         (["train/cat", "train/dog", "test"], "test holds no images in class folders.*data=table"),
     ],
 )
 def test_what_could_be_meant_in_two_ways_is_an_error_with_what_to_type(folders, message, tmp_path):
     with pytest.raises(UserError, match=message):
         find(tree(tmp_path / "x", *folders))
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("test_1", "test_2", "test_3"),
+        ("test_1/x", "test_2/x", "test_3/x"),
+        ("train", "training", "car"),
+        ("testing/x", "cat/x"),
+        ("testing/x", "test_data", "cat"),
+        ("validation1", "validation2"),
+    ],
+)
+def test_classes_that_are_called_much_like_parts_stay_classes(folders, tmp_path):
+    found = find(tree(tmp_path / "x", *folders))
+    assert found.classes == tuple(sorted(folder.partition("/")[0] for folder in folders))
+    assert tuple(found.parts) == ("train",) and len(found.paths) == len(folders)
+    listing = list_pictures(tmp_path / "x")
+    assert read_metadata(tmp_path / "x", listing) is None
 
 
 def test_pictures_without_folders_are_an_error_that_counts_them(tmp_path):

@@ -44,8 +44,8 @@ class Tree:
 
 def part_of(name: str) -> str | None:
     """The part that a folder or a split of this name is: `Training`, `valid`, `test_set`, in any case; else None."""
-    letters = re.sub(r"[^a-z]", "", name.lower())
-    return CALLED.get(re.sub(r"(?<=.)(set|split|data|images)$", "", letters))
+    word = re.sub(r"[\W_]|(19|20)\d\d$", "", name.lower())  # train2017 is one; test_1, test_2 and test_3 are classes
+    return CALLED.get(re.sub(r"(?<=.)(set|split|data|images)$", "", word))
 
 
 def make_tree(root: Path, name: str, files: Iterable[Labelled], notes: Sequence[str] = ()) -> Tree:
@@ -88,11 +88,12 @@ def find(root: Path, listing: Listing | None = None) -> Tree:
     """
     listing = list_pictures(check_root(root)) if listing is None else listing
     top = {path[0] for path in listing.pictures if len(path) > 1}
-    given = part_folders(root, listing)
-    if any(len(path) > 2 and path[0] in given.values() for path in listing.pictures):
-        files = _divided(root, listing, given, top)
+    part_called = part_folders(listing)
+    if _is_divided(listing, part_called, top):
+        check_parts(root, part_called)
+        files = _divided(root, listing, part_called, top)
     else:
-        files = _undivided(root, listing, {part: name for part, name in given.items() if name in top})
+        files = _undivided(root, listing, {part: name for name, part in part_called.items() if name in top})
     return make_tree(root, os.path.basename(os.path.abspath(root)), files, [listing.left_out.line()])
 
 
@@ -105,28 +106,38 @@ def check_root(root: Path) -> Path:
     return root
 
 
-def part_folders(root: Path, listing: Listing) -> dict[str, str]:
-    """The folder of each part that a tree has, by its name. Raises UserError for two of one part."""
+def part_folders(listing: Listing) -> dict[str, str]:
+    """The folders that could be a part by their name, and which; `check_parts` says whether they can be parts."""
+    named = {path[0]: part_of(path[0]) for path in listing.folders if len(path) == 1}
+    return {name: part for name, part in named.items() if part is not None}
+
+
+def check_parts(root: Path, part_called: dict[str, str]) -> None:
+    """Raises UserError for two folders of one part."""
     given: dict[str, str] = {}
-    for name in (path[0] for path in listing.folders if len(path) == 1):
-        part = part_of(name)
+    for name, part in part_called.items():
         if part in given:
             raise UserError(
                 f"{root} holds {given[part]} and {name}, which both mean the {part} part; rename or move one, {BY_LIST}"
             )
-        if part is not None:
-            given[part] = name
-    return given
+        given[part] = name
 
 
-def _divided(root: Path, listing: Listing, given: dict[str, str], top: set[str]) -> list[Labelled]:
+def _is_divided(listing: Listing, part_called: dict[str, str], top: set[str]) -> bool:
+    """Whether folders are parts: some hold class folders, and they are not just classes that are called so."""
+    if not any(len(path) > 2 and path[0] in part_called for path in listing.pictures):
+        return False
+    plain = "train" in part_called.values() or not part_called.keys().isdisjoint(PARTS)
+    return plain or top <= part_called.keys()
+
+
+def _divided(root: Path, listing: Listing, part_called: dict[str, str], top: set[str]) -> list[Labelled]:
     """The pictures of a tree whose folders are parts."""
-    if strange := sorted(top - set(given.values())):
+    if strange := sorted(top - part_called.keys()):
         raise UserError(
-            f"{root} holds {', '.join(given.values())} and also {', '.join(map(shown, strange))}, which is no part; "
+            f"{root} holds {', '.join(part_called)} and also {', '.join(map(shown, strange))}, which is no part; "
             "the parts are called train, val and test. Rename or move it."
         )
-    part_called = {name: part for part, name in given.items()}
     for name in part_called:
         if not any(path[0] == name and len(path) > 2 for path in listing.pictures):
             raise UserError(f"{root / name} holds no images in class folders; fill it, or move it elsewhere, {BY_LIST}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.folder_tree import BY_LIST, Labelled, Tree, make_tree, part_folders, part_of
+from headstart.data.folder_tree import BY_LIST, Labelled, Tree, check_parts, make_tree, part_folders, part_of
 from headstart.data.picture_files import REPEATED, UNLABELLED, UNLISTED, LeftOut, Listing, shown
 from headstart.errors import UserError
 
@@ -52,11 +52,13 @@ def read_metadata(root: Path, listing: Listing) -> Tree | None:
 
     None where there is none, or none with labels, so that folders say them. Raises UserError.
     """
-    parts = {name: part for part, name in part_folders(root, listing).items()}
+    parts = part_folders(listing)
     lists = [path for path in listing.metadata if len(path) == 1 or (len(path) == 2 and path[0] in parts)]
     if odd := [path for path in lists if path[-1].lower().endswith(".parquet")]:
         raise UserError(f"{root.joinpath(*odd[0])} is not read; write it as metadata.csv, {BY_LIST}")
     labelled = [path for path in lists if _has_labels(root.joinpath(*path))]
+    if labelled:
+        check_parts(root, parts)
     files, left = [], listing.left_out
     left.paths[UNLABELLED] += ["/".join(path) for path in listing.metadata if path not in labelled]
     for names in labelled:
