@@ -39,7 +39,10 @@ def test_an_odd_file_is_named_with_what_is_wrong(own, content):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[1, 2]", "defaults: 3", "defaults: [cnn, _self_]", "defaults: [{override /search: qmc}, {/data: null}]"],
+    [
+        *("", "[1, 2]", "defaults: 3", "defaults: [cnn, _self_]", "defaults: [{override /search: qmc}, {/data: null}]"),
+        *("defaults: [/model/cnn, _self_]", "defaults: [sub/base]", "defaults: [{/data: sub/base}]"),
+    ],
 )
 def test_files_that_can_be_read_are_left_to_hydra(own, content):
     own.write_text(content)

@@ -39,6 +39,8 @@ def _check(group: str, name: str, before: tuple[Path, ...]) -> None:
     except (YAMLError, OmegaConfBaseException, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as YAML: {_said(error)}") from None
     for next_group, next_name in _inherited(group, node):
+        if "/" in next_name:  # /GROUP/NAME, or a folder within the group: Hydra says what is wrong with it
+            continue
         if next_group in groups() and next_name not in options(next_group) and "${" not in next_name:
             raise UserError(f"{path}: its defaults name {next_group}={next_name}, which is unknown")
         _check(next_group, next_name, (*before, path))
