@@ -37,6 +37,21 @@ def test_a_path_that_leads_nowhere_is_refused_before_anything_is_written(words, 
     assert [path.name for path in pics.parent.iterdir()] == ["pics"]
 
 
+@pytest.mark.parametrize("words", ["data.root=~nobodyhere/x", "data=folder data.root=~nobodyhere/x"])
+def test_a_home_folder_that_is_not_there_is_said_in_one_line(words, headstart):
+    done = headstart(*words.split())
+    assert done.stderr.splitlines() == [
+        "headstart: ~nobodyhere/x: Could not determine home directory; give the folder itself."
+    ]
+
+
+def test_a_study_of_ones_own_that_ours_hides_is_named_on_stderr(headstart, tmp_path):
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "quickstart.yaml").write_text("lr: 1")
+    done = headstart("experiments=quickstart", "--cfg", "job")
+    assert len(done.stderr.splitlines()) == 1 and "experiments=./experiments/quickstart.yaml" in done.stderr
+
+
 def test_an_empty_folder_is_called_so(typed, tmp_path):
     (tmp_path / "empty").mkdir()
     refused(*typed("data=folder", "data.root=empty"), r"data\.root=empty is empty; give a folder that holds")

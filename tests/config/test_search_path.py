@@ -1,5 +1,6 @@
 """A folder of the user's own configuration files is found wherever ours are."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from headstart.config.groups import composed as compose
 from headstart.config.groups import options, study_file
 from headstart.config.overrides import check_typed, check_words
 from headstart.config.resume import expand_resume
-from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder, own_folders
+from headstart.config.search_path import (
+    as_typed,
+    expand_config_dir,
+    expand_study,
+    experiments_folder,
+    own_folders,
+    passed_over,
+)
 from headstart.errors import UserError
 
 
@@ -167,6 +175,40 @@ def test_a_path_where_no_study_is_is_refused_and_a_wrong_name_left_to_hydra(here
     with pytest.raises(UserError, match=r"experiments=\./none\.yaml: there is no such file"):
         expand_study(["experiments=./none.yaml"])
     assert expand_study(["experiments=none"]) == ["experiments=none"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("./", r"experiments=\./: there is no such file"),
+        ("/", "experiments=/: there is no such file"),
+        ("../..", r"experiments=\.\./\.\.: there is no such file"),
+        ("~nobodyhere/x", "~nobodyhere/x: Could not determine home directory; give the folder itself"),
+        ("./other.yml", r"experiments=\./other\.yml: the name of a study's file ends in \.yaml; rename \S*other\.yml"),
+        ("other.yml", "ends in .yaml; rename"),
+        ("second.yml", r"ends in \.yaml; rename \S*experiments/second\.yml"),
+    ],
+)
+def test_odd_paths_of_studies_are_refused_in_a_sentence(here, typed, said):
+    for name in ("other.yml", "experiments/second.yml"):
+        (here / name).write_text("lr: 1")
+    with pytest.raises(UserError, match=said):
+        expand_study(["-m", f"experiments={typed}"])
+
+
+def test_a_name_too_long_for_a_file_is_left_to_hydra(here):
+    words = [f"experiments={'x' * 300}"]
+    assert expand_study(words) == words
+
+
+def test_a_study_of_ones_own_that_ours_hides_is_named(here):
+    said = passed_over(["-m", "experiments=quickstart"])
+    assert said.endswith("your own experiments/quickstart.yaml is read with experiments=./experiments/quickstart.yaml")
+    assert str(experiments_folder() / "quickstart.yaml") in said
+    others = ["experiments=./experiments/quickstart.yaml"], ["experiments=mine"], ["experiments=pretraining"], ["lr=1"]
+    assert [passed_over(words) for words in others] == [None] * 4
+    shutil.copy(experiments_folder() / "quickstart.yaml", "experiments/quickstart.yaml")
+    assert passed_over(["experiments=quickstart"]) is None
 
 
 def test_a_studys_path_goes_with_a_folder_of_configuration_files(here, mine, monkeypatch):

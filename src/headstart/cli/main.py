@@ -77,12 +77,15 @@ def _run_configured(words: list[str]) -> int:
 
 def _understood(words: list[str]) -> list[str]:
     """The words as Hydra takes them. Raises UserError for those that mean something else."""
-    from headstart.config import check_own_files, expand_config_dir, expand_study, understood
+    from headstart.config import check_own_files, expand_config_dir, expand_study, passed_over, understood
 
     words = expand_config_dir(words)
     _check_verb(words)
     sys.argv[1:] = words  # by which options in folders of the user's own are found
-    sys.argv[1:] = words = expand_study(understood(words))
+    words = understood(words)
+    if line := passed_over(words):
+        print(f"headstart: {line}", file=sys.stderr)
+    sys.argv[1:] = words = expand_study(words)
     check_own_files(words)
     return words
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from headstart.config import as_typed, key_of
 from headstart.errors import UserError
+from headstart.store import expanded
 
 CIFAR = {
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
@@ -37,7 +38,7 @@ def _check_data(cfg: DictConfig, words: dict[str, str]) -> None:
     source, root = cfg.data._target_.rpartition(".")[2], cfg.data.get("root")
     if not isinstance(root, str) or "," in words.get("data.root", ""):
         return
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if source == "folder" and not os.path.isdir(folder):
         what = "is a file" if os.path.isfile(folder) else "is no folder"
         raise UserError(f"data.root={root} {what}; give one that holds train/CLASS/*.png or CLASS/*.png.")

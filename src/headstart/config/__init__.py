@@ -11,7 +11,7 @@ from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
 from headstart.config.schema import DESCRIBING, check_values, identifying_data, keys_without_effect, without_hydra
-from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder
+from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder, passed_over
 
 __all__ = [
     "DESCRIBING",
@@ -39,6 +39,7 @@ __all__ = [
     "make",
     "options",
     "override_value",
+    "passed_over",
     "quote_names",
     "read_run_config",
     "refuse_deletion",

@@ -21,6 +21,7 @@ from hydra.plugins.config_source import ConfigResult
 
 from headstart.config.grammar import key_of, override_value
 from headstart.errors import UserError
+from headstart.store import expanded
 
 CONF = "headstart.conf"
 FLAGS = ("--config-dir", "-cd")
@@ -116,20 +117,33 @@ def expand_study(words: Sequence[str]) -> list[str]:
 def _study_path(value: str, words: Sequence[str]) -> Path | None:
     """The file that is meant by experiments=value, where it is none that Hydra would find by its name."""
     text = value.strip("\"'")
-    here, path = Path.cwd() / GROUP, Path(text).expanduser()
-    is_path = "/" in text or text.startswith("~") or path.suffix in (".yaml", ".yml")
-    folders = [*(folder / GROUP for word in search_path_of(words) for folder in _folders(word)), experiments_folder()]
-    if not text or text == "null" or any((folder / f"{text}.yaml").is_file() for folder in folders):
+    is_path = "/" in text or text.startswith("~") or text.endswith((".yaml", ".yml"))
+    if not text or text == "null" or _by_name(text, words):
         return None
-    for file in (path, path.with_name(f"{path.name}.yaml")) if is_path else ():
-        if file.is_file():
-            return file.absolute()
-    names = [here / text, here / f"{text}.yaml"] if "/" not in text else []
-    if own := next((file for file in names if file.is_file()), None):
-        return own
-    if "/" in text or text.startswith("~"):
+    names = [Path.cwd() / GROUP / text] if "/" not in text else []
+    names += [expanded(text)] if is_path else []
+    files = [Path(f"{name}{end}") for name in reversed(names) for end in ("", ".yaml")]
+    own = next((file for file in files if os.path.isfile(file)), None)
+    if own is not None and own.suffix != ".yaml":  # which Hydra would not find
+        raise UserError(f"{GROUP}={value}: the name of a study's file ends in .yaml; rename {own}")
+    if own is None and ("/" in text or text.startswith("~")):
         raise UserError(f"{GROUP}={value}: there is no such file; give a study's YAML file, or the name of one of ours")
-    return None
+    return own and own.absolute()
+
+
+def _by_name(name: str, words: Sequence[str]) -> Path | None:
+    """The file that Hydra finds by the study's name."""
+    folders = [*(folder / GROUP for word in search_path_of(words) for folder in _folders(word)), experiments_folder()]
+    return next((file for folder in folders if os.path.isfile(file := folder / f"{name}.yaml")), None)
+
+
+def passed_over(words: Sequence[str]) -> str | None:
+    """A line on a study in ./experiments that another one of its name is taken for; None where there is none such."""
+    name = next((word.partition("=")[2] for word in reversed(words) if key_of(word) == GROUP and "=" in word), "")
+    own, taken = Path(GROUP) / f"{name}.yaml", _by_name(name, words)
+    if "/" in name or taken is None or not os.path.isfile(own) or own.read_bytes() == taken.read_bytes():
+        return None
+    return f"{GROUP}={name} is {taken}; your own {own} is read with {GROUP}=./{own}"
 
 
 def _overridden(folders: Sequence[str]) -> str:
