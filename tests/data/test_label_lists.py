@@ -168,6 +168,34 @@ class TestMetadata:
         assert found.classes == ("cat", "dog")
         assert found.notes == ("left out, metadata files without file_name and label: 1 (metadata.csv)",)
 
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("metadata.csv", "file_name,label\ncat/0.png,cat,\n", "metadata.csv, line 2 has 3 values, not 2"),
+            ("metadata.csv", "file_name,label\ncat/0.png,cat\ncat/\xe9.png,cat\n", "it is not UTF-8"),
+            ("metadata.csv", 'file_name,label\n"cat/0.png,cat\n', "metadata.csv, line 2 cannot be read"),
+            ("metadata.csv", "file_name;label\n", "lists no pictures"),
+            ("metadata.jsonl", '{"file_name": "cat/0.png", "label": "c\n', "metadata.jsonl, line 1 is no JSON object"),
+            (
+                "metadata.jsonl",
+                '{"file_name": "a.png", "label": ["x", "y"]}',
+                r"line 1: label \['x', 'y'\] is no text or",
+            ),
+            ("metadata.jsonl", '{"file_name": "a.png", "label": {"x": 1}}', r"line 1: label \{'x': 1\} is no text or"),
+        ],
+    )
+    def test_a_mistake_in_one_with_labels_is_an_error_not_the_folders_labels(self, name, content, said, tmp_path):
+        root = make_tree(tmp_path / "x", {"cat": 2, "dog": 2})
+        (root / name).write_bytes(content.encode("latin1"))
+        with pytest.raises(UserError, match=said):
+            read_folder(root)
+
+    def test_one_that_cannot_be_read_is_an_error(self, tmp_path):
+        root = make_tree(tmp_path / "x", {"cat": 2, "dog": 2})
+        (root / "metadata.csv").symlink_to("nowhere.csv")
+        with pytest.raises(UserError, match=r"metadata\.csv cannot be read: No such file"):
+            read_folder(root)
+
     def test_one_without_labels_and_no_class_folders_is_an_error(self, tmp_path):
         draw_image(0).save(tmp_path / "0.png")
         metadata(tmp_path / "metadata.jsonl", [dict(file_name="0.png", text="a cat")])

@@ -76,11 +76,11 @@ def read_metadata(root: Path, listing: Listing) -> Tree | None:
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a metadata file is an imagefolder's with labels, and not another program's."""
-    try:
-        columns = set(_columns(path))
-    except (UserError, StopIteration):
-        return False
+    """Whether a metadata file is an imagefolder's with labels, and not another program's.
+
+    A mistake in its rows is no reason to take the folders' labels in silence: who reads them all raises.
+    """
+    columns = set(_columns(path))
     return "label" in columns and not columns.isdisjoint(PATHS)
 
 
@@ -138,7 +138,12 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _columns(path: Path) -> list[str]:
-    return list(next(_read(path))[1])
+    """The columns' names, whatever the rows hold. Raises UserError for JSON lines that begin with something else."""
+    text = _text(path, errors="replace")
+    if path.suffix.lower() == ".jsonl":
+        return list(next(_json_lines(path, text), (0, {}))[1])
+    head = text.partition("\n")[0]
+    return _names(next(csv.reader([head], delimiter=_delimiter(head)), []))
 
 
 def _lacks(path: Path, column: str, columns: list[str]) -> UserError:
@@ -148,28 +153,39 @@ def _lacks(path: Path, column: str, columns: list[str]) -> UserError:
     )
 
 
-def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row's line, and its values as texts by the columns' names in small letters."""
+def _text(path: Path, errors: str = "strict") -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig", errors=errors)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UserError(f"{path} cannot be read: {reason}.") from error
+
+
+def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row's line, and its values as texts by the columns' names in small letters."""
+    text = _text(path)
     yield from _json_lines(path, text) if path.suffix.lower() == ".jsonl" else _table_lines(path, text)
 
 
 def _table_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)  # spreadsheets write what their country does
+    delimiter = _delimiter(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [name.strip().lower() for name in next(reader, [])]
+        columns = _names(next(reader, []))
         for row in filter(None, reader):
             if len(row) != len(columns):
                 raise UserError(f"{path}, line {reader.line_num} has {len(row)} values, not {len(columns)}.")
             yield reader.line_num, {name: value.strip() for name, value in zip(columns, row, strict=True)}
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num} cannot be read: {error}.") from error
+
+
+def _delimiter(head: str) -> str:
+    return max(",;\t", key=head.count)  # spreadsheets write what their country does
+
+
+def _names(head: list[str]) -> list[str]:
+    return [name.strip().lower() for name in head]
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -182,4 +198,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             row = None
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number} is no JSON object.")
-        yield number, {name.lower(): "" if value is None else str(value).strip() for name, value in row.items()}
+        row = {name.lower(): value for name, value in row.items()}
+        if isinstance(row.get("label"), (list, dict)) and not row.keys().isdisjoint(PATHS):
+            raise UserError(f"{path}, line {number}: label {shown(str(row['label'])[:60])} is no text or number.")
+        yield number, {name: "" if value is None else str(value).strip() for name, value in row.items()}
