@@ -101,7 +101,8 @@ def test_wrappers_within_names_are_left_out(tmp_path):
 
 def test_two_networks_that_fit_are_refused_with_what_keeps_one(tmp_path, trained):
     state = dict(trained.network.state_dict())
-    both = prefixed("first.", state) | prefixed("second.", {n: t + 1 for n, t in state.items()})
+    other = {n: t + 1 for n, t in state.items()}
+    both = prefixed("first.", state) | prefixed("second.", other)
     torch.save(both, tmp_path / "x.pth")
     text = refused(tmp_path / "x.pth", "holds several networks that fit: below 'first.', 'second.'", "torch.save({k.")
     keep = text.partition("such as ")[2].rstrip(".").replace("'one.pth'", repr(str(tmp_path / "one.pth")))
@@ -109,6 +110,8 @@ def test_two_networks_that_fit_are_refused_with_what_keeps_one(tmp_path, trained
     assert torch.equal(cnn(file=tmp_path / "one.pth").network.hidden.bias, state["hidden.bias"])
     torch.save(prefixed("first.", state) | prefixed("second.", state), tmp_path / "x.pth")
     cnn(file=tmp_path / "x.pth")  # the same twice
+    torch.save(prefixed("first.", state) | prefixed("second.", state) | prefixed("third.", other), tmp_path / "x.pth")
+    refused(tmp_path / "x.pth", "holds several networks that fit: below 'first.', 'second.', 'third.'")
 
 
 def test_of_another_network_the_names_are_those_in_its_container(tmp_path):

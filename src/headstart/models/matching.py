@@ -95,7 +95,7 @@ def _best_prefix(
     rank = {prefix: (scores[prefix], fitting[prefix], -_rank(prefix)) for prefix in scores}
     best = max(rank, key=lambda prefix: (rank[prefix], -len(prefix)))
     equal = [prefix for prefix in rank if rank[prefix] == rank[best] and prefix != best]
-    if 2 * scores[best] >= most and equal and not _same(loaded, best, equal[0]):
+    if 2 * scores[best] >= most and not all(_same(loaded, best, prefix) for prefix in equal):
         keep = f"{{k.removeprefix({best!r}): v for k, v in state_dict.items() if k.startswith({best!r})}}"
         raise UserError(
             f"{loaded.origin} holds several networks that fit: below {first_few([repr(best), *map(repr, equal)])}.\n"
