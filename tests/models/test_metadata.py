@@ -65,16 +65,33 @@ def test_the_format_of_transformers_is_read_too(tmp_path):
     [
         {"mean": [1e308] * 3, "std": [1] * 3},
         {"mean": [0.5] * 3},
-        {"mean": 0.5, "std": 0.5},
         {"input_size": [3, -5, -5]},
         {"input_size": [3, 1_000_000, 1_000_000]},
-        {"image_size": {"height": 3}},
     ],
     ids=str,
 )
 def test_a_folders_configuration_that_makes_no_sense_is_refused(tmp_path, trained, config):
     hub(tmp_path, trained.network, config)
     refused(tmp_path, "has metadata that make no sense")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"image_size": {"height": 32, "width": 32}},
+        {"image_size": 224.0},
+        {"image_size": True},
+        {"input_size": [[3, 32]]},
+        {"mean": 0.5, "std": 0.5},
+        {"mean": 0.5, "std": [1, 1, 1]},
+    ],
+    ids=str,
+)
+def test_what_another_program_writes_there_keeps_no_weights_from_being_read(tmp_path, trained, config):
+    hub(tmp_path, trained.network, config)
+    assert hub_config(tmp_path) == {}
+    model = cnn(file=tmp_path)
+    assert model.normalisation is None and model.weights_sha256
 
 
 @pytest.mark.parametrize("text", ["[1]", "{}", '{"mean": null}', '{"pretrained_cfg": 3, "architectures": []}'])

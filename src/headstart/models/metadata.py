@@ -90,13 +90,16 @@ def hub_config(folder: Path) -> dict[str, str]:
     if inputs["mean"] is None and (beside := folder / "preprocessor_config.json").is_file():
         prepared = read_json(beside)
         inputs = {key: prepared.get(f"image_{key}") for key in inputs} if isinstance(prepared, dict) else {}
+    if any(value is not None and not isinstance(value, list) for value in inputs.values()):
+        inputs = {}  # another program's, such as one number for all channels
     size = timms.get("input_size") or config.get("image_size")
+    size = size[-1] if _is_list(size) else size
     architectures = config.get("architectures")
     told = {
         "input_mean": inputs.get("mean"),
         "input_std": inputs.get("std"),
         "classes": _class_names(timms),
-        "image_size": size[-1] if isinstance(size, list) and size else size,
+        "image_size": size if type(size) is int else None,  # others write {"height": 32, "width": 32}, or 224.0
         "architecture": config.get("architecture") or (architectures[0] if _is_list(architectures) else None),
     }
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items() if value}
