@@ -1,4 +1,4 @@
-"""The one exception for mistakes a user can make, and an exception in one line."""
+"""The one exception for mistakes a user can make, an exception in one line, and names that can be printed."""
 
 
 class UserError(Exception):
@@ -6,6 +6,11 @@ class UserError(Exception):
 
     The command line prints its text without a traceback.
     """
+
+
+def printable(text: str) -> str:
+    """Text of a foreign file on one line, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def first_line(error: BaseException | None) -> str:

@@ -157,3 +157,11 @@ def test_a_network_without_names_in_common_is_left_alone(tmp_path):
     torch.save({"x.scale": torch.ones(2)}, tmp_path / "x.pth")
     found = matched(from_file(tmp_path / "x.pth"), Model(nn.Linear(2, 2), "fc"), lambda loaded: loaded)
     assert list(found.tensors) == ["x.scale"] and found.notes == []
+
+
+def test_names_in_a_file_are_shown_without_what_a_terminal_would_obey(tmp_path, trained):
+    state, red = dict(trained.network.state_dict()), "x\x1b[31mRED"
+    torch.save({"model": state, red: torch.ones(1)}, tmp_path / "x.pth")
+    assert "as foreign 1 tensor: x?[31mRED" in cnn(file=tmp_path / "x.pth").report[0]
+    torch.save(state | {red: torch.ones(1)}, tmp_path / "x.pth")
+    assert "\x1b" not in refused(tmp_path / "x.pth", "1 unexpected (x?[31mRED)")

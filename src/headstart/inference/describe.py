@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import composed, explain, key_of, make, options
-from headstart.errors import UserError
+from headstart.errors import UserError, printable
 from headstart.models import SUFFIXES, Model, Weights, fits, from_file, read_metadata
 from headstart.store import expanded, json_of
 
@@ -94,7 +94,7 @@ def _rows(loaded: Weights) -> dict[str, str]:
 
 def _lined(rows: dict[str, str]) -> list[str]:
     """A line for each row, and one for each further line of its value; names one below the other."""
-    shown = {_printable(key): [_printable(line) for line in value.split("\n")] for key, value in rows.items()}
+    shown = {printable(key): [printable(line) for line in value.split("\n")] for key, value in rows.items()}
     width = max(len(key) for key in shown if not key.startswith("into "))
     lines = []
     for key, values in shown.items():
@@ -112,11 +112,6 @@ def _words(value: str) -> str:
     except ValueError:
         items = None
     return ", ".join(map(str, items)) if isinstance(items, list) else value
-
-
-def _printable(text: str) -> str:
-    """Text of a foreign file on one line, without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 # ---------------------------------------------------------------------------------------------------------- networks

@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from headstart.errors import UserError, first_line
+from headstart.errors import UserError, first_line, printable
 from headstart.models.metadata import Normalisation, described, hub_config, read_metadata
 from headstart.models.unpickling import Inert, unpickled
 from headstart.store import read_json
@@ -168,4 +168,4 @@ def _is_plain(value: Any) -> bool:
 
 def first_few(names: Sequence[str]) -> str:
     """Join the first names for a message, with dots when there are more."""
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(map(printable, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
