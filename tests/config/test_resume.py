@@ -63,8 +63,35 @@ def test_a_run_goes_on_in_a_folder_of_any_name(begun, tmp_path, name):
 def test_what_changes_nothing_that_is_computed_may_be_typed_beside_it(begun):
     folder = begun("lr=0.01")
     assert expand_resume([f"resume={folder}", "keep=all", "lr=0.01"])[:3] == ["lr=0.01", "keep=all", "lr=0.01"]
+    assert "data.root=moved" in expand_resume([f"resume={folder}", "data.root=moved"])
     with pytest.raises(UserError, match=r"lr=0\.5, model\.freeze=backbone would change it"):
         expand_resume([f"resume={folder}", "lr=0.5", "model.freeze=backbone"])
+
+
+def as_an_earlier_version(folder: Path, **data) -> None:
+    """Turn what was saved of a run into what was saved before there were folds, duplicates and a rule for batches."""
+    path = folder / ".hydra/config.yaml"
+    before = OmegaConf.to_container(OmegaConf.load(path))
+    before["batch_size"] = 128
+    del before["optimizer"]["fused"]  # whatever else may be new
+    for key in ("folds", "fold", "duplicates"):
+        before["data"].pop(key, None)
+    before["data"] |= data
+    OmegaConf.save(OmegaConf.create(before), path)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_values_that_it_began_with(begun):
+    folder = begun("data=digits", "lr=0.01")
+    as_an_earlier_version(folder, validation_size=0.2)
+    words = expand_resume([f"resume={folder}", "keep=all"])
+    assert words[:4] == ["data=digits", "lr=0.01", "batch_size=128", "keep=all"]
+    run = composed(*words)
+    assert (run.batch_size, run.data.folds, run.data.validation_size) == (128, None, 0.2)
+    for typed in ("batch_size=64", "data.validation_size=0.3"):
+        with pytest.raises(UserError, match=f"{typed} would change it"):
+            expand_resume([f"resume={folder}", typed])
+    with pytest.raises(UserError, match=r"data\.folds=5, .*would change it"):
+        expand_resume([f"resume={folder}", "data.folds=5"])
 
 
 @pytest.mark.parametrize(("overrides", "mode"), [([], "MULTIRUN"), (["phase=search"], "RUN")])

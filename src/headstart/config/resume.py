@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from headstart.config.grammar import differences, key_of, override_value
 from headstart.config.groups import composed
 from headstart.config.overrides import MULTIRUN
-from headstart.config.schema import DESCRIBING
+from headstart.config.schema import DESCRIBING, identifying_data
 from headstart.config.search_path import search_path_of
 from headstart.errors import UserError, first_line
 from headstart.store import OUTCOMES, StudyFile, expanded, read_json, read_run
@@ -38,8 +38,10 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     of_hydra = OmegaConf.select(hydra, "hydra.overrides.hydra")
     if OmegaConf.is_list(of_hydra) and not search_path_of(rest):
         saved = [*search_path_of(map(str, OmegaConf.to_container(of_hydra))), *saved]
-    overrides = [*(o for o in saved if key_of(o) not in ("resume", "phase")), *rest]
-    if changed := _changes(before, overrides):
+    overrides = [o for o in saved if key_of(o) not in ("resume", "phase")]
+    overrides += _as_before(before, overrides)
+    changed, overrides = _changes(overrides, rest), [*overrides, *rest]
+    if changed:
         raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
     target = override_value(str(folder))
     return [*overrides, *_phase(folder, before, hydra), f"resume={target}", f"hydra.run.dir={target}"]
@@ -75,11 +77,30 @@ def _saved(folder: Path, name: str, kind: type) -> Any:
     return saved
 
 
-def _changes(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """What these overrides change of the run that was composed before."""
-    now = OmegaConf.to_container(composed(o for o in overrides if not o.startswith("-")))
-    kept = [key for key in now if key not in DESCRIBING]
-    return differences({key: before.get(key) for key in kept}, {key: now[key] for key in kept})
+def _as_before(before: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """What is added to a run's overrides where the files have other defaults than when it began: its own values.
+
+    A key that there was none of has the default that changes nothing.
+    """
+    words = differences(_computing(_composed(overrides)), _computing(OmegaConf.create(before)))
+    return [word for word in words if not word.startswith("~")]
+
+
+def _changes(overrides: Sequence[str], rest: Sequence[str]) -> list[str]:
+    """What further words change of the run that these overrides make."""
+    return differences(_computing(_composed(overrides)), _computing(_composed([*overrides, *rest])))
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    return composed(o for o in overrides if not o.startswith("-"))
+
+
+def _computing(cfg: DictConfig) -> dict[str, Any]:
+    """What a run computes with, of its configuration: pictures wherever they lie, in words of any version."""
+    content = {key: value for key, value in OmegaConf.to_container(cfg).items() if key not in DESCRIBING}
+    if OmegaConf.is_dict(cfg.get("data")):
+        content["data"] = identifying_data(OmegaConf.to_container(cfg.data, resolve=True))
+    return content
 
 
 def _phase(folder: Path, before: dict[str, Any], hydra: Any) -> list[str]:
