@@ -17,6 +17,13 @@ def test_hash_ignores_what_describes_and_sees_what_changes_a_run():
         assert read(change).config_hash() != plain
 
 
+def test_checkpoints_of_earlier_versions_go_on():
+    """Hashes of what was written before there were folds, duplicates and a rule for batches."""
+    assert read("data=digits", "batch_size=128").config_hash() == "33b1678c1e3bf4de"
+    assert read("data=folder", "batch_size=128").config_hash() == "0feeb0a15a56956c"
+    assert read("data=folder", "batch_size=128", "data.duplicates=keep").config_hash() != "0feeb0a15a56956c"
+
+
 def test_the_hash_leaves_out_where_data_is_read_from_and_sees_what_was_settled():
     values = read().values
     elsewhere = replace(values, data=values.data | {"root": "/data", "cache": "/cache", "download": False})

@@ -27,6 +27,8 @@ MEANT = {
     "--data ./pics": "data=folder data.root=./pics",
     "dataset=./pics": "data=folder data.root=./pics",
     "data_dir=pics": "data.root=pics",
+    "data=folder data.allow_duplicates=true": "data=folder data.duplicates=keep",
+    "data=folder --data.allow_duplicates=False": "data=folder data.duplicates=refuse",
     "train --epochs 3": "epochs=3",
     "-cd here --lr 3": "-cd here lr=3",
 }
@@ -146,3 +148,8 @@ def test_what_are_no_arms_is_left_to_hydra(typed):
 
 def test_parts_are_split_outside_of_brackets_and_quotes():
     assert split_outside("a, b[1,2], 'c,d', {e: (f,g)},", ",") == ["a", "b[1,2]", "'c,d'", "{e: (f,g)}"]
+
+
+def test_a_setting_that_was_renamed_is_said_to_be():
+    with pytest.raises(UserError, match=r"^data\.allow_duplicates=true: is now data\.duplicates=keep\. Did you mean"):
+        understood(["data=folder", "data.allow_duplicates=true"])

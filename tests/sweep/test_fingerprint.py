@@ -153,3 +153,18 @@ def test_folds_are_fixed_as_all_of_the_data_is_and_a_study_without_goes_on_as_it
     (plain,), (folded,) = (planned(*words).fingerprint["arms"].values() for words in ([], ["data.folds=3"]))
     assert not {"data.folds", "data.fold"} & plain.keys() and plain["data.validation_size"] == 0.2
     assert (folded["data.folds"], folded["data.fold"], folded["data.validation_size"]) == (3, 0, None)
+
+
+def test_a_study_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_otherwise(tmp_path, planned):
+    plain, kept = (planned("data=folder", *words).fingerprint for words in ([], ["data.duplicates=keep"]))
+    (name,) = plain["arms"]
+    for said in ({"data.allow_duplicates": False}, {"data.duplicates": None}):
+        write_json(tmp_path / "study.json", plain | dict(arms={name: plain["arms"][name] | said}))
+        refuse_changes(tmp_path, plain)
+        with pytest.raises(UserError, match=r"  data\.duplicates: was \(not there\), now keep\n"):
+            refuse_changes(tmp_path, kept)
+    write_json(
+        tmp_path / "study.json", plain | dict(arms={name: plain["arms"][name] | {"data.allow_duplicates": True}})
+    )
+    with pytest.raises(UserError, match=r"data\.allow_duplicates: was True"):
+        refuse_changes(tmp_path, kept)

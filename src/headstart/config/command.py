@@ -26,6 +26,10 @@ def config_hash(values: Config, **settled: Any) -> str:
     content = {k: v for k, v in (vars(values) | settled).items() if k not in ignored}
     content["model"] = {k: v for k, v in values.model.items() if k != "search"}
     content["data"] = identifying_data(values.data)
+    if "duplicates" in values.data and values.data["duplicates"] is None:
+        content["data"]["allow_duplicates"] = (
+            False  # what was said before there was `duplicates`: old checkpoints go on
+        )
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -122,6 +122,9 @@ def _meant(word: str) -> tuple[list[str], str]:
     if key in RENAMED and key not in KEYS:
         meant, _ = _meant(f"{RENAMED[key]}={value}")
         return meant, f"{key} is called {RENAMED[key]} here"
+    if key.lstrip("+") == "data.allow_duplicates":
+        meant = "data.duplicates=keep" if value.lower() == "true" else "data.duplicates=refuse"
+        return [meant], f"is now {meant}"
     if key == "data" and _is_path(value):
         why = "data= takes the name of a source, and a path goes into data.root="
         return ["data=folder", f"data.root={value}"], why

@@ -98,9 +98,16 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
     now = json.loads(json.dumps(fingerprint))
     changes = _changed(before["common"], now["common"])
     for arm, keys in now["arms"].items():
-        changes += [c for c in _changed(before["arms"].get(arm, keys), keys) if c not in changes]
+        changes += [c for c in _changed(_in_words_of_today(before["arms"].get(arm, keys)), keys) if c not in changes]
     if changes:
         _refuse(folder, changes)
+
+
+def _in_words_of_today(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What was fixed of an arm, of `data` only what is still said: it may have begun with an earlier version."""
+    data = {key.removeprefix("data."): value for key, value in recorded.items() if key.startswith("data.")}
+    said = {f"data.{key}" for key in identifying_data(data)}
+    return {key: value for key, value in recorded.items() if not key.startswith("data.") or key in said}
 
 
 def _is_whole(content: Any) -> bool:
