@@ -168,3 +168,12 @@ def test_a_study_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_oth
     )
     with pytest.raises(UserError, match=r"data\.allow_duplicates: was True"):
         refuse_changes(tmp_path, kept)
+
+
+def test_a_study_with_a_batch_size_of_before_is_told_how_it_goes_on(tmp_path):
+    record_fingerprint(tmp_path, fingerprint(batch_size=128))
+    with pytest.raises(UserError, match=r"with batch_size=128 typed it goes on with the batches it began with$"):
+        refuse_changes(tmp_path, fingerprint(batch_size=None))
+    with pytest.raises(UserError, match=r"or start another by name=\.\.\. \(none of its runs [^)]*\)$"):
+        refuse_changes(tmp_path, fingerprint(batch_size=64))
+    refuse_changes(tmp_path, fingerprint(batch_size=128))

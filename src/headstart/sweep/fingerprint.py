@@ -1,6 +1,7 @@
 """What a study fixed when it began, and the refusal to go on with anything else."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,10 +125,14 @@ def _is_whole(content: Any) -> bool:
 def _refuse(folder: Path, changes: list[str]) -> None:
     shown = "\n".join(f"  {c}" for c in changes[:12])
     ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
+    batch = next(
+        (c.split()[-3].rstrip(",") for c in changes if re.fullmatch(r"batch_size: was \d+, now null", c)), None
+    )
+    typed = f"; with batch_size={batch} typed it goes on with the batches it began with" if batch else ""
     lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
     raise UserError(
         f"{folder} holds a study with other settings:\n{shown}\n"
-        f"set them as they were, or start another by name=...{lost}"
+        f"set them as they were, or start another by name=...{lost}{typed}"
     )
 
 
