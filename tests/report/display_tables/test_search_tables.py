@@ -12,7 +12,7 @@ def test_repeated_searches_and_their_differences_are_shown(tmp_path):
     searches, pairs = display_tables.searches(results), display_tables.search_pairs(results)
     assert [row[0].text for row in searches.rows] == ["q/random", "q/pretrained"]
     assert searches.rows[0][searches.columns.index("Best learning rates")].text == "0.001"
-    assert [row[0].text for row in pairs.rows] == ["q/random − q/pretrained"]
+    assert [row[0].text for row in pairs.rows] == ["q/pretrained − q/random"]
 
 
 def test_figures_of_others_stand_beside_ours(tmp_path):
