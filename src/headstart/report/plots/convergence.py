@@ -65,7 +65,7 @@ def learning_curves(
     if not entries:
         return say(ax, "No epoch with a validation accuracy has ended yet.")
     if band:
-        ax.set_title("Learning curves of each arm's best setting, mean of seeds")
+        ax.set_title("Learning curves, mean and range over seeds")
     legend(ax, entries + chance_line(ax, chance))
     integers(ax.xaxis)
     ax.set_xlabel("epoch")
