@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headstart.cli.messages import refuse
 from headstart.cli.paths import check_paths
-from headstart.config import check_typed, check_values, explain_value
+from headstart.config import check_typed, check_values, explain_value, runs_elsewhere
 from headstart.errors import UserError
 from headstart.store import OUTCOMES, read_run
 
@@ -38,7 +38,7 @@ class Check(Callback):
             check_typed(cfg, multirun)
             check_values(cfg)
             _check_device(cfg)
-            if not _runs_elsewhere(cfg):
+            if not runs_elsewhere(cfg):
                 check_paths(cfg)
             _check_folder(cfg, multirun)
         except UserError as error:
@@ -51,15 +51,10 @@ class Check(Callback):
 
 def _check_device(cfg: DictConfig) -> None:
     """Refuse a device that this machine lacks, unless the jobs run elsewhere; `auto` and `cpu` need no look."""
-    if cfg.device not in ("auto", "cpu") and not _runs_elsewhere(cfg):
+    if cfg.device not in ("auto", "cpu") and not runs_elsewhere(cfg):
         from headstart.training import resolve_device
 
         resolve_device(cfg.device)
-
-
-def _runs_elsewhere(cfg: DictConfig) -> bool:
-    """Whether the jobs run on other machines, with devices and disks of their own."""
-    return cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
 
 
 def _check_folder(cfg: DictConfig, multirun: bool) -> None:

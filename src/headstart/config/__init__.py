@@ -10,7 +10,14 @@ from headstart.config.own_files import check_own_files
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
 from headstart.config.run_config import RunConfig, read_run_config
-from headstart.config.schema import DESCRIBING, check_values, identifying_data, keys_without_effect, without_hydra
+from headstart.config.schema import (
+    DESCRIBING,
+    check_values,
+    identifying_data,
+    keys_without_effect,
+    runs_elsewhere,
+    without_hydra,
+)
 from headstart.config.search_path import as_typed, expand_config_dir, expand_study, experiments_folder, passed_over
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "read_run_config",
     "refuse_deletion",
     "refused_value",
+    "runs_elsewhere",
     "study_file",
     "understood",
     "without_hydra",

@@ -101,6 +101,11 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return own
 
 
+def runs_elsewhere(cfg: DictConfig) -> bool:
+    """Whether the jobs run on other machines, with devices and disks of their own."""
+    return cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
+
+
 def keys_without_effect(cfg: Config) -> frozenset[str]:
     """Top-level keys without effect on this run: those of training by epochs where an estimator is fitted in one go.
 

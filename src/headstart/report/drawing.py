@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from headstart.report.material import Material
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Section = Literal["answer", "verdict", "speed", "tuning", "errors"]  # of the page, in its order
 WIDTH = 8.6  # inches, legend included
 
 
@@ -35,7 +36,7 @@ class DrawnFigure:
     caption: str
     alt: str
     figure: "Figure"
-    section: str = "answer"
+    section: Section = "answer"
     says_title: bool = False  # whether the heading stands in the picture already
 
 
@@ -58,7 +59,7 @@ class Plot:
     width: float | Callable[[Material], float] = WIDTH
     title: str = ""  # default: that of the axis
     of_one_arm: bool = False
-    section: str = "answer"  # of the page: one of `figures.SECTIONS`
+    section: Section = "answer"
     needs: str = ""  # what was missing where the function returns None
     about: str = ""  # default: the first sentences of the function's docstring
 

@@ -10,7 +10,6 @@ from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
 
 NARROW = 4.6  # inches, of a plot that stands beside another, and is read on a phone
-SECTIONS = ("answer", "verdict", "speed", "tuning", "errors")  # of the page, in its order
 
 
 def draw_all(results: Results) -> list[DrawnFigure]:

@@ -1,7 +1,6 @@
 """What a study fixed when it began, and the refusal to go on with anything else."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,11 +96,14 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
     if not _is_whole(before):
         raise UserError(f"{path} is damaged: it lacks common or arms. Put it back, or start another study by name=...")
     now = json.loads(json.dumps(fingerprint))
-    changes = _changed(before["common"], now["common"])
+    changes, batch = _changed(before["common"], now["common"]), None
     for arm, keys in now["arms"].items():
-        changes += [c for c in _changed(_in_words_of_today(before["arms"].get(arm, keys)), keys) if c not in changes]
+        recorded = _in_words_of_today(before["arms"].get(arm, keys))
+        changes += [c for c in _changed(recorded, keys) if c not in changes]
+        if batch is None and keys.get("batch_size", "") is None:  # once the default was a number
+            batch = recorded.get("batch_size")
     if changes:
-        _refuse(folder, changes)
+        _refuse(folder, changes, batch)
 
 
 def _in_words_of_today(recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,12 +124,10 @@ def _is_whole(content: Any) -> bool:
     return names and all(isinstance(keys, dict) for keys in content["arms"].values())
 
 
-def _refuse(folder: Path, changes: list[str]) -> None:
+def _refuse(folder: Path, changes: list[str], batch: int | None) -> None:
+    """batch: pictures in a step that the study began with by default, and would not have now; None: as now."""
     shown = "\n".join(f"  {c}" for c in changes[:12])
     ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
-    batch = next(
-        (c.split()[-3].rstrip(",") for c in changes if re.fullmatch(r"batch_size: was \d+, now null", c)), None
-    )
     typed = f"; with batch_size={batch} typed it goes on with the batches it began with" if batch else ""
     lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
     raise UserError(

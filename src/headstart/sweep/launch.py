@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from optuna.trial import TrialState
 
-from headstart.config import override_value
+from headstart.config import override_value, runs_elsewhere
 from headstart.errors import UserError, summary
 from headstart.sweep import preflight
 from headstart.sweep.arms import replace_overrides
@@ -60,8 +60,7 @@ def run_sweep(
     refuse_changes(plan.folder, plan.fingerprint)
     checks = {} if reporter else preflight.configurations_to_check(plan)
     if plan.config.dry_run:
-        launcher = plan.config.hydra.runtime.choices.get("hydra/launcher", "")
-        paces = preflight.measured_paces(checks, elsewhere=launcher.startswith("submitit"))
+        paces = preflight.measured_paces(checks, elsewhere=runs_elsewhere(plan.config))
         status = SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False)
         status.print_plan(plan)
         status.print_time(paces)

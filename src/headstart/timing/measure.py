@@ -26,8 +26,11 @@ def measure_pace(trainer: Trainer) -> Pace | None:
     model, epochs = trainer.model, trainer.settings.epochs
     frozen = [is_frozen(model, epoch) for epoch in range(1, epochs + 1)]
     missing = trainer.features.missing(trainer.data) if any(frozen) else None  # None, too: they aren't kept
-    answer = _seconds_an_image(lambda count: trainer.predict(trainer.data.val.choose(slice(count))), trainer)
-    feature = _seconds_an_image(lambda count: trainer.features.compute(_pictures(trainer, count)), trainer)
+    answer = feature = 0.0  # of what no part of the run does
+    if missing is None or not all(frozen):
+        answer = _seconds_an_image(lambda count: trainer.predict(trainer.data.val.choose(slice(count))), trainer)
+    if missing is not None:
+        feature = _seconds_an_image(lambda count: trainer.features.compute(_pictures(trainer, count)), trainer)
     validation = len(trainer.val.labels) * answer
     phases = {}
     for stands_still in set(frozen):
