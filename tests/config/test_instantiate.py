@@ -174,6 +174,7 @@ RIGHT = [
     ("data", f"{SOURCES}.cifar10", dict(root="x", validation_size=None, folds=2, fold=1)),
     ("data", f"{SOURCES}.folder", dict(root="x", size=1, validation_size=None, test_size=20)),
     ("model", f"{BUILDERS}.cnn", dict(freeze="backbone_then_none", unfreeze_epoch=2, backbone_lr_factor=1)),
+    ("model", f"{BUILDERS}.timm_model", dict(batch_norm="fixed")),
     ("model", SKLEARN, dict(cv=2, features="resnet18", C=3, search={"params": {}})),
     ("optimizer", "torch.optim.Adam", dict(lr=1, betas=[0.9, 0.999], fused=None)),
     ("optimizer", "torch.optim.SGD", dict(lr=1e-3, momentum=0, nesterov=True)),

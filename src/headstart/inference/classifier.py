@@ -53,7 +53,7 @@ class Classifier:
         except Exception as error:  # a damaged YAML file raises several kinds
             raise UserError(f"{saved} cannot be read: {error}") from error
         trained = dict(classes=len(loaded.classes), class_names=loaded.classes, image_size=loaded.image_size)
-        unfrozen = dict(freeze="none", unfreeze_epoch=None, backbone_lr_factor=1)
+        unfrozen = dict(freeze="none", unfreeze_epoch=None, backbone_lr_factor=1, batch_norm="learn")
         model = make(node, weights=str(path), keep_classifier=True, **trained, **unfrozen)
         norm = loaded.normalisation
         return cls(run_dir, model.network.eval(), loaded.classes, norm.mean, norm.std, loaded.image_size)

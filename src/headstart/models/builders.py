@@ -8,7 +8,7 @@ from torch import nn
 from headstart.errors import UserError
 from headstart.models import architectures, library_networks, pretrained
 from headstart.models.airbench import airbench as airbench_network
-from headstart.models.freezing import UNTIL, Freeze, check_freezing, cut
+from headstart.models.freezing import UNTIL, BatchNorm, Freeze, check_batch_norm, check_freezing, cut
 from headstart.models.load_weights import load_weights
 from headstart.models.model import Model
 from headstart.models.pretrained import Published
@@ -19,7 +19,13 @@ NOTHING_PUBLISHED = Published()
 Stem = Literal["imagenet", "cifar"]
 
 
-class NetworkOptions(TypedDict):
+class LaterOptions(TypedDict, total=False):
+    """Keys that the configurations saved by older runs lack, so that what was meant then stands where they are."""
+
+    batch_norm: BatchNorm
+
+
+class NetworkOptions(LaterOptions):
     """The keys that every network's file in conf/model has beside its own; conf/model/timm.yaml explains them."""
 
     weights: str | None
@@ -187,8 +193,10 @@ def _finish(
     frozen = dict(freeze=freeze, unfreeze_epoch=options["unfreeze_epoch"], backbone_lr_factor=factor)
     check_freezing(**frozen)
     trim(network)
-    model = Model(network, classifier, architecture, weights=weights, **frozen)
+    batch_norm = options.get("batch_norm", "learn")
+    model = Model(network, classifier, architecture, weights=weights, batch_norm=batch_norm, **frozen)
     cut(model, image_size)
+    check_batch_norm(model)
     if weights is not None:
         load_weights(model, published, class_names, image_size, options["keep_classifier"])
         return model

@@ -1,7 +1,8 @@
-"""Which parameters learn in an epoch, and at which learning rate."""
+"""Which parameters and statistics learn in an epoch, and at which learning rate."""
 
 from typing import Annotated, Any, Literal
 
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import UserError
@@ -11,6 +12,8 @@ from headstart.typed import Spelt
 
 UNTIL = "backbone_until:"
 Freeze = Literal["none", "backbone", "backbone_then_none"] | Annotated[str, Spelt(f"{UNTIL}[1-9][0-9]*", f"{UNTIL}N")]
+
+BatchNorm = Literal["learn", "fixed"]
 
 
 def check_freezing(freeze: Freeze, unfreeze_epoch: int | None, backbone_lr_factor: float) -> None:
@@ -41,6 +44,25 @@ def cut(model: Model, image_size: int) -> None:
         model.report.append(f"frozen: all up to and with {model.cut.stage}; what is above learns")
 
 
+def check_batch_norm(model: Model) -> None:
+    """Refuse model.batch_norm=fixed where there are no statistics worth keeping. Raises UserError."""
+    if model.batch_norm != "fixed":
+        return
+    if model.weights is None:
+        raise UserError(
+            "model.batch_norm=fixed keeps the statistics that come with weights, and model.weights=null has none; give "
+            "model.weights=imagenet or a file, or leave it learn"
+        )
+    if stays_frozen(model) and model.cut is None:
+        raise UserError(
+            "model.batch_norm=fixed has no effect with model.freeze=backbone, which keeps them; leave it learn"
+        )
+    if not any(_in_backbone(model, name, module) for name, module in model.network.named_modules()):
+        raise UserError(
+            f"model.batch_norm=fixed: the backbone of {model.name} has no batch normalisation; leave it learn"
+        )
+
+
 def stays_frozen(model: Model) -> bool:
     """Whether what is frozen never learns."""
     return model.freeze == "backbone" or model.cut is not None
@@ -54,7 +76,10 @@ def is_frozen(model: Model, epoch: int) -> bool:
 def set_trainable(model: Model, epoch: int) -> bool:
     """Freeze or unfreeze for an epoch, counted from 1; call it after network.train().
 
-    Frozen layers need no gradients and are in eval mode, batch norm and dropout included.
+    Frozen layers need no gradients and are in eval mode, batch norm and dropout included. With model.batch_norm=fixed
+    the backbone's batch norm is in eval mode in every epoch, while its scale and shift learn: a few small batches make
+    poor statistics, and those of the first ones throw a pretrained backbone far off. That is how Keras's guide to
+    transfer learning unfreezes (https://keras.io/guides/transfer_learning).
     Returns whether the set of trainable parameters changed.
     """
     frozen = is_frozen(model, epoch)
@@ -64,6 +89,10 @@ def set_trainable(model: Model, epoch: int) -> bool:
     elif frozen:
         model.network.eval()
         model.network.get_submodule(model.classifier).train()
+    if model.batch_norm == "fixed":
+        for name, module in model.network.named_modules():
+            if _in_backbone(model, name, module):
+                module.eval()
     changed = False
     for name, parameter in model.network.named_parameters():
         trainable = name not in model.fixed and not (frozen and can_be_frozen(model, name))
@@ -75,9 +104,15 @@ def set_trainable(model: Model, epoch: int) -> bool:
 def learns_batch_norm(model: Model) -> bool:
     """Whether some batch normalisation normalises by its batch in some epoch, for which one picture is too few."""
     for name, module in model.network.named_modules():
-        if isinstance(module, _BatchNorm) and not (stays_frozen(model) and can_be_frozen(model, name)):
+        fixed = model.batch_norm == "fixed" and _in_backbone(model, name, module)
+        if isinstance(module, _BatchNorm) and not fixed and not (stays_frozen(model) and can_be_frozen(model, name)):
             return True
     return False
+
+
+def _in_backbone(model: Model, name: str, module: nn.Module) -> bool:
+    """Whether this is a batch normalisation outside the classifier, so one that came with the weights."""
+    return isinstance(module, _BatchNorm) and not in_classifier(model, name)
 
 
 def parameter_groups(model: Model, lr: float) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ class Model:
     unfreeze_epoch: int | None = None  # first epoch, counted from 1, in which the backbone learns
     cut: Cut | None = None  # where only the lower stages are frozen
     backbone_lr_factor: float = 1.0
+    batch_norm: str = "learn"  # fixed: the backbone's normalises by the statistics that came with its weights
     report: list[str] = field(default_factory=list)  # lines for the log
     fixed: frozenset[str] = field(init=False)  # parameters that the network itself never trains, such as sine positions
 
