@@ -27,7 +27,7 @@ ROOMS = {
     "analysis": {"store"},
     "report": {"analysis", "store"},
     "inference": {"models", "data", "config", "store"},
-    "notebook": {"analysis", "report", "inference"},
+    "notebook": {"analysis", "report", "inference", "store"},
     "cli": {"sweep", "training", "report", "analysis", "inference", "data", "models", "config", "store", "notebook"},
 }
 BELOW_ALL = {"errors", "statistics", "typed"}

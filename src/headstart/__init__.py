@@ -4,20 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.inference import Classifier
-    from headstart.notebook import load
+    from headstart.notebook import load, load_model
 
-__all__ = ["Classifier", "__version__", "load"]
+__all__ = ["Classifier", "__version__", "load", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` and `Classifier`, and pandas and torch with them, when asked for: `import headstart` stays instant.
+    """Import `load`, `load_model` and `Classifier`, and pandas and torch with them, when they are asked for.
 
-    So does the version: to look it up takes longer than all else that stands before `main`.
+    So `import headstart` stays instant. The version, too, is looked up then: it takes longer than all else that stands
+    before `main`.
     """
-    if name == "load":
-        from headstart.notebook import load
+    if name in ("load", "load_model"):
+        from headstart import notebook
 
-        return load
+        return getattr(notebook, name)
     if name == "Classifier":
         from headstart.inference import Classifier
 

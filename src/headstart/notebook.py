@@ -12,6 +12,7 @@ import pandas as pd
 from headstart.analysis import Results, load_results
 from headstart.errors import UserError
 from headstart.report import PLOTS, Material, style
+from headstart.store import expanded, find_runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,39 @@ def load(path: str | Path, *more: str | Path) -> "Study":
         UserError: a path is not a folder, or two of them hold the same runs.
     """
     return Study(**vars(load_results(path, *more)))
+
+
+def load_model(path: str | Path, arm: str | None = None) -> "Classifier":
+    """Return a trained network that classifies pictures.
+
+    path: the folder of a run, or of a study with `arm`, which may be left out where the study has one arm alone; or
+    what `headstart weights export` has written, a file or a folder.
+
+    Raises:
+        UserError: there is no such path, it holds no trained network, or several and no `arm` is given.
+    """
+    from headstart.inference import Classifier
+
+    folder = expanded(path)
+    if not folder.exists():
+        raise UserError(f"{path} does not exist; give the folder of a run or a study, or a file of weights")
+    runs = find_runs(folder) if folder.is_dir() else []
+    is_run = runs == [folder]
+    if is_run or not (runs or _holds_study(folder)):
+        if arm is not None:
+            raise UserError(f"{path} holds one network, so there is no arm to choose: {arm}")
+        if folder.is_dir() and not is_run and not any(folder.glob("*model.*")):  # as exported, or kept by a hub
+            raise UserError(f"{path} holds no trained network: no run, no study and no model.safetensors")
+        return Classifier.of_run(folder) if is_run else Classifier.of_file(folder)
+    study = load(folder)
+    arms = list(study.arms["arm"])
+    if arm is None and len(arms) != 1:
+        raise UserError(f"{path} holds {len(arms)} arms: {', '.join(arms)}; say which one (--arm, or in Python arm=)")
+    return study.model(arms[0] if arm is None else arm)
+
+
+def _holds_study(folder: Path) -> bool:
+    return (folder / "study.json").exists() or (folder / "tables" / "trials.csv").exists()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

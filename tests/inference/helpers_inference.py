@@ -18,9 +18,10 @@ def finished(folder: Path, option: str = "cnn", image_size: int = 32, **changes)
         if isinstance(module, torch.nn.BatchNorm2d):  # as after training, so that forgetting them would show
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    content = models.export_bytes(
-        model, classes=CLASSES, mean=MEAN, std=STD, image_size=image_size, architecture=option
-    )
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # a ResNet's begin at 0 behind its last convolutions
+    words = [f"model={option}", *(f"model.{key}={value}" for key, value in changes.items())]
+    told = dict(image_size=image_size, architecture=option, network=" ".join(words))
+    content = models.export_bytes(model, classes=CLASSES, mean=MEAN, std=STD, **told)
     (folder / ".hydra").mkdir(parents=True)
     node = keys_of(option) | EXAMPLE.get(option, {}) | changes
     OmegaConf.save(dict(model=node | {"weights": None}), folder / ".hydra" / "config.yaml")

@@ -55,6 +55,7 @@ TIMMS = [
     ("timm", 48, dict(name="test_vit")),
     ("timm", 64, dict(name="test_convnext")),
     ("resnet18_pretrained", 32, {}),
+    ("resnet18_pretrained", 8, {}),  # where most taps of its last convolutions meet padding alone
 ]
 
 
@@ -68,7 +69,7 @@ def test_timm_loads_the_folder_to_the_same_logits_classes_and_inputs(tmp_path, o
     again = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
     images = torch.randn(4, 3, size, size)
     with torch.no_grad():
-        assert torch.equal(again(images), trained.network(images))
+        torch.testing.assert_close(again(images), trained.network(images), rtol=1e-4, atol=1e-5)
     assert again.pretrained_cfg["label_names"] == list(CLASSES)
     inputs = timm.data.resolve_model_data_config(again)
     assert inputs["input_size"] == (3, size, size)

@@ -65,7 +65,7 @@ def test_filters_that_whiten_come_from_the_training_images_unless_the_weights_ha
     assert spread.diag().max() == pytest.approx(1, abs=0.01) and (spread - spread.diag().diag()).abs().max() < 0.01
     weights = tmp_path / "weights.safetensors"
     made.network.whitening.weight.zero_()
-    weights.write_bytes(made.weights_file("airbench"))
+    weights.write_bytes(made.weights_file("airbench", "model=airbench"))
     kept = prepared("model=airbench", "image_size=16", f"model.weights={weights}").network.whitening.weight
     assert torch.count_nonzero(kept) == 0
 

@@ -11,7 +11,10 @@ from headstart.errors import UserError
 
 @dataclass(frozen=True)
 class Verb:
-    """A word that may stand first behind `headstart`; its module has `make_parser(prog)` and `run(arguments)`."""
+    """A word that may stand first behind `headstart`; its module has `make_parser(prog)` and `run(arguments)`.
+
+    `run` returns an exit code, or None for 0.
+    """
 
     name: str
     does: str  # in a line of `headstart --help`
@@ -21,6 +24,7 @@ class Verb:
 VERBS = (
     Verb("report", "collate runs into tables, plots and a page", "headstart.cli.report"),
     Verb("weights", "take a trained network out of a run, or look at a weights file", "headstart.cli.weights"),
+    Verb("predict", "say what is on pictures, by a trained network", "headstart.cli.predict"),
     Verb("cache", "list or remove what is kept on disk for all runs", "headstart.cli.cache"),
 )
 
@@ -42,12 +46,12 @@ def run_verb(verb: Verb, words: list[str]) -> int:
     module = import_module(verb.module)
     arguments = module.make_parser(command).parse_args(words)
     try:
-        module.run(arguments)
+        code = module.run(arguments)
     except BrokenPipeError:
         raise  # to `main`
     except (UserError, OSError) as error:
         return refuse(str(error), command)
-    return 0
+    return code or 0
 
 
 def verbs_help() -> str:

@@ -1,16 +1,42 @@
-"""Pictures in memory: where they come from, how they are split, augmented and normalised."""
+"""Pictures in memory: where they come from, how they are split, augmented and normalised.
 
-from headstart.data.dataset import Dataset, Split, tensor_on
-from headstart.data.decoding import decode
-from headstart.data.normalisation import normalise
-from headstart.data.thumbnails import choose_thumbnails, shrink
+Names are imported when they are first asked for: whoever only lists or decodes pictures needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.data.dataset import Dataset, Split, tensor_on
+    from headstart.data.decoding import decode, decode_image
+    from headstart.data.normalisation import normalise
+    from headstart.data.picture_files import list_pictures, shown
+    from headstart.data.thumbnails import choose_thumbnails, shrink
+
+_MODULES = {
+    "dataset": ("Dataset", "Split", "tensor_on"),
+    "decoding": ("decode", "decode_image"),
+    "normalisation": ("normalise",),
+    "picture_files": ("list_pictures", "shown"),
+    "thumbnails": ("choose_thumbnails", "shrink"),
+}
 
 __all__ = [
     "Dataset",
     "Split",
     "choose_thumbnails",
     "decode",
+    "decode_image",
+    "list_pictures",
     "normalise",
+    "shown",
     "shrink",
     "tensor_on",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from headstart.data.look_alikes import perceptual_hashes, small_grey
 from headstart.data.picture_files import formats, shown
 from headstart.errors import UserError
 from headstart.store import shared_images, write_facts, write_images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +60,8 @@ def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded
     return Decoded(kept.images, *(kept.facts[name] for name in ("digests", "sizes", "hashes")))
 
 
-def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
-    """Decode one image file to uint8 [size, size, 3]; also the sha256 of its full-size pixels, and (width, height).
+def decode(path: Path | io.BytesIO, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
+    """Decode an image file, or its content: uint8 [size, size, 3], sha256 of its full-size pixels, (width, height).
 
     Turned upright by its EXIF tag, then to RGB: palettes resolved, grey in all channels, 16-bit scaled to 8,
     transparent pixels laid on white. The largest centred square is resized (bilinear, antialiased).
@@ -65,20 +69,29 @@ def decode(path: Path, size: int) -> tuple[np.ndarray, bytes, tuple[int, int]]:
     Raises whatever Pillow raises for damaged pixels, and ValueError for more than Pillow's MAX_IMAGE_PIXELS, which is
     read from the header before anything is decoded.
     """
-    from PIL import Image
-
     try:
         picture, extent = _read(path)
     except Exception as error:
         picture, extent = _read_bare(path, error)
     digest = hashlib.sha256(struct.pack("<II", *picture.size) + picture.tobytes()).digest()
+    return _square(picture, size), digest, extent
+
+
+def decode_image(image: "Image", size: int) -> np.ndarray:
+    """A picture of Pillow's, uint8 [size, size, 3], as `decode` gives that which lies in a file. Raises as it does."""
+    return _square(_rgb(_upright(image), image.format), size)
+
+
+def _square(picture: "Image", size: int) -> np.ndarray:
+    """The largest centred square of a picture in RGB, uint8 [size, size, 3]."""
+    from PIL.Image import Resampling
+
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square), digest, extent
+    return np.asarray(picture.crop((left, top, left + side, top + side)).resize((size, size), Resampling.BILINEAR))
 
 
-def _read_bare(path: Path, error: Exception):
+def _read_bare(path: Path | io.BytesIO, error: Exception):
     """What `_read` returns of the file without other blocks. Raises the last error, that of the pixels."""
     for content in _bare(path):
         try:
@@ -118,10 +131,10 @@ def _upright(image):
     return image if turn is None else image.transpose(turn)
 
 
-def _bare(path: Path) -> Iterator[bytes]:
+def _bare(path: Path | io.BytesIO) -> Iterator[bytes]:
     """The file without blocks that hold no pixels: first with the EXIF block, then without that, too."""
     with contextlib.suppress(OSError, struct.error):
-        content = path.read_bytes()
+        content = path.getvalue() if isinstance(path, io.BytesIO) else path.read_bytes()
         if content.startswith(b"\x89PNG\r\n\x1a\n"):
             for kept in (b"eXIf", b"tRNS"):
                 yield content[:8] + b"".join(_chunks(content, (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", kept)))

@@ -1,7 +1,29 @@
-"""A trained network, used and given away."""
+"""A trained network, used and given away.
 
-from headstart.inference.classifier import Classifier
-from headstart.inference.describe import describe_weights, show_weights
-from headstart.inference.export import export_run
+Names are imported when they are first asked for: which pictures are meant is found out without torch.
+"""
 
-__all__ = ["Classifier", "describe_weights", "export_run", "show_weights"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.inference.classifier import Classifier
+    from headstart.inference.describe import describe_weights, show_weights
+    from headstart.inference.export import export_run
+    from headstart.inference.pictures import Picture, find_pictures
+
+_MODULES = {
+    "classifier": ("Classifier",),
+    "describe": ("describe_weights", "show_weights"),
+    "export": ("export_run",),
+    "pictures": ("Picture", "find_pictures"),
+}
+
+__all__ = ["Classifier", "Picture", "describe_weights", "export_run", "find_pictures", "show_weights"]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ from headstart.models.freezing import is_frozen, learns_batch_norm, parameter_gr
 from headstart.models.matching import fits
 from headstart.models.metadata import Normalisation, read_metadata
 from headstart.models.model import (
+    NETWORK_OPTIONS,
     Model,
     backbone_digest,
     backbone_features,
@@ -18,6 +19,7 @@ from headstart.models.save_weights import export_bytes
 from headstart.models.weight_files import SUFFIXES, Weights, from_file
 
 __all__ = [
+    "NETWORK_OPTIONS",
     "SUFFIXES",
     "EstimatorModel",
     "Model",

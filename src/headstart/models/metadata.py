@@ -5,7 +5,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
 
 from headstart.errors import UserError, first_line
 from headstart.store import json_of, read_json
@@ -13,7 +15,8 @@ from headstart.typed import PictureSize, refusal
 
 LARGEST = 10.0  # of a mean or a deviation of values in 0..1, far beyond any that is in use
 SMALLEST_STD = 1e-4
-TOLD = ("input_mean", "input_std", "classes", "image_size", "architecture")
+SIZES = {"image_size": PictureSize, "picture_size": Annotated[int, Ge(1), Le(4096)]}  # pixels a side
+TOLD = ("input_mean", "input_std", "classes", "image_size", "picture_size", "architecture", "network")
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,16 @@ def described(found: Mapping[str, Any], given: str) -> dict[str, Any]:
             raise ValueError("input_mean and input_std come together")
         _check_scale(mean or (), std or ())
         classes = tuple(str(name) for name in json_of(found["classes"])) if "classes" in found else None
-        size = int(found["image_size"]) if "image_size" in found else None
-        if size is not None and (refused := refusal("image_size", size, PictureSize)):
-            raise ValueError(refused)
+        sizes = {key: int(found[key]) for key in SIZES if key in found}
+        for key, size in sizes.items():
+            if refused := refusal(key, size, SIZES[key]):
+                raise ValueError(refused)
     except (ValueError, TypeError) as error:
         raise UserError(f"{given} has metadata that make no sense: {first_line(error)[:200]}") from error
     normalisation = None if mean is None else Normalisation("file", mean, std)
     architecture = str(found["architecture"]) if found.get("architecture") else None
-    return dict(normalisation=normalisation, classes=classes, image_size=size, architecture=architecture)
+    network = str(found["network"]) if found.get("network") else None
+    return dict(normalisation=normalisation, classes=classes, architecture=architecture, network=network, **sizes)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

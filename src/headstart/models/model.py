@@ -9,6 +9,11 @@ from torch import nn
 from headstart.models.stages import Cut, input_of
 from headstart.models.weight_files import Normalisation
 
+# Keys of a network in the configuration that say where its weights come from and what of it learns, not what it is.
+NETWORK_OPTIONS = frozenset(
+    {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor", "batch_norm"}
+)
+
 
 @dataclass
 class Model:

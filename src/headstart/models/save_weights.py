@@ -9,18 +9,26 @@ from headstart.models.model import Model
 
 
 def export_bytes(
-    model: Model, classes: tuple[str, ...], mean: tuple, std: tuple, image_size: int, architecture: str
+    model: Model,
+    *,
+    classes: tuple[str, ...],
+    mean: tuple,
+    std: tuple,
+    image_size: int,
+    architecture: str,
+    picture_size: int | None = None,
+    network: str | None = None,
 ) -> bytes:
     """Return the network as a safetensors file with the metadata that reading it back needs.
 
-    mean, std: what the inputs were normalised by in training, per channel, of values in 0..1.
+    mean, std: what the inputs were normalised by in training, per channel, of values in 0..1. picture_size: pixels a
+    side of the pictures that were then resized to image_size; None where they were not.
     """
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in model.network.state_dict().items()}
     name = "data" if model.normalisation is None else model.normalisation.name
-    described = _metadata(
-        architecture=architecture, classes=classes, normalisation=name, mean=mean, std=std, image_size=image_size
-    )
-    return to_bytes(tensors, described)
+    sizes = dict(image_size=image_size, picture_size=picture_size or image_size)
+    texts = dict(architecture=architecture, normalisation=name) | ({} if network is None else dict(network=network))
+    return to_bytes(tensors, _metadata(texts, sizes, dict(classes=classes, input_mean=mean, input_std=std)))
 
 
 def to_bytes(tensors: dict[str, torch.Tensor], described: dict[str, str]) -> bytes:
@@ -35,12 +43,14 @@ def to_bytes(tensors: dict[str, torch.Tensor], described: dict[str, str]) -> byt
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def _metadata(
-    *, architecture: str, classes: tuple[str, ...], normalisation: str, mean: tuple, std: tuple, image_size: int
-) -> dict[str, str]:
+def _metadata(texts: dict[str, str], sizes: dict[str, int], lists: dict[str, tuple]) -> dict[str, str]:
     """Return the metadata that best.safetensors carries; `weight_files.read_metadata` and `from_file` read it back."""
     from headstart import __version__
 
-    lists = dict(classes=classes, input_mean=mean, input_std=std)
-    texts = dict(architecture=architecture, normalisation=normalisation, image_size=str(image_size))
-    return {key: json.dumps(list(values)) for key, values in lists.items()} | texts | {"headstart_version": __version__}
+    numbers = {key: str(size) for key, size in sizes.items()}
+    return (
+        {key: json.dumps(list(values)) for key, values in lists.items()}
+        | texts
+        | numbers
+        | {"headstart_version": __version__}
+    )

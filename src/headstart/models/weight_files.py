@@ -33,8 +33,10 @@ class Weights:
     sha256: str
     normalisation: Normalisation | None = None
     classes: tuple[str, ...] | None = None
-    image_size: int | None = None
+    image_size: int | None = None  # pixels a side that the network was given
+    picture_size: int | None = None  # that pictures had before they were resized to it
     architecture: str | None = None  # as the file calls it
+    network: str | None = None  # overrides that choose it here, such as model=cnn model.depth=3
     containers: dict[str, int] = field(default_factory=dict)  # path to what holds tensors itself ("": all): how many
     strange: tuple[str, ...] = ()  # names of what is no plain tensor, beside those that are
     notes: list[str] = field(default_factory=list)

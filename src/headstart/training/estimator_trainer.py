@@ -97,7 +97,7 @@ class EstimatorTrainer:
         kept = self.features is not None and self.features.used
         return dict(seconds_features=self.features.seconds if kept else self.seconds_features, **self.errors)
 
-    def weights_file(self, architecture: str) -> bytes | None:
+    def weights_file(self, architecture: str, network: str) -> bytes | None:
         """None: scikit-learn keeps a fitted estimator as a pickle, which runs code when it is read."""
         return None
 

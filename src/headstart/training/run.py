@@ -28,7 +28,7 @@ from headstart.store import (
 from headstart.training import trial_context
 from headstart.training.metrics import at_chance, chance_in_words, metrics
 from headstart.training.prepare import prepare_run
-from headstart.training.run_facts import planned_facts, run_facts
+from headstart.training.run_facts import network_words, planned_facts, run_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
         try:
             trainer = prepare_run(run_config, run_dir, watcher)
             facts = _begin(run_config, trainer)
-            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, keeps=run_config.keeps)
+            kept = dict(keeps=run_config.keeps, network=network_words(run_config))
+            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, **kept)
         except Exception as error:
             memory = out_of_memory(error)
             _record_failure(run_config, run_dir, "out of memory" if memory else summary(error))
@@ -121,11 +122,17 @@ def _changes_of_files(before: Mapping[str, Any], data: Dataset, folder: Path) ->
 
 
 def _conclude(
-    facts: dict[str, Any], trainer: Trainer, outcome: Outcome, *, reads_test: bool, keeps: Callable[[str], bool]
+    facts: dict[str, Any],
+    trainer: Trainer,
+    outcome: Outcome,
+    *,
+    reads_test: bool,
+    keeps: Callable[[str], bool],
+    network: str,
 ) -> dict[str, Any]:
     """Evaluate the model, a network as of its best epoch, write what stays, and result.json last.
 
-    keeps: whether weights and predictions stay of a run of that state.
+    keeps: whether weights and predictions stay of a run of that state. network: see `network_words`.
     """
     data, run_dir, predictions = trainer.data, trainer.run_dir, {}
     result = facts | _columns_of(outcome, trainer)
@@ -141,7 +148,7 @@ def _conclude(
             result, predictions = result | found, of_test
         if keeps(result["state"]):
             predictions |= _predictions(trainer, data.val, "val")
-            result |= _keep_best(trainer, facts["model"], predictions)
+            result |= _keep_best(trainer, dict(architecture=facts["model"], network=network), predictions)
     result |= trainer.further_columns()
     write_json(run_dir / "result.json", result)
     for left in run_dir.glob("last.ckpt.previous" if outcome.paused else "last.ckpt*"):
@@ -185,9 +192,9 @@ def _thumbnails(test: Split, probabilities: np.ndarray) -> dict[str, np.ndarray]
     return dict(thumbnails=shrink(test.pictures(torch.from_numpy(shown)).numpy()), thumbnail_indices=shown)
 
 
-def _keep_best(trainer: Trainer, architecture: str, predictions: dict[str, np.ndarray]) -> dict[str, str]:
+def _keep_best(trainer: Trainer, called: dict[str, str], predictions: dict[str, np.ndarray]) -> dict[str, str]:
     """Write predictions.npz and, of a model that has such a file, best.safetensors; return that file's sha256."""
-    weights, run_dir = trainer.weights_file(architecture), trainer.run_dir
+    weights, run_dir = trainer.weights_file(**called), trainer.run_dir
     if weights is not None:
         write_atomically(run_dir / "best.safetensors", weights)
     buffer = io.BytesIO()

@@ -10,6 +10,7 @@ import torch
 
 from headstart import __version__
 from headstart.config import RunConfig
+from headstart.models import NETWORK_OPTIONS
 from headstart.training import trial_context
 from headstart.training.settings import Trainer
 
@@ -53,6 +54,14 @@ def _model_name(run_config: RunConfig) -> str:
         "sklearn": model.get("estimator", {}).get("_target_"),
     }
     return str(names.get(choice, choice))
+
+
+def network_words(run_config: RunConfig) -> str:
+    """Overrides that choose the run's network, without where its weights came from and what of it learned."""
+    choice, model = run_config.choices["model"], run_config.values.model
+    keys = {key: value for key, value in model.items() if key != "_target_" and key not in NETWORK_OPTIONS}
+    plain = {key: value for key, value in keys.items() if isinstance(value, str | int | float)}
+    return " ".join([f"model={choice}", *(f"model.{key}={value}" for key, value in plain.items())])
 
 
 @lru_cache(maxsize=1)

@@ -81,5 +81,5 @@ class Trainer(Protocol):
     def further_columns(self) -> dict[str, float | None]:
         """Columns of trials.csv beside those of the outcome, once all is predicted: what the run took, its errors."""
 
-    def weights_file(self, architecture: str) -> bytes | None:
+    def weights_file(self, architecture: str, network: str) -> bytes | None:
         """The trained network as a safetensors file; None for a model that has no such file."""

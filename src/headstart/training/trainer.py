@@ -291,8 +291,9 @@ class NetworkTrainer:
         """Seconds that computing features took, None where none are kept."""
         return dict(seconds_features=self.features.seconds if self.features.used else None)
 
-    def weights_file(self, architecture: str) -> bytes:
+    def weights_file(self, architecture: str, network: str) -> bytes:
         """The network as it stands, as a safetensors file."""
         settings = self.settings
-        expects = dict(mean=settings.mean, std=settings.std, image_size=settings.image_size)
-        return export_bytes(self.model, classes=self.data.classes, architecture=architecture, **expects)
+        sizes = dict(image_size=settings.image_size, picture_size=self.data.train.source.shape[1])
+        expects = dict(classes=self.data.classes, mean=settings.mean, std=settings.std, **sizes)
+        return export_bytes(self.model, architecture=architecture, network=network, **expects)
