@@ -26,7 +26,7 @@ ROOMS = {
     "sweep": {"timing", "training", "config", "store"},
     "analysis": {"store"},
     "report": {"analysis", "store"},
-    "inference": {"models", "data", "config", "store"},
+    "inference": {"training", "models", "data", "config", "store"},
     "notebook": {"analysis", "report", "inference", "store"},
     "cli": {"sweep", "training", "report", "analysis", "inference", "data", "models", "config", "store", "notebook"},
 }

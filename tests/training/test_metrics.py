@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.training.metrics import accuracy, at_chance, cross_entropy, metrics, regression_errors
+from headstart.training.metrics import accuracy, at_chance, classification_metrics, cross_entropy, regression_errors
 
 # True classes a a a b b c, predicted a a b b b b: c is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -16,7 +16,7 @@ PROBABILITIES = np.array(
 
 
 def test_metrics_are_those_worked_out_by_hand():
-    found = metrics(LABELS, PROBABILITIES, ("a", "b", "c"))
+    found = classification_metrics(LABELS, PROBABILITIES, ("a", "b", "c"))
     assert found["accuracy"] == pytest.approx(100 * 4 / 6)
     assert found["precision_macro"] == pytest.approx(100 * (1 + 2 / 4 + 0) / 3)
     assert found["recall_macro"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
@@ -28,7 +28,7 @@ def test_metrics_are_those_worked_out_by_hand():
 
 
 def test_a_class_without_pictures_keeps_its_place_in_the_confusion_matrix():
-    found = metrics(LABELS[:5], PROBABILITIES[:5], ("a", "b", "c"))
+    found = classification_metrics(LABELS[:5], PROBABILITIES[:5], ("a", "b", "c"))
     assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert found["per_class"]["c"]["support"] == 0
 
@@ -36,7 +36,7 @@ def test_a_class_without_pictures_keeps_its_place_in_the_confusion_matrix():
 def test_rounding_of_float32_probabilities_is_no_warning():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(10), 500).astype(np.float32)
-    assert math.isfinite(metrics(rng.integers(0, 10, 500), shares, [str(k) for k in range(10)])["loss"])
+    assert math.isfinite(classification_metrics(rng.integers(0, 10, 500), shares, [str(k) for k in range(10)])["loss"])
 
 
 @pytest.mark.parametrize(

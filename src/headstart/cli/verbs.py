@@ -25,6 +25,7 @@ VERBS = (
     Verb("report", "collate runs into tables, plots and a page", "headstart.cli.report"),
     Verb("weights", "take a trained network out of a run, or look at a weights file", "headstart.cli.weights"),
     Verb("predict", "say what is on pictures, by a trained network", "headstart.cli.predict"),
+    Verb("evaluate", "how good a trained network is on other labelled pictures", "headstart.cli.evaluate"),
     Verb("cache", "list or remove what is kept on disk for all runs", "headstart.cli.cache"),
 )
 

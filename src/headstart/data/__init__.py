@@ -7,28 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
     from headstart.data.dataset import Dataset, Split, tensor_on
     from headstart.data.decoding import decode, decode_image
+    from headstart.data.folder_tree import Tree
+    from headstart.data.image_folder import read_labelled
     from headstart.data.normalisation import normalise
     from headstart.data.picture_files import list_pictures, shown
     from headstart.data.thumbnails import choose_thumbnails, shrink
 
 _MODULES = {
+    "corruptions": ("CORRUPTIONS", "STRENGTHS", "corrupt"),
     "dataset": ("Dataset", "Split", "tensor_on"),
     "decoding": ("decode", "decode_image"),
+    "folder_tree": ("Tree",),
+    "image_folder": ("read_labelled",),
     "normalisation": ("normalise",),
     "picture_files": ("list_pictures", "shown"),
     "thumbnails": ("choose_thumbnails", "shrink"),
 }
 
 __all__ = [
+    "CORRUPTIONS",
+    "STRENGTHS",
     "Dataset",
     "Split",
+    "Tree",
     "choose_thumbnails",
+    "corrupt",
     "decode",
     "decode_image",
     "list_pictures",
     "normalise",
+    "read_labelled",
     "shown",
     "shrink",
     "tensor_on",

@@ -12,7 +12,7 @@ from headstart.data.copies import Choice, Copies
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
 from headstart.data.decoding import Decoded, decode_once
 from headstart.data.folder_tree import Tree, check_root, find
-from headstart.data.label_lists import read_metadata
+from headstart.data.label_lists import read_metadata, read_table
 from headstart.data.picture_files import list_pictures, shown
 from headstart.data.splits import choose_classes, stratified
 from headstart.errors import UserError
@@ -28,6 +28,14 @@ def read_folder(root: Path) -> Tree:
     """The files of a folder: labelled by metadata files where it has them, else by its folders. Raises UserError."""
     listing = list_pictures(check_root(root))
     return read_metadata(root, listing) or find(root, listing)
+
+
+def read_labelled(root: Path) -> Tree:
+    """The labelled files of a folder, or of a list with the columns path, label and, if wanted, split.
+
+    Raises UserError for what is neither.
+    """
+    return read_table(root) if root.is_file() else read_folder(root)
 
 
 def read_dataset(

@@ -9,17 +9,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
     from headstart.inference.describe import describe_weights, show_weights
+    from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
     from headstart.inference.export import export_run
     from headstart.inference.pictures import Picture, find_pictures
 
 _MODULES = {
     "classifier": ("Classifier",),
     "describe": ("describe_weights", "show_weights"),
+    "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
     "export": ("export_run",),
     "pictures": ("Picture", "find_pictures"),
 }
 
-__all__ = ["Classifier", "Picture", "describe_weights", "export_run", "find_pictures", "show_weights"]
+__all__ = [
+    "Classifier",
+    "Evaluation",
+    "Picture",
+    "describe_weights",
+    "evaluate",
+    "export_run",
+    "find_pictures",
+    "labelled_pictures",
+    "robustness",
+    "show_weights",
+]
 
 
 def __getattr__(name: str) -> Any:

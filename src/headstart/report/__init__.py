@@ -1,9 +1,10 @@
 """From tables to plots, galleries and pages."""
 
 from headstart.report import display_tables
+from headstart.report.evaluation import write_evaluation
 from headstart.report.figures import PLOTS
 from headstart.report.material import Material
 from headstart.report.plots import style
 from headstart.report.write import write_frames, write_report
 
-__all__ = ["PLOTS", "Material", "display_tables", "style", "write_frames", "write_report"]
+__all__ = ["PLOTS", "Material", "display_tables", "style", "write_evaluation", "write_frames", "write_report"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.training import trial_context
     from headstart.training.devices import resolve_device
+    from headstart.training.metrics import classification_metrics
     from headstart.training.prepare import prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
     from headstart.training.run import out_of_memory, refuse_other_files, train_run
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "devices": ("resolve_device",),
+    "metrics": ("classification_metrics",),
     "prepare": ("prepare_run",),
     "progress_bar": ("Lines", "clock", "watcher"),
     "run": ("out_of_memory", "refuse_other_files", "train_run"),
@@ -28,6 +30,7 @@ __all__ = [
     "Lines",
     "NetworkTrainer",
     "Trainer",
+    "classification_metrics",
     "clock",
     "out_of_memory",
     "prepare_run",

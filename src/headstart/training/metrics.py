@@ -25,7 +25,7 @@ def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(log_loss(labels, exact / exact.sum(1, keepdims=True), labels=range(exact.shape[1])))
 
 
-def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+def classification_metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Score class probabilities [N, K] against labels [N] in 0..K-1.
 
     Returns accuracy, precision_macro, recall_macro and f1_macro in percent, loss (mean cross-entropy, natural log),

@@ -26,7 +26,7 @@ from headstart.store import (
     write_json,
 )
 from headstart.training import trial_context
-from headstart.training.metrics import at_chance, chance_in_words, metrics
+from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import network_words, planned_facts, run_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
@@ -171,7 +171,7 @@ def _read_test_split(trainer: Trainer, facts: dict[str, Any]) -> tuple[dict[str,
     write_json(trainer.run_dir / "run.json", facts | dict(test_reads=reads))  # it counts whatever happens next
     test = trainer.data.test()
     found = _predictions(trainer, test, "test")
-    scores = metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
+    scores = classification_metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
     columns = {f"test_{name}": scores[name] for name in SCORES}
     columns |= dict(test_reads=reads, per_class=scores["per_class"], confusion=scores["confusion"])
     return columns, found | _thumbnails(test, found["test_probabilities"])
