@@ -61,6 +61,24 @@ def load_model(path: str | Path, arm: str | None = None) -> "Classifier":
     return study.model(arms[0] if arm is None else arm)
 
 
+def load_models(path: str | Path, arm: str | None = None) -> "dict[str, Classifier | str]":
+    """Return the trained network of every arm of a study by its name, of `arm` alone, or the one that `path` holds.
+
+    In place of a network that was not kept stands why. Raises UserError as `load_model` does.
+    """
+    folder = expanded(path)
+    is_study = folder.is_dir() and (_holds_study(folder) or find_runs(folder) not in ([], [folder]))
+    if arm is not None or not is_study:
+        return {arm or Path(path).name: load_model(path, arm)}
+    study, found = load(folder), {}
+    for name in study.arms["arm"]:
+        try:
+            found[name] = study.model(name)
+        except UserError as error:
+            found[name] = str(error)
+    return found
+
+
 def _holds_study(folder: Path) -> bool:
     return (folder / "study.json").exists() or (folder / "tables" / "trials.csv").exists()
 

@@ -26,6 +26,7 @@ VERBS = (
     Verb("weights", "take a trained network out of a run, or look at a weights file", "headstart.cli.weights"),
     Verb("predict", "say what is on pictures, by a trained network", "headstart.cli.predict"),
     Verb("evaluate", "how good a trained network is on other labelled pictures", "headstart.cli.evaluate"),
+    Verb("explain", "where on pictures networks saw what they said", "headstart.cli.explain"),
     Verb("cache", "list or remove what is kept on disk for all runs", "headstart.cli.cache"),
 )
 

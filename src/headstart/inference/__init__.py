@@ -10,26 +10,32 @@ if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
     from headstart.inference.describe import describe_weights, show_weights
     from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
+    from headstart.inference.explanation import MapLayer, explain, map_layer
     from headstart.inference.export import export_run
-    from headstart.inference.pictures import Picture, find_pictures
+    from headstart.inference.pictures import Picture, decode_pictures, find_pictures
 
 _MODULES = {
     "classifier": ("Classifier",),
     "describe": ("describe_weights", "show_weights"),
     "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
+    "explanation": ("MapLayer", "explain", "map_layer"),
     "export": ("export_run",),
-    "pictures": ("Picture", "find_pictures"),
+    "pictures": ("Picture", "decode_pictures", "find_pictures"),
 }
 
 __all__ = [
     "Classifier",
     "Evaluation",
+    "MapLayer",
     "Picture",
+    "decode_pictures",
     "describe_weights",
     "evaluate",
+    "explain",
     "export_run",
     "find_pictures",
     "labelled_pictures",
+    "map_layer",
     "robustness",
     "show_weights",
 ]

@@ -2,9 +2,20 @@
 
 from headstart.report import display_tables
 from headstart.report.evaluation import write_evaluation
+from headstart.report.explanations import overlaid, write_explanations
 from headstart.report.figures import PLOTS
 from headstart.report.material import Material
 from headstart.report.plots import style
 from headstart.report.write import write_frames, write_report
 
-__all__ = ["PLOTS", "Material", "display_tables", "style", "write_evaluation", "write_frames", "write_report"]
+__all__ = [
+    "PLOTS",
+    "Material",
+    "display_tables",
+    "overlaid",
+    "style",
+    "write_evaluation",
+    "write_explanations",
+    "write_frames",
+    "write_report",
+]

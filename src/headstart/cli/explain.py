@@ -1,0 +1,120 @@
+"""`headstart explain`: where on pictures trained networks saw what they said."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import UserError, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from headstart.inference import Classifier, Picture
+
+EXAMPLES = """examples:
+  {prog} outputs/pretraining test/cat/7.png test/dog/3.png
+      all arms of a study side by side
+  {prog} outputs/runs/2026-01-31_12-00-00-000000 holiday/ --to explained
+
+Bright places speak for the class (Grad-CAM), computed in the last layer whose maps have 4 x 4 cells or more. Where a
+picture lies in a folder called like a class, that is its true class, and a further row shows what spoke for it."""
+COLUMNS = 8  # pictures in a figure
+SHOWN_SIZE = 128  # pixels a side of a picture in the figure
+
+
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """What may be typed behind `headstart explain`."""
+    shown = dict(formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES.format(prog=prog))
+    about = "Show where on pictures trained networks saw what they said."
+    parser = argparse.ArgumentParser(prog=prog, description=about, **shown)
+    parser.add_argument("model", metavar="MODEL", help="the folder of a run or a study, or an exported file or folder")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="pictures, folders of them, or patterns")
+    parser.add_argument("--arm", help="which arm's network, of a study (default: all arms, a row each)")
+    parser.add_argument("--to", type=Path, default=Path("explained"), metavar="DIR", help="(default: explained)")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
+    if not Path(arguments.model).expanduser().exists():
+        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    from headstart.inference import decode_pictures, find_pictures
+    from headstart.report import write_explanations
+
+    found = find_pictures(arguments.pictures, sys.stdin.buffer)
+    decoded = decode_pictures(found, SHOWN_SIZE)
+    readable = [picture for picture, array in zip(found, decoded, strict=True) if not isinstance(array, str)]
+    for picture, array in zip(found, decoded, strict=True):
+        if isinstance(array, str):
+            print(f"headstart explain: {printable(picture.name)} cannot be read: {array}", file=sys.stderr)
+    if not readable:
+        raise UserError("none of the pictures can be read")
+    classifiers = _classifiers(arguments.model, arguments.arm)
+    shown = {picture: array for picture, array in zip(found, decoded, strict=True) if not isinstance(array, str)}
+    parts = [readable[start : start + COLUMNS] for start in range(0, len(readable), COLUMNS)]
+    galleries = [_gallery(classifiers, [(picture, shown[picture]) for picture in part]) for part in parts]
+    print(*write_explanations(arguments.to, galleries), sep="\n")
+    return 1 if len(readable) < len(found) else 0
+
+
+def _classifiers(model: str, arm: str | None) -> "dict[str, Classifier]":
+    """The networks by what they are called; an arm whose network was not kept, or can't be explained, is named."""
+    from headstart.inference import map_layer
+    from headstart.notebook import load_models
+
+    classifiers = {}
+    for name, classifier in load_models(model, arm).items():
+        if isinstance(classifier, str):
+            print(f"headstart explain: {name} is left out: {classifier}", file=sys.stderr)
+            continue
+        try:
+            layer = map_layer(classifier)
+        except UserError as error:
+            print(f"headstart explain: {name} is left out: {error}", file=sys.stderr)
+            continue
+        classifiers[name] = classifier
+        print(f"{printable(name)}: maps of {layer}")
+    if not classifiers:
+        raise UserError(f"{model} has no network that can be explained")
+    return classifiers
+
+
+def _gallery(classifiers: "dict[str, Classifier]", shown: "list[tuple[Picture, np.ndarray]]") -> list:
+    """Rows of one figure: the pictures, and for each network what spoke for its answer and for the true class."""
+    known = {name for classifier in classifiers.values() for name in classifier.classes}
+    rows = [("pictures", [(array, _called(picture, known)) for picture, array in shown])]
+    for name, classifier in classifiers.items():
+        rows += _rows(name, classifier, shown)
+    return rows
+
+
+def _called(picture: "Picture", classes: set[str]) -> str:
+    """The picture's true class, where its folder says it, and its name."""
+    path = Path(picture.name)
+    lines = [path.parent.name, path.name] if path.parent.name in classes else [path.name]
+    return "\n".join(map(printable, lines))
+
+
+def _rows(name: str, classifier: "Classifier", shown: "list[tuple[Picture, np.ndarray]]") -> list:
+    import numpy as np
+
+    from headstart.inference import decode_pictures, explain, map_layer
+    from headstart.report import overlaid
+
+    images = np.stack(decode_pictures([picture for picture, _ in shown], classifier.picture_size))
+    shares = classifier.probabilities(images)
+    said, layer = shares.argmax(1), map_layer(classifier)
+    folders = [Path(picture.name).parent.name for picture, _ in shown]
+    true = np.array(
+        [classifier.classes.index(f) if f in classifier.classes else k for f, k in zip(folders, said, strict=True)]
+    )
+
+    def row(heading: str, classes: np.ndarray) -> tuple:
+        maps = explain(classifier, images, classes, layer)
+        words = [f"{printable(classifier.classes[k])}\n{100 * shares[n, k]:.0f} %" for n, k in enumerate(classes)]
+        pairs = zip(shown, maps, words, strict=True)
+        return heading, [(overlaid(array, heat), text) for (_, array), heat, text in pairs]
+
+    rows = [row(f"{name}: for what it said", said)]
+    return rows if (true == said).all() else [*rows, row(f"{name}: for the true class", true)]
