@@ -70,6 +70,12 @@ def test_the_command_composes_to_the_same_settings():
     assert OmegaConf.to_container(composed("seed=3"))["seed"] == again.values.seed
 
 
+def test_batch_norm_is_in_the_hash_where_it_is_fixed_and_leaves_others_as_they_were():
+    plain, fixed = (read("model=resnet18", *words) for words in ([], ["model.batch_norm=fixed"]))
+    older = replace(plain.values, model={k: v for k, v in plain.values.model.items() if k != "batch_norm"})
+    assert config_hash(older) == plain.config_hash() != fixed.config_hash()
+
+
 def test_folds_are_in_the_hash_and_the_command_and_leave_others_as_they_were():
     plain = read().values
     older = replace(plain, data={k: v for k, v in plain.data.items() if k not in ("folds", "fold")})

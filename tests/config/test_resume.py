@@ -76,6 +76,7 @@ def as_an_earlier_version(folder: Path, **data) -> None:
     del before["optimizer"]["fused"]  # whatever else may be new
     for key in ("folds", "fold", "duplicates"):
         before["data"].pop(key, None)
+    before["model"].pop("batch_norm", None)
     before["data"] |= data
     OmegaConf.save(OmegaConf.create(before), path)
 

@@ -170,6 +170,18 @@ def test_a_study_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_oth
         refuse_changes(tmp_path, kept)
 
 
+def test_a_study_of_before_batch_norm_could_be_chosen_goes_on(tmp_path, planned):
+    words = ["model=resnet18", "model.weights=x.safetensors"]
+    plain, fixed = (planned(*words, *more).fingerprint for more in ([], ["model.batch_norm=fixed"]))
+    (name,) = plain["arms"]
+    assert "model.batch_norm" not in plain["arms"][name]
+    for said in ({}, {"model.batch_norm": "learn"}):  # as the first versions with it wrote
+        write_json(tmp_path / "study.json", plain | dict(arms={name: plain["arms"][name] | said}))
+        refuse_changes(tmp_path, plain)
+        with pytest.raises(UserError, match=r"  model\.batch_norm: was \(not there\), now fixed\n"):
+            refuse_changes(tmp_path, fixed)
+
+
 def test_a_study_with_a_batch_size_of_before_is_told_how_it_goes_on(tmp_path):
     record_fingerprint(tmp_path, fingerprint(batch_size=128))
     with pytest.raises(UserError, match=r"with batch_size=128 typed it goes on with the batches it began with$"):

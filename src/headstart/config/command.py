@@ -11,7 +11,14 @@ from omegaconf import OmegaConf
 
 from headstart.config.grammar import differences, key_of, top_key_of
 from headstart.config.groups import composed, default_options, options
-from headstart.config.schema import DESCRIBING, RUN_GROUPS, Config, identifying_data, keys_without_effect
+from headstart.config.schema import (
+    DESCRIBING,
+    RUN_GROUPS,
+    Config,
+    identifying_data,
+    identifying_model,
+    keys_without_effect,
+)
 from headstart.config.search_path import as_typed, given_search_path
 
 
@@ -24,7 +31,7 @@ def config_hash(values: Config, **settled: Any) -> str:
     """
     ignored = DESCRIBING | {"threads"} | keys_without_effect(values)
     content = {k: v for k, v in (vars(values) | settled).items() if k not in ignored}
-    content["model"] = {k: v for k, v in values.model.items() if k != "search"}
+    content["model"] = {k: v for k, v in identifying_model(values.model).items() if k != "search"}
     content["data"] = identifying_data(values.data)
     if "duplicates" in values.data and values.data["duplicates"] is None:
         content["data"]["allow_duplicates"] = (

@@ -11,7 +11,7 @@ from yaml import YAMLError
 from headstart.config.grammar import differences, key_of, override_value
 from headstart.config.groups import composed
 from headstart.config.overrides import MULTIRUN
-from headstart.config.schema import DESCRIBING, identifying_data
+from headstart.config.schema import DESCRIBING, identifying_data, identifying_model
 from headstart.config.search_path import search_path_of
 from headstart.errors import UserError, first_line
 from headstart.store import OUTCOMES, StudyFile, expanded, read_json, read_run
@@ -100,6 +100,8 @@ def _computing(cfg: DictConfig) -> dict[str, Any]:
     content = {key: value for key, value in OmegaConf.to_container(cfg).items() if key not in DESCRIBING}
     if OmegaConf.is_dict(cfg.get("data")):
         content["data"] = identifying_data(OmegaConf.to_container(cfg.data, resolve=True))
+    if isinstance(content.get("model"), dict):
+        content["model"] = identifying_model(content["model"])
     return content
 
 

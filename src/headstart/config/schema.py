@@ -127,6 +127,14 @@ def identifying_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ignored}
 
 
+def identifying_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `model` without those that say nothing, as of studies and checkpoints that are older than these.
+
+    That is `batch_norm: learn`, which is what was before there was a choice.
+    """
+    return {key: value for key, value in model.items() if (key, value) != ("batch_norm", "learn")}
+
+
 def check_complete(cfg: DictConfig) -> None:
     """Refuse a job's configuration in which a value is still to be given. Raises UserError."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config import DESCRIBING, identifying_data, keys_without_effect, without_hydra
+from headstart.config import DESCRIBING, identifying_data, identifying_model, keys_without_effect, without_hydra
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
@@ -34,9 +34,10 @@ def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
     ignored = DESCRIBING | {"threads"} | keys_without_effect(cfg)
     searched = arm.space.keys() | ({"optimizer.lr"} if "lr" in arm.space else set())
     content = OmegaConf.to_container(without_hydra(cfg), resolve=True)
+    content |= dict(data=identifying_data(content["data"]), model=identifying_model(content["model"]))
     settings = {
         key: value
-        for key, value in _flatten(content | {"data": identifying_data(content["data"])})
+        for key, value in _flatten(content)
         if key.partition(".")[0] not in ignored and not key.startswith("model.search") and key not in searched
     }
     space = {key: repr(distribution) for key, distribution in arm.space.items()}
@@ -107,10 +108,11 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
 
 
 def _in_words_of_today(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What was fixed of an arm, of `data` only what is still said: it may have begun with an earlier version."""
+    """What was fixed of an arm, of `data` and `model` what is still said: it may have begun with another version."""
     data = {key.removeprefix("data."): value for key, value in recorded.items() if key.startswith("data.")}
-    said = {f"data.{key}" for key in identifying_data(data)}
-    return {key: value for key, value in recorded.items() if not key.startswith("data.") or key in said}
+    model = {key.removeprefix("model."): value for key, value in recorded.items() if key.startswith("model.")}
+    said = {f"data.{key}" for key in identifying_data(data)} | {f"model.{key}" for key in identifying_model(model)}
+    return {key: value for key, value in recorded.items() if not key.startswith(("data.", "model.")) or key in said}
 
 
 def _is_whole(content: Any) -> bool:
