@@ -46,11 +46,18 @@ def write_predictions(folder: Path, labels: np.ndarray, probabilities: np.ndarra
 
 
 def make_study(
-    root: Path, accuracies: Mapping[str, float] = ARMS, *, trials: int = 5, seeds: int = 5, name="tiny", **study: Any
+    root: Path,
+    accuracies: Mapping[str, float] = ARMS,
+    *,
+    trials: int = 5,
+    seeds: int = 5,
+    name="tiny",
+    images: int = 10_000,
+    **study: Any,
 ) -> Path:
     """Leave a finished study in `root`: a search over factors of ten, and the best rate confirmed over seeds.
 
-    accuracies: of each arm's best trial, percent. study: fields of study.json that differ.
+    accuracies: of each arm's best trial, percent. images: in the test part. study: fields of study.json that differ.
     """
     for kind, (arm, accuracy) in enumerate(accuracies.items(), 1):
         place = re.sub(r"[^a-z]", "", arm) or "arm"
@@ -60,7 +67,10 @@ def make_study(
             make_run(root, f"{place}/search/{number:03d}", phase="search", seed=0, state="COMPLETE", **common)
         for seed in range(1, seeds + 1):
             common = dict(study=name, arm=arm, number=2, lr=1e-3, val_accuracy=accuracy, params={"lr": 1e-3})
-            scores = dict(test_accuracy=accuracy + seed * kind % 4, confusion=[[40, 10], [10, 40]])
+            scores = dict(
+                test_accuracy=accuracy + seed * kind % 4,
+                confusion=[[4 * images // 10, images // 10], [images // 10, 4 * images // 10]],
+            )
             place_of_seed = f"{place}/confirm/002/seed-{seed}"
             make_run(root, place_of_seed, phase="confirm", seed=seed, state="COMPLETE", **common, **scores)
     file = dict(name=name, experiment=None, command=f"headstart -m name={name}", n_trials=trials, confirm_seeds=seeds)

@@ -6,7 +6,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from analysis.helpers_analysis import A, describe_study, row_of, run, search
+from analysis.helpers_analysis import IMAGES, A, describe_study, row_of, run, search
 from headstart.analysis.comparison import compare
 from headstart.store import append_epoch, read_epochs, read_run, write_json
 
@@ -15,7 +15,7 @@ def test_an_arm_is_its_search_its_best_trial_and_the_seeds_of_that_trial(fair):
     row = row_of(compare(fair).arms, arm="a")
     assert tuple(row[["tuned", "trials", "diverged", "pruned", "failed", "chance", "open"]]) == (True, 5, 1, 0, 0, 0, 0)
     assert tuple(row[["best_number", "best_lr", "val_accuracy", "lr_low", "lr_high"]]) == (2, 1e-3, 84.0, 1e-5, 1e-1)
-    assert tuple(row[["model", "parameters", "data", "train_size", "test_images"]]) == ("cnn", 10, "digits", 50, 1000)
+    assert tuple(row[["model", "parameters", "data", "train_size", "test_images"]]) == ("cnn", 10, "digits", 50, IMAGES)
     assert not row["edge"] and row["edge_side"] is pd.NA and row["edge_try_low"] is pd.NA
     _, high = scipy.stats.t.interval(0.95, 4, np.mean(A), scipy.stats.sem(A))
     assert row["seeds"] == 5 and row["test_mean"] == 92.0 and row["test_f1_macro"] == 91.0

@@ -1,6 +1,6 @@
 """What has to be said beside a verdict is said, under its kind."""
 
-from analysis.helpers_analysis import SPACE, describe_study, result_of, run, said
+from analysis.helpers_analysis import SPACE, confirm, describe_study, result_of, run, said, search
 from headstart.analysis.caveats import NOT_CONVERGED, CaveatKind
 from headstart.analysis.comparison import compare
 from headstart.store import read_json, read_run, write_json
@@ -12,9 +12,15 @@ def test_what_has_to_be_said_beside_a_verdict_is_said(fair):
     found = compare(fair)
     assert said(found, "seeds vary initial weights", "not the search", "luck")
     assert said(found, "read 10 times: 10 by confirmations")
-    assert said(found, "±1.84 points (95 %, 1,000 test images)")
     assert said(found, "a: 1 of 5 search trials ended DIVERGED")
     assert not said(found, "unfinished") and not said(found, "earlier choice") and not said(found, "weights of")
+
+
+def test_what_the_choice_of_test_images_alone_moves_is_said(tmp_path):
+    describe_study(tmp_path, "a", confirm_seeds=3)
+    search(tmp_path, "a")
+    confirm(tmp_path, "a", [90.2] * 3, images=1000)
+    assert said(compare(tmp_path), "±1.84 points (95 %, 1,000 test images)")
 
 
 def test_weights_from_a_file_are_not_called_imagenets(fair):

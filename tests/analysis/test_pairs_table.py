@@ -10,6 +10,7 @@ import scipy.stats
 from helpers_runs import write_predictions
 
 from analysis.helpers_analysis import (
+    IMAGES,
     LRS,
     SPACE,
     VALS,
@@ -49,7 +50,7 @@ def test_a_fair_pair_gets_a_winner_with_the_paired_interval(fair):
     )
     better = scipy.stats.mannwhitneyu(A, B).statistic / 25
     assert pair["probability_of_improvement"] == pytest.approx(better)
-    assert pair["test_sampling"] == pytest.approx(196 * math.sqrt(0.902 * 0.098 / 1000), rel=1e-4)
+    assert pair["test_sampling"] == pytest.approx(196 * math.sqrt(0.902 * 0.098 / IMAGES), rel=1e-4)
     assert (pair["speedup_threshold"], pair["speedup_epochs"], pair["speedup_seconds"]) == (80.0, 1.0, 2.0)
     assert pair["verdict"].startswith("a is better than b by 1.80 points") and pair["next"] is pd.NA
     assert found.verdicts == [pair["verdict"] + "."]
@@ -89,7 +90,7 @@ def unchanged_by_seeds(root, scores, **values):
     labels = np.zeros(100, dtype=int)
     for arm, score in scores.items():
         search(root, arm)
-        confirm(root, arm, [score] * 3, **values)
+        confirm(root, arm, [score] * 3, images=100, **values)
         probabilities = np.stack([np.ones(100), np.where(np.arange(100) < score, 0, 2)], axis=1)
         for folder in (root / arm / "confirm/002").iterdir():
             if arm == "a":  # in another order
@@ -108,7 +109,37 @@ def test_models_that_the_seed_does_not_change_are_judged_by_their_test_images(tm
     assert "for new seeds and new test pictures, luck of the search not included" in pair["verdict"]
     for file in tmp_path.glob("a/confirm/*/*/predictions.npz"):
         file.write_bytes(b"damaged")
-    assert compare(tmp_path).pairs["winner"][0] is pd.NA
+    unpaired = compare(tmp_path).pairs.iloc[0]
+    assert (pair["pictures_paired"], unpaired["pictures_paired"], unpaired["pictures"]) == (True, False, 100)
+    assert unpaired["ci_low"] < pair["ci_low"] - 1 and unpaired["pictures_alone"] > pair["pictures_alone"]
+
+
+@pytest.mark.parametrize(("images", "winner"), [(36, pd.NA), (1_000_000, "a")])
+def test_seeds_that_agree_name_no_winner_where_the_choice_of_test_pictures_could_have_made_it(tmp_path, images, winner):
+    """The arms differ by 11 points, 4 to 18 over seeds; without predictions nobody knows on which pictures."""
+    describe_study(tmp_path, "a", "b", confirm_seeds=3)
+    for arm, scores in (("a", [58.33, 63.89, 61.11]), ("b", [50.0, 50.0, 50.0])):
+        search(tmp_path, arm)
+        confirm(tmp_path, arm, scores, images=images)
+    found = compare(tmp_path)
+    pair = found.pairs.iloc[0]
+    assert pair["seeds_ci_low"] > 4 and pair["holds_for"] == "new seeds and new test pictures"
+    assert pair["winner"] is winner or pair["winner"] == winner
+    if images == 36:
+        assert pair["ci_low"] < 0 and pair["pictures"] == 36
+        width = f"±{pair['pictures_alone']:.2f} points, as predictions were not kept to pair them"
+        assert pair["verdict"].endswith(f"; 36 test pictures alone leave {width}") and 20 < pair["pictures_alone"] < 25
+        assert "so that the arms are compared picture by picture" in pair["next"]
+    else:
+        assert "pictures alone" not in pair["verdict"]
+        assert pair["ci_low"] == pytest.approx(pair["seeds_ci_low"], abs=0.4)
+
+
+def test_more_test_pictures_are_advised_where_those_answered_alone_could_have_made_the_difference(tmp_path):
+    unchanged_by_seeds(tmp_path, {"a": 90.0, "b": 89.0})
+    pair = compare(tmp_path).pairs.iloc[0]
+    assert "; 100 test pictures alone leave ±" in pair["verdict"] and pair["pictures_paired"]
+    assert pair["next"].startswith("a study with more test pictures") and pair["undecided"]
 
 
 def test_no_more_seeds_are_asked_for_where_none_changes_anything(tmp_path):
@@ -123,7 +154,7 @@ def test_no_more_seeds_are_asked_for_where_none_changes_anything(tmp_path):
     for arm in "ab":
         for number, folder in enumerate(sorted((tmp_path / "by luck" / arm / "confirm/002").iterdir())):
             write_json(folder / "result.json", read_run(folder) | dict(val_loss=0.25 + number))
-    assert compare(tmp_path / "by luck").pairs["next"][0] == "the same command with confirm_seeds=auto"
+    assert compare(tmp_path / "by luck").pairs["next"][0].startswith("a study with more test pictures")
 
 
 def test_a_pair_says_how_often_one_arm_untuned_beats_the_other_tuned(tmp_path):

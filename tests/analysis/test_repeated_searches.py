@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from helpers_runs import make_study
+from helpers_runs import make_study, write_predictions
 
 import headstart as hs
 from headstart.analysis import CaveatKind
@@ -27,7 +27,7 @@ def make_repeats(folder, *, random=RANDOM, pretrained=PRETRAINED, seeds=1, **stu
     for i, (a, b) in enumerate(zip(random, pretrained, strict=True)):
         settings = {arm: {"epochs": 3, "seed": 10 * i, "model.weights": arm} for arm in ("random", "pretrained")}
         common = {"protocol": 1, "sampler": {"_target_": "TPESampler", "seed": 10 * i}}
-        facts = dict(seed=10 * i, arms=settings, common=common) | study
+        facts = dict(seed=10 * i, arms=settings, common=common, images=10**14) | study
         make_study(folder / f"q_{10 * i}", {"random": a, "pretrained": b}, seeds=seeds, name=f"q_{10 * i}", **facts)
     return sorted(folder.glob("q_*"))
 
@@ -71,8 +71,21 @@ def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_inclu
     assert (pair["difference"], pair["ci_low"], pair["ci_high"]) == pytest.approx(((a - b).mean(), low, high))
     assert pair["p"] == pytest.approx(expected.pvalue) and pair["val_difference"] == pytest.approx((a - b).mean() - 1)
     assert pair["winner"] == "q/pretrained" and study.verdicts[0] == pair["verdict"] + "."
-    assert f"{low:.2f} to {high:.2f}, 4 searches, luck of the search included" in pair["verdict"]
+    assert f"{low:.2f} to {high:.2f}, 4 searches, luck of the search and new test pictures included" in pair["verdict"]
     assert any("believe the former" in caveat.text for caveat in study.caveats)
+
+
+@pytest.mark.parametrize(("images", "winner"), [(20, None), (2000, "q/pretrained")])
+def test_their_answers_are_paired_picture_by_picture_where_predictions_are_kept(tmp_path, images, winner):
+    folders = make_repeats(tmp_path)
+    for run in tmp_path.glob("q_*/*/confirm/*/*"):  # the arms are right about the same half, and about 1 in 10 others
+        right = np.arange(images) % 10 < (6 if "pretrained" in run.parts else 5)
+        write_predictions(run, np.zeros(images, dtype=int), np.stack([right, ~right], axis=1).astype(float))
+    (pair,) = hs.load(*folders).search_pairs.to_dict("records")
+    assert (pair["pictures"], pair["pictures_paired"]) == (images, True)
+    spread = 100 * np.sqrt(0.09 / (images - 1))
+    assert pair["pictures_alone"] == pytest.approx(scipy.stats.t.ppf(0.975, images - 1) * spread)
+    assert (pair["winner"] if pair["winner"] is not pd.NA else None) == winner
 
 
 OTHER_EPOCHS = {arm: {"epochs": 4, "seed": 10} for arm in ("random", "pretrained")}
@@ -231,7 +244,9 @@ def test_where_only_the_tables_are_left_the_repeats_are_read_from_them(study, tm
     left = hs.load(tmp_path / "left")
     for name in ("searches", "search_pairs"):
         pd.testing.assert_frame_equal(getattr(left, name), getattr(study, name))
-    assert left.verdicts[0] == study.verdicts[0] and "luck of the search included" in left.verdict()
+    assert (
+        left.verdicts[0] == study.verdicts[0] and "luck of the search and new test pictures included" in left.verdict()
+    )
 
 
 def test_one_study_alone_says_nothing_of_repeats(tmp_path, without_plots):

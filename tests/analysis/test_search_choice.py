@@ -38,7 +38,7 @@ def test_the_luck_of_both_searches_is_in_the_interval_of_their_difference(study)
     found = compare(study)
     pair = found.pairs.iloc[0]
     alone = pair["seeds_ci_high"] - pair["seeds_ci_low"]
-    assert pair["holds_for"] == "new seeds and repeated searches" and "luck" not in pair["verdict"]
+    assert pair["holds_for"] == "new seeds, new test pictures and repeated searches" and "luck" not in pair["verdict"]
     spread = (found.arms["luck_std"] ** 2).sum()
     assert spread > 0 and pair["ci_high"] - pair["ci_low"] != pytest.approx(alone)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.analysis.verdict import ArmEvidence, HoldsFor, NextStep, PairEvidence, counted
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, PicturesAlone, counted
 from headstart.analysis.verdict import verdict as judge
 from headstart.statistics import Edge, compare_pairs, paired_difference
 
@@ -159,10 +159,16 @@ def test_a_model_without_epochs_has_none_that_another_could_have_more_of():
     assert judge(changed(epochs_a=10, epochs_b=None)).winner == "pretrained"
 
 
-def test_small_gaps_are_shown_beside_the_sampling_of_test_images():
-    small = changed(difference=0.3, low=0.1, high=0.5, test_sampling=0.427)
-    assert "test-set sampling alone ±0.43" in judge(small).sentence
-    assert "sampling" not in judge(changed(small, difference=0.5)).sentence
+def test_where_test_pictures_alone_could_make_the_difference_it_is_said_in_plain_words():
+    unclear = changed(difference=11.11, low=-6.0, high=28.2, p_holm=0.2, pictures=PicturesAlone(36, 16.23))
+    found = judge(unclear)
+    assert found.sentence.endswith("; 36 test pictures alone leave ±16.23 points")
+    assert found.next_steps == (NextStep("seeds"), NextStep("hidden"))
+    unpaired = judge(changed(unclear, pictures=PicturesAlone(36, 16.23, is_paired=False)))
+    assert unpaired.sentence.endswith("±16.23 points, as predictions were not kept to pair them")
+    assert unpaired.next_steps == (NextStep("seeds"), NextStep("unpaired"))
+    many = judge(changed(unclear, pictures=PicturesAlone(10_000, 0.8)))
+    assert "pictures alone" not in many.sentence and many.next_steps == (NextStep("seeds"),)
 
 
 def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
@@ -173,7 +179,7 @@ def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "deterministic", "step"),
+    ("paired", "deterministic", "step"),
     [
         (True, False, NextStep("seeds")),
         (False, False, NextStep("seeds")),
@@ -181,10 +187,9 @@ def test_equal_differences_at_every_seed_say_nothing_without_the_test_images():
         (False, True, NextStep("predictions")),
     ],
 )
-def test_more_seeds_are_asked_for_only_where_they_can_change_something(pictures, deterministic, step):
-    unclear = changed(
-        low=-1.0, high=2.0, p_holm=0.4, deterministic=deterministic, holds_for=HoldsFor(pictures=pictures)
-    )
+def test_more_seeds_are_asked_for_only_where_they_can_change_something(paired, deterministic, step):
+    pictures = PicturesAlone(1000, 0.2, paired)
+    unclear = changed(low=-1.0, high=2.0, p_holm=0.4, deterministic=deterministic, pictures=pictures)
     assert judge(unclear).next_steps == (step,)
 
 

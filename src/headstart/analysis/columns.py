@@ -341,6 +341,15 @@ PAIRS: Columns = {
     ),
     "untuned_b": _percent("the same of b's against a's best"),
     "test_sampling": _points("± that the choice of test images alone gives an accuracy (95 %)"),
+    "pictures": _count("test pictures that both answered; empty: not known"),
+    "pictures_alone": _points(
+        "± that the choice of these alone leaves of the difference, by these very models, at `level`; it is in the "
+        "interval, too"
+    ),
+    "pictures_paired": _flag(
+        "whether that is by the pictures on which the arms differ; no: predictions were not kept, and it is as of two "
+        "accuracies on pictures of their own, which is more"
+    ),
     "winner": _text("arm that the verdict names; empty: none"),
     "undecided": _flag("whether more seeds could still decide the pair"),
     "verdict": _text("the one sentence that the evidence allows"),
@@ -416,6 +425,7 @@ SEARCH_PAIRS: Columns = {
     "val_ci_high": _points("upper bound of its 95 % interval (paired Student t), not corrected"),
     **{name: PAIRS[name] for name in ("difference", "ci_low", "ci_high", "level", "p", "p_holm")},
     "family": _count("pairs of searches that the correction counts"),
+    **{name: PAIRS[name] for name in ("pictures", "pictures_alone", "pictures_paired")},
     "winner": _text("search that the verdict names; empty: none"),
     **{name: PAIRS[name] for name in ("verdict", "next")},
 }

@@ -15,7 +15,7 @@ from headstart.analysis.csv_tables import frame_of, known
 from headstart.analysis.pair import ArmOfPair, Pair
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import runs_of_arm
-from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, counted, verdict
+from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, PicturesAlone, counted, verdict
 from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
 
@@ -24,6 +24,10 @@ NO_EPOCHS = frame_of([], EPOCHS)
 ANOTHER_STUDY = {  # what no further run of this one would bring
     "images": "a study with more test images, as no seed changes these arms",
     "predictions": "a study that keeps predictions (keep=best), as no seed changes these arms",
+}
+HIDDEN = {  # what more seeds would hardly bring
+    "hidden": "a study with more test pictures, as these alone could make such a difference",
+    "unpaired": "a study that keeps predictions (keep=best), so that the arms are compared picture by picture",
 }
 
 
@@ -168,13 +172,23 @@ def verdict_lines(pairs: pd.DataFrame) -> list[str]:
 def _verdict_columns(pair: Pair, compared: PairedDifference, family: int, study: StudyFile) -> dict[str, Any]:
     a, b = pair.rows
     still = pair.a.runs.all_the_same and pair.b.runs.all_the_same
-    further = dict(test_sampling=sampling_width(a, b), reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
+    pictures = pair.pictures(compared.n)
+    alone = None if pictures is None else pictures.at(compared.level)
+    further = dict(pictures=alone, reasons=tuple(_reasons(a, b, study)), holds_for=pair.holds_for)
     further |= dict(looks=len(looks.at) if (looks := looks_of(study)) else 1, margin=study.margin)
     sides = _evidence(a, study), _evidence(b, study)
     found = verdict(PairEvidence(*sides, compared, family, deterministic=still, **further))
     hint = "" if found.winner else _next(a, b, found.next_steps, study)
     undecided = NextStep("seeds") in found.next_steps
-    return {"winner": found.winner or None, "undecided": undecided, "verdict": found.sentence, "next": hint or None}
+    judged = {"winner": found.winner or None, "undecided": undecided, "verdict": found.sentence, "next": hint or None}
+    return judged | pictures_columns(alone)
+
+
+def pictures_columns(alone: PicturesAlone | None) -> dict[str, Any]:
+    """What test pictures alone leave of a difference, as columns of pairs.csv and search_pairs.csv."""
+    if alone is None:
+        return {}
+    return {"pictures": alone.number, "pictures_alone": alone.half_width, "pictures_paired": alone.is_paired}
 
 
 def _evidence(arm: pd.Series, study: StudyFile) -> ArmEvidence:
@@ -240,6 +254,8 @@ def _next(a: pd.Series, b: pd.Series, steps: tuple[NextStep, ...], study: StudyF
     unknown = any(known(arm["edge"]) is None for arm in (a, b))
     words = " ".join(dict.fromkeys(wanted))
     owed = study.auto_seeds and NextStep("seeds") in steps and min(a["seeds"], b["seeds"]) < study.most_seeds
+    if hidden := [HIDDEN[step.kind] for step in steps if step.kind in HIDDEN and not (owed or a["open"] or b["open"])]:
+        return hidden[0]
     if words or a["open"] or b["open"] or unknown or owed:
         return "the same command" + (", all arms in it," if unknown else "") + (f" with {words}" if words else " again")
     return ""

@@ -77,6 +77,15 @@ class Answers:
         return 100.0 * self.right[[self.seeds.index(seed) for seed in seeds]]
 
 
+def averaged(answers: Sequence[Answers | None]) -> tuple[np.ndarray, ...] | None:
+    """Of each, how often its runs classified an image correctly, as points, [N]; None where some lack, or are of other
+    images."""
+    found = [own for own in answers if own is not None]
+    if not found or len(found) < len(answers) or any(not np.array_equal(own.images, found[0].images) for own in found):
+        return None
+    return tuple(100.0 * own.right.mean(axis=0) for own in found)
+
+
 def read_answers(root: Path, tested: pd.DataFrame) -> Answers | None:
     """Read the predictions of an arm's confirmations; None where some are not there, or of other images.
 

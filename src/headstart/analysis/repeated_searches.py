@@ -8,8 +8,10 @@ the sampler's draws, initial weights, order and augmentation vary together (Bout
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,15 +21,18 @@ from headstart.analysis.caveats import Caveat, CaveatKind
 from headstart.analysis.columns import SEARCH_PAIRS, SEARCHES
 from headstart.analysis.csv_tables import frame_of, known
 from headstart.analysis.forecasts import without_number
+from headstart.analysis.pair import SharedPictures, difference_of, shared_by_searches
 from headstart.analysis.pairs_table import (
     difference_columns,
     edge_of,
+    pictures_columns,
     planned_epochs,
     reasons_against,
     same_images,
-    sampling_width,
 )
-from headstart.analysis.verdict import ArmEvidence, PairEvidence, verdict
+from headstart.analysis.predictions import Answers, read_answers
+from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.verdict import ArmEvidence, HoldsFor, PairEvidence, verdict
 from headstart.statistics import Edge, PairedDifference
 from headstart.store import StudyFile
 
@@ -49,6 +54,7 @@ class _Search:
     study_file: StudyFile
     arm: pd.Series
     alone: bool  # the study has no other arm
+    answers: Callable[[], Answers | None]  # of its confirmations, on the test pictures
     epochs: int  # trained by its trials
 
     @property
@@ -127,13 +133,13 @@ class _Group:
                 )
 
 
-def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFrame]]) -> RepeatedSearches:
+def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFrame]], root: Path) -> RepeatedSearches:
     """Find the searches that were repeated with other seeds, and compare those on the same images, paired by seed.
 
-    `studies`: of each its study.json, and the rows of arms.csv and trials.csv. The tables are empty where nothing was
-    repeated.
+    `studies`: of each its study.json, and the rows of arms.csv and trials.csv, whose run_dir lies below `root`. The
+    tables are empty where nothing was repeated.
     """
-    groups, caveats = _groups(itertools.chain.from_iterable(itertools.starmap(_searches, studies)))
+    groups, caveats = _groups(search for study in studies for search in _searches(*study, root))
     couples = [_better_first(a, b) for a, b in itertools.combinations(groups, 2) if _comparable(a, b)]
     for a, b in couples:
         if not a.by_seed.keys() & b.by_seed.keys():
@@ -154,13 +160,14 @@ def _better_first(a: _Group, b: _Group) -> tuple[_Group, _Group]:
     return (b, a) if means[1] > means[0] else (a, b)
 
 
-def _searches(study: StudyFile, arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[_Search]:
+def _searches(study: StudyFile, arms: pd.DataFrame, trials: pd.DataFrame, root: Path) -> Iterator[_Search]:
     """The study's searches; none where it is not known what was set for them, and with which seed."""
     if study.seed is None:
         return
     epochs = trials[trials["phase"] == "search"].groupby("arm")["epochs_run"].sum()
     for _, arm in arms.iterrows():
-        search = _Search(arm["study"], study, arm, len(arms) == 1, int(epochs.get(arm["arm"], 0)))
+        answers = cache(lambda own=trials[trials["arm"] == arm["arm"]]: read_answers(root, runs_of_arm(own).tested))
+        search = _Search(arm["study"], study, arm, len(arms) == 1, answers, int(epochs.get(arm["arm"], 0)))
         if search.settings:
             yield search
 
@@ -251,13 +258,24 @@ def _pair_rows(couples: Sequence[tuple[_Group, _Group]]) -> list[dict[str, Any]]
     for a, b in couples:
         both = [(a.by_seed[seed], b.by_seed[seed]) for seed in sorted(a.by_seed.keys() & b.by_seed.keys())]
         paired.append([(one, other) for one, other in both if one.is_scored and other.is_scored])
-    found = [statistics.paired_difference(_scores(a for a, _ in own), _scores(b for _, b in own)) for own in paired]
-    tests = statistics.compare_pairs([[pair] for pair in found])
-    return [_pair_row(a, b, own, test, len(couples)) for (a, b), own, test in zip(couples, paired, tests, strict=True)]
+    scores = [pd.DataFrame({side: _scores(pair[i] for pair in own) for i, side in enumerate("ab")}) for own in paired]
+    searches = [[search for pair in own for search in pair] for own in paired]
+    pictures = [
+        shared_by_searches(own, [s.answers() for s in found], [s.arm for s in found])
+        for own, found in zip(scores, searches, strict=True)
+    ]
+    tests = statistics.compare_pairs([[difference_of(*pair)] for pair in zip(scores, pictures, strict=True)])
+    found = zip(couples, paired, pictures, tests, strict=True)
+    return [_pair_row(a, b, own, shared, test, len(couples)) for (a, b), own, shared, test in found]
 
 
 def _pair_row(
-    a: _Group, b: _Group, paired: list[tuple[_Search, _Search]], test: PairedDifference, family: int
+    a: _Group,
+    b: _Group,
+    paired: list[tuple[_Search, _Search]],
+    pictures: SharedPictures | None,
+    test: PairedDifference,
+    family: int,
 ) -> dict[str, Any]:
     budgets = [(one.number("trials"), other.number("trials")) for one, other in paired]
     unequal = [budget for budget in budgets if budget[0] != budget[1]]
@@ -266,12 +284,13 @@ def _pair_row(
         ArmEvidence(g.name, n, planned_epochs(g.arm), g.edge, all(s.tried_all for s in g.searches))
         for g, n in zip((a, b), trials, strict=True)
     ]
-    reasons, sampling = (*a.reasons(), *b.reasons()), sampling_width(a.arm, b.arm)
-    found = verdict(PairEvidence(*sides, test, family, test_sampling=sampling, reasons=reasons, repeats="searches"))
+    alone = None if pictures is None else pictures.at(test.level)
+    further = dict(pictures=alone, holds_for=HoldsFor(pictures=alone is not None), reasons=(*a.reasons(), *b.reasons()))
+    found = verdict(PairEvidence(*sides, test, family, repeats="searches", **further))
     more = [step.number - test.n for step in found.next_steps if step.kind == "seeds" and step.number is not None]
     hint = f"repeat both with {more[0]} more seeds, the same for both" if more else None
     row = {"search_a": a.name, "search_b": b.name, "repeats": test.n}
-    row |= difference_columns(test, family) | _validation_columns(paired)
+    row |= difference_columns(test, family) | _validation_columns(paired) | pictures_columns(alone)
     return row | {"winner": found.winner or None, "verdict": found.sentence, "next": hint}
 
 

@@ -194,7 +194,7 @@ def side_by_side(studies: list[Results]) -> Results:
     trials = frames["trials"]  # a value swept in one study only has no column in the others
     fixed = [name for name in trials if not name.startswith("params_")]
     frames["trials"] = trials[fixed + sorted(set(trials) - set(fixed))]
-    again = repeated_searches((m.study_file, m.arms, m.trials) for m in moved)
+    again = repeated_searches(((m.study_file, m.arms, m.trials) for m in moved), root)
     verdicts = [f"{name}: {text}" for m, name in zip(moved, names, strict=True) for text in m.verdicts]
     verdicts, caveats = [*verdict_lines(again.pairs), *verdicts], [*again.caveats, *_said_once(moved, names)]
     asked = [m.study.get("question") for m in moved]

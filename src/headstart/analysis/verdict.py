@@ -47,15 +47,23 @@ class HoldsFor:
 
 
 @dataclass(frozen=True)
+class PicturesAlone:
+    """What the choice of test pictures alone leaves of a difference, by these very models: ± points at its level."""
+
+    number: int
+    half_width: float
+    is_paired: bool = True  # whether it is known which pictures each arm got right
+
+
+@dataclass(frozen=True)
 class PairEvidence:
     """What a verdict on a pair of arms rests on.
 
-    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `test_sampling`
-    (`sampling_half_width` at the arms' accuracy) is mentioned where the difference is smaller and the interval leaves
-    out other test pictures. `reasons`: what else forbids to name a winner. `repeats` says what each paired value comes
-    from: a confirmation seed, or a search of its own. `holds_for`: what the interval generalises to.
-    `deterministic`: no seed changes either arm's model. `looks`: with how many numbers of seeds the pair is compared.
-    `margin`: points that do not matter to the user.
+    `compared` (a - b, in points) is as `compare_pairs` gives it for a family of `family` pairs. `pictures` are
+    mentioned where they alone would hide the difference. `reasons`: what else forbids to name a winner. `repeats` says
+    what each paired value comes from: a confirmation seed, or a search of its own. `holds_for`: what the interval
+    generalises to. `deterministic`: no seed changes either arm's model. `looks`: with how many numbers of seeds the
+    pair is compared. `margin`: points that do not matter to the user.
     """
 
     a: ArmEvidence
@@ -64,7 +72,7 @@ class PairEvidence:
     family: int = 1
     alpha: float = 0.05
     deterministic: bool = False
-    test_sampling: float | None = None
+    pictures: PicturesAlone | None = None
     reasons: tuple[str, ...] = ()
     repeats: Literal["seeds", "searches"] = "seeds"
     holds_for: HoldsFor = HoldsFor()
@@ -76,16 +84,21 @@ class PairEvidence:
         """Both arms."""
         return f"{self.a.name} and {self.b.name}"
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the choice of test pictures alone, without any luck of the seeds, could make such a difference."""
+        return self.pictures is not None and abs(self.compared.difference) < self.pictures.half_width
+
 
 @dataclass(frozen=True)
 class NextStep:
     """What more would have to be run: trials or seeds up to `number` of each arm, or trials in a wider range.
 
     Seeds without a number: as many as decide the pair. Where no seed changes anything: the arms on more test images, or
-    the same with their predictions kept.
+    the same with their predictions kept. Hidden, and unpaired: seeds may decide it, but hardly without these.
     """
 
-    kind: Literal["trials", "seeds", "range", "images", "predictions"]
+    kind: Literal["trials", "seeds", "range", "images", "predictions", "hidden", "unpaired"]
     number: int | None = None
 
 
@@ -124,6 +137,8 @@ def verdict(evidence: PairEvidence) -> Verdict:
     sentence = f"no difference larger than {largest:.2f} points shown between {evidence.names} ({_measured(evidence)})"
     if math.isfinite(found := statistics.detectable(compared, POWER)):
         sentence += f"; one of {found:.2f} would have been shown {100 * POWER:g} times in 100"
+    if evidence.is_hidden:
+        sentence += f"; {_pictures(evidence.pictures)}"
     return Verdict(sentence, next_steps=_more_seeds(evidence))
 
 
@@ -141,10 +156,12 @@ def _winner(evidence: PairEvidence, why: str) -> Verdict:
 
 
 def _more_seeds(evidence: PairEvidence) -> tuple[NextStep, ...]:
+    paired = evidence.pictures is not None and evidence.pictures.is_paired
     if evidence.deterministic:
-        return (NextStep("images" if evidence.holds_for.pictures else "predictions"),)
+        return (NextStep("images" if paired else "predictions"),)
     if evidence.repeats == "seeds":
-        return (NextStep("seeds"),)
+        hidden = NextStep("hidden" if paired else "unpaired")
+        return (NextStep("seeds"), *([hidden] if evidence.is_hidden else []))
     return (NextStep("seeds", CLAIM_SEARCHES),) if evidence.compared.n < CLAIM_SEARCHES else ()
 
 
@@ -181,20 +198,22 @@ def _measured(evidence: PairEvidence) -> str:
 
 def _interval(evidence: PairEvidence) -> str:
     """The interval of a - b in words, with what it does not hold."""
-    difference, low, high = evidence.compared.difference, evidence.compared.low, evidence.compared.high
+    low, high = evidence.compared.low, evidence.compared.high
     several = [f"{n} {what}" for n, what in ((evidence.family, "pairs"), (evidence.looks, "looks")) if n > 1]
     family = f", corrected for {' and '.join(several)}" if several else ""
     level = f"{100 * (1 - evidence.alpha):g} % interval {low:.2f} to {high:.2f}{family}"
-    sampling = evidence.test_sampling
-    small_gap = sampling is not None and abs(difference) < sampling and not evidence.holds_for.pictures
-    images = f", test-set sampling alone ±{sampling:.2f}" if small_gap else ""
-    return f"{level}, {evidence.compared.n} {evidence.repeats}, {_generalises(evidence)}{images}"
+    return f"{level}, {evidence.compared.n} {evidence.repeats}, {_generalises(evidence)}"
+
+
+def _pictures(pictures: PicturesAlone) -> str:
+    unpaired = "" if pictures.is_paired else ", as predictions were not kept to pair them"
+    return f"{counted(pictures.number, 'test picture')} alone leave ±{pictures.half_width:.2f} points{unpaired}"
 
 
 def _generalises(evidence: PairEvidence) -> str:
     """For what the interval holds, and what it leaves out."""
     if evidence.repeats == "searches":
-        return "luck of the search included"
+        return f"luck of the search{' and new test pictures' if evidence.holds_for.pictures else ''} included"
     luck = "" if evidence.holds_for.searches else "luck of the search not included"
     further = f"for {evidence.holds_for}" if evidence.holds_for != HoldsFor() else ""
     return ", ".join(filter(None, (further, luck)))

@@ -7,7 +7,7 @@ scipy is imported where it is used, because `scipy.stats` alone takes over a sec
 
 from headstart.statistics.choice import SPREAD_DF, Choice, choice_of
 from headstart.statistics.convergence import speedup_interval, time_to_target
-from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, together
+from headstart.statistics.crossed import Uncertainty, crossed_uncertainty, pictures_alone, together, unpaired_pictures
 from headstart.statistics.forecast import Forecast, SizeCurve, forecast_gap, is_near_guessing, size_curve
 from headstart.statistics.halving import (
     NOWHERE,
@@ -19,7 +19,7 @@ from headstart.statistics.halving import (
     rungs,
     to_choose_from,
 )
-from headstart.statistics.intervals import accuracy_interval, sampling_half_width, summarise
+from headstart.statistics.intervals import accuracy_interval, half_width, sampling_half_width, summarise
 from headstart.statistics.looks import Looks
 from headstart.statistics.pairs import (
     PairedDifference,
@@ -75,11 +75,13 @@ __all__ = [
     "expected_share",
     "forecast_gap",
     "goals",
+    "half_width",
     "is_chance",
     "is_near_guessing",
     "is_settled",
     "learning_rate_tolerance",
     "paired_difference",
+    "pictures_alone",
     "probability_of_improvement",
     "rungs",
     "sampling_half_width",
@@ -90,4 +92,5 @@ __all__ = [
     "time_to_target",
     "to_choose_from",
     "together",
+    "unpaired_pictures",
 ]

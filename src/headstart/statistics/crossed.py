@@ -43,6 +43,29 @@ def crossed_uncertainty(values: ArrayLike) -> Uncertainty:
     return Uncertainty(found / values.size, _degrees_of_freedom(found, squares, df))
 
 
+def pictures_alone(values: ArrayLike) -> Uncertainty:
+    """Of the mean over seeds and pictures for new pictures, by these very models: the paired error of test sampling.
+
+    values: as in `crossed_uncertainty`. For a single seed's right and wrong answers it is the variance of McNemar's
+    test as an interval has it (Agresti 2013, Categorical Data Analysis, §11.1.1). NaN with fewer than 2 pictures.
+    """
+    of_picture = np.asarray(values, dtype=float).mean(axis=0)
+    if of_picture.size < 2:
+        return Uncertainty(math.nan, math.nan)
+    return Uncertainty(float(of_picture.var(ddof=1)) / of_picture.size, of_picture.size - 1)
+
+
+def unpaired_pictures(a: float, b: float, pictures: int) -> Uncertainty:
+    """The same of two accuracies in percent where it is not known which pictures were right: as on pictures of its own.
+
+    That is more than two arms leave open that are right about mostly the same pictures. One right and one wrong answer
+    are added to each, as nearly perfect accuracies on few pictures would else seem sure. Source: Agresti & Caffo
+    (2000), "Simple and effective confidence intervals for proportions", Am. Stat. 54.
+    """
+    shares = (np.array([a, b]) / 100 * pictures + 1) / (pictures + 2)
+    return Uncertainty(1e4 * float((shares * (1 - shares)).sum()) / (pictures + 2), max(pictures - 1, 1))
+
+
 def together(*parts: Uncertainty) -> Uncertainty:
     """Of a sum of independent estimates: variances add up."""
     variance = sum(part.variance for part in parts)

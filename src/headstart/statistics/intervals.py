@@ -43,11 +43,11 @@ def accuracy_interval(mean: float, known: Uncertainty, level: float = 0.95) -> t
     At a mean of 0 or 100, where the log odds are infinite, it is the plain one, cut there. NaN without a variance.
     Source: Agresti (2013), Categorical Data Analysis, §3.1.6 (the delta method for the logit).
     """
-    from scipy.special import expit, logit, stdtrit
+    from scipy.special import expit, logit
 
     if not known.variance >= 0:
         return math.nan, math.nan
-    half = float(-stdtrit(known.df, (1 - fraction(level, "level")) / 2)) * math.sqrt(known.variance)
+    half = half_width(known, level)
     if not 0 < mean < 100:
         return max(0.0, mean - half), min(100.0, mean + half)
     share, scaled = mean / 100, half / (mean * (1 - mean / 100))
@@ -64,6 +64,13 @@ def t_half_width(std: float, n: int, level: float) -> float:
 def standard_deviation(values: np.ndarray, scale: float) -> float:
     """Sample standard deviation (n - 1); exactly 0 where the values differ by no more than the rounding of floats."""
     return float(values.std(ddof=1)) if np.ptp(values) > 1e-12 * scale else 0.0
+
+
+def half_width(known: Uncertainty, level: float = 0.95) -> float:
+    """Half the width of the Student-t interval of an estimate; NaN where its uncertainty is not known."""
+    from scipy.special import stdtrit
+
+    return float(-stdtrit(known.df, (1 - fraction(level, "level")) / 2)) * math.sqrt(known.variance)
 
 
 def sampling_half_width(accuracy: float, images: int, level: float = 0.95) -> float:
