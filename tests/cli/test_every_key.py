@@ -31,6 +31,7 @@ TAKES = {
     ),
     "data.fold": "0",
     "data.cache": "abc null",
+    "data.class_weights": "null",
     "data.duplicates": "null",
     **dict.fromkeys(["model.weights", "model.unfreeze_epoch", "model.features", "model.cv"], "null"),
     **dict.fromkeys(["augmentation._partial_", "optimizer._partial_", "schedule._partial_"], "true"),

@@ -59,3 +59,33 @@ def test_refusals_are_sentences_with_what_to_type(typed, pets, tmp_path):
     refused(*typed("data=folder", "data.root=pets", *SMALL), "2 of 142 pictures of pets lie in two classes")
     (tmp_path / "pets/Train").mkdir()
     refused(*typed("data=folder", "data.root=pets", *SMALL), "Train and Training, which both mean the train part")
+
+
+def test_classes_of_different_sizes_are_named_and_what_counts_them_alike_stands_in_the_tables(command, tmp_path):
+    make_tree(tmp_path / "pets", {"cat": 90, "dog": 40, "emu": 50})
+    code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
+    largest = "classes differ in size, from cat (65 training pictures) to dog (29)"
+    assert code == 0 and f"{largest}: balanced accuracy counts every class alike; " in said, said
+    code, _, said = command(
+        "data=folder", "data.root=pets", "hydra.run.dir=run2", "data.class_weights=balanced", *SMALL
+    )
+    assert code == 0 and f"{largest}: rare classes weigh more (data.class_weights=balanced)" in said, said
+    rows = []
+    for run in ("run", "run2"):
+        assert command("report", run)[0] == 0
+        rows.append(pd.read_csv(tmp_path / run / "tables/trials.csv").iloc[0])
+        page = (tmp_path / run / "report.html").read_text()
+        assert "Balanced accuracy, %" in page and "Macro F1, %" in page
+    assert pd.isna(rows[0]["class_weights"]) and rows[1]["class_weights"] == "balanced"
+    assert rows[0]["class_ratio"] == pytest.approx(65 / 29)
+    for row in rows:
+        assert row["test_balanced_accuracy"] == pytest.approx(row["test_recall_macro"])
+    assert "data.class_weights=balanced" in rows[1]["command"] and rows[0]["config_hash"] != rows[1]["config_hash"]
+
+
+def test_nothing_is_said_of_classes_of_about_the_same_size(command, tmp_path):
+    make_tree(tmp_path / "pets", {"cat": 60, "dog": 45})
+    code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
+    assert code == 0 and "classes differ" not in said
+    assert command("report", "run")[0] == 0
+    assert "Balanced accuracy, %" not in (tmp_path / "run/report.html").read_text()

@@ -133,6 +133,7 @@ WRONG = [
     ("data.classes", f"{SOURCES}.digits", ["abc", 3, [1.5], [True]], "a list or null"),
     ("data.split_seed", f"{SOURCES}.digits", [-1, 2**32, 1.0, "0", None], SEED),
     ("data.size", f"{SOURCES}.folder", [0, -1, 4097, 64.0, "64", None, True], SIDE),
+    ("data.class_weights", f"{SOURCES}.folder", [1, "yes", True], "balanced or null"),
     ("data.duplicates", f"{SOURCES}.folder", [1, "yes", True], "drop, refuse, keep or null"),
     ("model.stem", f"{BUILDERS}.timm_model", ["tiny", None], "imagenet or cifar"),
     ("model.stem", f"{BUILDERS}.torchvision_model", ["tiny", None], "imagenet or cifar"),

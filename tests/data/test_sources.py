@@ -12,6 +12,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
+from sklearn.utils.class_weight import compute_class_weight
 
 from data.helpers_data import ROOT, counts, make_tree, needs_cifar10, positions
 from headstart.config import make
@@ -123,3 +124,12 @@ def test_yaml_gives_every_key_of_its_source_with_its_default(path):
     for key, value in keys.items():
         if not str(value).startswith("${"):
             assert value == signature.parameters[key].default, key
+
+
+def test_class_weights_are_scikit_learns_balanced_ones_of_the_training_part():
+    plain, found = sources.digits(), sources.digits(class_weights="balanced")
+    labels = found.train.labels.numpy()
+    expected = compute_class_weight("balanced", classes=np.arange(10), y=labels)
+    assert found.class_weights == pytest.approx(expected) and plain.class_weights is None
+    assert plain.sha256 == found.sha256
+    assert found.counts == tuple(np.bincount(labels)) and found.class_ratio == 117 / 111

@@ -1,5 +1,6 @@
 """The fit of scikit-learn's classifiers, held against scikit-learn used by hand on the same arrays."""
 
+import dataclasses
 import importlib
 import logging
 import shlex
@@ -20,6 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 import headstart as package
@@ -27,9 +29,10 @@ from headstart.analysis.collate import collate
 from headstart.config.groups import options
 from headstart.data import Split
 from headstart.data import sources as data
+from headstart.data.dataset import balanced
 from headstart.errors import UserError
 from headstart.store import read_run, sha256_of
-from headstart.training import Lines, prepare_run, train_run
+from headstart.training import Lines, prepare, prepare_run, train_run
 from headstart.training.estimator_trainer import EstimatorTrainer
 
 LOGISTIC = "model=logistic_regression"
@@ -127,6 +130,52 @@ def test_a_run_is_what_scikit_learn_gives_by_hand(name, run):
     sums = stored["val_probabilities"].sum(1, keepdims=True)  # 1 but for the last digit of float32
     assert result["val_loss"] == pytest.approx(log_loss(stored["val_labels"], stored["val_probabilities"] / sums))
     assert result["state"] == "COMPLETE" and result["test_reads"] == 1
+
+
+BALANCED = ["data.class_weights=balanced", "data.classes=[0,1,2]"]
+
+
+def sizes(monkeypatch) -> data.Dataset:
+    """Digits 0 to 2, of which 1 and 2 lost most of their training pictures, as whoever asks for them gets them."""
+    whole = data.digits(classes=[0, 1, 2])
+    left = torch.cat([torch.nonzero(whole.train.labels == k).flatten()[:n] for k, n in enumerate((100, 20, 10))])
+    train = whole.train.choose(left.sort().values)
+    found = dataclasses.replace(whole, train=train, class_weights=balanced(train.labels.numpy(), 3))
+    monkeypatch.setattr(prepare, "_dataset", lambda *_: found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("target", "how"),
+    [
+        ("sklearn.linear_model.LogisticRegression", "class_weight"),
+        ("sklearn.naive_bayes.GaussianNB", "sample_weight"),
+        ("sklearn.linear_model.LinearRegression", "sample_weight"),
+    ],
+)
+def test_class_weights_reach_scikit_learn_by_its_own_way(target, how, run, monkeypatch):
+    few = sizes(monkeypatch)
+    _, folder = run("model=sklearn", f"model.estimator._target_={target}", *BALANCED)
+    module, _, name = target.rpartition(".")
+    estimator = getattr(importlib.import_module(module), name)()
+    scaler = StandardScaler().fit(by_hand(few.train))
+    labels = few.train.labels.numpy()
+    weights = compute_sample_weight("balanced", labels)
+    if how == "class_weight":
+        estimator.set_params(class_weight="balanced", random_state=0)
+    targets = np.eye(3)[labels] if name == "LinearRegression" else labels
+    given = {} if how == "class_weight" else {"sample_weight": weights}
+    estimator.fit(scaler.transform(by_hand(few.train)), targets, **given)
+    answers = estimator.predict(scaler.transform(by_hand(few.val)))
+    stored = np.load(folder / "predictions.npz")["val_probabilities"].argmax(1)
+    assert np.array_equal(stored, answers.argmax(1) if name == "LinearRegression" else answers)
+
+
+def test_an_estimator_that_takes_no_weights_is_refused_by_name_and_so_are_two_ways_at_once(run):
+    with pytest.raises(UserError, match="KNeighborsClassifier takes no weights of classes or pictures; leave it out"):
+        run("model=sklearn", "model.estimator._target_=sklearn.neighbors.KNeighborsClassifier", BALANCED[0])
+    with pytest.raises(UserError, match=r"model\.class_weight and data\.class_weights are both given"):
+        run("model=logistic_regression", "+model.class_weight=balanced", BALANCED[0])
 
 
 def test_an_estimator_without_probabilities_gets_the_softmax_of_its_outputs(run, caplog):

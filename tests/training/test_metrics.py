@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from headstart.training.metrics import accuracy, at_chance, classification_metrics, cross_entropy, regression_errors
 
@@ -25,6 +26,14 @@ def test_metrics_are_those_worked_out_by_hand():
     assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [0, 1, 0]]
     assert found["per_class"]["b"] == pytest.approx(dict(precision=50, recall=100, f1=200 / 3, support=2))
     assert found["per_class"]["c"] == dict(precision=0, recall=0, f1=0, support=1)
+
+
+def test_balanced_accuracy_is_scikit_learns_with_and_without_pictures_of_a_class():
+    for count in (6, 5):
+        expected = 100 * balanced_accuracy_score(LABELS[:count], PROBABILITIES[:count].argmax(1))
+        found = metrics(LABELS[:count], PROBABILITIES[:count], ("a", "b", "c"))
+        assert found["balanced_accuracy"] == pytest.approx(expected)
+    assert found["balanced_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
 
 
 def test_a_class_without_pictures_keeps_its_place_in_the_confusion_matrix():

@@ -1,5 +1,6 @@
 """The epoch loop on a small network: what runs share, settings that have an effect, and how training ends."""
 
+import dataclasses
 import itertools
 import math
 import os
@@ -102,6 +103,34 @@ def test_the_loss_of_a_row_is_that_of_torch_on_the_whole_epoch(pictures, tmp_pat
     assert row.train_loss == pytest.approx(expected.item(), rel=1e-6)
     assert row.train_accuracy == pytest.approx(100 * hits.item())
     assert (row.images, row.steps) == (80, 1)
+
+
+UNEVEN = tuple(0.25 * (k + 1) for k in range(10))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights_are_those_of_torchs_cross_entropy(smoothing, pictures, tmp_path):
+    weighted = dataclasses.replace(pictures, class_weights=UNEVEN)
+    run = trainer(weighted, tmp_path, epochs=1, batch_size=80, label_smoothing=smoothing)
+    images = normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
+    torch.manual_seed(5)
+    order = torch.randperm(80, generator=random_stream(0, 1, ORDER))
+    loss = nn.CrossEntropyLoss(torch.tensor(UNEVEN), label_smoothing=smoothing)
+    expected = loss(run.network(images[order]), pictures.train.labels[order])
+    run.network.norm.reset_running_stats()
+    torch.manual_seed(5)
+    run.run()
+    assert read_epochs(tmp_path).rows[0].train_loss == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_equal_class_weights_change_nothing_and_others_do_with_mixup_too(pictures, tmp_path):
+    one, _, uneven = (
+        whole(dataclasses.replace(pictures, class_weights=weights), tmp_path / str(n), augment="mixup")
+        for n, weights in enumerate((None, (1.0,) * 10, UNEVEN))
+    )
+    assert one[0] != uneven[0]
+    rows = [read_epochs(tmp_path / str(n)).rows[0].train_loss for n in (0, 1)]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-6)
 
 
 def test_the_best_epoch_is_kept_and_ties_go_to_the_earliest(pictures, tmp_path):

@@ -27,6 +27,8 @@ FACTS = (
     "train_size",
     "image_size",
     "folds",
+    "class_ratio",
+    "class_weights",
     "data_sha256",
     "epochs",
 )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed is compared
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
+UNBALANCED = 1.5  # times as many images in one class as in another
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
-SCORES = ("test_precision_macro", "test_recall_macro", "test_f1_macro")
+SCORES = ("test_balanced_accuracy", "test_precision_macro", "test_recall_macro", "test_f1_macro")
 ERRORS = ("val_mse", "val_mae", "val_r2", "test_mse", "test_mae", "test_r2")
 
 
@@ -112,6 +113,8 @@ TRIALS: Columns = {
     "train_images": _integer("images", "images trained on, copies and the validation split taken off"),
     "val_images": _integer("images", "images validated on"),
     "test_images": _integer("images", "images of the test split"),
+    "class_ratio": _number("", "images trained on of the largest class / those of the smallest"),
+    "class_weights": _text("weights of the classes in the training loss (data.class_weights); empty: every image is 1"),
     "copies_dropped": _count(
         "training images left out as exact copies of validation or test images, or as they lie in two classes; empty: "
         "nobody looked, as in CIFAR and the digits"
@@ -145,6 +148,7 @@ TRIALS: Columns = {
     "best_epoch": _integer("count from 1", "epoch with the highest validation accuracy, whose weights are kept"),
     "train_accuracy": _percent("training accuracy of that epoch as in epochs.csv: mean over it, augmented images"),
     "test_accuracy": _percent("accuracy of the best epoch's weights on the test split; empty: not read"),
+    "test_balanced_accuracy": _percent("test accuracy of each class, mean over classes, as rare ones count as much"),
     "test_precision_macro": _percent("test precision, mean over classes"),
     "test_recall_macro": _percent("test recall, mean over classes"),
     "test_f1_macro": _percent("test F1, mean over classes"),
@@ -297,7 +301,7 @@ ARMS: Columns = {
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
     **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
-    **_of_trials("data", "train_size", "image_size", "folds", "data_sha256"),
+    **_of_trials("data", "train_size", "image_size", "folds", "class_ratio", "class_weights", "data_sha256"),
     **_of_trials("test_images", "epochs", "device", "threads"),
 }
 

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -63,6 +63,17 @@ class Dataset:
     test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
     test_images: int | None = None  # in the test part, known without reading it
     copies: CopyCounts | None = None  # None: nobody looked for any
+    class_weights: tuple[float, ...] | None = None  # of each class in the training loss; None: every picture weighs 1
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Training pictures of each class."""
+        return tuple(torch.bincount(self.train.labels, minlength=len(self.classes)).tolist())
+
+    @property
+    def class_ratio(self) -> float:
+        """How many times as many training pictures the largest class has as the smallest."""
+        return max(self.counts) / max(1, min(self.counts))
 
     def test(self) -> Split:
         """Read the test part."""
@@ -109,6 +120,7 @@ class SplitOptions:
     split_seed: int  # decides alone which pictures are split off, and which a subset takes
     folds: int | None = None  # into which the subset is divided, each class in proportion: one validates, others train
     fold: int = 0  # which one, from 0
+    class_weights: Literal["balanced"] | None = None  # of the training loss: as heavy as a class is rare; None: 1 each
 
     def __post_init__(self) -> None:
         if self.folds is None and self.fold:
@@ -167,7 +179,17 @@ def assemble(
 
     tested = None if test_counts is None else sum(int(test_counts[position]) for position in keep)
     identity = fingerprint(chosen, used, held)
-    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, test_images=tested)
+    weights = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
+    known = dict(test_images=tested, class_weights=weights)
+    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, **known)
+
+
+def balanced(labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """A weight per class, n / (classes x its n), as scikit-learn's class_weight="balanced" has it.
+
+    Source: King & Zeng (2001), "Logistic regression in rare events data", Political Analysis 9.
+    """
+    return tuple((len(labels) / (classes * np.bincount(labels, minlength=classes))).tolist())
 
 
 def _subset(

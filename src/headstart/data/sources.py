@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ Classes: TypeAlias = Sequence[str | int] | None  # names or positions
 Size: TypeAlias = Count | Fraction  # pictures, or a share of them
 PictureSize: TypeAlias = Annotated[int, Ge(1), Le(4096)]  # pixels a side
 Folds: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
+ClassWeights: TypeAlias = Literal["balanced"] | None
 Fold: TypeAlias = Annotated[int, Ge(0), Lt(1_000_000)]
 
 
@@ -34,6 +35,7 @@ def cifar10(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
+    class_weights: ClassWeights = None,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): 50,000 + 10,000 pictures, 32 x 32, 10 classes.
@@ -42,7 +44,9 @@ def cifar10(
     overwritten. download: fetch what is missing. The other keys: see `SplitOptions`; validation_size=None is a tenth.
     Raises UserError for files that are missing or damaged and for choices that the data cannot meet.
     """
-    options = SplitOptions(classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold)
+    options = SplitOptions(
+        classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold, class_weights
+    )
     return _cifar("CIFAR10", root, options, download)
 
 
@@ -55,10 +59,13 @@ def cifar100(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
+    class_weights: ClassWeights = None,
     download: bool = True,
 ) -> Dataset:
     """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
-    options = SplitOptions(classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold)
+    options = SplitOptions(
+        classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold, class_weights
+    )
     return _cifar("CIFAR100", root, options, download)
 
 
@@ -70,6 +77,7 @@ def digits(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
+    class_weights: ClassWeights = None,
 ) -> Dataset:
     """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
 
@@ -80,7 +88,9 @@ def digits(
     """
     from sklearn.datasets import load_digits
 
-    options = SplitOptions(classes, train_size, _usual(0.2, validation_size, folds), split_seed, folds, fold)
+    options = SplitOptions(
+        classes, train_size, _usual(0.2, validation_size, folds), split_seed, folds, fold, class_weights
+    )
     bunch = load_digits()
     # Weights of a fourfold bilinear enlargement are eighths, so that every sum is exact and equal on every machine.
     small = torch.from_numpy(bunch.images).float()[:, None]
@@ -107,6 +117,7 @@ def folder(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
+    class_weights: ClassWeights = None,
     duplicates: Choice | None = None,
 ) -> Dataset:
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
@@ -128,7 +139,7 @@ def folder(
     tree = image_folder.read_folder(root)
     if cache.absolute().resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
-    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold)
+    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold, class_weights)
     return image_folder.read_dataset(
         tree, size=size, cache=cache, test_size=test_size, duplicates=duplicates, options=options
     )
@@ -146,6 +157,7 @@ def table(
     split_seed: Seed = 0,
     folds: Folds | None = None,
     fold: Fold = 0,
+    class_weights: ClassWeights = None,
     duplicates: Choice | None = None,
 ) -> Dataset:
     """Pictures that a CSV file lists: columns path (below the file's folder), label and, if wanted, split.
@@ -154,7 +166,7 @@ def table(
     that it does not name, pictures are split off train. Otherwise as `folder`.
     Raises UserError for a list that lacks a column or names files that are not there, too.
     """
-    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold)
+    options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold, class_weights)
     return image_folder.read_dataset(
         read_table(expanded(root)),
         size=size,

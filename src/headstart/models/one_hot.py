@@ -13,10 +13,11 @@ class OneHotRegression(ClassifierMixin, BaseEstimator):
     def __init__(self, regressor: Any):
         self.regressor = regressor
 
-    def fit(self, inputs: np.ndarray, labels: np.ndarray) -> Self:
-        """Fit the regressor: inputs [N, width], labels [N]."""
+    def fit(self, inputs: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
+        """Fit the regressor: inputs [N, width], labels [N]; sample_weight: of each of them, [N]."""
         self.classes_ = np.unique(labels)
-        self.regressor.fit(inputs, (labels[:, None] == self.classes_[None]).astype(np.float64))
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.regressor.fit(inputs, (labels[:, None] == self.classes_[None]).astype(np.float64), **weights)
         return self
 
     def decision_function(self, inputs: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 METRICS = {
     "test_mean": "test accuracy",
+    "test_balanced_accuracy": "balanced test accuracy",
     "test_precision_macro": "test precision, macro",
     "test_recall_macro": "test recall, macro",
     "test_f1_macro": "test F1, macro",

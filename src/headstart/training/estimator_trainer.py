@@ -45,6 +45,7 @@ class EstimatorTrainer:
         rarest = int(self.data.train.labels.bincount().min())
         if (self.model.cv or 0) > rarest:
             raise UserError(f"model.cv={self.model.cv} needs as many images of each class; one has {rarest}")
+        self.weighted = self._weighted() if self.data.class_weights else {}
         self.validated: tuple[torch.Tensor, float] | None = None  # predictions of the validation part, once fitted
         self.errors: dict[str, float] = {}  # of a regressor on the parts that were predicted, as columns of trials.csv
         self.features: FrozenFeatures | None = None
@@ -147,11 +148,32 @@ class EstimatorTrainer:
 
     # ---- scikit-learn's part
 
+    def _weighted(self) -> dict[str, np.ndarray]:
+        """What the fit is given for data.class_weights=balanced: sample weights, where the estimator has no own way."""
+        from sklearn.utils.validation import has_fit_parameter
+
+        name, step = self.model.pipeline.steps[-1]
+        own = step.get_params(deep=False)
+        if own.get("class_weight") is not None:
+            raise UserError(
+                f"model.class_weight and data.class_weights are both given to {self.model.name}; leave one out"
+            )
+        if "class_weight" in own:
+            step.set_params(class_weight="balanced")
+            return {}
+        if not has_fit_parameter(step, "sample_weight") or not has_fit_parameter(self.model.estimator, "sample_weight"):
+            raise UserError(
+                f"data.class_weights=balanced: {type(self.model.estimator).__name__} takes no weights of classes or "
+                "pictures; leave it out, or choose another model"
+            )
+        weights = np.asarray(self.data.class_weights)[self.data.train.labels.numpy()]
+        return {f"{name}__sample_weight": weights}
+
     def _fit(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, str]:
         """Fit the pipeline; returns the seconds that it took and what scikit-learn says against the result."""
         with self._held_to_threads(self.threads) as complaints:
             begin = time.monotonic()
-            self.model.pipeline.fit(inputs, labels)
+            self.model.pipeline.fit(inputs, labels, **self.weighted)
             seconds = time.monotonic() - begin
         reason = "; ".join(dict.fromkeys(complaints))
         if reason:
@@ -163,7 +185,7 @@ class EstimatorTrainer:
         from sklearn.model_selection import StratifiedKFold, cross_val_score
 
         folds = StratifiedKFold(self.model.cv, shuffle=True, random_state=self.split_seed)
-        options = dict(cv=folds, n_jobs=1, error_score="raise")
+        options = dict(cv=folds, n_jobs=1, error_score="raise", params=self.weighted)
         with self._held_to_threads(self.threads) as complaints:
             accuracies = 100 * cross_val_score(self.model.pipeline, inputs, labels, **options)
         if complaints:

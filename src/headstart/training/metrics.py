@@ -28,11 +28,12 @@ def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def classification_metrics(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Score class probabilities [N, K] against labels [N] in 0..K-1.
 
-    Returns accuracy, precision_macro, recall_macro and f1_macro in percent, loss (mean cross-entropy, natural log),
-    per_class {name: precision, recall, f1 in percent, support in images} and confusion [K][K] (rows: true class).
+    Returns accuracy, balanced_accuracy (over the classes that there are images of, as scikit-learn has it),
+    precision_macro, recall_macro and f1_macro in percent, loss (mean cross-entropy, natural log), per_class
+    {name: precision, recall, f1 in percent, support in images} and confusion [K][K] (rows: true class).
     A class that is never predicted counts as precision 0.
     """
-    from sklearn.metrics import classification_report, confusion_matrix
+    from sklearn.metrics import classification_report, confusion_matrix, recall_score
 
     expected = list(range(len(classes)))
     predicted = probabilities.argmax(1)
@@ -41,6 +42,7 @@ def classification_metrics(labels: np.ndarray, probabilities: np.ndarray, classe
     of_class = {name: report[str(k)] for k, name in enumerate(classes)}
     return dict(
         accuracy=accuracy(labels, probabilities),
+        balanced_accuracy=100 * float(recall_score(labels, predicted, labels=np.unique(labels), average="macro")),
         **{f"{name}_macro": value for name, value in macro.items()},
         loss=cross_entropy(labels, probabilities),
         per_class={name: _in_percent(row) | dict(support=int(row["support"])) for name, row in of_class.items()},

@@ -26,6 +26,7 @@ from headstart.training.trainer import NetworkTrainer
 
 log = logging.getLogger(__name__)
 
+UNBALANCED = 1.5  # times as many training pictures in one class as in another, which is said
 HALF_WIDTH = 98  # points, by the root of the pictures: what their choice moves an accuracy of 50 %, 95 times in 100
 SAMPLE = 1_000  # training images from which a network's statistics are computed
 
@@ -61,7 +62,20 @@ def _dataset(node: str, folder: str) -> Dataset:
         if count
     )
     log.info("%s, %d pictures: %s", data.name, sum(filter(None, parts.values())), counts)
+    if data.class_ratio > UNBALANCED:
+        log.info(_sizes_of_classes(data))
     return data
+
+
+def _sizes_of_classes(data: Dataset) -> str:
+    """The largest and the smallest class by name, and what may be done about it."""
+    ranked = sorted(zip(data.counts, data.classes, strict=True), key=lambda pair: -pair[0])
+    largest, smallest = (name if name.isprintable() else ascii(name) for _, name in (ranked[0], ranked[-1]))
+    most, least = ranked[0][0], ranked[-1][0]
+    weighted = "rare classes weigh more (data.class_weights=balanced)"
+    other = "balanced accuracy counts every class alike; data.class_weights=balanced makes rare ones weigh more"
+    said = weighted if data.class_weights else other
+    return f"classes differ in size, from {largest} ({most} training pictures) to {smallest} ({least}): {said}"
 
 
 @lru_cache(maxsize=64)

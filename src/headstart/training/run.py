@@ -34,7 +34,7 @@ from headstart.training.settings import Outcome, Trainer, Watcher
 log = logging.getLogger(__name__)
 
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
-SCORES = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
+SCORES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
 def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher: Watcher) -> dict[str, Any]:

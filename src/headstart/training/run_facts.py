@@ -35,6 +35,7 @@ def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     facts |= dict(data=data.name, train_size=len(data.train.labels), val_size=len(data.val.labels), threads=threads)
     facts |= dict(torch_version=torch.__version__, config_hash=trainer.identity, data_sha256=data.sha256)
     facts |= dict(train_images=len(data.train.labels), val_images=len(data.val.labels), test_images=data.test_images)
+    facts |= dict(class_ratio=data.class_ratio, class_weights="balanced" if data.class_weights else None)
     facts |= {} if data.copies is None else asdict(data.copies)
     facts |= dict(data_files=data.files and data.files.key, data_test_sha256=data.test_sha256)
     facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))

@@ -71,6 +71,7 @@ class NetworkTrainer:
         self.state = TrainerState(self.model, optimizer, self.features, device, self.lr)
         self.checkpoints = Checkpoints(self.run_dir, self.identity)
         self.train, self.val = self.data.train.to(device), self.data.val.to(device)
+        self.weights = None if (found := self.data.class_weights) is None else torch.tensor(found, device=device)
         self.starts = batch_starts(len(self.train.labels), self.settings.batch_size)
 
     def run(self) -> Outcome:
@@ -221,7 +222,7 @@ class NetworkTrainer:
         settings = self.settings
         self.state.optimizer.zero_grad(set_to_none=True)
         logits, targets = forward()
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+        loss = functional.cross_entropy(logits.float(), targets, self.weights, label_smoothing=settings.label_smoothing)
         loss.backward()
         if settings.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_grad_norm)

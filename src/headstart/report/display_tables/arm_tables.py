@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from headstart.analysis import TARGETS, Results, counted, runs_of_arm
+from headstart.analysis import TARGETS, UNBALANCED, Results, counted, runs_of_arm
 from headstart.report.display_tables.frame import (
     Cell,
     DisplayColumn,
@@ -38,6 +38,7 @@ def arms(results: Results) -> DisplayTable:
             interval_of("test_ci_low", "test_ci_high"),
             value_of("test_std", "Standard deviation"),
             value_of("seeds", "Seeds", count),
+            *([value_of("test_balanced_accuracy", "Balanced accuracy, %")] if _is_unbalanced(frame) else []),
             value_of("test_f1_macro", "Macro F1, %"),
             value_of("val_accuracy", "Validation, %"),
             *([value_of("val_mean", "Validation, mean over folds, %")] if frame["folds"].notna().any() else []),
@@ -46,6 +47,11 @@ def arms(results: Results) -> DisplayTable:
             value_of("parameters", "Parameters", count),
         ],
     )
+
+
+def _is_unbalanced(arms: pd.DataFrame) -> bool:
+    """Whether some arm was trained on classes of such different sizes that accuracy alone says little of the rare."""
+    return bool(arms["class_ratio"].gt(UNBALANCED).any())
 
 
 def _best_run(arm: Row, trials: pd.DataFrame) -> pd.Series | None:
