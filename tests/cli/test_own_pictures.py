@@ -22,22 +22,21 @@ def pets(tmp_path):
 def test_counts_copies_and_what_is_left_out_are_said_and_stand_in_the_row(command, pets, tmp_path):
     code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
     assert code == 0, said
-    assert "pets, 140 pictures: 89 train, 10 validation (±31.0 points), 41 test (±15.3 points)\n" in said
+    assert "pets, 140 pictures: 75 train, 24 validation (±20.0 points), 41 test (±15.3 points)\n" in said
     assert "left out, pictures in no class folder: 1 (loose.png)\n" in said
     assert "1 of 41 test pictures of pets are exact copies of training pictures (Test/cat/copy.png): 1 of 100" in said
     assert command("report", "run")[0] == 0
     row = pd.read_csv(tmp_path / "run/tables/trials.csv").iloc[0]
-    assert [row[name] for name in ("train_images", "val_images", "test_images")] == [89, 10, 41]
-    assert [row[name] for name in ("copies_dropped", "copies_kept")] == [1, 0] and row["train_size"] == 89
+    assert [row[name] for name in ("train_images", "val_images", "test_images")] == [75, 24, 41]
+    assert [row[name] for name in ("copies_dropped", "copies_kept")] == [1, 0] and row["train_size"] == 75
 
 
 def test_a_study_says_it_before_it_begins(command, pets):
     code, _, said = command("-m", "data=folder", "data.root=pets", "dry_run=true", *SMALL)
     assert code == 0, said
-    assert (
-        said.count("pets, 140 pictures: 89 train, 10 validation (±31.0 points), 41 test (±15.3 points)") == 1
-        and "loose.png" in said
-    )
+    assert "validating on 24 of 99 pictures, as a tenth would be 10 (data.validation_size=... chooses)" in said
+    assert "; data.folds=5 validates on all of them in turn\n" in said and "loose.png" in said
+    assert said.count("pets, 140 pictures: 75 train, 24 validation (±20.0 points), 41 test (±15.3 points)") == 1
 
 
 def test_a_list_of_labels_is_read(command, pets, tmp_path):
@@ -45,7 +44,7 @@ def test_a_list_of_labels_is_read(command, pets, tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     code, _, said = command("data=table", "data.root=labels.csv", *SMALL)
     assert (
-        code == 0 and "labels, 100 pictures: 72 train, 8 validation (±34.6 points), 20 test (±21.9 points)\n" in said
+        code == 0 and "labels, 100 pictures: 60 train, 20 validation (±21.9 points), 20 test (±21.9 points)\n" in said
     ), said
 
 
@@ -64,7 +63,7 @@ def test_refusals_are_sentences_with_what_to_type(typed, pets, tmp_path):
 def test_classes_of_different_sizes_are_named_and_what_counts_them_alike_stands_in_the_tables(command, tmp_path):
     make_tree(tmp_path / "pets", {"cat": 90, "dog": 40, "emu": 50})
     code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
-    largest = "classes differ in size, from cat (65 training pictures) to dog (29)"
+    largest = "classes differ in size, from cat (57 training pictures) to dog (25)"
     assert code == 0 and f"{largest}: balanced accuracy counts every class alike; " in said, said
     code, _, said = command(
         "data=folder", "data.root=pets", "hydra.run.dir=run2", "data.class_weights=balanced", *SMALL
@@ -77,7 +76,7 @@ def test_classes_of_different_sizes_are_named_and_what_counts_them_alike_stands_
         page = (tmp_path / run / "report.html").read_text()
         assert "Balanced accuracy, %" in page and "Macro F1, %" in page
     assert pd.isna(rows[0]["class_weights"]) and rows[1]["class_weights"] == "balanced"
-    assert rows[0]["class_ratio"] == pytest.approx(65 / 29)
+    assert rows[0]["class_ratio"] == pytest.approx(57 / 25)
     for row in rows:
         assert row["test_balanced_accuracy"] == pytest.approx(row["test_recall_macro"])
     assert "data.class_weights=balanced" in rows[1]["command"] and rows[0]["config_hash"] != rows[1]["config_hash"]

@@ -133,6 +133,7 @@ WRONG = [
     ("data.classes", f"{SOURCES}.digits", ["abc", 3, [1.5], [True]], "a list or null"),
     ("data.split_seed", f"{SOURCES}.digits", [-1, 2**32, 1.0, "0", None], SEED),
     ("data.size", f"{SOURCES}.folder", [0, -1, 4097, 64.0, "64", None, True], SIDE),
+    ("data.validation_size", f"{SOURCES}.folder", [0, 1.5, "half"], f"{COUNT}, a number above 0 below 1, auto or null"),
     ("data.class_weights", f"{SOURCES}.folder", [1, "yes", True], "balanced or null"),
     ("data.duplicates", f"{SOURCES}.folder", [1, "yes", True], "drop, refuse, keep or null"),
     ("model.stem", f"{BUILDERS}.timm_model", ["tiny", None], "imagenet or cifar"),

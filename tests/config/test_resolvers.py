@@ -65,7 +65,7 @@ def test_a_study_without_a_name_has_the_same_one_in_all_its_processes(monkeypatc
 
 
 def test_a_share_validates_unless_there_are_folds_and_what_is_typed_wins():
-    for data, share in (("digits", 0.2), ("cifar10", 0.1), ("cifar100", 0.1)):
+    for data, share in (("digits", 0.2), ("cifar10", 0.1), ("cifar100", 0.1), ("folder", "auto")):
         assert composed(f"data={data}").data.validation_size == share
         assert composed(f"data={data}", "data.folds=5").data.validation_size is None
     assert composed("data.folds=5", "data.validation_size=0.1").data.validation_size == 0.1

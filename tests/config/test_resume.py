@@ -157,4 +157,6 @@ def test_a_run_of_which_nobody_can_tell_what_began_it_may_not_read_the_test_spli
 def test_a_run_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_otherwise(begun):
     folder = begun("data=folder", "batch_size=128")
     as_an_earlier_version(folder, validation_size=None, allow_duplicates=False)
-    assert expand_resume([f"resume={folder}"])[:3] == ["data=folder", "batch_size=128", f"resume={folder}"]
+    words = expand_resume([f"resume={folder}"])
+    assert words[:4] == ["data=folder", "batch_size=128", "data.validation_size=null", f"resume={folder}"]
+    assert composed(*words).data.validation_size is None  # the tenth that it began with, however few that are

@@ -46,6 +46,27 @@ class TestFolder:
         assert len(pictures) == sum(expected)
         assert torch.equal(read(split_seed=1).test().indices, ours.test().indices)
 
+    @pytest.mark.parametrize(
+        ("layout", "options", "expected"),
+        [
+            ({"cat": 50, "dog": 50}, {}, (60, 20, 20)),
+            ({"cat": 90, "dog": 90}, {}, (114, 30, 36)),
+            ({"cat": 90, "dog": 90}, {"train_size": 20}, (20, 30, 36)),
+            ({"train/cat": 50, "train/dog": 50, "val/cat": 5, "val/dog": 5}, {}, (80, 10, 20)),
+            ({"cat": 50, "dog": 50}, {"folds": 4}, (60, 20, 20)),
+        ],
+    )
+    def test_with_auto_few_pictures_are_validated_on_more_than_a_tenth(self, layout, options, expected, tmp_path, read):
+        make_tree(tmp_path / "pictures", layout)
+        ours = read(validation_size="auto", **options)
+        assert tuple(len(part.labels) for part in (ours.train, ours.val, ours.test())) == expected
+
+    def test_of_300_pictures_and_more_auto_is_the_tenth_that_it_was(self, tmp_path, read, caplog):
+        make_tree(tmp_path / "pictures", {"cat": 200, "dog": 180})
+        with caplog.at_level(logging.INFO):
+            assert read(validation_size="auto").sha256 == read().sha256
+        assert "validating on" not in caplog.text
+
     def test_the_files_are_listed_by_what_their_pictures_hold(self, tmp_path, read):
         root = make_tree(tmp_path / "pictures", THREE)
         before = read(classes=["dog", "cat"], train_size=2).files

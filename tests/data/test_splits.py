@@ -6,7 +6,7 @@ import torch
 
 from data.helpers_data import counts, positions
 from headstart.data import sources
-from headstart.data.splits import choose_classes, stratified
+from headstart.data.splits import choose_classes, stratified, usual_validation_size
 from headstart.errors import UserError
 
 
@@ -128,3 +128,17 @@ def test_folds_that_there_cannot_be_are_refused(choices, said):
     with pytest.raises(UserError, match=said):
         sources.digits(**choices)
     assert sources.digits(folds=139).val.labels.shape == (11,)
+
+
+@pytest.mark.parametrize(
+    ("total", "size"),
+    [(8, 3), (40, 10), (99, 24), (120, 30), (144, 30), (294, 30), (295, 0.1), (10**6, 0.1)],
+)
+def test_few_pictures_are_validated_on_30_or_a_quarter_and_others_on_a_tenth(total, size):
+    assert usual_validation_size(np.arange(total) % 3) == size
+
+
+def test_every_class_has_a_picture_to_be_validated_on():
+    labels = np.arange(40) % 20
+    held_out, rest = stratified(labels, usual_validation_size(labels), seed=0)
+    assert set(labels[held_out]) == set(labels[rest]) == set(range(20))

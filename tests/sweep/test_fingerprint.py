@@ -189,3 +189,25 @@ def test_a_study_with_a_batch_size_of_before_is_told_how_it_goes_on(tmp_path):
     with pytest.raises(UserError, match=r"or start another by name=\.\.\. \(none of its runs [^)]*\)$"):
         refuse_changes(tmp_path, fingerprint(batch_size=64))
     refuse_changes(tmp_path, fingerprint(batch_size=128))
+
+
+@pytest.mark.parametrize(("sizes", "goes_on"), [([], True), ([30, 500], True), ([14, 14], False)])
+def test_a_study_on_a_folder_begun_with_a_tenth_goes_on_where_that_is_the_split_of_now(
+    tmp_path, planned, sizes, goes_on
+):
+    now, typed = (planned("data=folder", *words).fingerprint for words in ([], ["data.validation_size=null"]))
+    (name,) = now["arms"]
+    assert now["arms"][name]["data.validation_size"] == "auto" and typed["arms"][name]["data.validation_size"] is None
+    write_json(tmp_path / "study.json", typed)  # as it was by default
+    for number, size in enumerate(sizes):
+        folder = tmp_path / name / "search" / f"{number:03d}"
+        folder.mkdir(parents=True)
+        write_json(folder / "run.json", {"val_images": size})
+    refuse_changes(tmp_path, typed)
+    if goes_on:
+        refuse_changes(tmp_path, now)
+        return
+    with pytest.raises(
+        UserError, match=r"with data\.validation_size=null typed it goes on with the split it began with"
+    ):
+        refuse_changes(tmp_path, now)

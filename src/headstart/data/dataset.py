@@ -116,7 +116,8 @@ class SplitOptions:
 
     classes: Sequence[str | int] | None  # names, or positions in the source's, renumbered in this order; None: all
     train_size: int | None  # training pictures, as many of each class; smaller subsets lie within larger; None: all
-    validation_size: int | float | None  # pictures split off train, or a fraction of it; each class in proportion
+    # Pictures split off train, or a fraction of it, each class in proportion; "auto": the source says how many.
+    validation_size: int | float | Literal["auto"] | None
     split_seed: int  # decides alone which pictures are split off, and which a subset takes
     folds: int | None = None  # into which the subset is divided, each class in proportion: one validates, others train
     fold: int = 0  # which one, from 0
@@ -127,7 +128,7 @@ class SplitOptions:
             raise UserError(f"data.fold={self.fold} has no effect without folds; add data.folds=..., or leave it out")
         if self.folds is not None and self.fold >= self.folds:
             raise UserError(f"data.fold={self.fold}: the folds of data.folds={self.folds} are 0 to {self.folds - 1}")
-        if self.folds is not None and self.validation_size is not None:
+        if self.folds is not None and self.validation_size not in (None, "auto"):
             raise UserError(
                 f"data.folds={self.folds} and data.validation_size={self.validation_size} are both given; a fold is "
                 "the validation part, so leave the second out, or give data.validation_size=null"

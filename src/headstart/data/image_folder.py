@@ -14,14 +14,15 @@ from headstart.data.decoding import Decoded, decode_once
 from headstart.data.folder_tree import Tree, check_root, find
 from headstart.data.label_lists import read_metadata, read_table
 from headstart.data.picture_files import list_pictures, shown
-from headstart.data.splits import choose_classes, stratified
+from headstart.data.splits import VALIDATION_SHARE, choose_classes, stratified, usual_validation_size
 from headstart.errors import UserError
 from headstart.store import DIGEST, FileListing
 
 log = logging.getLogger(__name__)
 
 _TEST_SEED = 0  # the derived test part stays the same whatever split_seed is
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # where nobody asks for another
+TEST_SHARE = 0.2  # where nobody asks for another
+SCARCE = 100  # pictures for training and validation, below which folds are the better use of them
 
 
 def read_folder(root: Path) -> Tree:
@@ -49,11 +50,14 @@ def read_dataset(
 ) -> Dataset:
     """Decode, check and split labelled files; arguments and errors as `headstart.data.sources.folder` has them.
 
-    options.validation_size: None for a tree that brings a validation part of its own; for others None is a tenth.
+    options.validation_size: None or "auto" for a tree that brings a validation part of its own; for others None is a
+    tenth, "auto" `usual_validation_size`.
     """
     own = len(tree.parts["train"])
     if options.folds is not None:
         tree = _with_val_in_train(tree)
+    is_auto = options.validation_size == "auto"
+    options = dataclasses.replace(options, validation_size=None) if is_auto else options
     _refuse_size_of_given(tree, "val", "validation_size", options.validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
     keep = choose_classes(tree.classes, options.classes)
@@ -73,7 +77,8 @@ def read_dataset(
         return _leave(train, range(len(keep)), lambda own: copies.of_held_out(own.places, val.places, "validation"))
 
     if options.validation_size is None and options.folds is None:
-        options = dataclasses.replace(options, validation_size=VALIDATION_SHARE)
+        few = _of_chosen_size(_chosen(train, keep).labels, options.train_size) if is_auto and val is None else None
+        options = dataclasses.replace(options, validation_size=few or VALIDATION_SHARE)
     files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
     counts = np.bincount(test.labels, minlength=len(tree.classes))
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
@@ -81,6 +86,17 @@ def read_dataset(
     copies.check_held_out(used[1], seen.places)
     identity = hashlib.sha256(decoded.digests[seen.places].tobytes() + seen.labels.tobytes()).hexdigest()
     return dataclasses.replace(data, test_sha256=identity, copies=copies.counts(*used, seen.places))
+
+
+def _of_chosen_size(labels: np.ndarray, train_size: int | None) -> int | float:
+    """`usual_validation_size`, with a line where it is more than a tenth."""
+    size, total = usual_validation_size(labels), len(labels)
+    if size == VALIDATION_SHARE:
+        return size
+    folds = "" if total >= SCARCE or train_size else "; data.folds=5 validates on all of them in turn"
+    why = f"as a tenth would be {round(VALIDATION_SHARE * total)}"
+    log.info("validating on %d of %d pictures, %s (data.validation_size=... chooses)%s", size, total, why, folds)
+    return size
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def folder(
     cache: str | Path | None = None,
     classes: Classes = None,
     train_size: Count | None = None,
-    validation_size: Size | None = None,
+    validation_size: Size | Literal["auto"] | None = None,
     test_size: Size | None = None,
     split_seed: Seed = 0,
     folds: Folds | None = None,
@@ -127,7 +127,8 @@ def folder(
     size: pixels a side that every picture is decoded to (`headstart.data.decoding.decode` says how), once, into
     `cache` (None: $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class
     in proportion and with one picture or more: first the test part (`test_size`, None: a fifth, the same whatever
-    `split_seed` is), then the validation part (`validation_size`, None: a tenth of the rest). With `folds` a val part
+    `split_seed` is), then the validation part (`validation_size`, None: a tenth of the rest, "auto": the same, of few
+    pictures 30 or up to a quarter, as `splits.usual_validation_size` says). With `folds` a val part
     of the tree's own joins train. Indices are positions in the sorted list of the files of the tree's own part.
     duplicates: what is done with training pictures that are exact copies of validation or test pictures, or lie in
     two classes: "drop" leaves them out of training, "refuse" is an error, "keep" trains on them. None: they are dropped
@@ -152,7 +153,7 @@ def table(
     cache: str | Path | None = None,
     classes: Classes = None,
     train_size: Count | None = None,
-    validation_size: Size | None = None,
+    validation_size: Size | Literal["auto"] | None = None,
     test_size: Size | None = None,
     split_seed: Seed = 0,
     folds: Folds | None = None,

@@ -7,6 +7,8 @@ import numpy as np
 
 from headstart.errors import UserError
 
+VALIDATION_SHARE, ENOUGH = 0.1, 30  # of the pictures, and how many there should be at least
+
 
 def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
     """Positions in `names` of the chosen classes. Raises UserError for unknown, doubled or fewer than two."""
@@ -45,6 +47,18 @@ def stratified(
     held = np.concatenate([rows[:q] for rows, q in zip(by_class, quota, strict=True)])
     rest = np.concatenate([rows[q:] for rows, q in zip(by_class, quota, strict=True)])
     return held, rest
+
+
+def usual_validation_size(labels: np.ndarray) -> int | float:
+    """What is split off to validate on where nobody says: a tenth, of few pictures `ENOUGH` or up to a quarter.
+
+    labels: int [N], of the pictures for training and validation. A choice between settings by 14 pictures is a
+    lottery, ±26 points at an accuracy of 50 %; with 30 it is ±18. Of 300 pictures and more it is a tenth.
+    """
+    total, classes = len(labels), len(np.unique(labels))
+    if (few := min(ENOUGH, total // 4)) <= round(VALIDATION_SHARE * total):
+        return VALIDATION_SHARE
+    return max(few, min(classes, total - classes))
 
 
 def _quota(counts: np.ndarray, size: int) -> np.ndarray:

@@ -10,10 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import DESCRIBING, identifying_data, identifying_model, keys_without_effect, without_hydra
 from headstart.errors import UserError
-from headstart.store import StudyFile, read_json, read_run, write_json
+from headstart.store import StudyFile, read_facts, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
+SPLIT = "data.validation_size"
+ENOUGH = 30  # pictures to validate on, from which "auto" is what null was: the default of before
 PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
 
 
@@ -97,14 +99,19 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
     if not _is_whole(before):
         raise UserError(f"{path} is damaged: it lacks common or arms. Put it back, or start another study by name=...")
     now = json.loads(json.dumps(fingerprint))
-    changes, batch = _changed(before["common"], now["common"]), None
+    changes, batch, split = _changed(before["common"], now["common"]), None, ""
     for arm, keys in now["arms"].items():
         recorded = _in_words_of_today(before["arms"].get(arm, keys))
+        if recorded.get(SPLIT, "") is None and keys.get(SPLIT) == "auto" and _has_enough_to_validate(folder):
+            recorded |= {SPLIT: "auto"}  # as the split is the same
         changes += [c for c in _changed(recorded, keys) if c not in changes]
         if batch is None and keys.get("batch_size", "") is None:  # once the default was a number
             batch = recorded.get("batch_size")
+        if recorded.get(SPLIT, "") is None and keys.get(SPLIT) == "auto":
+            split = f"{SPLIT}=null"
     if changes:
-        _refuse(folder, changes, batch)
+        typed = {f"batch_size={batch}": "batches"} if batch else {}
+        _refuse(folder, changes, typed | ({split: "split"} if split else {}))
 
 
 def _in_words_of_today(recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,11 +133,18 @@ def _is_whole(content: Any) -> bool:
     return names and all(isinstance(keys, dict) for keys in content["arms"].values())
 
 
-def _refuse(folder: Path, changes: list[str], batch: int | None) -> None:
-    """batch: pictures in a step that the study began with by default, and would not have now; None: as now."""
+def _has_enough_to_validate(folder: Path) -> bool:
+    """Whether no run of the study was validated on so few pictures that `auto` would be another split than null."""
+    sizes = [read_facts(path.parent).get("val_images") for path in folder.glob("*/*/*/run.json")]
+    return all(isinstance(size, int) and size >= ENOUGH for size in sizes)
+
+
+def _refuse(folder: Path, changes: list[str], began: Mapping[str, str]) -> None:
+    """began: what the study began with by default, and would not have now: the override for it, and what that is."""
     shown = "\n".join(f"  {c}" for c in changes[:12])
     ended = (read_run(p.parent)["state"] for p in folder.glob("*/search/*/result.json"))
-    typed = f"; with batch_size={batch} typed it goes on with the batches it began with" if batch else ""
+    words, what = " ".join(began), " and the ".join(began.values())
+    typed = f"; with {words} typed it goes on with the {what} it began with" if began else ""
     lost = f" (none of its runs came to anything: rm -r {folder})" if set(ended) <= {"FAILED"} else ""
     raise UserError(
         f"{folder} holds a study with other settings:\n{shown}\n"
