@@ -77,6 +77,13 @@ def test_on_10000_pictures_the_unpaired_error_is_that_of_two_proportions():
     assert half_width(known) == pytest.approx(196 * np.sqrt((0.8 * 0.2 + 0.78 * 0.22) / 10_000), rel=1e-3)
 
 
+def test_a_nearly_perfect_accuracy_on_few_pictures_is_not_sure():
+    shares = np.array([37 / 38, 33 / 38])  # 36 and 32 of 36, and a right and a wrong answer more
+    assert unpaired_pictures(100.0, 100 * 32 / 36, 36).variance == pytest.approx(
+        1e4 * (shares * (1 - shares)).sum() / 38
+    )
+
+
 def test_paired_pictures_alone_leave_what_mcnemars_interval_does():
     values = np.repeat([100.0, -100.0, 0.0], [9, 4, 23])[None]  # 13 of 36 pictures are answered differently
     known = pictures_alone(values)

@@ -31,7 +31,7 @@ def test_metrics_are_those_worked_out_by_hand():
 def test_balanced_accuracy_is_scikit_learns_with_and_without_pictures_of_a_class():
     for count in (6, 5):
         expected = 100 * balanced_accuracy_score(LABELS[:count], PROBABILITIES[:count].argmax(1))
-        found = metrics(LABELS[:count], PROBABILITIES[:count], ("a", "b", "c"))
+        found = classification_metrics(LABELS[:count], PROBABILITIES[:count], ("a", "b", "c"))
         assert found["balanced_accuracy"] == pytest.approx(expected)
     assert found["balanced_accuracy"] == pytest.approx(100 * (2 / 3 + 1) / 2)
 
