@@ -53,7 +53,7 @@ def study(*arms, seeds=5, curve=(50.0, 75.0, 95.0), vals=VALS, states=STATES, si
         for row in rows:
             end = f"seed-{row['seed']}" if row["phase"] == "confirm" else f"{row['number']:03d}"
             row |= dict(study="s", arm=arm, model="cnn", data="digits", data_sha256="d", train_size=size, epochs=3)
-            row |= dict(run_dir=f"{arm}/{row['phase']}/{end}", classes=3, test_images=30, device="cpu", threads=1)
+            row |= dict(run_dir=f"{arm}/{row['phase']}/{end}", classes=3, test_images=10**14, device="cpu", threads=1)
             points = [value + row["seed"] - place for value in curve]
             row |= {
                 f"epochs_to_{t}": sum(p < t for p in points) + 1 if max(points) >= t else None for t in (70, 80, 90)
