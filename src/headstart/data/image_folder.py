@@ -56,8 +56,7 @@ def read_dataset(
     own = len(tree.parts["train"])
     if options.folds is not None:
         tree = _with_val_in_train(tree)
-    is_auto = options.validation_size == "auto"
-    options = dataclasses.replace(options, validation_size=None) if is_auto else options
+    options, is_auto = _without_auto(options)
     _refuse_size_of_given(tree, "val", "validation_size", options.validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
     keep = choose_classes(tree.classes, options.classes)
@@ -77,8 +76,7 @@ def read_dataset(
         return _leave(train, range(len(keep)), lambda own: copies.of_held_out(own.places, val.places, "validation"))
 
     if options.validation_size is None and options.folds is None:
-        few = _of_chosen_size(_chosen(train, keep).labels, options.train_size) if is_auto and val is None else None
-        options = dataclasses.replace(options, validation_size=few or VALIDATION_SHARE)
+        options = _with_usual_size(options, _chosen(train, keep).labels, is_auto and val is None)
     files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
     counts = np.bincount(test.labels, minlength=len(tree.classes))
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
@@ -88,15 +86,20 @@ def read_dataset(
     return dataclasses.replace(data, test_sha256=identity, copies=copies.counts(*used, seen.places))
 
 
-def _of_chosen_size(labels: np.ndarray, train_size: int | None) -> int | float:
-    """`usual_validation_size`, with a line where it is more than a tenth."""
-    size, total = usual_validation_size(labels), len(labels)
-    if size == VALIDATION_SHARE:
-        return size
-    folds = "" if total >= SCARCE or train_size else "; data.folds=5 validates on all of them in turn"
-    why = f"as a tenth would be {round(VALIDATION_SHARE * total)}"
-    log.info("validating on %d of %d pictures, %s (data.validation_size=... chooses)%s", size, total, why, folds)
-    return size
+def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
+    """The options with None for "auto", and whether it was that."""
+    is_auto = options.validation_size == "auto"
+    return (dataclasses.replace(options, validation_size=None) if is_auto else options), is_auto
+
+
+def _with_usual_size(options: SplitOptions, labels: np.ndarray, is_auto: bool) -> SplitOptions:
+    """The options with a tenth to validate on, or the size by `usual_validation_size` and a line where it is more."""
+    size, total = usual_validation_size(labels) if is_auto else VALIDATION_SHARE, len(labels)
+    if size != VALIDATION_SHARE:
+        folds = "" if total >= SCARCE or options.train_size else "; data.folds=5 validates on all of them in turn"
+        why = f"as a tenth would be {round(VALIDATION_SHARE * total)}"
+        log.info("validating on %d of %d pictures, %s (data.validation_size=... chooses)%s", size, total, why, folds)
+    return dataclasses.replace(options, validation_size=size)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
