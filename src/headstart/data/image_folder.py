@@ -82,8 +82,12 @@ def read_dataset(
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
     used = [train.first + data.train.indices.numpy(), (train if val is None else val).first + data.val.indices.numpy()]
     copies.check_held_out(used[1], seen.places)
-    identity = hashlib.sha256(decoded.digests[seen.places].tobytes() + seen.labels.tobytes()).hexdigest()
-    return dataclasses.replace(data, test_sha256=identity, copies=copies.counts(*used, seen.places))
+    return dataclasses.replace(data, test_sha256=_identity(decoded, seen), copies=copies.counts(*used, seen.places))
+
+
+def _identity(decoded: Decoded, part: Placed) -> str:
+    """The sha256 of a part's pictures and labels."""
+    return hashlib.sha256(decoded.digests[part.places].tobytes() + part.labels.tobytes()).hexdigest()
 
 
 def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
