@@ -85,11 +85,6 @@ def read_dataset(
     return dataclasses.replace(data, test_sha256=_identity(decoded, seen), copies=copies.counts(*used, seen.places))
 
 
-def _identity(decoded: Decoded, part: Placed) -> str:
-    """The sha256 of a part's pictures and labels."""
-    return hashlib.sha256(decoded.digests[part.places].tobytes() + part.labels.tobytes()).hexdigest()
-
-
 def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
     """The options with None for "auto", and whether it was that."""
     is_auto = options.validation_size == "auto"
@@ -116,6 +111,11 @@ class Placed(Part):
     def places(self) -> np.ndarray:
         """Where the chosen pictures are among all, int64 [N]."""
         return self.first + self.rows
+
+
+def _identity(decoded: Decoded, part: Placed) -> str:
+    """The sha256 of a part's pictures and labels."""
+    return hashlib.sha256(decoded.digests[part.places].tobytes() + part.labels.tobytes()).hexdigest()
 
 
 def _parts(tree: Tree, decoded: Decoded) -> dict[str, Placed]:
