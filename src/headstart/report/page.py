@@ -90,6 +90,11 @@ def html(content: Content) -> str:
     return _template("report.html.j2", escaped=True).render(content=content, results=content.results, **tables)
 
 
+def model_card(**given: Any) -> str:
+    """Return the README.md of an exported network; given: what its template names."""
+    return _template("model_card.md.j2", escaped=False).render(**given)
+
+
 def markdown(content: Content) -> str:
     """Return the report in a few lines of Markdown, for a pull request."""
     tables = [getattr(display_tables, name)(content.results) for name in MARKDOWN_TABLES]
