@@ -103,7 +103,7 @@ def test_tables_alone_are_written_fast_and_without_a_page(tmp_path):
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     *paths, imported = done.stdout.split("\n")[:-1]
-    assert imported == "" and [Path(p).name for p in paths] == [f"{name}.csv" for name in FRAMES]
+    assert imported == "" and [Path(p).name for p in paths] == [f"{name}.csv" for name in (*FRAMES, "arms_short")]
     assert sorted(p.name for p in root.iterdir()) == ["pretrained", "random", "study.json", "tables"]
 
 

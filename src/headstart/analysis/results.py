@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY
+from headstart.analysis.arms_table import NO_STUDY, of_several_studies, short_table, with_study
 from headstart.analysis.caveats import Caveat
 from headstart.analysis.columns import FORECAST, SEARCH_PAIRS, SEARCHES
 from headstart.analysis.comparison import compare
@@ -59,6 +59,11 @@ class Results:
     def verdict(self) -> str:
         """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
         return "\n".join(self.verdicts) or "There are no two arms to compare."
+
+    @property
+    def short(self) -> pd.DataFrame:
+        """The ten columns of `arms` that are read first, under plain names (`columns.ARMS_SHORT`): arms_short.csv."""
+        return short_table(self.arms, of_several_studies(self.trials))
 
     @property
     def reported(self) -> pd.DataFrame:
@@ -130,13 +135,10 @@ def told_apart(study: Results) -> dict[str, pd.DataFrame]:
     Single runs, which belong to no study, count as one called `runs`.
     """
     frames = {name: getattr(study, name) for name in ("trials", "epochs", "arms", "pairs")}
-    if frames["trials"]["study"].nunique(dropna=False) <= 1:
+    if not of_several_studies(frames["trials"]):
         return frames
     named = {name: ("arm_a", "arm_b") if name == "pairs" else ("arm",) for name in frames}
-    return {
-        name: frame.assign(**{c: frame["study"].fillna("runs") + "/" + frame[c] for c in named[name]})
-        for name, frame in frames.items()
-    }
+    return {name: with_study(frame, *named[name]) for name, frame in frames.items()}
 
 
 # -------------------------------------------------------------------------------------------------------------- loading

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.report import display_tables
 
 SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
-PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+PLAIN_WIDTH = 180  # columns of a table that goes to a file or a pipe
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
