@@ -1,6 +1,7 @@
 """The runs below a folder as frames and sentences: what reports and notebooks are made from."""
 
 import dataclasses
+import html
 import itertools
 import os
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from headstart.analysis.forecasts import Lines, forecast_table
 from headstart.analysis.pairs_table import verdict_lines
 from headstart.analysis.published_figures import reported_table
 from headstart.analysis.repeated_searches import repeated_searches
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, html_table, runs_of_arm
 from headstart.errors import UserError
 from headstart.store import StudyFile, expanded, find_runs, read_json
 
@@ -32,6 +33,16 @@ class Best(NamedTuple):
 
     path: Path
     params: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return html_table(pd.DataFrame({**self.params, "folder": str(self.path)}, index=[0]))
+
+
+class Verdict(str):
+    """The verdict on every pair of arms, a line each; a notebook shows a list."""
+
+    def _repr_html_(self) -> str:
+        return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.splitlines()) + "</ul>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,9 +67,9 @@ class Results:
         names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
         return f"<{names}: {len(self.arms)} arms, {len(self.trials)} runs in {self.root}>"
 
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
-        return "\n".join(self.verdicts) or "There are no two arms to compare."
+        return Verdict("\n".join(self.verdicts) or "There are no two arms to compare.")
 
     @property
     def short(self) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """From tables to plots, galleries and pages."""
 
 from headstart.report import display_tables
+from headstart.report.drawing import DrawnFigure
 from headstart.report.evaluation import write_evaluation
 from headstart.report.explanations import overlaid, write_explanations
 from headstart.report.figures import PLOTS
@@ -11,6 +12,7 @@ from headstart.report.write import write_frames, write_report
 
 __all__ = [
     "PLOTS",
+    "DrawnFigure",
     "Material",
     "display_tables",
     "overlaid",

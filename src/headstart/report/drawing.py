@@ -1,5 +1,7 @@
 """One plot of a report: what its function is given, how its figure is laid out, and what stands beside it."""
 
+import base64
+import html
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +40,18 @@ class DrawnFigure:
     figure: "Figure"
     section: Section = "answer"
     says_title: bool = False  # whether the heading stands in the picture already
+
+    def _repr_html_(self) -> str:
+        from headstart.report.save_figures import rendered
+
+        source = embedded(rendered(self)[1])
+        words = (f'<img alt="{html.escape(self.alt)}" src="{source}">', html.escape(self.caption))
+        return "<figure>{}<figcaption>{}</figcaption></figure>".format(*words)
+
+
+def embedded(svg: bytes) -> str:
+    """Return an SVG file as the source of an image: there nothing in it acts, leads out or meets the page's own ids."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,6 +1,5 @@
 """The report as one self-contained HTML page, and as Markdown for a pull request."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,11 +61,6 @@ class Content:
     def command(self) -> str:
         """The command that made the study; empty where it is not known."""
         return self.results.study_file.command
-
-
-def embedded(svg: bytes) -> str:
-    """Return an SVG file as the source of an image: there nothing in it acts, leads out or meets the page's own ids."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 PAGE_TABLES = (

@@ -49,7 +49,8 @@ def write_frames(results: Results) -> list[Path]:
 def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
     from headstart.report import figures
-    from headstart.report.page import EmbeddedFigure, embedded
+    from headstart.report.drawing import embedded
+    from headstart.report.page import EmbeddedFigure
     from headstart.report.save_figures import save
 
     shown, paths = [], []
