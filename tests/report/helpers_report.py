@@ -155,7 +155,7 @@ def names(found):
     return [picture.name for picture in found]
 
 
-VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "base"}
 
 
 class Page(HTMLParser):

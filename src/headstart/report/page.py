@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables
@@ -25,6 +26,8 @@ class EmbeddedFigure:
     png: str  # link, relative to the page
     section: str = "answer"
     says_title: bool = False
+    least_width: int = 0  # pixels; narrower than that it is scrolled, as its words would be too small
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Content:
         return self.results.study_file.command
 
 
+LONG_WORD = 12  # characters
+_PIECE = re.compile(r"[^_/.,=:-]{1,16}[_/.,=:-]*|[_/.,=:-]+")
 PAGE_TABLES = (
     "arms",
     "speed",
@@ -108,6 +113,7 @@ def _template(name: str, escaped: bool) -> Any:
     )
     environment.filters["md"] = _as_markdown
     environment.filters["fenced"] = _fenced
+    environment.filters["breakable"] = _breakable
     return environment.get_template(name)
 
 
@@ -115,6 +121,12 @@ def _as_markdown(text: str) -> str:
     """Text that Markdown shows as it is, on one line: what has a meaning there is escaped."""
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _breakable(text: str) -> Markup:
+    """Text whose long words may be broken on paper: behind punctuation, and where there is none for long."""
+    words = [_PIECE.findall(word) if len(word) > LONG_WORD else [word] for word in re.split(r"(\s+)", str(text))]
+    return Markup("").join(Markup("<wbr>").join(pieces) for pieces in words)
 
 
 def _fenced(text: str) -> str:

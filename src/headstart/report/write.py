@@ -59,7 +59,8 @@ def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path]
             png, svg = save(drawn, results.root / "plots")
             link = png.relative_to(results.root).as_posix()
             words = drawn.title, drawn.caption, drawn.alt
-            shown.append(EmbeddedFigure(*words, embedded(svg.read_bytes()), link, drawn.section, drawn.says_title))
+            looks = drawn.section, drawn.says_title, drawn.least_width, drawn.is_wide
+            shown.append(EmbeddedFigure(*words, embedded(svg.read_bytes()), link, *looks))
             paths += [png, svg]
     except UserError:
         raise
