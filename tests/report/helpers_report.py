@@ -191,7 +191,7 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag in tags]
 
     def structure(self):
-        return [(tag, sorted(attributes)) for tag, attributes in self.elements]
+        return [(tag, sorted(attributes)) for tag, attributes in self.elements if tag != "wbr" or attributes]
 
     def words(self):
         return " ".join("".join(self.text).split())

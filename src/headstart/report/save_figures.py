@@ -5,9 +5,6 @@ import io
 import warnings
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-
 from headstart.errors import UserError
 from headstart.report.drawing import DrawnFigure
 from headstart.report.plots import style
@@ -43,6 +40,9 @@ def rendered(drawn: DrawnFigure) -> tuple[bytes, bytes]:
 
 def _drawn_once(drawn: DrawnFigure) -> tuple[bytes, bytes]:
     """The plot as PNG and SVG, each drawn once: `Figure.savefig` draws twice, and finds the layout anew."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     figure, raster, vectors = drawn.figure, io.BytesIO(), io.BytesIO()
     layout, dots_per_inch = figure.get_layout_engine(), figure.dpi
     try:
