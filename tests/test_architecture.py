@@ -26,9 +26,22 @@ ROOMS = {
     "sweep": {"timing", "training", "config", "store"},
     "analysis": {"store"},
     "report": {"analysis", "store"},
+    "export": {"analysis", "store"},
     "inference": {"training", "models", "data", "config", "store"},
     "notebook": {"analysis", "report", "inference", "store"},
-    "cli": {"sweep", "training", "report", "analysis", "inference", "data", "models", "config", "store", "notebook"},
+    "cli": {
+        "sweep",
+        "training",
+        "report",
+        "export",
+        "analysis",
+        "inference",
+        "data",
+        "models",
+        "config",
+        "store",
+        "notebook",
+    },
 }
 BELOW_ALL = {"errors", "statistics", "typed"}
 FOREIGN = {  # libraries that a room must do without, whatever a library that it uses imports
@@ -43,6 +56,7 @@ FOREIGN = {  # libraries that a room must do without, whatever a library that it
     "sweep": {"torch", "pandas"},
     "analysis": {"torch", "hydra", "omegaconf", "optuna"},
     "report": {"torch", "hydra", "omegaconf"},
+    "export": {"torch", "hydra", "omegaconf", "optuna"},
 }
 LONGEST_FILE, LONGEST_FUNCTION, MOST_FILES = 300, 45, 18
 

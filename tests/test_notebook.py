@@ -1,5 +1,6 @@
 """`headstart.load`: what a notebook gets from a folder of runs, and a network that predicts as its run recorded."""
 
+import html
 import inspect
 import json
 import os
@@ -10,13 +11,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, TINY
-from helpers_runs import make_run, make_study
+from helpers_runs import make_run, make_study, write_predictions
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import headstart as hs
 from headstart.errors import UserError
-from headstart.report import PLOTS
+from headstart.report import PLOTS, write_frames, write_report
 
 
 def script(text):
@@ -72,6 +73,57 @@ def test_every_plot_is_completed_by_tab_and_says_what_it_shows_and_takes(study):
         assert method.__doc__.endswith(".") and "ax" in inspect.signature(method).parameters
     assert "measure" in inspect.signature(study.plot.time_to_target).parameters
     assert list(inspect.signature(study.plot.confusion).parameters)[:2] == ["arm", "ax"]
+
+
+def test_every_picture_of_the_page_is_at_hand_as_the_page_has_it(tmp_path):
+    root = make_study(tmp_path / "tiny", trials=3, seeds=2)
+    for at, place in enumerate(sorted(root.glob("*/confirm/*/seed-*"))):
+        labels = np.repeat([0, 1], 50)
+        wrong = (np.arange(100) + at) % 4 == 0
+        sure = np.where((labels == 1) ^ wrong, 0.9, 0.1)
+        images = dict(thumbnails=np.zeros((100, 8, 8, 3), np.uint8), thumbnail_indices=np.arange(100))
+        write_predictions(place, labels, np.stack([1 - sure, sure], axis=1), classes=np.array(["a", "b"]), **images)
+    study = hs.load(root)
+    write_report(study)
+    pictures = {path.stem for path in (root / "plots").glob("*.png")}
+    assert pictures >= {"arms", "confusion", "calibration", "time_to_target", "samples"}
+    assert pictures <= {name for name in dir(study.plot) if not name.startswith("_")}
+    for name in pictures:
+        drawn = study.plot[name]
+        assert (drawn.name, bool(drawn.caption)) == (name, True)
+        assert "<img" in drawn._repr_html_() and drawn.caption[:20] in html.unescape(drawn._repr_html_())
+    with pytest.raises(UserError, match="no picture 'x'; there are arms, critical_difference"):
+        study.plot["x"]
+    with pytest.raises(UserError, match=r"data_size needs arms that differ in data\.train_size"):
+        study.plot["data_size"]
+
+
+def test_what_is_loaded_shows_itself_in_a_notebook(tmp_path):
+    study = hs.load(make_study(tmp_path / "tiny", {"a<b>": 80.0, "plain": 90.0}, trials=3, seeds=2))
+    shown = study._repr_html_()
+    for words in (
+        "tiny: 2 arms",
+        "a&lt;b&gt;",
+        "target reached",
+        "81.50",
+        html.escape(study.verdicts[0]),
+        str(tmp_path),
+    ):
+        assert words in shown, words
+    assert "<b>a" not in shown and "a<b>" not in shown and "<NA>" not in shown and "report.html" not in shown
+    write_frames(study)
+    (study.root / "report.html").touch()
+    assert "report.html" in study._repr_html_()
+    verdict = study.verdict()
+    assert verdict == "\n".join(study.verdicts) and verdict._repr_html_().count("<li>") == len(study.verdicts)
+    runs = study.runs("plain")._repr_html_()
+    assert runs.count("<tr") == 1 + 1 + 2 and "plain/confirm/002/seed-2" in runs and "&lt;NA&gt;" not in runs
+    assert str(study.best("plain").path) in study.best("plain")._repr_html_()
+    assert all(f"study.plot.{plot.name}(" in study.plot._repr_html_() for plot in PLOTS)
+    make_run(tmp_path / "going", "x/search/000", arm="x", phase="search", number=0, seed=0, lr=0.1)
+    going = hs.load(tmp_path / "going")
+    assert "not run" in going._repr_html_() and going.runs("x")._repr_html_()
+    assert "no two arms" in hs.load(tmp_path / "tiny/tables")._repr_html_()
 
 
 def test_plots_take_options_and_one_arm_where_it_needs_one(study):
@@ -175,6 +227,8 @@ def test_predictions_are_those_that_the_run_recorded(trained, tmp_path):
     from_file = model.predict([tmp_path / "first.png", str(tmp_path / "first.png")])
     assert from_file.index.tolist() == [str(tmp_path / "first.png")] * 2
     np.testing.assert_allclose(from_file["probability"], [expected[0].max()] * 2, atol=1e-5)
+    for words in ("Sequential", "32 px", str(model.path), ", ".join(model.classes)):
+        assert words in model._repr_html_()
     assert (len(model.predict([])) == 0 and "cnn" in repr(model)) or "Sequential" in repr(model)
 
 

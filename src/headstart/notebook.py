@@ -1,6 +1,7 @@
 """What a notebook gets from a folder of runs: frames, plots, networks. `headstart.load("outputs/quickstart")`."""
 
 import dataclasses
+import html
 import inspect
 from collections.abc import Callable
 from functools import cached_property
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from headstart.analysis import Results, load_results
+from headstart.analysis import CaveatKind, Results, html_table, load_results
 from headstart.errors import UserError
-from headstart.report import PLOTS, Material, style
+from headstart.report import PLOTS, DrawnFigure, Material, style
 from headstart.store import expanded, find_runs
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ class Study(Results):
         """The plots of the report by name: `study.plot.learning_rate(ax=None)`."""
         return Plots(self)
 
+    def _repr_html_(self) -> str:
+        said = [f"<p>{html.escape(repr(self).strip('<>'))}</p>"]
+        unfinished = [str(caveat) for caveat in self.caveats if caveat.kind is CaveatKind.UNFINISHED]
+        said += [f"<p><b>Unfinished.</b> {html.escape(sentence)}</p>" for sentence in unfinished]
+        short = self.short.rename(columns=lambda name: name.replace("_", " "))
+        said += [html_table(short), self.verdict()._repr_html_()]
+        if (page := self.root / "report.html").is_file():
+            said.append(f"<p>{html.escape(str(page))}</p>")
+        return "".join(said)
+
     def model(self, arm: str) -> "Classifier":
         """Return the arm's network with trained weights, to classify pictures; only here torch is imported.
 
@@ -127,6 +138,25 @@ class Plots:
 
     def __init__(self, study: Study):
         self._study, self._material = study, Material(study)
+
+    def __getitem__(self, name: str) -> DrawnFigure:
+        """The picture as the page has it, with its caption: `study.plot["confusion"]`; its `figure` is matplotlib's.
+
+        Raises:
+            UserError: there is no such picture, or the study has nothing to draw.
+        """
+        known = {plot.name: plot for plot in PLOTS}
+        if name not in known:
+            raise UserError(f"there is no picture {name!r}; there are {', '.join(known)}.")
+        with style():
+            drawn = known[name].figure(self._material)
+        if drawn is None:
+            raise UserError(f"{name} needs {known[name].needs or 'runs that it shows'}, so the page has none.")
+        return drawn
+
+    def _repr_html_(self) -> str:
+        rows = [(f"study.plot.{plot.name}({'arm' if plot.of_one_arm else ''})", plot.description) for plot in PLOTS]
+        return html_table(pd.DataFrame(rows, columns=["plot", "shows"]))
 
     def _draw(self, plot: Any, given: Any, ax: "Axes | None", options: dict[str, Any]) -> "Axes":
         lines = options.get("lines")

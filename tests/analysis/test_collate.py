@@ -64,6 +64,7 @@ def test_columns_keep_names_order_and_types_with_any_number_of_runs(tmp_path, ru
 
 def test_a_value_of_every_column_reaches_the_table_with_all_its_digits(tmp_path):
     computed = {"state", "reason", "run_dir", "steps", "images", "train_accuracy", *(n for n in TRIALS if "_to_" in n)}
+    computed |= {name for name in TRIALS if name.startswith("reached_")}
     samples = {"Int64": 2**53 - 1, "Float64": 0.1 + 0.2, "string": "x", "boolean": True}
     given = {name: samples[column.dtype] for name, column in TRIALS.items() if name not in computed}
     add_run(tmp_path, "a", **given)
@@ -273,3 +274,20 @@ def test_the_training_accuracy_of_a_run_is_that_of_its_best_epoch(tmp_path):
     add_run(tmp_path, "cnn/search/001", number=1, best_epoch=9, accuracies=[50])  # no such epoch
     add_run(tmp_path, "tree/search/000", arm="tree")  # no epochs
     assert collate(tmp_path).trials["train_accuracy"].tolist() == [60.0, pd.NA, pd.NA]
+
+
+@pytest.mark.parametrize(
+    ("changed", "accuracies", "said"),
+    [
+        (dict(state="COMPLETE"), (60, 80), "yes"),
+        (dict(state="COMPLETE"), (60, 70), "never"),
+        (dict(state="PRUNED", reason="pruner"), (60,), "never"),
+        (dict(state="PRUNED", reason="paused after 2 epochs"), (60,), "not yet"),
+        (dict(state=None), (60,), "not yet"),
+        (dict(state="COMPLETE"), (), "no epochs"),
+        (dict(state="FAILED", reason="out of memory"), (), "not run"),
+    ],
+)
+def test_a_run_says_whether_it_got_there_or_never_did_or_was_not_run(tmp_path, changed, accuracies, said):
+    add_run(tmp_path, "cnn/search/000", accuracies=accuracies, **changed)
+    assert only(collate(tmp_path).trials)["reached_80"] == said

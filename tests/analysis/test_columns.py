@@ -2,7 +2,18 @@
 
 import re
 
-from headstart.analysis.columns import ARMS, EPOCHS, LEDGER, PAIRS, TABLES, TRIALS, Column, dictionary_markdown
+from headstart.analysis.columns import (
+    ARMS,
+    ARMS_SHORT,
+    EPOCHS,
+    LEDGER,
+    PAIRS,
+    READ_FIRST,
+    TABLES,
+    TRIALS,
+    Column,
+    dictionary_markdown,
+)
 from headstart.store import EPOCH_FIELDS
 
 
@@ -29,6 +40,14 @@ def test_every_comparing_column_that_the_design_promises_is_there():
     promised = """arm_a arm_b seeds difference ci_low ci_high probability_of_improvement p_holm speedup_epochs
     speedup_seconds verdict"""
     assert set(promised.split()) <= set(PAIRS)
+
+
+def test_what_people_read_first_stands_first_and_alone_in_a_short_table_with_units_in_the_names():
+    assert list(ARMS)[:10] == list(READ_FIRST) and list(ARMS_SHORT) == list(READ_FIRST.values())
+    for name, short in READ_FIRST.items():
+        assert ARMS_SHORT[short].dtype == ARMS[name].dtype
+        unit = ARMS[name].unit
+        assert unit in ("", "count") or short.endswith(f"_{unit}") or unit in short, short
 
 
 def test_the_dictionary_explains_every_column_of_every_table():

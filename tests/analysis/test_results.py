@@ -7,7 +7,7 @@ from pandas.testing import assert_frame_equal
 import headstart as hs
 from headstart.analysis import FRAMES, CaveatKind, told_apart
 from headstart.analysis.csv_tables import read_table, write_table
-from headstart.cli.report import report
+from headstart.cli.report import report, write_tables
 from headstart.errors import UserError
 from headstart.store import StudyFile
 
@@ -84,6 +84,20 @@ def test_several_studies_load_side_by_side(tmp_path):
     with pytest.raises(UserError, match=r"several studies .* give one/random or two/random"):
         study.best("random")
     assert study.best("two/random").path.resolve() == (tmp_path / "two/random/search/000").resolve()
+
+
+def test_the_short_table_names_arms_as_they_are_called_and_is_the_file_beside_the_others(tmp_path):
+    for name in ("one", "two"):
+        make_study(tmp_path / name, name=name, trials=1, seeds=2)
+    both, one = hs.load(tmp_path / "one", tmp_path / "two"), hs.load(tmp_path / "one")
+    assert one.short["arm"].tolist() == ["random", "pretrained"] and one.short.shape[1] == 10
+    assert both.short["arm"].tolist() == ["one/random", "one/pretrained", "two/random", "two/pretrained"]
+    assert both.best(both.short["arm"].iloc[2]).path.resolve() == (tmp_path / "two/random/search/000").resolve()
+    assert one.short["test_accuracy_percent"].tolist() == one.arms["test_mean"].tolist()
+    paths = write_tables([tmp_path / "one"]), write_tables([tmp_path / "one", tmp_path / "two"])
+    for found, written in zip((one, both), paths, strict=True):
+        assert_frame_equal(read_table(next(p for p in written if p.stem == "arms_short")), found.short)
+    assert hs.load(tmp_path / "comparison").short.equals(both.short)
 
 
 def test_a_study_that_is_given_twice_is_refused(tmp_path, monkeypatch):

@@ -103,7 +103,7 @@ def test_tables_alone_are_written_fast_and_without_a_page(tmp_path):
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     *paths, imported = done.stdout.split("\n")[:-1]
-    assert imported == "" and [Path(p).name for p in paths] == [f"{name}.csv" for name in FRAMES]
+    assert imported == "" and [Path(p).name for p in paths] == [f"{name}.csv" for name in (*FRAMES, "arms_short")]
     assert sorted(p.name for p in root.iterdir()) == ["pretrained", "random", "study.json", "tables"]
 
 
@@ -112,6 +112,22 @@ def test_tables_of_several_studies_are_written_side_by_side(tmp_path, command):
         make_study(tmp_path / name, name=name, trials=1, seeds=0)
     _, printed, _ = command("report", "one", "two", "--tables")
     assert printed.splitlines()[0] == "comparison/tables/trials.csv"
+
+
+def test_runs_are_exported_and_no_report_is_written(tmp_path, command, monkeypatch):
+    root, asked = make_study(tmp_path / "tiny", trials=1, seeds=0), []
+    monkeypatch.setattr("headstart.export.export", lambda *given: asked.append(given) or "done")
+    assert command("report", "tiny", "--to", "mlflow") == (0, "done\n", "")
+    assert command("report", "tiny", "--to", "mlflow", "--out", "there")[0] == 0
+    assert [(found.root.name, *rest) for found, *rest in asked] == [
+        ("tiny", "mlflow", None),
+        ("tiny", "mlflow", Path("there")),
+    ]
+    assert not (root / "tables").exists()
+    said = "headstart report: --out goes with --to: it is the folder of another tracker's store.\n"
+    assert command("report", "tiny", "--out", "there") == (1, "", said)
+    assert "invalid choice: 'neptune'" in command("report", "tiny", "--to", "neptune")[2]
+    assert "not allowed with" in command("report", "tiny", "--to", "mlflow", "--tables")[2]
 
 
 def test_a_folder_that_is_none_is_a_sentence(command):

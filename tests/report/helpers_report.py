@@ -155,7 +155,7 @@ def names(found):
     return [picture.name for picture in found]
 
 
-VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "base"}
 
 
 class Page(HTMLParser):
@@ -191,7 +191,7 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag in tags]
 
     def structure(self):
-        return [(tag, sorted(attributes)) for tag, attributes in self.elements]
+        return [(tag, sorted(attributes)) for tag, attributes in self.elements if tag != "wbr" or attributes]
 
     def words(self):
         return " ".join("".join(self.text).split())

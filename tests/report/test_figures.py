@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from headstart.report import plots
-from headstart.report.figures import draw_all
+from headstart.report.drawing import LEGIBLE
+from headstart.report.figures import PLOTS, draw_all
 from headstart.report.galleries import gallery
 from headstart.report.save_figures import save
 from headstart.store import StudyFile
@@ -90,6 +92,46 @@ def test_legends_stand_beside_the_data_or_below_it(tmp_path):
                 its, drawn = legend.get_window_extent(), ax.get_window_extent()
                 assert its.x0 >= drawn.x1 or its.y1 <= drawn.y0, picture.name
                 assert legend.get_window_extent().x1 <= picture.figure.bbox.x1, picture.name
+
+
+PHONE = 390 - 2 * 12 - 2 * (4 + 1)  # pixels that the page leaves a plot there: less its margins, and the frame's
+
+
+def drawn_pictures(folder):
+    """Every picture that there is: of many arms with long names, of sweeps over more, and of several sizes."""
+    named = [f"resnet18_cifar100_weights_{i}" for i in range(8)]
+    yield from draw_all(with_predictions(folder / "a", study(*named)))
+    yield from draw_all(dataclasses.replace(study("a", "b", seeds=0), trials=sweeping_two()))
+    sizes = [study("small", size=50), study("large", size=500)]
+    both = {
+        name: pd.concat([getattr(own, name) for own in sizes], ignore_index=True)
+        for name in ("trials", "epochs", "arms", "pairs")
+    }
+    both["epochs"]["train_accuracy"] = both["epochs"]["val_accuracy"]
+    both["arms"]["image_size"] = pd.array([32, 64], dtype="Int64")
+    yield from draw_all(dataclasses.replace(sizes[0], **both))
+
+
+def test_every_word_of_every_picture_has_ten_pixels_on_a_phone_and_the_first_pictures_fit_there(tmp_path):
+    found = list(drawn_pictures(tmp_path))
+    assert {plot.name for plot in PLOTS} == set(names(found))
+    for picture in found:
+        width = picture.figure.get_figwidth() * 96
+        words = [text for text in picture.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        smallest = min(text.get_fontsize() for text in words) * 96 / 72
+        assert smallest >= LEGIBLE == 10, picture.name
+        assert picture.least_width - 1 <= width, picture.name  # it is never stretched to be read
+        assert smallest * picture.least_width / width >= 10, picture.name
+        assert picture.is_wide or picture.least_width <= PHONE, picture.name
+    assert {picture.name for picture in found if not picture.is_wide} == {"arms", "learning_curves"}
+
+
+def test_no_title_is_cut_off(tmp_path):
+    for picture in drawn_pictures(tmp_path):
+        picture.figure.draw_without_rendering()
+        for ax in picture.figure.axes:
+            title = ax._left_title.get_window_extent()
+            assert title.x1 <= picture.figure.bbox.x1 + 1 and title.y1 <= picture.figure.bbox.y1 + 1, picture.name
 
 
 def test_axes_name_what_they_show_and_its_unit(tmp_path):

@@ -7,11 +7,13 @@ import re
 from itertools import pairwise
 from urllib.parse import unquote
 
+import pytest
 from helpers_runs import make_run, make_study
 
 from headstart.analysis import FRAMES, read_table
 from headstart.analysis import load_results as load
 from headstart.report import page, write_report
+from headstart.report.figures import draw_all
 from headstart.report.headline import headline
 from headstart.store import StudyFile
 from report.helpers_report import Page, read
@@ -59,6 +61,32 @@ def test_page_can_be_read_by_keyboard_and_by_ear(finished):
 def test_page_is_made_for_light_dark_and_paper(finished):
     text = (finished / "report.html").read_text()
     assert "prefers-color-scheme: dark" in text and "@media print" in text and "break-inside: avoid" in text
+
+
+def test_paper_cuts_nothing_off_and_a_phone_shrinks_no_plot_below_what_can_be_read(finished):
+    text = (finished / "report.html").read_text()
+    paper = text.partition("@media print {")[2].partition("</style>")[0]
+    (whole,) = re.findall(r"^  figure, tr, (.*) \{ break-inside: avoid; \}$", paper, re.MULTILINE)
+    assert ".plot" in whole
+    for rule in (".scroll { overflow: visible; }", "wbr { display: inline; }", "min-width: 0 !important"):
+        assert rule in paper
+    assert "\nwbr { display: none; }" in text.partition("@media print {")[0]  # a screen is scrolled
+    shown = {a["alt"]: a["style"] for a in read(finished).all("img")}
+    assert shown == {f.alt: f"min-width: {f.least_width}px" for f in draw_all(load(finished))}
+
+
+@pytest.mark.parametrize(
+    ("word", "pieces"),
+    [
+        ("frozen", ["frozen"]),
+        ("resnet18_cifar100_weights", ["resnet18_", "cifar100_", "weights"]),
+        ("outputs/one/search/000", ["outputs/", "one/", "search/", "000"]),
+        ("f" * 40, ["f" * 16, "f" * 16, "f" * 8]),
+        ("two words, a<b>", ["two words, a&lt;b&gt;"]),
+    ],
+)
+def test_long_words_of_a_table_may_be_broken_on_paper(word, pieces):
+    assert str(page._breakable(word)) == "<wbr>".join(pieces)
 
 
 def test_page_says_question_answer_pictures_arms_verdict_caveats_and_cost_in_this_order(finished):

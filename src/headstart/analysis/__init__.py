@@ -7,7 +7,7 @@ from headstart.analysis.csv_tables import read_table, write_further_tables, writ
 from headstart.analysis.forecasts import Lines, forecast_lines, size_curves, size_lines
 from headstart.analysis.predictions import Predictions, read_predictions, same_answers
 from headstart.analysis.results import FRAMES, REPEATS, Results, load_results, told_apart
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, html_table, runs_of_arm
 from headstart.analysis.verdict import counted
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Results",
     "counted",
     "forecast_lines",
+    "html_table",
     "load_results",
     "read_predictions",
     "read_table",

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from headstart import statistics
-from headstart.analysis.columns import THRESHOLDS
+from headstart.analysis.collate import unreached
+from headstart.analysis.columns import TARGETS, THRESHOLDS
 from headstart.analysis.csv_tables import first
 
 MEASURES = {"epochs": "epoch", "steps": "steps", "images": "images", "seconds": "seconds_total"}  # columns of epochs
@@ -25,13 +26,14 @@ class _Curve:
 
 
 def speed_columns(repeats: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Any]:
-    """Medians over an arm's repeats to every target, by every measure, and how many never got there; {} without epochs.
+    """Medians over an arm's repeats to every target, by every measure, how many never got there, and whether it did.
 
     `repeats`: rows of trials.csv, with the column `classes` where the half-way target is known; `epochs`: epochs.csv.
     """
     curves = _curves(repeats, epochs)
+    otherwise = unreached(repeats["state"].tolist(), has_epochs=bool(curves))
     if not curves:
-        return {}
+        return {f"reached_{target}": otherwise for target in TARGETS}
     ended = repeats["state"].isin(["COMPLETE", "CHANCE"])
     last = [c.accuracy[-1] for c, there in zip(curves, ended, strict=True) if there and len(c.accuracy)]
     final = float(np.mean(last)) if last else math.nan
@@ -43,6 +45,8 @@ def speed_columns(repeats: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Any]
     for (target, accuracy), measure in itertools.product(targets.items(), MEASURES):
         median, censored = _median(curves, measure, accuracy)
         row |= {f"{measure}_to_{target}": median, f"{measure}_to_{target}_censored": censored}
+        if measure == "epochs":
+            row[f"reached_{target}"] = "yes" if math.isfinite(median) else None if censored is None else otherwise
     return row
 
 

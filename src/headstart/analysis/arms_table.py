@@ -9,7 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns, to_the_end
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
-from headstart.analysis.columns import ARMS, ERRORS, SCORES
+from headstart.analysis.columns import ARMS, ARMS_SHORT, ERRORS, READ_FIRST, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
@@ -52,6 +52,25 @@ def arms_table(
     """
     rows = [_arm_row(name, rows, epochs, study, answers.get(name)) for name, rows in by_arm(trials, study)]
     return frame_of(rows, ARMS)
+
+
+def short_table(arms: pd.DataFrame, several: bool) -> pd.DataFrame:
+    """Return the ten columns of arms.csv that are read first, under plain names (`ARMS_SHORT`).
+
+    several: whether there are runs of several studies, where an arm is called STUDY/ARM.
+    """
+    own = with_study(arms, "arm") if several else arms
+    return own[list(READ_FIRST)].rename(columns=READ_FIRST).astype({n: c.dtype for n, c in ARMS_SHORT.items()})
+
+
+def of_several_studies(trials: pd.DataFrame) -> bool:
+    """Whether the runs are of several studies; single runs, which belong to none, count as one."""
+    return trials["study"].nunique(dropna=False) > 1
+
+
+def with_study(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The frame with arms called STUDY/ARM in these columns; the study of single runs is called `runs`."""
+    return frame.assign(**{column: frame["study"].fillna("runs") + "/" + frame[column] for column in columns})
 
 
 def by_arm(trials: pd.DataFrame, study: StudyFile) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,7 +1,7 @@
 """Runs on disk collated into trials.csv and epochs.csv: a row per run, a row per run and epoch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,7 +14,7 @@ import pandas as pd
 from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, Epochs, as_text, find_runs, read_epochs, read_run
+from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, PAUSED, Epochs, as_text, find_runs, read_epochs, read_run
 
 
 @dataclass
@@ -91,7 +91,8 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
     for name, field in (("epochs_run", "epoch"), ("seconds_train", "seconds_total")):
         if record.get(name) is None and last:
             record[name] = getattr(last, field)
-    record |= dict(steps=last.steps if last else None, images=last.images if last else None, **_speed(run_epochs))
+    record |= dict(steps=last.steps if last else None, images=last.images if last else None)
+    record |= _speed(run_epochs, otherwise=unreached([_state_to_come(record)], has_epochs=last is not None))
     record["train_accuracy"] = _at(run_epochs, "train_accuracy", record.get("best_epoch"))
     cells, faults = {}, []
     for name, column in TRIALS.items():
@@ -111,10 +112,10 @@ def _collect_run(root: Path, run_dir: Path) -> _Run:
     return _Run(cells, _params(params), run_epochs)
 
 
-def _speed(epochs: Epochs) -> dict[str, float | int | None]:
-    """Return epochs and training seconds to each threshold; None where it was never reached (censored)."""
+def _speed(epochs: Epochs, otherwise: str) -> dict[str, float | int | str | None]:
+    """Return epochs and training seconds to each threshold, None where it was not reached, which is called so."""
     epoch, accuracy, seconds = (epochs.columns[name] for name in ("epoch", "val_accuracy", "seconds_total"))
-    speed: dict[str, float | int | None] = {}
+    speed: dict[str, float | int | str | None] = {}
     place = 0
     for threshold in THRESHOLDS:  # rising, so that one walk through the epochs finds them all
         while place < len(epochs) and not (accuracy[place] or 0) >= threshold:
@@ -122,7 +123,24 @@ def _speed(epochs: Epochs) -> dict[str, float | int | None]:
         reached = place < len(epochs)
         speed[f"epochs_to_{threshold}"] = epoch[place] if reached else None
         speed[f"seconds_to_{threshold}"] = seconds[place] if reached else None
+        speed[f"reached_{threshold}"] = "yes" if reached else otherwise
     return speed
+
+
+def _state_to_come(record: dict[str, Any]) -> str:
+    """The run's state; of one that its search has paused, that of a run which may go on."""
+    is_paused = record["state"] == "PRUNED" and as_text(record["reason"] or "").startswith(PAUSED)
+    return "INTERRUPTED" if is_paused else record["state"]
+
+
+def unreached(states: Collection[str], has_epochs: bool) -> str:
+    """What `reached_` columns say of runs in these states that have not got to an accuracy, so that who never did is
+    told apart from who was not run; has_epochs: whether one of them has ended an epoch."""
+    if {"RUNNING", "INTERRUPTED"} & set(states):
+        return "not yet"
+    if has_epochs:
+        return "never"
+    return "no epochs" if {"COMPLETE", "CHANCE"} & set(states) else "not run"
 
 
 def _at(epochs: Epochs, name: str, epoch: Any) -> float | None:

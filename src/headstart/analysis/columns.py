@@ -13,6 +13,18 @@ TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
 UNBALANCED = 1.5  # times as many images in one class as in another
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
 SCORES = ("test_balanced_accuracy", "test_precision_macro", "test_recall_macro", "test_f1_macro")
+READ_FIRST = {  # columns of arms.csv that stand first in it, and what they are called in arms_short.csv
+    "arm": "arm",
+    "test_mean": "test_accuracy_percent",
+    "test_ci_low": "test_interval_low_percent",
+    "test_ci_high": "test_interval_high_percent",
+    "seeds": "seeds_tested",
+    "best_lr": "best_learning_rate",
+    "halfway_accuracy": "target_validation_accuracy_percent",
+    "epochs_to_halfway": "epochs_to_target",
+    "seconds_to_halfway": "training_seconds_to_target",
+    "reached_halfway": "target_reached",
+}
 ERRORS = ("val_mse", "val_mae", "val_r2", "test_mse", "test_mae", "test_r2")
 
 
@@ -72,7 +84,15 @@ def _time_to_thresholds() -> Iterator[tuple[str, Column]]:
                 dtype,
                 measure,
                 f"{what} to the end of the first epoch with val_accuracy >= {threshold}, computed from epochs.csv; "
-                "empty: censored, never reached in the epochs run",
+                f"empty: censored, see reached_{threshold}",
+            ),
+        )
+    for threshold in THRESHOLDS:
+        yield (
+            f"reached_{threshold}",
+            _text(
+                f"whether an epoch had val_accuracy >= {threshold}: yes; never, in the epochs run; not yet, as the run "
+                "goes on or may; no epochs, as it was fitted in one go; not run, as it ended before its first epoch"
             ),
         )
 
@@ -226,12 +246,19 @@ def _time_to_targets() -> Iterator[tuple[str, Column]]:
     for (measure, (dtype, what)), target in itertools.product(measures.items(), TARGETS):
         column, reached = f"{measure}_to_{target}", f"val_accuracy >= {accuracy.get(target, target)}"
         meaning = f"{what} to the first epoch with {reached}: Kaplan-Meier median over the confirmation runs"
-        yield column, Column(dtype, measure, f"{meaning}; empty: half of them or more never got there")
+        yield column, Column(dtype, measure, f"{meaning}; empty: see reached_{target}")
         if measure in ("epochs", "seconds"):
             yield f"{column}_censored", _count(f"confirmation runs that never had {reached}")
+    for target in TARGETS:
+        meaning = (
+            f"whether the confirmation runs had val_accuracy >= {accuracy.get(target, target)}: yes, in the median; "
+            "never, half of them or more; not yet, as some go on; no epochs, as they were fitted in one go; not run; "
+            "empty: the accuracy is not known"
+        )
+        yield f"reached_{target}", _text(meaning)
 
 
-ARMS: Columns = {
+_ARMS: Columns = {
     **_of_trials("study", "arm"),
     "tuned": _flag("searched in a study; false: single runs, which are described and not judged"),
     "trials": _count("search trials that ended, failed ones not counted: the budget used"),
@@ -303,6 +330,27 @@ ARMS: Columns = {
     **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
     **_of_trials("data", "train_size", "image_size", "folds", "class_ratio", "class_weights", "data_sha256"),
     **_of_trials("test_images", "epochs", "device", "threads"),
+}
+ARMS: Columns = {name: _ARMS[name] for name in READ_FIRST} | _ARMS
+
+# ---- arms_short.csv: the first ten columns of arms.csv, under names that say what they are
+
+ARMS_SHORT: Columns = {short: ARMS[name] for name, short in READ_FIRST.items()} | {
+    "arm": _text("name of the arm, what is compared; STUDY/ARM where there are several studies"),
+    "test_accuracy_percent": _percent("test accuracy of what the arm's search chose, mean over seeds"),
+    "test_interval_low_percent": ARMS["test_ci_low"],
+    "test_interval_high_percent": _percent("upper bound of the same interval"),
+    "target_validation_accuracy_percent": _percent("half-way between guessing (100 / classes) and 100"),
+    "epochs_to_target": _integer(
+        "epochs", "epochs to it: median over the confirmation runs; empty: see target_reached"
+    ),
+    "training_seconds_to_target": _seconds(
+        "training time to it (no evaluation, no loading), median over the confirmation runs; empty: see target_reached"
+    ),
+    "target_reached": _text(
+        "yes, by the median confirmation run; never, by half of them or more; not yet, as some go on; no epochs, as "
+        "they were fitted in one go; not run; empty: the target is not known"
+    ),
 }
 
 # ---- pairs.csv: a row per pair of arms that can be compared
@@ -462,6 +510,7 @@ FORECAST: Columns = {
 TABLES: dict[str, Columns] = {
     "trials": TRIALS,
     "epochs": EPOCHS,
+    "arms_short": ARMS_SHORT,
     "arms": ARMS,
     "pairs": PAIRS,
     "ledger": LEDGER,

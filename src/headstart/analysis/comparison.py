@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY, OPEN, arms_table, by_arm
+from headstart.analysis.arms_table import NO_STUDY, OPEN, arms_table, by_arm, of_several_studies, short_table
 from headstart.analysis.caveats import Caveat, caveats
 from headstart.analysis.collate import Collated, collate
 from headstart.analysis.columns import ARMS, LEDGER, PAIRS
@@ -75,6 +75,7 @@ def write_comparison(root: str | Path) -> list[Path]:
     return [
         *collated.write(folder),
         *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in COMPARED),
+        write_table(folder / "arms_short.csv", short_table(found.arms, of_several_studies(found.trials))),
         # Searches are repeated over several studies.
         *write_further_tables(folder, {"reported": reported, "searches": none, "search_pairs": none, "forecast": none}),
     ]

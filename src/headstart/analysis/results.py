@@ -1,6 +1,7 @@
 """The runs below a folder as frames and sentences: what reports and notebooks are made from."""
 
 import dataclasses
+import html
 import itertools
 import os
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY
+from headstart.analysis.arms_table import NO_STUDY, of_several_studies, short_table, with_study
 from headstart.analysis.caveats import Caveat
 from headstart.analysis.columns import FORECAST, SEARCH_PAIRS, SEARCHES
 from headstart.analysis.comparison import compare
@@ -19,7 +20,7 @@ from headstart.analysis.forecasts import Lines, forecast_table
 from headstart.analysis.pairs_table import verdict_lines
 from headstart.analysis.published_figures import reported_table
 from headstart.analysis.repeated_searches import repeated_searches
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, html_table, runs_of_arm
 from headstart.errors import UserError
 from headstart.store import StudyFile, expanded, find_runs, read_json
 
@@ -32,6 +33,16 @@ class Best(NamedTuple):
 
     path: Path
     params: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return html_table(pd.DataFrame({**self.params, "folder": str(self.path)}, index=[0]))
+
+
+class Verdict(str):
+    """The verdict on every pair of arms, a line each; a notebook shows a list."""
+
+    def _repr_html_(self) -> str:
+        return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.splitlines()) + "</ul>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,9 +67,14 @@ class Results:
         names = ", ".join(self.arms["study"].dropna().unique()) or "single runs"
         return f"<{names}: {len(self.arms)} arms, {len(self.trials)} runs in {self.root}>"
 
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """Return the verdict of every pair of arms, a line each, and what to run next where something is missing."""
-        return "\n".join(self.verdicts) or "There are no two arms to compare."
+        return Verdict("\n".join(self.verdicts) or "There are no two arms to compare.")
+
+    @property
+    def short(self) -> pd.DataFrame:
+        """The ten columns of `arms` that are read first, under plain names (`columns.ARMS_SHORT`): arms_short.csv."""
+        return short_table(self.arms, of_several_studies(self.trials))
 
     @property
     def reported(self) -> pd.DataFrame:
@@ -130,13 +146,10 @@ def told_apart(study: Results) -> dict[str, pd.DataFrame]:
     Single runs, which belong to no study, count as one called `runs`.
     """
     frames = {name: getattr(study, name) for name in ("trials", "epochs", "arms", "pairs")}
-    if frames["trials"]["study"].nunique(dropna=False) <= 1:
+    if not of_several_studies(frames["trials"]):
         return frames
     named = {name: ("arm_a", "arm_b") if name == "pairs" else ("arm",) for name in frames}
-    return {
-        name: frame.assign(**{c: frame["study"].fillna("runs") + "/" + frame[c] for c in named[name]})
-        for name, frame in frames.items()
-    }
+    return {name: with_study(frame, *named[name]) for name, frame in frames.items()}
 
 
 # -------------------------------------------------------------------------------------------------------------- loading

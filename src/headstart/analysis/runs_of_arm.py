@@ -1,5 +1,6 @@
 """Which runs stand behind an arm, and whether they agree in what must be equal; tables, plots and caveats ask here."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ OF_ONE_FOLD = ("data_sha256", "train_size", "val_size", "batch_size")  # of them
 FOLLOWS = {"train_size": ("data_sha256", "val_size", "batch_size"), "weights": ("weights_sha256",)}
 FOLLOWS |= dict.fromkeys(("validation_size", "classes"), ("data_sha256", "val_size", "train_size", "batch_size"))
 FOLLOWS |= {"split_seed": ("data_sha256",), "name": ("model",)}
+_SHOWN = ("phase", "number", "seed", "state", "lr", "epochs_run", "val_accuracy", "test_accuracy", "run_dir")
+_SCORE = re.compile("accuracy|percent|seconds")
 MACHINE = ("device", "precision", "torch_version")  # what may differ, and is said
 
 
@@ -29,6 +32,11 @@ class ArmRuns:
 
     best: pd.Series | None  # the trial, or single run, that the validation split selects; None: none may be selected
     repeats: pd.DataFrame  # one per seed, by seed: the present choice's confirmations, or single runs equal to the best
+
+    def _repr_html_(self) -> str:
+        best = pd.DataFrame([] if self.best is None else [self.best], columns=self.repeats.columns)
+        rows = pd.concat([best, self.repeats]).astype(self.repeats.dtypes)
+        return html_table(rows[[name for name in _SHOWN if name in rows and rows[name].notna().any()]])
 
     @property
     def tested(self) -> pd.DataFrame:
@@ -46,6 +54,15 @@ class ArmRuns:
     def folds(self) -> int:
         """How many folds the repeats that count are validated on; 0 without folds."""
         return int(self.tested["fold"].nunique())
+
+
+def html_table(frame: pd.DataFrame) -> str:
+    """A frame as a notebook shows it, its texts as they are and its numbers in as many digits as are read."""
+    texts = frame.astype(object)
+    for name in frame.select_dtypes("float"):
+        digits = "{:.2f}" if _SCORE.search(name) else "{:.4g}"
+        texts[name] = frame[name].map(digits.format, na_action="ignore").astype(object)
+    return texts.fillna("").to_html(index=False, border=0)
 
 
 def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import UserError
+from headstart.export import TARGETS
 from headstart.store import find_runs
 
 if TYPE_CHECKING:
     from headstart.analysis import Results
+    from headstart.export import Exported
     from headstart.report import display_tables
 
 SIDE_BY_SIDE = "comparison"  # folder of a report on several studies, beside the first of them
-PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+PLAIN_WIDTH = 180  # columns of a table that goes to a file or a pipe
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
@@ -28,6 +30,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a study such as outputs/quickstart")
     kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--to", choices=list(TARGETS), help="write every run into the store of another tracker instead")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of that store; default: export/ in the study's")
     kind.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
     kind.add_argument(
         "--forecast",
@@ -40,7 +44,11 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
-    if arguments.tables:
+    if arguments.out is not None and arguments.to is None:
+        raise UserError("--out goes with --to: it is the folder of another tracker's store.")
+    if arguments.to is not None:
+        print(export_runs(arguments.folders, arguments.to, arguments.out))
+    elif arguments.tables:
         print(*write_tables(arguments.folders), sep="\n")
     else:
         report(arguments.folders, arguments.forecast)
@@ -60,6 +68,18 @@ def report(folders: list[Path], forecast: int | None = None) -> None:
     if forecast is not None:
         results = dataclasses.replace(results, forecasts=results.forecast(forecast))
     print_report(results, write_report(results))
+
+
+def export_runs(folders: list[Path], target: str, folder: Path | None = None) -> "Exported":
+    """Write the runs of the folders into the store of another tracker, in `folder`; return what was done.
+
+    Raises:
+        UserError: one of them is not a folder or holds no runs, the tracker's library is not there, or the folder
+        cannot be written.
+    """
+    from headstart.export import export
+
+    return export(load_reported(folders), target, folder)
 
 
 def write_tables(folders: list[Path]) -> list[Path]:

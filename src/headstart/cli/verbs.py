@@ -27,6 +27,7 @@ VERBS = (
     Verb("predict", "say what is on pictures, by a trained network", "headstart.cli.predict"),
     Verb("evaluate", "how good a trained network is on other labelled pictures", "headstart.cli.evaluate"),
     Verb("explain", "where on pictures networks saw what they said", "headstart.cli.explain"),
+    Verb("export", "a trained network as ONNX, for torch or timm alone, with a model card", "headstart.cli.export"),
     Verb("cache", "list or remove what is kept on disk for all runs", "headstart.cli.cache"),
 )
 

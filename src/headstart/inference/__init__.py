@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from headstart.inference.describe import describe_weights, show_weights
     from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
     from headstart.inference.explanation import MapLayer, explain, map_layer
-    from headstart.inference.export import export_run
+    from headstart.inference.export import FORMATS, export_model, export_run
+    from headstart.inference.onnx_export import facts
     from headstart.inference.pictures import Picture, decode_pictures, find_pictures
 
 _MODULES = {
@@ -19,11 +20,13 @@ _MODULES = {
     "describe": ("describe_weights", "show_weights"),
     "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
     "explanation": ("MapLayer", "explain", "map_layer"),
-    "export": ("export_run",),
+    "export": ("FORMATS", "export_model", "export_run"),
+    "onnx_export": ("facts",),
     "pictures": ("Picture", "decode_pictures", "find_pictures"),
 }
 
 __all__ = [
+    "FORMATS",
     "Classifier",
     "Evaluation",
     "MapLayer",
@@ -32,7 +35,9 @@ __all__ = [
     "describe_weights",
     "evaluate",
     "explain",
+    "export_model",
     "export_run",
+    "facts",
     "find_pictures",
     "labelled_pictures",
     "map_layer",

@@ -43,6 +43,16 @@ class Classifier:
     def __repr__(self) -> str:
         return f"<{type(self.network).__name__} of {self.path}: {', '.join(self.classes)}>"
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "network": type(self.network).__name__,
+            "parameters": f"{sum(p.numel() for p in self.network.parameters()):,}",
+            "classes": ", ".join(self.classes),
+            "image size": f"{self.image_size} px",
+            "weights of": str(self.path),
+        }
+        return pd.DataFrame(facts.items()).to_html(index=False, header=False, border=0)
+
     @classmethod
     def of_run(cls, run_dir: str | Path) -> Self:
         """Build the network of a finished run from its saved configuration and best.safetensors.

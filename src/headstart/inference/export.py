@@ -1,9 +1,10 @@
-"""A run's network as files: one for `model.weights=` of the next, a folder for timm."""
+"""A trained network as files: for `model.weights=` of the next run, for timm, and as programs that need neither."""
 
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from headstart.errors import UserError
 from headstart.inference.classifier import Classifier
 from headstart.inference.finished import check_finished
+from headstart.inference.onnx_export import onnx_bytes, torch_bytes
 from headstart.store import expanded, write_atomically
 
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
@@ -51,6 +53,49 @@ def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) ->
         config.unlink(missing_ok=True)  # of what was here before, which --force replaces
         lines.append(f"timm cannot build this network, so there is no {config.name} for it")
     return lines
+
+
+def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False) -> list[str]:
+    """Write the network into the folder `to` in each of the formats; return lines that say how to use what was written.
+
+    formats: of FORMATS. `weights` is what `export_run` writes, and needs the folder of a run. force: replace what is
+    there. Each program is tried out before anything is written.
+
+    Raises:
+        UserError: a format is unknown or needs a library or a run that is not there, a file is in the way, or what was
+            exported answers otherwise than the network.
+    """
+    to = expanded(to)
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UserError(f"{unknown[0]} is no format; choose of {', '.join(FORMATS)}")
+    if "weights" in formats and not classifier.path.is_dir():
+        raise UserError(f"{classifier.path} is a file of weights already; leave the format weights out")
+    programs = [name for name in PROGRAMS if name in formats]
+    weights = [to / "model.safetensors", to / "config.json"] if "weights" in formats else []
+    _check_free([*weights, *(to / PROGRAMS[name].file for name in programs)], force)
+    contents = {name: PROGRAMS[name].content(classifier) for name in programs}
+    lines = export_run(classifier.path, to, force=force) if weights else []
+    _make_folder(to)
+    for name, content in contents.items():
+        path = to / PROGRAMS[name].file
+        write_atomically(path, content)
+        lines.append(f"{path}\n  {PROGRAMS[name].use.format(path=path)}")
+    return lines
+
+
+class _Program(NamedTuple):
+    """A format that is a program of its own."""
+
+    file: str
+    content: Callable[[Classifier], bytes]
+    use: str  # with {path}
+
+
+PROGRAMS = {
+    "onnx": _Program("model.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
+    "torch": _Program("model.pt2", torch_bytes, 'torch alone: torch.export.load("{path}").module()'),
+}
+FORMATS = ("weights", *PROGRAMS)
 
 
 def _check_free(files: list[Path], force: bool) -> None:

@@ -1,15 +1,18 @@
 """From tables to plots, galleries and pages."""
 
 from headstart.report import display_tables
+from headstart.report.drawing import DrawnFigure
 from headstart.report.evaluation import write_evaluation
 from headstart.report.explanations import overlaid, write_explanations
 from headstart.report.figures import PLOTS
 from headstart.report.material import Material
+from headstart.report.model_card import write_model_card
 from headstart.report.plots import style
 from headstart.report.write import write_frames, write_report
 
 __all__ = [
     "PLOTS",
+    "DrawnFigure",
     "Material",
     "display_tables",
     "overlaid",
@@ -17,5 +20,6 @@ __all__ = [
     "write_evaluation",
     "write_explanations",
     "write_frames",
+    "write_model_card",
     "write_report",
 ]

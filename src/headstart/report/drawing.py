@@ -1,11 +1,15 @@
 """One plot of a report: what its function is given, how its figure is laid out, and what stands beside it."""
 
+import base64
+import html
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from headstart.report.material import Material
+from headstart.report.plots.style import NARROWEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
 Section = Literal["answer", "verdict", "speed", "tuning", "errors"]  # of the page, in its order
 WIDTH = 8.6  # inches, legend included
+LEGIBLE = 10  # pixels of a browser, of which an inch has 96, from the top of a letter to the bottom
 
 
 class Given(NamedTuple):
@@ -38,6 +43,32 @@ class DrawnFigure:
     figure: "Figure"
     section: Section = "answer"
     says_title: bool = False  # whether the heading stands in the picture already
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has no room beside another one."""
+        return self.figure.get_figwidth() >= NARROWEST
+
+    @property
+    def least_width(self) -> int:
+        """Pixels of a browser below which its smallest words would be smaller than `LEGIBLE`."""
+        from matplotlib.text import Text
+
+        words = [text for text in self.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        smallest = min((text.get_fontsize() for text in words), default=LEGIBLE) / 72  # inches
+        return math.ceil(self.figure.get_figwidth() * LEGIBLE / smallest)
+
+    def _repr_html_(self) -> str:
+        from headstart.report.save_figures import rendered
+
+        source = embedded(rendered(self)[1])
+        words = (f'<img alt="{html.escape(self.alt)}" src="{source}">', html.escape(self.caption))
+        return "<figure>{}<figcaption>{}</figcaption></figure>".format(*words)
+
+
+def embedded(svg: bytes) -> str:
+    """Return an SVG file as the source of an image: there nothing in it acts, leads out or meets the page's own ids."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,7 +9,7 @@ from headstart.report.plots.critical_difference import beaten, families
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
 
-NARROW = 4.6  # inches, of a plot that stands beside another, and is read on a phone
+NARROW = 3.95  # inches, of a plot that stands beside another, and is read on a phone without scrolling
 
 
 def draw_all(results: Results) -> list[DrawnFigure]:
@@ -85,7 +85,7 @@ def _gallery(name: str, title: str, caption: str) -> Plot:
         section="errors",
         function=gallery,
         given=lambda m: given(m.galleries[name]),
-        width=7.6,
+        width=8.6,
         height=lambda m: 0.3 + 1.62 * len(m.galleries[name]),
         title=title,
         caption=caption,
@@ -103,8 +103,8 @@ PLOTS = (
         given=lambda m: given(m.arms, m.trials, looks=m.looks),
         width=NARROW,
         height=lambda m: 1.3 + 0.55 * max(2, len(m.arms)),
-        caption="Accuracy on the test split of what the search chose. What the interval holds for, beside new seeds, "
-        "is said in the verdict: new test pictures, repeated searches.",
+        caption="Mean accuracy on the test split of what the search chose; dots: single seeds. What the interval holds "
+        "for, beside new seeds, is said in the verdict: new test pictures, repeated searches.",
         words=captions.arms,
     ),
     Plot(

@@ -32,7 +32,7 @@ def gallery(rows: Gallery, ax: "Axes") -> "Axes | None":
         ax.text(0, top + 0.1, heading, va="bottom", fontweight="bold")
         for j, (image, words) in enumerate(images):
             ax.imshow(image, extent=(j + 0.05, j + 0.95, top - 0.9, top), interpolation="none", aspect="equal")
-            ax.text(j + 0.5, top - 0.95, words, ha="center", va="top", fontsize=6.5).set_in_layout(False)
+            ax.text(j + 0.5, top - 0.95, words, ha="center", va="top", fontsize=7.5).set_in_layout(False)
     ax.set_xlim(0, width)
     ax.set_ylim(-1.75 * len(rows) + 0.3, 0.4)
     ax.set_axis_off()

@@ -1,6 +1,5 @@
 """The report as one self-contained HTML page, and as Markdown for a pull request."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables
@@ -26,6 +26,8 @@ class EmbeddedFigure:
     png: str  # link, relative to the page
     section: str = "answer"
     says_title: bool = False
+    least_width: int = 0  # pixels; narrower than that it is scrolled, as its words would be too small
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,8 @@ class Content:
         return self.results.study_file.command
 
 
-def embedded(svg: bytes) -> str:
-    """Return an SVG file as the source of an image: there nothing in it acts, leads out or meets the page's own ids."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
+LONG_WORD = 12  # characters
+_PIECE = re.compile(r"[^_/.,=:-]{1,16}[_/.,=:-]*|[_/.,=:-]+")
 PAGE_TABLES = (
     "arms",
     "speed",
@@ -90,6 +89,11 @@ def html(content: Content) -> str:
     return _template("report.html.j2", escaped=True).render(content=content, results=content.results, **tables)
 
 
+def model_card(**given: Any) -> str:
+    """Return the README.md of an exported network; given: what its template names."""
+    return _template("model_card.md.j2", escaped=False).render(**given)
+
+
 def markdown(content: Content) -> str:
     """Return the report in a few lines of Markdown, for a pull request."""
     tables = [getattr(display_tables, name)(content.results) for name in MARKDOWN_TABLES]
@@ -109,6 +113,7 @@ def _template(name: str, escaped: bool) -> Any:
     )
     environment.filters["md"] = _as_markdown
     environment.filters["fenced"] = _fenced
+    environment.filters["breakable"] = _breakable
     return environment.get_template(name)
 
 
@@ -116,6 +121,12 @@ def _as_markdown(text: str) -> str:
     """Text that Markdown shows as it is, on one line: what has a meaning there is escaped."""
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _breakable(text: str) -> Markup:
+    """Text whose long words may be broken on paper: behind punctuation, and where there is none for long."""
+    words = [_PIECE.findall(word) if len(word) > LONG_WORD else [word] for word in re.split(r"(\s+)", str(text))]
+    return Markup("").join(Markup("<wbr>").join(pieces) for pieces in words)
 
 
 def _fenced(text: str) -> str:

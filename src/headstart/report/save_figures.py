@@ -5,9 +5,6 @@ import io
 import warnings
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-
 from headstart.errors import UserError
 from headstart.report.drawing import DrawnFigure
 from headstart.report.plots import style
@@ -28,16 +25,24 @@ def save(drawn: DrawnFigure, folder: str | Path) -> tuple[Path, Path]:
     except OSError as error:
         raise UserError(f"{folder} cannot be made for the plots: {error.strerror}.") from error
     png, svg = (folder / f"{drawn.name}{suffix}" for suffix in (".png", ".svg"))
-    with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the SVG is drawn in the reader's fonts
-        raster, vectors = _rendered(drawn)
+    raster, vectors = rendered(drawn)
     write_atomically(png, raster)
     write_atomically(svg, vectors)
     return png, svg
 
 
-def _rendered(drawn: DrawnFigure) -> tuple[bytes, bytes]:
+def rendered(drawn: DrawnFigure) -> tuple[bytes, bytes]:
+    """The plot as PNG and SVG, which carries the alt text."""
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the SVG is drawn in the reader's fonts
+        return _drawn_once(drawn)
+
+
+def _drawn_once(drawn: DrawnFigure) -> tuple[bytes, bytes]:
     """The plot as PNG and SVG, each drawn once: `Figure.savefig` draws twice, and finds the layout anew."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     figure, raster, vectors = drawn.figure, io.BytesIO(), io.BytesIO()
     layout, dots_per_inch = figure.get_layout_engine(), figure.dpi
     try:

@@ -41,6 +41,7 @@ def write_frames(results: Results) -> list[Path]:
     """
     folder = results.root / "tables"
     written = [write_table(folder / f"{name}.csv", getattr(results, name)) for name in FRAMES]
+    written.append(write_table(folder / "arms_short.csv", results.short))
     further = {name: getattr(results, name) for name in ("reported", *REPEATS)}
     return written + write_further_tables(folder, further | {"forecast": results.forecasts})
 
@@ -48,7 +49,8 @@ def write_frames(results: Results) -> list[Path]:
 def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
     from headstart.report import figures
-    from headstart.report.page import EmbeddedFigure, embedded
+    from headstart.report.drawing import embedded
+    from headstart.report.page import EmbeddedFigure
     from headstart.report.save_figures import save
 
     shown, paths = [], []
@@ -57,7 +59,8 @@ def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path]
             png, svg = save(drawn, results.root / "plots")
             link = png.relative_to(results.root).as_posix()
             words = drawn.title, drawn.caption, drawn.alt
-            shown.append(EmbeddedFigure(*words, embedded(svg.read_bytes()), link, drawn.section, drawn.says_title))
+            looks = drawn.section, drawn.says_title, drawn.least_width, drawn.is_wide
+            shown.append(EmbeddedFigure(*words, embedded(svg.read_bytes()), link, *looks))
             paths += [png, svg]
     except UserError:
         raise

@@ -1,5 +1,7 @@
 """The tables of arms say what arms.csv and pairs.csv do, and link each arm to its best run."""
 
+import shutil
+
 from helpers_runs import make_run, make_study
 
 from headstart.analysis import load_results
@@ -38,4 +40,19 @@ def test_pairs_and_times_stand_beside_each_other(tmp_path):
     assert pair["Difference, points"].text == f"{difference:.2f}" and pair["Its level"].text == "95.5 %"
     times = cells(display_tables.speed(results))
     assert times["random"]["70 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "3 epochs, 30.0 s"
+    assert cells(display_tables.arms(results))["random"]["Epochs to 75 %"].text == "3"
     assert times["random"]["80 %"].text.replace("\N{NO-BREAK SPACE}", " ") == "not reached (5 of 5 never)"
+
+
+def test_an_arm_that_never_got_there_is_told_apart_from_one_that_was_not_run(tmp_path):
+    root = make_study(tmp_path / "tiny", {"random": 80.0, "pretrained": 90.0, "fitted": 70.0, "slow": 60.0})
+    shutil.rmtree(root / "pretrained/confirm")
+    for path in root.glob("fitted/**/epochs.csv"):
+        path.unlink()
+    for path in root.glob("slow/confirm/**/epochs.csv"):
+        path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")  # its first epoch, at 40 %
+    results = load_results(root)
+    arms, times = (cells(make(results)) for make in (display_tables.arms, display_tables.speed))
+    assert [arms[arm]["Epochs to 75 %"].text for arm in arms] == ["3", "not run", "no epochs", "never"]
+    words = [times[arm]["70 %"].text.replace("\N{NO-BREAK SPACE}", " ") for arm in times]
+    assert words == ["3 epochs, 30.0 s", "not run", "no epochs", "not reached (5 of 5 never)"]

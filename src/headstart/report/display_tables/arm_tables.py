@@ -44,6 +44,7 @@ def arms(results: Results) -> DisplayTable:
             *([value_of("val_mean", "Validation, mean over folds, %")] if frame["folds"].notna().any() else []),
             DisplayColumn(heading, lambda row: _best_setting(row, swept)),
             value_of("trials", "Trials", count),
+            *_halfway(frame),
             value_of("parameters", "Parameters", count),
         ],
     )
@@ -52,6 +53,25 @@ def arms(results: Results) -> DisplayTable:
 def _is_unbalanced(arms: pd.DataFrame) -> bool:
     """Whether some arm was trained on classes of such different sizes that accuracy alone says little of the rare."""
     return bool(arms["class_ratio"].gt(UNBALANCED).any())
+
+
+def _halfway(frame: pd.DataFrame) -> list[DisplayColumn]:
+    """Epochs to half-way between guessing and all right, or why there are none; [] where no run has epochs."""
+    if frame["epochs_to_halfway_censored"].isna().all():
+        return []
+    targets = frame["halfway_accuracy"].dropna().unique()
+    heading = f"Epochs to {targets[0]:.4g} %" if len(targets) == 1 else "Epochs to half-way"
+    return [DisplayColumn(heading, _epochs_to_halfway)]
+
+
+def _epochs_to_halfway(row: Row) -> str:
+    epochs = row["epochs_to_halfway"]
+    return _why_not(row, "halfway") if is_missing(epochs) else count(epochs)
+
+
+def _why_not(row: Row, target: str) -> str:
+    """`never`, `not yet`, `no epochs` or `not run`; tables of before do not say it."""
+    return text(row[f"reached_{target}"])
 
 
 def _best_run(arm: Row, trials: pd.DataFrame) -> pd.Series | None:
@@ -89,10 +109,10 @@ def _time_to(row: Row, target: str) -> str:
     epochs, seconds = row[f"epochs_to_{target}"], row[f"seconds_to_{target}"]
     censored = row[f"epochs_to_{target}_censored"]
     if is_missing(censored):
-        return ABSENT
+        return _why_not(row, target)
     never = unbroken(f"{censored} of {row['confirmations']}") + " never"
     if is_missing(epochs):
-        return f"not reached ({never})"
+        return f"not yet ({never})" if _why_not(row, target) == "not yet" else f"not reached ({never})"
     median = unbroken(f"{counted(epochs, 'epoch')},") + f" {duration(seconds)}"
     return f"{median} ({never})" if censored else median
 

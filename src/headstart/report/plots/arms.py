@@ -21,7 +21,7 @@ def arms(arms: pd.DataFrame, trials: pd.DataFrame, ax: "Axes", *, looks: Looks =
 
     `arms`: arms.csv. An arm without a reading of the test split keeps its row and says so.
     """
-    ax.set_title("Test accuracy: mean, 95 % interval, seeds as dots")
+    ax.set_title("Test accuracy, 95 % interval", wrap=True)  # long names of arms leave it little room
     if arms.empty or arms["test_mean"].isna().all():
         return say(ax, "No run has read the test split yet: confirmations do, when the search has ended.")
     looks, labels = looks_for(arms["arm"], looks), []

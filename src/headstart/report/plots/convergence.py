@@ -217,7 +217,7 @@ def _draw_times(ax: "Axes", times: _Times, targets: list[str], look: Look) -> li
         ax.plot([x], [y], look.marker, **mark)
         if note := times.note(target):
             place = dict(xycoords=transform, textcoords="offset points", va="center")
-            ax.annotate(note, (x, y), (6, 0), fontsize=6.5, color=INK, **place)
+            ax.annotate(note, (x, y), (6, 0), fontsize=7.5, color=INK, **place)
         values += [*single, *([] if median is None else [median])]
     return values
 

@@ -54,7 +54,7 @@ def _counts(ax: "Axes", matrix: np.ndarray, shares: np.ndarray) -> None:
     """Write the counts into the cells; empty ones stay empty."""
     for true, answer in np.argwhere(matrix > 0):
         shade = "white" if shares[true, answer] > 25 else "black"
-        count = ax.text(answer, true, f"{matrix[true, answer]}", ha="center", va="center", color=shade, fontsize=7)
+        count = ax.text(answer, true, f"{matrix[true, answer]}", ha="center", va="center", color=shade, fontsize=7.5)
         count.set_in_layout(False)  # it lies inside; measuring hundreds of them takes most of the time
 
 

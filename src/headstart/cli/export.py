@@ -1,0 +1,45 @@
+"""`headstart export`: a trained network in a folder that others can use without headstart."""
+
+import argparse
+from pathlib import Path
+
+from headstart.errors import UserError
+
+EXAMPLES = """examples:
+  {prog} outputs/pretraining --arm pretrained --to exported
+  {prog} outputs/runs/2026-01-31_12-00-00-000000 --to exported --formats onnx,torch
+
+weights: model.safetensors, and config.json where timm can build the network; onnx: model.onnx for onnxruntime and
+others; torch: model.pt2 for torch alone. Each takes any number of pictures at a time and is tried out before it is
+kept. README.md says what the network is, how it was made, how good it is, and what a picture has to be made into."""
+
+
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """What may be typed behind `headstart export`."""
+    shown = dict(formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES.format(prog=prog))
+    about = "Write a trained network into a folder that others can use without headstart."
+    parser = argparse.ArgumentParser(prog=prog, description=about, **shown)
+    parser.add_argument("model", metavar="MODEL", help="the folder of a run or a study, or a file of exported weights")
+    parser.add_argument("--arm", help="which arm's network, of a study")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--formats", default="weights,onnx", metavar="A,B", help="of weights, onnx, torch")
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was typed. Raises UserError."""
+    if not Path(arguments.model).expanduser().exists():
+        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    from headstart.inference import export_model, facts
+    from headstart.notebook import load_model
+    from headstart.report import write_model_card
+    from headstart.store import read_run
+
+    classifier = load_model(arguments.model, arguments.arm)
+    lines = export_model(classifier, arguments.to, arguments.formats.split(","), force=arguments.force)
+    run_dir = classifier.path if classifier.path.is_dir() and (classifier.path / "result.json").exists() else None
+    record = {} if run_dir is None else read_run(run_dir)
+    record = dict(classes=list(classifier.classes)) | record
+    card = write_model_card(arguments.to, run_dir=run_dir, record=record, used=facts(classifier), lines=lines)
+    print(*lines, card, sep="\n")

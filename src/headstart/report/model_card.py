@@ -1,0 +1,89 @@
+"""README.md beside an exported network: what it is, how it was made, how good it is and where that ends."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from headstart.analysis import Results, load_results
+from headstart.report.page import model_card
+from headstart.report.write import question
+from headstart.store import write_atomically
+
+FACTS = {  # columns of a run by what they are called here
+    "data": "data set",
+    "train_images": "training pictures",
+    "val_images": "validation pictures",
+    "test_images": "test pictures",
+    "weights": "started from weights",
+    "freeze": "frozen",
+    "augmentation": "augmentation",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "lr": "learning rate",
+    "batch_size": "pictures a step",
+    "epochs": "epochs",
+    "best_epoch": "epoch that was kept",
+    "seed": "seed",
+    "parameters": "parameters",
+    "val_accuracy": "validation accuracy, %",
+    "test_accuracy": "test accuracy, %",
+    "test_f1_macro": "test F1, macro, %",
+    "command": "the same again",
+    "headstart_version": "headstart",
+    "torch_version": "torch",
+}
+LICENCE = "The weights it started from ({}) keep the licence of whoever made them, which binds this network, too."
+FROM_RANDOM = "Trained from random weights; what its training pictures may be used for binds it."
+
+
+def write_model_card(
+    folder: Path,
+    *,
+    run_dir: Path | None,
+    record: Mapping[str, Any],
+    used: Mapping[str, str],
+    lines: Sequence[str],
+) -> Path:
+    """Write README.md into the folder of an exported network and return its path.
+
+    run_dir: of the run that trained it; None: not known. record: what the run left, empty without one. used: what its
+    input and output are. lines: on the files that were written. Raises OSError.
+    """
+    study = None if run_dir is None else _study_of(run_dir)
+    arms = [] if study is None else [_arm(row) for row in study.arms.to_dict("records") if pd.notna(row["test_mean"])]
+    weights = record.get("weights")
+    card = model_card(
+        title=record.get("arm") or folder.name,
+        library="timm" if any("timm:" in line for line in lines) else "headstart",
+        architecture=record.get("model") or "network",
+        classes=record.get("classes") or [],
+        question=None if study is None else question(study),
+        facts=[(name, _cell(record[key])) for key, name in FACTS.items() if record.get(key) is not None],
+        arms=arms,
+        verdicts=[] if study is None else [line for line in study.verdicts if str(record.get("arm")) in line.split()],
+        used=used.items(),
+        written=[" ".join(line.replace(f"{folder}/", "").split()) for line in lines],
+        licence=LICENCE.format(weights) if weights else FROM_RANDOM,
+    )
+    path = folder / "README.md"
+    write_atomically(path, card.encode())
+    return path
+
+
+def _study_of(run_dir: Path) -> Results | None:
+    """The study that the run belongs to: what lies ARM/confirm/TRIAL/SEED or ARM/search/TRIAL below a study.json."""
+    root = next((folder for folder in run_dir.resolve().parents if (folder / "study.json").is_file()), None)
+    return None if root is None else load_results(root)
+
+
+def _arm(row: Mapping[str, Any]) -> dict[str, str]:
+    interval = f"{row['test_ci_low']:.2f} to {row['test_ci_high']:.2f}" if pd.notna(row["test_ci_low"]) else "—"
+    return dict(name=row["arm"], mean=f"{row['test_mean']:.2f}", interval=interval, seeds=str(row["seeds"]))
+
+
+def _cell(value: Any) -> str:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    text = f"{value:,}" if is_count else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,28 @@
+"""README.md beside an exported network."""
+
+from headstart.report import write_model_card
+
+RECORD = dict(
+    arm="pretrained", model="resnet18", classes=["cat", "dog"], weights="imagenet", train_images=45_000, lr=0.001234567
+)
+
+
+def card(folder, record, lines=("x/model.onnx\n  onnxruntime: y",)) -> str:
+    used = {"input": "float32 [N, 3, 32, 32]"}
+    return write_model_card(folder, run_dir=None, record=record, used=used, lines=list(lines)).read_text()
+
+
+def test_what_is_known_of_the_run_stands_in_it(tmp_path):
+    text = card(tmp_path, RECORD, [f"{tmp_path}/model.onnx\n  onnxruntime: run it"])
+    assert text.startswith("---\nlibrary_name: headstart\n") and "\n# pretrained\n" in text
+    assert "resnet18 that tells 2 classes apart: cat, dog." in text
+    assert "| training pictures | 45,000 |" in text and "| learning rate | 0.00123457 |" in text
+    assert "- input: float32 [N, 3, 32, 32]" in text and "- model.onnx onnxruntime: run it" in text
+    assert "The weights it started from (imagenet) keep the licence" in text
+    assert "\n\n## Limits\n\n" in text and "None" not in text and "\n\n\n" not in text
+
+
+def test_without_a_run_and_without_weights_nothing_is_made_up(tmp_path):
+    text = card(tmp_path, dict(classes=["cat", "dog"]))
+    assert "Trained from random weights" not in text.partition("## Licence")[0]
+    assert f"# {tmp_path.name}" in text and "Beside the other arms" not in text
