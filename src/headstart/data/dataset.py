@@ -181,8 +181,7 @@ def assemble(
     tested = None if test_counts is None else sum(int(test_counts[position]) for position in keep)
     identity = fingerprint(chosen, used, held)
     weights = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
-    known = dict(test_images=tested, class_weights=weights)
-    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, **known)
+    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, None, tested, None, weights)
 
 
 def balanced(labels: np.ndarray, classes: int) -> tuple[float, ...]:
