@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from headstart.data.copies import CopyCounts
+from headstart.data.decoding import FileFacts
 from headstart.data.splits import choose_classes, nested, one_fold, shuffled, stratified
 from headstart.errors import UserError
 from headstart.store import FileListing
@@ -61,8 +62,14 @@ class Dataset:
     load_test: Callable[[], Split] = field(repr=False)
     files: FileListing | None = field(default=None, repr=False)  # that all parts were read from; None: from none
     test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
-    test_images: int | None = None  # in the test part, known without reading it
+    test_counts: tuple[int, ...] | None = None  # of each class in the test part, known without reading it
     copies: CopyCounts | None = None  # None: nobody looked for any
+    seen: FileFacts | None = field(default=None, repr=False)  # of its files on reading them; None: of none
+
+    @property
+    def test_images(self) -> int | None:
+        """How many there are in the test part, where that is known without reading it."""
+        return None if self.test_counts is None else sum(self.test_counts)
 
     def test(self) -> Split:
         """Read the test part."""
@@ -165,9 +172,9 @@ def assemble(
     def test() -> Split:
         return _relabel(load_test(), keep).split()
 
-    tested = None if test_counts is None else sum(int(test_counts[position]) for position in keep)
+    tested = None if test_counts is None else tuple(int(test_counts[position]) for position in keep)
     identity = fingerprint(chosen, used, held)
-    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, test_images=tested)
+    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, test_counts=tested)
 
 
 def _subset(
