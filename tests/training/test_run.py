@@ -92,6 +92,8 @@ def test_keep_decides_what_stays_of_weights_and_predictions(keep, run):
     result, folder = run(f"keep={keep}")
     left = {p.name for p in folder.iterdir()} - {".lock"}
     always = {"run.json", "result.json", "epochs.csv"}
+    assert {path.rpartition(".")[2] for path in left if path.startswith("data-")} == {"json", "png"}
+    left = {path for path in left if not path.startswith("data-")}
     assert left == always | (set() if keep == "none" else {"best.safetensors", "predictions.npz"})
     assert result.get("best_sha256") == (None if keep == "none" else store.sha256_of(folder / "best.safetensors"))
 
