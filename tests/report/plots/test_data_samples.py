@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.report.plots.data_samples import data_samples, read_sheet, samples_height, samples_words
+from headstart.report.plots.data_samples import ROW, data_samples, read_sheet, samples_height, samples_words
 from headstart.store import Samples
 from report.helpers_data_record import RECORD, sheet
 
@@ -39,4 +39,4 @@ def test_more_classes_than_are_shown_are_said_and_the_figure_grows():
     three = dataclasses.replace(RECORD, classes=("cat", "dog", "emu"), counts={"train": (9, 8, 1)})
     assert "2 of 3 classes, those with the most training pictures" in samples_words(three)
     taller = dataclasses.replace(RECORD, samples=Samples((0, 1), (10, 6), 8, 16))
-    assert samples_height(taller) == pytest.approx(samples_height(RECORD) + 0.68 * 2)
+    assert samples_height(taller) == pytest.approx(samples_height(RECORD) + ROW * 2)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 GAP = 0.06  # of a picture's width, between two
 LONGEST_NAME = 18  # letters in a line
+NAMES = 2.9  # pictures' widths left for names, which readers' fonts draw wider than matplotlib's
 MOST_LINES = 2
+ROW = 0.62  # inches of a square picture and the gap below
 
 
 def read_sheet(file: str | Path | BytesIO, record: DataRecord) -> np.ndarray | None:
@@ -52,7 +54,7 @@ def data_samples(record: DataRecord, sheet: np.ndarray | None, ax: "Axes") -> "A
         for j in range(min(count, columns)):
             extent = (j * (1 + GAP), j * (1 + GAP) + 1, top - ratio, top)
             ax.imshow(sheet[i, j], extent=extent, interpolation="none", aspect="equal")
-    ax.set_xlim(0, columns * (1 + GAP))
+    ax.set_xlim(-NAMES, columns * (1 + GAP))
     ax.set_ylim(-len(sheet) * step, GAP)
     ax.set_axis_off()
     return ax
@@ -63,7 +65,7 @@ def samples_height(record: DataRecord) -> float:
     samples = record.samples
     if samples is None or not samples.width:
         return 1.0
-    return 0.25 + 0.68 * len(samples.classes) * (samples.height / samples.width + GAP)
+    return 0.25 + ROW * len(samples.classes) * (samples.height / samples.width + GAP)
 
 
 def samples_words(record: DataRecord) -> str:
