@@ -6,8 +6,7 @@ import pytest
 from data.helpers_data import draw_image, make_tree
 from helpers_runs import make_study
 
-from headstart.cli.data_root import Source, find_source
-from headstart.cli.paths import CIFAR
+from headstart.cli.paths import CIFAR, Source, find_source
 from headstart.errors import UserError
 
 

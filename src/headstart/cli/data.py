@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.cli.data_root import Source, find_source
+from headstart.cli.paths import Source, find_source
 from headstart.errors import UserError
 
 if TYPE_CHECKING:

@@ -61,7 +61,8 @@ def write_data_page(
     Raises:
         UserError: the folder cannot be written, or holds other files of these names.
     """
-    from headstart.report.page import EmbeddedFigure, data_html, embedded
+    from headstart.report.drawing import embedded
+    from headstart.report.page import EmbeddedFigure, data_html
     from headstart.report.save_figures import rendered  # matplotlib: the counts stand on the terminal by now
 
     check_page_folder(folder)
