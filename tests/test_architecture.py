@@ -196,7 +196,7 @@ def started(script: str, folder: Path | None = None) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("words", [[], ["report"], ["weights"], ["weights", "export"], ["cache"]])
+@pytest.mark.parametrize("words", [[], ["data"], ["report"], ["weights"], ["weights", "export"], ["cache"]])
 def test_help_comes_without_importing_anything_heavy(words):
     script = f"""sys.argv = ['headstart', *{words}, '--help']
 from headstart.cli.main import main

@@ -16,7 +16,10 @@ from helpers_runs import make_study
 
 import headstart as hs
 from cli.helpers_cli import refused, tiny
+from headstart.cli.verbs import VERBS
 from headstart.sweep import ArmsSweeper
+
+NAMES = [verb.name for verb in VERBS]
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is present")
 MISTAKES = [
@@ -190,7 +193,7 @@ def test_train_in_front_is_a_run(headstart, tmp_path):
         (["train", "model=resnet34"], r"Did you mean headstart model=timm model\.name=resnet34\?"),
         (["-m", "data=digits", "model=cnn,resnet34"], r"timm has it: write model=timm model\.name=resnet34, or as one"),
         (["name=a#b"], "with quotes where the value holds .*: 'name=\"a#b\"'"),
-        (["predict", "x.png"], "no verb: pictures are classified in Python"),
+        (["classify", "x.png"], "no verb: pictures are classified by headstart predict MODEL PICTURES"),
     ],
 )
 def test_the_way_of_other_programs_is_answered_with_ours(words, meant, typed, tmp_path):
@@ -222,7 +225,7 @@ def test_a_faulty_file_that_an_arm_chooses_is_a_sentence(typed, tmp_path):
 )
 def test_a_misspelt_verb_is_answered_with_the_command_that_was_meant(words, meant, typed, tmp_path):
     code, text = typed(*words)
-    said = f"{words[0]!r} is neither key=value nor a verb (report, weights, cache). Did you mean {meant}?"
+    said = f"{words[0]!r} is neither key=value nor a verb ({', '.join(NAMES)}). Did you mean {meant}?"
     assert (code, text) == (1, f"headstart: {said}\n")
     assert not list(tmp_path.iterdir())
 
@@ -244,11 +247,11 @@ def test_help_shows_the_verbs_and_then_what_hydra_is_told(words, command):
     code, printed, _ = command(*words)
     assert code == 0
     verbs, _, configured = printed.partition("\n\n")
-    assert [line.split()[0] for line in verbs.splitlines()[1:]] == ["report", "weights", "cache"]
+    assert [line.split()[0] for line in verbs.splitlines()[1:]] == NAMES
     assert "headstart -m experiments=quickstart" in configured and "logistic_regression" in configured
 
 
-@pytest.mark.parametrize("verb", ["report", "weights", "cache"])
+@pytest.mark.parametrize("verb", NAMES)
 def test_a_verbs_help_is_its_own(verb, command):
     code, printed, _ = command(verb, "--help")
     assert code == 0 and printed.startswith(f"usage: headstart {verb} ") and "experiments" not in printed

@@ -95,7 +95,7 @@ def test_loose_pictures_beside_class_folders_are_counted_and_named(folders, loos
         draw_image(9).save(root / name)
     found = find(root)
     assert len(found.paths) == 2
-    assert found.notes == (f"left out, pictures in no class folder: {len(loose)} ({', '.join(loose)})",)
+    assert found.left_out.line() == f"left out, pictures in no class folder: {len(loose)} ({', '.join(loose)})"
 
 
 def test_a_file_as_root_is_told_how_it_is_read(tmp_path):

@@ -7,8 +7,7 @@ import torch
 
 from data.helpers_data import THREE, draw_image, make_tree
 from headstart.data import sources
-from headstart.data.image_folder import read_folder
-from headstart.data.label_lists import read_table
+from headstart.data.label_lists import read_folder, read_table
 from headstart.errors import UserError
 
 ROWS = "path,label,split\na.png,cat,train\nb.png,dog,train\nsub/c.png,cat,test\nsub/d.png,dog,test\n"
@@ -81,7 +80,7 @@ class TestTable:
 
     def test_a_row_that_repeats_another_is_left_out_and_said(self, pictures):
         found = table(pictures, ROWS + "a.png,cat,train\n")
-        assert len(found.paths) == 4 and found.notes == ("left out, rows that repeat another: 1 (a.png)",)
+        assert len(found.paths) == 4 and found.left_out.line() == "left out, rows that repeat another: 1 (a.png)"
 
     @pytest.mark.parametrize(("name", "message"), [("", "is a folder; .*data=folder"), ("no.csv", "does not exist")])
     def test_what_is_no_list_is_told(self, name, message, pictures):
@@ -146,7 +145,7 @@ class TestMetadata:
         metadata(root / "metadata.csv", [dict(file_name=f"images/{n}.png", label="ab"[n % 2]) for n in range(3)])
         found = read_folder(root)
         assert list(found.parts) == ["train"] and len(found.paths) == 3
-        assert "left out, pictures that no metadata file lists: 1 (images/3.png)" in found.notes
+        assert found.left_out.line() == "left out, pictures that no metadata file lists: 1 (images/3.png)"
 
     def test_its_labels_win_over_folders_and_that_is_said(self, tmp_path):
         root = make_tree(tmp_path / "x", {"n01": 2, "n02": 2})
@@ -166,7 +165,7 @@ class TestMetadata:
         (root / "metadata.csv").write_bytes(content.encode("latin1"))
         found = read_folder(root)
         assert found.classes == ("cat", "dog")
-        assert found.notes == ("left out, metadata files without file_name and label: 1 (metadata.csv)",)
+        assert found.left_out.line() == "left out, metadata files without file_name and label: 1 (metadata.csv)"
 
     @pytest.mark.parametrize(
         ("name", "content", "said"),

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data.helpers_data import draw_image
-from headstart.data.look_alikes import CLOSE, like_any, perceptual_hashes, small_grey
+from headstart.data.look_alikes import CLOSE, like_another_class, like_any, perceptual_hashes, small_grey
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (8, 8)])
@@ -40,3 +40,20 @@ def test_many_equal_hashes_cost_no_time():
 def test_nothing_is_like_nothing():
     none = np.zeros(0, np.uint64)
     assert like_any(np.ones(2, np.uint64), none).tolist() == [-1, -1] and like_any(none, none).tolist() == []
+
+
+def test_look_alikes_of_another_class_are_those_that_every_pair_shows():
+    draw = np.random.RandomState(0)
+    hashes = draw.randint(0, 2**62, 60).astype(np.uint64)
+    for i in range(30):  # near others, by up to five bits
+        flips = draw.choice(64, draw.randint(0, 6), replace=False)
+        hashes[30 + i] = hashes[i] ^ np.bitwise_or.reduce(np.uint64(1) << flips.astype(np.uint64), initial=np.uint64(0))
+    labels, same = draw.randint(0, 2, 60), np.where(draw.rand(60) < 0.2, 7, np.arange(60) + 100)
+    expected = [
+        any(
+            bin(int(hashes[i] ^ hashes[j])).count("1") <= CLOSE and labels[i] != labels[j] and same[i] != same[j]
+            for j in range(60)
+        )
+        for i in range(60)
+    ]
+    assert like_another_class(hashes, labels, same).tolist() == expected and 5 < sum(expected) < 55

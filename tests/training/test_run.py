@@ -92,6 +92,8 @@ def test_keep_decides_what_stays_of_weights_and_predictions(keep, run):
     result, folder = run(f"keep={keep}")
     left = {p.name for p in folder.iterdir()} - {".lock"}
     always = {"run.json", "result.json", "epochs.csv"}
+    assert {path.rpartition(".")[2] for path in left if path.startswith("data-")} == {"json", "png"}
+    left = {path for path in left if not path.startswith("data-")}
     assert left == always | (set() if keep == "none" else {"best.safetensors", "predictions.npz"})
     assert result.get("best_sha256") == (None if keep == "none" else store.sha256_of(folder / "best.safetensors"))
 
@@ -178,3 +180,18 @@ def test_a_reading_of_the_test_split_counts_though_the_run_came_to_nothing_after
 
 def test_a_source_run_keeps_its_weights_whatever_the_others_keep(run):
     assert (run("keep=none", "phase=source", reads_test=False)[1] / "best.safetensors").exists()
+
+
+def test_a_run_leaves_a_record_of_its_data_once(run, monkeypatch):
+    from headstart.store import read_data_record, record_path
+    from headstart.training import run as module
+
+    result, folder = run("model=decision_tree", reads_test=False)
+    path = record_path(folder, result["data_sha256"])
+    record = read_data_record(path)
+    assert record.name == "digits" and record.total("train") == 100 and record.total("test") == 360
+    assert record.total("val") == result["val_images"] and path.with_suffix(".png").exists()
+    assert result["test_reads"] == 0
+    monkeypatch.setattr(module, "describe_data", None)  # is not asked for again
+    (folder / "result.json").unlink()
+    run("model=decision_tree", folder=folder)

@@ -22,6 +22,7 @@ class Verb:
 
 
 VERBS = (
+    Verb("data", "what is in a folder of pictures, and what a study would make of it", "headstart.cli.data"),
     Verb("report", "collate runs into tables, plots and a page", "headstart.cli.report"),
     Verb("weights", "take a trained network out of a run, or look at a weights file", "headstart.cli.weights"),
     Verb("predict", "say what is on pictures, by a trained network", "headstart.cli.predict"),

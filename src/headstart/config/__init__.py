@@ -5,7 +5,7 @@ from headstart.config.grammar import key_of, override_value
 from headstart.config.groups import composed, groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.meant import understood
-from headstart.config.overrides import check_keys, check_typed, check_words, quote_names, refuse_deletion
+from headstart.config.overrides import RESERVED, check_keys, check_typed, check_words, quote_names, refuse_deletion
 from headstart.config.own_files import check_own_files
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
@@ -23,6 +23,7 @@ from headstart.config.search_path import as_typed, expand_config_dir, expand_stu
 
 __all__ = [
     "DESCRIBING",
+    "RESERVED",
     "WHITELIST",
     "RunConfig",
     "as_typed",

@@ -17,6 +17,7 @@ HELP = """headstart: what does pretraining buy an image classifier, against trai
 One run          headstart model=resnet18 lr=1e-3
 A study          headstart -m experiments=quickstart
 Your own sweep   headstart -m model=cnn,resnet18 data=digits
+Your pictures    headstart data pictures
 Tables again     headstart report outputs/quickstart
 
 Groups (group=option)

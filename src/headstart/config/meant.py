@@ -58,10 +58,9 @@ RENAMED = {
 PATHS = ("data.root", "data.cache", "model.weights", "resume", "hydra.run.dir", "hydra.sweep.dir")
 ARMS = ("arms", "hydra.sweeper.arms")
 ANSWERS = {
-    ("predict", "infer", "classify"): "pictures are classified in Python: "
-    "headstart.Classifier.of_run(RUN_DIR).predict([FILE, ...])",
-    ("evaluate", "eval", "test", "validate"): "a run reads its test split itself, once, at its end; headstart report "
-    "DIR shows what it found",
+    ("infer", "classify"): "pictures are classified by headstart predict MODEL PICTURES...",
+    ("eval", "test", "validate"): "a run reads its test split itself, once, at its end; on other pictures, headstart "
+    "evaluate MODEL DATA",
     ("sweep", "study", "tune", "search", "compare"): "a study is started by headstart -m experiments=NAME, a sweep of "
     "your own by headstart -m model=cnn,resnet18",
 }  # verbs of other programs that headstart has not

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from headstart.data.dataset import Dataset, Split, tensor_on
     from headstart.data.decoding import decode, decode_image
     from headstart.data.folder_tree import Tree
-    from headstart.data.image_folder import read_labelled
+    from headstart.data.label_lists import read_labelled
     from headstart.data.normalisation import normalise
     from headstart.data.picture_files import list_pictures, shown
+    from headstart.data.refusals import Refused, read_anyway
+    from headstart.data.survey import describe_data, sample_sheet
     from headstart.data.thumbnails import choose_thumbnails, shrink
 
 _MODULES = {
@@ -21,9 +23,11 @@ _MODULES = {
     "dataset": ("Dataset", "Split", "tensor_on"),
     "decoding": ("decode", "decode_image"),
     "folder_tree": ("Tree",),
-    "image_folder": ("read_labelled",),
+    "label_lists": ("read_labelled",),
     "normalisation": ("normalise",),
     "picture_files": ("list_pictures", "shown"),
+    "refusals": ("Refused", "read_anyway"),
+    "survey": ("describe_data", "sample_sheet"),
     "thumbnails": ("choose_thumbnails", "shrink"),
 }
 
@@ -31,15 +35,19 @@ __all__ = [
     "CORRUPTIONS",
     "STRENGTHS",
     "Dataset",
+    "Refused",
     "Split",
     "Tree",
     "choose_thumbnails",
     "corrupt",
     "decode",
     "decode_image",
+    "describe_data",
     "list_pictures",
     "normalise",
+    "read_anyway",
     "read_labelled",
+    "sample_sheet",
     "shown",
     "shrink",
     "tensor_on",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from headstart.data.copies import CopyCounts
+from headstart.data.decoding import FileFacts
 from headstart.data.splits import choose_classes, nested, one_fold, shuffled, stratified
 from headstart.errors import UserError
 from headstart.store import FileListing
@@ -61,9 +62,10 @@ class Dataset:
     load_test: Callable[[], Split] = field(repr=False)
     files: FileListing | None = field(default=None, repr=False)  # that all parts were read from; None: from none
     test_sha256: str | None = None  # of pictures and labels of the test part; None: they can't change unnoticed
-    test_images: int | None = None  # in the test part, known without reading it
+    test_counts: tuple[int, ...] | None = None  # of each class in the test part, known without reading it
     copies: CopyCounts | None = None  # None: nobody looked for any
     class_weights: tuple[float, ...] | None = None  # of each class in the training loss; None: every picture weighs 1
+    seen: FileFacts | None = field(default=None, repr=False)  # of its files on reading them; None: of none
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -74,6 +76,11 @@ class Dataset:
     def class_ratio(self) -> float:
         """How many times as many training pictures the largest class has as the smallest."""
         return max(self.counts) / max(1, min(self.counts))
+
+    @property
+    def test_images(self) -> int | None:
+        """How many there are in the test part, where that is known without reading it."""
+        return None if self.test_counts is None else sum(self.test_counts)
 
     def test(self) -> Split:
         """Read the test part."""
@@ -178,10 +185,9 @@ def assemble(
     def test() -> Split:
         return _relabel(load_test(), keep).split()
 
-    tested = None if test_counts is None else sum(int(test_counts[position]) for position in keep)
-    identity = fingerprint(chosen, used, held)
-    weights = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
-    return Dataset(name, chosen, used, held, identity, *statistics(used), test, files, None, tested, None, weights)
+    known = dict(test_counts=None if test_counts is None else tuple(int(test_counts[position]) for position in keep))
+    known["class_weights"] = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
+    return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files, **known)
 
 
 def balanced(labels: np.ndarray, classes: int) -> tuple[float, ...]:

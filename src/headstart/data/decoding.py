@@ -7,26 +7,31 @@ import logging
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from headstart.data.look_alikes import perceptual_hashes, small_grey
 from headstart.data.picture_files import formats, shown
+from headstart.data.refusals import Unreadable
 from headstart.errors import UserError
 from headstart.store import shared_images, write_facts, write_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from headstart.data.copies import Copies
+    from headstart.data.folder_tree import Tree
+
 log = logging.getLogger(__name__)
 
 CACHE_VERSION = 3  # raise it when `decode` gives other pixels, or something else is kept beside them
 ORIENTATION = 0x0112  # among the EXIF tags
+NAMED = 10  # files in a message
 HASHED = 1000  # pictures whose perceptual hashes are computed at a time
 
 
@@ -40,13 +45,45 @@ class Decoded:
     hashes: np.ndarray  # uint64 [N], perceptual, of the decoded picture
 
 
+@dataclass(frozen=True, eq=False)
+class FileFacts:
+    """What is kept of a data set's files. Positions, int64 [n], count those of all parts, one after the other."""
+
+    root: Path  # the folder that they lie in
+    sizes: np.ndarray  # int32 [N, 2], width and height of each file's picture
+    hashes: np.ndarray  # uint64 [N], perceptual
+    same: np.ndarray  # int [N], equal for exact copies
+    places: Mapping[str, np.ndarray]  # positions of the pictures used, by part: train, val, test
+    left_out: Mapping[str, Sequence[str]]  # paths below the root, by kind
+    notes: Sequence[str]  # how the files were understood, a sentence each
+    two_classes: int  # pictures that lie in two
+    repeats: Mapping[str, int]  # copies within a part, by its name
+    said: Sequence[str]  # of copies and look-alikes, a sentence each
+
+    @classmethod
+    def of(cls, tree: "Tree", decoded: Decoded, copies: "Copies", places: Mapping[str, np.ndarray]) -> Self:
+        """What is worth keeping of what was seen."""
+        return cls(
+            root=tree.root,
+            sizes=decoded.sizes,
+            hashes=decoded.hashes,
+            same=copies.same.astype(np.int32),
+            places=places,
+            left_out={kind: paths for kind, paths in tree.left_out.paths.items() if paths},
+            notes=tree.notes,
+            two_classes=copies.two_classes,
+            repeats=copies.repeats,
+            said=tuple(copies.said),
+        )
+
+
 def decode_once(root: Path, paths: list[str], size: int, cache: Path) -> Decoded:
     """Decoded pictures root/path for each path, from the cache, decoding them first when they are not there.
 
     The key holds every file's path, size, time of modification and of change of its inode, so that a start costs a
     `stat` per file rather than reading all of them; a file altered in place gets another inode time even where its
     modification time was put back.
-    Raises UserError for unreadable files, by name, and for a cache folder that cannot be written.
+    Raises Unreadable for such files, by name, and UserError for a cache folder that cannot be written.
     """
     cache = cache.absolute()
     try:
@@ -198,14 +235,15 @@ def _key(root: Path, paths: list[str], size: int) -> str:
 
 
 def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
-    """Write the pictures and what was seen on decoding into `folder`. Raises UserError that names unreadable files."""
+    """Write the pictures and what was seen on decoding into `folder`. Raises Unreadable."""
     log.info("decoding %d pictures in %s to %d x %d, once", len(paths), root, size, size)
-    digests, sizes, greys, hashes, unreadable = [], [], [], [], []
+    digests, sizes, greys, hashes, unreadable = [], [], [], [], {}
 
     def decoded() -> Iterator[np.ndarray]:
-        for found in pool.map(lambda path: _try_decode(root, path, size), paths):
+        each = pool.map(lambda path: _try_decode(root, path, size), paths)
+        for path, found in zip(paths, each, strict=True):
             if isinstance(found, str):
-                unreadable.append(found)
+                unreadable[path] = found
                 continue
             pixels, digest, extent, grey = found
             digests.append(np.frombuffer(digest, np.uint8))
@@ -221,9 +259,10 @@ def _decode_all(root: Path, paths: list[str], size: int, folder: Path) -> None:
         warnings.simplefilter("ignore")  # what Pillow only warns of (a broken EXIF tag) is no reason to stop
         write_images(folder, pictures, (len(paths), size, size, 3))
     if unreadable:
-        lines = [*unreadable[:10], *([f"... and {len(unreadable) - 10} more"] if len(unreadable) > 10 else [])]
+        lines = list(unreadable.values())[:NAMED]
+        lines += [f"... and {len(unreadable) - NAMED} more"] if len(unreadable) > NAMED else []
         count = f"{len(unreadable)} of {len(paths)} images in {root}"
-        raise UserError("\n".join([f"{count} cannot be read; repair or delete them:", *lines]))
+        raise Unreadable("\n".join([f"{count} cannot be read; repair or delete them:", *lines]), list(unreadable))
     hashes += [perceptual_hashes(np.stack(greys))] if greys else []
     write_facts(folder, digests=np.stack(digests), sizes=np.array(sizes, np.int32), hashes=np.concatenate(hashes))
     names = "".join(f"{path}\n" for path in paths)  # for people: which file is row 17

@@ -2,11 +2,21 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from headstart.data.picture_files import HEIF, LOOSE, SUFFIXES, UNLABELLED, UNREAD, Listing, list_pictures, shown
+from headstart.data.picture_files import (
+    HEIF,
+    LOOSE,
+    SUFFIXES,
+    UNLABELLED,
+    UNREAD,
+    LeftOut,
+    Listing,
+    list_pictures,
+    shown,
+)
 from headstart.errors import UserError
 
 PARTS = ("train", "val", "test")
@@ -35,11 +45,20 @@ class Tree:
     classes: tuple[str, ...]
     parts: dict[str, list[tuple[str, int]]]
     notes: tuple[str, ...] = ()  # what else there is to say, each in a line
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def paths(self) -> list[str]:
         """Paths of all parts, one part after the other."""
         return [path for files in self.parts.values() for path, _ in files]
+
+    def without(self, paths: Collection[str]) -> "Tree":
+        """The tree without some files. Raises UserError where nothing is left of a class in a part."""
+        kept = {part: [file for file in files if file[0] not in paths] for part, files in self.parts.items()}
+        for part, files in self.parts.items():
+            if gone := {label for _, label in files} - {label for _, label in kept[part]}:
+                raise UserError(f"{self.root}: nothing is left of class {self.classes[min(gone)]} in {part}.")
+        return replace(self, parts=kept)
 
 
 def part_of(name: str) -> str | None:
@@ -48,8 +67,8 @@ def part_of(name: str) -> str | None:
     return CALLED.get(re.sub(r"(?<=.)(set|split|data|images)$", "", word))
 
 
-def make_tree(root: Path, name: str, files: Iterable[Labelled], notes: Sequence[str] = ()) -> Tree:
-    """Sort and number the classes, which every part must have. Raises UserError."""
+def make_tree(root: Path, name: str, files: Iterable[Labelled], left: LeftOut, notes: Sequence[str] = ()) -> Tree:
+    """Sort and number the classes, which every part must have; left: what is left out. Raises UserError."""
     by_part: dict[str, dict[str, list[Names]]] = {}
     for file in files:
         by_part.setdefault(file.part, {}).setdefault(file.label, []).append(file.path)
@@ -64,7 +83,7 @@ def make_tree(root: Path, name: str, files: Iterable[Labelled], notes: Sequence[
         if part in by_part
     }
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name) or "folder"
-    return Tree(root, name, classes, parts, tuple(note for note in notes if note))
+    return Tree(root, name, classes, parts, tuple(notes), left)
 
 
 def _check_classes(root: Path, names: tuple[str, ...], by_part: dict[str, dict]) -> None:
@@ -94,7 +113,7 @@ def find(root: Path, listing: Listing | None = None) -> Tree:
         files = _divided(root, listing, part_called, top)
     else:
         files = _undivided(root, listing, {part: name for name, part in part_called.items() if name in top})
-    return make_tree(root, os.path.basename(os.path.abspath(root)), files, [listing.left_out.line()])
+    return make_tree(root, os.path.basename(os.path.abspath(root)), files, listing.left_out)
 
 
 def check_root(root: Path) -> Path:

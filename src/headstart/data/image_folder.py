@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.copies import Choice, Copies
+from headstart.data.copies import Choice, Copies, Look
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
-from headstart.data.decoding import Decoded, decode_once
-from headstart.data.folder_tree import Tree, check_root, find
-from headstart.data.label_lists import read_metadata, read_table
-from headstart.data.picture_files import list_pictures, shown
+from headstart.data.decoding import Decoded, FileFacts, decode_once
+from headstart.data.folder_tree import Tree
+from headstart.data.picture_files import shown
+from headstart.data.refusals import TooManyCopies, Unreadable
 from headstart.data.splits import VALIDATION_SHARE, choose_classes, stratified, usual_validation_size
 from headstart.errors import UserError
 from headstart.store import DIGEST, FileListing
@@ -25,34 +25,42 @@ TEST_SHARE = 0.2  # where nobody asks for another
 SCARCE = 100  # pictures for training and validation, below which folds are the better use of them
 
 
-def read_folder(root: Path) -> Tree:
-    """The files of a folder: labelled by metadata files where it has them, else by its folders. Raises UserError."""
-    listing = list_pictures(check_root(root))
-    return read_metadata(root, listing) or find(root, listing)
-
-
-def read_labelled(root: Path) -> Tree:
-    """The labelled files of a folder, or of a list with the columns path, label and, if wanted, split.
-
-    Raises UserError for what is neither.
-    """
-    return read_table(root) if root.is_file() else read_folder(root)
-
-
 def read_dataset(
     tree: Tree,
     *,
     size: int,
     cache: Path,
     test_size: int | float | None,
-    duplicates: Choice | None,
+    duplicates: Choice | Look | None,
     options: SplitOptions,
 ) -> Dataset:
     """Decode, check and split labelled files; arguments and errors as `headstart.data.sources.folder` has them.
 
     options.validation_size: None or "auto" for a tree that brings a validation part of its own; for others None is a
     tenth, "auto" `usual_validation_size`.
+    Of what is wrong with the files and their copies, the error knows how to read the data set anyway.
     """
+    others = dict(size=size, cache=cache, test_size=test_size, options=options)
+    try:
+        return _read(tree, duplicates=duplicates, **others)
+    except Unreadable as error:
+        broken = error.paths
+        error.anyway = lambda: read_dataset(tree.without(broken), duplicates=duplicates, **others)
+        raise
+    except TooManyCopies as error:
+        error.anyway = lambda: read_dataset(tree, duplicates="look", **others)
+        raise
+
+
+def _read(
+    tree: Tree,
+    *,
+    size: int,
+    cache: Path,
+    test_size: int | float | None,
+    duplicates: Choice | Look | None,
+    options: SplitOptions,
+) -> Dataset:
     own = len(tree.parts["train"])
     if options.folds is not None:
         tree = _with_val_in_train(tree)
@@ -75,14 +83,15 @@ def read_dataset(
     def apart(train: Placed, val: Placed) -> Placed:  # of the chosen classes
         return _leave(train, range(len(keep)), lambda own: copies.of_held_out(own.places, val.places, "validation"))
 
-    if options.validation_size is None and options.folds is None:
-        options = _with_usual_size(options, _chosen(train, keep).labels, is_auto and val is None)
+    options = _with_usual_size(options, _chosen(train, keep).labels, is_auto and val is None)
     files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
     counts = np.bincount(test.labels, minlength=len(tree.classes))
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
     used = [train.first + data.train.indices.numpy(), (train if val is None else val).first + data.val.indices.numpy()]
     copies.check_held_out(used[1], seen.places)
-    return dataclasses.replace(data, test_sha256=_identity(decoded, seen), copies=copies.counts(*used, seen.places))
+    facts = FileFacts.of(tree, decoded, copies, dict(train=used[0], val=used[1], test=seen.places))
+    known = dict(test_sha256=_identity(decoded, seen), copies=copies.counts(*used, seen.places), seen=facts)
+    return dataclasses.replace(data, **known)
 
 
 def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
@@ -92,7 +101,12 @@ def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
 
 
 def _with_usual_size(options: SplitOptions, labels: np.ndarray, is_auto: bool) -> SplitOptions:
-    """The options with a tenth to validate on, or the size by `usual_validation_size` and a line where it is more."""
+    """The options with a tenth to validate on, or the size by `usual_validation_size` and a line where it is more.
+
+    With a size or folds in them they stay as they are.
+    """
+    if options.validation_size is not None or options.folds is not None:
+        return options
     size, total = usual_validation_size(labels) if is_auto else VALIDATION_SHARE, len(labels)
     if size != VALIDATION_SHARE:
         folds = "" if total >= SCARCE or options.train_size else "; data.folds=5 validates on all of them in turn"
@@ -206,5 +220,5 @@ def _log_facts(tree: Tree, decoded: Decoded) -> None:
     (narrow, low), (wide, high) = decoded.sizes.min(0), decoded.sizes.max(0)
     extents = f"{narrow} to {wide} wide, {low} to {high} high"  # pixels
     log.info("%s: %s, %d classes, %s", tree.root, counts, len(tree.classes), extents)
-    for note in tree.notes:
+    for note in filter(None, (*tree.notes, tree.left_out.line())):
         log.info("%s", note)

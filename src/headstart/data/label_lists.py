@@ -9,8 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.folder_tree import BY_LIST, Labelled, Tree, check_parts, make_tree, part_folders, part_of
-from headstart.data.picture_files import REPEATED, UNLABELLED, UNLISTED, LeftOut, Listing, shown
+from headstart.data.folder_tree import (
+    BY_LIST,
+    Labelled,
+    Tree,
+    check_parts,
+    check_root,
+    find,
+    make_tree,
+    part_folders,
+    part_of,
+)
+from headstart.data.picture_files import REPEATED, UNLABELLED, UNLISTED, LeftOut, Listing, list_pictures, shown
 from headstart.errors import UserError
 
 NAMED = 5  # files that a message names
@@ -26,6 +36,20 @@ class Row:
     path: str  # below the list's folder
     label: str | None  # None: the list has none
     split: str  # "": none is given
+
+
+def read_folder(root: Path) -> Tree:
+    """The files of a folder: labelled by metadata files where it has them, else by its folders. Raises UserError."""
+    listing = list_pictures(check_root(root))
+    return read_metadata(root, listing) or find(root, listing)
+
+
+def read_labelled(root: Path) -> Tree:
+    """The labelled files of a folder, or of a list with the columns path, label and, if wanted, split.
+
+    Raises UserError for what is neither.
+    """
+    return read_table(root) if root.is_file() else read_folder(root)
 
 
 def read_table(path: Path) -> Tree:
@@ -44,7 +68,7 @@ def read_table(path: Path) -> Tree:
     if rows and rows[0].label is None:
         raise _lacks(path, "label", _columns(path))
     files = _labelled(path.parent, rows, "", left)
-    return make_tree(path.parent, path.stem, files, [left.line()])
+    return make_tree(path.parent, path.stem, files, left)
 
 
 def read_metadata(root: Path, listing: Listing) -> Tree | None:
@@ -72,7 +96,7 @@ def read_metadata(root: Path, listing: Listing) -> Tree | None:
     left.paths[UNLISTED] += [name for name in map("/".join, listing.pictures) if name not in listed]
     names = ", ".join("/".join(path) for path in labelled)
     said = f"labels are those of {names}, whatever the folders are called"
-    return make_tree(root, os.path.basename(os.path.abspath(root)), files, [said, left.line()])
+    return make_tree(root, os.path.basename(os.path.abspath(root)), files, left, [said])
 
 
 def _has_labels(path: Path) -> bool:

@@ -47,3 +47,28 @@ def like_any(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
             step += 1
             waiting = waiting[~close & (first[waiting] + step < last[waiting])]
     return found[back]
+
+
+def like_another_class(hashes: np.ndarray, labels: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """Which pictures are at most `CLOSE` bits away from one of another class that is no copy of theirs: bool [N].
+
+    hashes: uint64 [N]; labels: [N]; same: [N], equal for copies.
+    """
+    kinds, back = np.unique(np.stack([hashes.view(np.int64), labels, same]), axis=1, return_inverse=True)
+    known, label, copy = kinds[0].view(np.uint64), kinds[1], kinds[2]
+    found = np.zeros(len(known), dtype=bool)
+    for shift in range(0, 64, 16):
+        quarter = ((known >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.int64)
+        order = np.argsort(quarter, kind="stable")
+        sizes = np.diff(np.searchsorted(quarter[order], np.arange(0x10000 + 1)))
+        ends = np.repeat(np.cumsum(sizes), sizes)  # where the group of pictures with the same quarter ends
+        first = np.flatnonzero(np.arange(len(order)) + 1 < ends)
+        step = 1
+        while len(first):
+            a, b = order[first], order[first + step]
+            close = np.bitwise_count(known[a] ^ known[b]) <= CLOSE
+            hit = close & (label[a] != label[b]) & (copy[a] != copy[b])
+            found[a[hit]] = found[b[hit]] = True
+            step += 1
+            first = first[first + step < ends[first]]
+    return found[back.reshape(-1)]

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, Lt
 from headstart.data import cifar, image_folder
 from headstart.data.copies import Choice
 from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
-from headstart.data.label_lists import read_table
+from headstart.data.label_lists import read_folder, read_table
 from headstart.data.splits import stratified
 from headstart.errors import UserError
 from headstart.store import cache_root, expanded
@@ -137,7 +137,7 @@ def folder(
     Raises UserError for a tree that cannot be read as classes, unreadable files by name, and such copies.
     """
     root, cache = expanded(root), cache_root() if cache is None else expanded(cache)
-    tree = image_folder.read_folder(root)
+    tree = read_folder(root)
     if cache.absolute().resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
     options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold, class_weights)

@@ -1,6 +1,7 @@
 """From tables to plots, galleries and pages."""
 
 from headstart.report import display_tables
+from headstart.report.data_page import SurveyedData, check_page_folder, write_data_page
 from headstart.report.drawing import DrawnFigure
 from headstart.report.evaluation import write_evaluation
 from headstart.report.explanations import overlaid, write_explanations
@@ -14,9 +15,12 @@ __all__ = [
     "PLOTS",
     "DrawnFigure",
     "Material",
+    "SurveyedData",
+    "check_page_folder",
     "display_tables",
     "overlaid",
     "style",
+    "write_data_page",
     "write_evaluation",
     "write_explanations",
     "write_frames",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Section = Literal["answer", "verdict", "speed", "tuning", "errors"]  # of the page, in its order
+Section = Literal["answer", "verdict", "data", "speed", "tuning", "errors"]  # of the page, in its order
 WIDTH = 8.6  # inches, legend included
 LEGIBLE = 10  # pixels of a browser, of which an inch has 96, from the top of a letter to the bottom
 

@@ -2,6 +2,7 @@
 
 from headstart.analysis import Results
 from headstart.report import captions, plots
+from headstart.report.data_samples import DATA_SAMPLES
 from headstart.report.drawing import DrawnFigure, Given, Plot, given
 from headstart.report.galleries import gallery
 from headstart.report.material import Material
@@ -120,6 +121,7 @@ PLOTS = (
         words=captions.critical_difference,
         needs="more than six arms on the same data and train_size",
     ),
+    DATA_SAMPLES,
     Plot(
         name="learning_curves",
         section="answer",

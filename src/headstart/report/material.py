@@ -15,6 +15,7 @@ from headstart.analysis import (
     told_apart,
 )
 from headstart.errors import UserError
+from headstart.report.data_of_results import KeptData, kept_data
 from headstart.report.galleries import Gallery, confidently_wrong, disagreements, samples
 from headstart.report.plots.predictions import has_confusion
 from headstart.report.plots.style import Look, arm_order, palette
@@ -42,6 +43,11 @@ class Material:
     def forecast_lines(self) -> list[str]:
         """What the forecast says, a sentence a pair of lines."""
         return list(forecast_lines(self._results.forecasts))
+
+    @cached_property
+    def data(self) -> list[KeptData]:
+        """What was kept of the data sets of these runs, the first one's first."""
+        return kept_data(self._results)
 
     @cached_property
     def searches(self) -> dict[str, str]:

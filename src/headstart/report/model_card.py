@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from headstart.analysis import Results, load_results
-from headstart.report.page import model_card
 from headstart.report.write import question
 from headstart.store import write_atomically
 
@@ -51,6 +50,8 @@ def write_model_card(
     run_dir: of the run that trained it; None: not known. record: what the run left, empty without one. used: what its
     input and output are. lines: on the files that were written. Raises OSError.
     """
+    from headstart.report.page import model_card  # whose templates need a library that tables do without
+
     study = None if run_dir is None else _study_of(run_dir)
     arms = [] if study is None else [_arm(row) for row in study.arms.to_dict("records") if pd.notna(row["test_mean"])]
     weights = record.get("weights")

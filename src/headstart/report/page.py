@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables
+from headstart.report.data_of_results import data_of
 from headstart.report.headline import headline
 
 
@@ -86,7 +87,13 @@ MARKDOWN_TABLES = ("arms", "searches", "reported")
 def html(content: Content) -> str:
     """Return the report as one page that needs nothing else: no network, no script, its plots inside."""
     tables = {name: getattr(display_tables, name)(content.results) for name in PAGE_TABLES}
-    return _template("report.html.j2", escaped=True).render(content=content, results=content.results, **tables)
+    given = dict(content=content, results=content.results, data=data_of(content.results))
+    return _template("report.html.j2", escaped=True).render(**given, **tables)
+
+
+def data_html(**given: Any) -> str:
+    """Return the page on a data set alone; given: what its template names."""
+    return _template("data.html.j2", escaped=True).render(**given)
 
 
 def model_card(**given: Any) -> str:

@@ -10,16 +10,18 @@ import numpy as np
 import torch
 
 from headstart.config import RunConfig
-from headstart.data import Dataset, Split, choose_thumbnails, shrink
+from headstart.data import Dataset, Split, choose_thumbnails, describe_data, sample_sheet, shrink
 from headstart.errors import UserError, first_line, summary
 from headstart.store import (
     AT_CHANCE,
     OUTCOMES,
     changes_since,
+    keep_data_record,
     keep_listing,
     lock_run,
     read_facts,
     read_run,
+    record_path,
     set_aside,
     sha256_of,
     write_atomically,
@@ -86,6 +88,7 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     refuse_other_files(before, trainer, str(trainer.run_dir), shared)
     if trainer.data.files is not None:
         keep_listing(shared, trainer.data.files)
+    _keep_record(shared, trainer.data)
     write_json(trainer.run_dir / "run.json", facts)
     if idle := run_config.set_without_effect():
         model = run_config.choices["model"]
@@ -93,6 +96,12 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     for line in trainer.model.report:
         log.info("%s", line)
     return facts
+
+
+def _keep_record(folder: Path, data: Dataset) -> None:
+    """Leave what a report says of the data set, once, so that it can be made without the pictures."""
+    if not record_path(folder, data.sha256).exists():
+        keep_data_record(folder, data.sha256, describe_data(data), sample_sheet(data))
 
 
 def refuse_other_files(before: Mapping[str, Any], trainer: Trainer, what: str, folder: Path) -> None:

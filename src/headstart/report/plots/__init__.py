@@ -6,6 +6,7 @@ Given the same `looks` (see `palette`), an arm looks the same in all of them.
 from headstart.report.plots.arms import arms, data_size, image_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
 from headstart.report.plots.critical_difference import critical_difference
+from headstart.report.plots.data_samples import data_samples
 from headstart.report.plots.hyperparameters import importances, parallel_coordinates
 from headstart.report.plots.overfitting import overfitting
 from headstart.report.plots.predictions import calibration, confusion, per_class
@@ -19,6 +20,7 @@ __all__ = [
     "calibration",
     "confusion",
     "critical_difference",
+    "data_samples",
     "data_size",
     "history",
     "image_size",
