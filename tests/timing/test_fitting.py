@@ -178,3 +178,8 @@ def test_seeds_are_as_many_as_fit_behind_the_search():
     assert seeds_in(of, size, 1e6, unfinished=0) == 15
     assert seeds_in(frame(most_seeds=6), size, 1e6, unfinished=0) == 6
     assert seeds_in(frame(fixed={"confirm_seeds": 2}), size, 1e6, unfinished=0) == 2
+
+
+def test_halving_is_not_chosen_where_it_buys_nothing():
+    """Of two epochs there is none after which trials could be compared."""
+    assert not fit(frame(1.0, 2.0, epochs=2, may_halve=True, prunes=True, least_epochs=1), 2 * 60).halved

@@ -150,3 +150,16 @@ def test_a_trial_that_ended_in_its_first_epoch_counts_as_that(tmp_path, clock):
     claim.release()
     clock.now += 2 * RUN
     assert scheduler._frame(read_time_plan(tmp_path / "s")).factor == pytest.approx(2)
+
+
+def test_trials_change_only_between_rounds_so_that_arms_stay_equal(tmp_path, clock):
+    scheduler = opened(tmp_path)
+    for runs, even in ((9, False), (1, True), (1, False), (1, True)):
+        go(scheduler, clock, 1.0, limit=runs)
+        assert scheduler._ended_a_round(read_time_plan(tmp_path / "s")) == even
+
+
+def test_who_types_more_trials_later_gets_them(tmp_path, clock):
+    go(opened(tmp_path, trials=5, fixed={"n_trials": 5}), clock, 1.0)
+    more = go(opened(tmp_path, trials=7, typed=("n_trials",), plan=False), clock, 1.0)
+    assert (more["search", "a"], more["search", "b"]) == (2, 2)

@@ -117,9 +117,9 @@ def _lines(plan: Plan, found: TimePlan, is_known: bool) -> list[str]:
     frame, size = found.frame, found.size
     begins = "as planned for" if is_known else "in"
     seconds = seconds_for(frame, size)
-    ends = ", all that there is to try" if size.trials == frame.most_trials < 59 else ", more would buy little"
     busy = f" (this machine is busy: {frame.factor / LONGER:.1f} times as long)" if frame.factor > 1.3 * LONGER else ""
-    early = ends if not is_known and seconds < 60 * found.minutes * 0.85 else ""
+    most = size.trials >= frame.most_trials and size.seeds >= frame.most_seeds
+    early = ", more would buy little" if most and not is_known and seconds < 60 * found.minutes * 0.85 else ""
     lines = [f"{begins} {found.minutes:g} minutes: {sized(plan, size)}; about {seconds / 60:.1f} min{busy}{early}"]
     images = min((n for arm in frame.arms.values() if (n := arm.pace.test_images)), default=0)
     pairs = len(plan.arms) * (len(plan.arms) - 1) // 2
