@@ -106,3 +106,11 @@ def test_a_size_in_words(planned):
     halved = Size(10, 8, 4, halved=True)
     expected = "8 trials x 10 epochs, the best third of them to the end, and 4 seeds for each of 2 arms"
     assert sized(planned("name=s", "model=cnn,resnet18"), halved) == expected
+
+
+def test_on_a_busy_machine_all_takes_longer_but_a_second_does_not_speak_for_minutes(planned):
+    calm, busy, mad = (
+        frame_of(planned("name=s", "minutes=3"), {"arm cnn": PACE}, before=5.0, busy=times) for times in (1.0, 1.5, 9.0)
+    )
+    assert (busy.factor, busy.after) == (pytest.approx(1.5 * calm.factor), pytest.approx(1.5 * calm.after))
+    assert (mad.factor, mad.after) == (2 * calm.factor, 2 * calm.after)

@@ -15,7 +15,7 @@ USUAL_PRUNER = "optuna.pruners.PercentilePruner"  # conf/budget/smoke.yaml
 SECONDS_TO_START = 2.0  # Python and Hydra, before the sweep's own clock begins
 LONGER = 1.15  # a run takes, beside its steps, what isn't timed: what it writes down, and what it is made of
 BUSIEST = 2.0  # what one second says of the minutes to come; the first trials tell more
-SECONDS_TO_REPORT = 10.0  # tables, plots and page
+SECONDS_TO_REPORT = 12.0  # tables, plots and page
 A_RUN = 1.0  # seconds of one where nothing could be timed: the first trials tell
 
 
@@ -86,7 +86,7 @@ def frame_of(plan: Plan, paces: Mapping[str, Pace | None], *, before: float, bus
         halving=halving,
         jobs=plan.jobs,
         before=before + (source.whole if source else 0.0),
-        after=SECONDS_TO_REPORT,
+        after=min(busy, BUSIEST) * SECONDS_TO_REPORT,
         factor=min(busy, BUSIEST) * LONGER,
     )
 
