@@ -22,7 +22,7 @@ ROOMS = {
     "data": {"store"},
     "models": {"store"},
     "training": {"config", "data", "models", "store"},
-    "timing": {"training", "models"},
+    "timing": {"training", "models", "store"},
     "sweep": {"timing", "training", "config", "store"},
     "analysis": {"store"},
     "report": {"analysis", "store"},

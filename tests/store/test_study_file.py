@@ -113,3 +113,11 @@ def test_a_plan_of_looks_says_how_many_seeds_there_are_at_least_and_at_most():
     assert (fixed.auto_seeds, fixed.least_seeds, fixed.most_seeds, fixed.margin) == (False, 9, 9, None)
     nothing = StudyFile.of(dict(confirm_seeds="auto", looks=None, margin="x"))
     assert (nothing.least_seeds, nothing.most_seeds, nothing.looks) == (0, 0, ())
+
+
+def test_a_study_that_was_fitted_to_a_time_says_how_it_kept_it():
+    known = dict(minutes=30, n_trials=8, confirm_seeds=4, looks=[4])
+    bought = "Fitted to 30 minutes: 8 trials and 4 seeds an arm are what was found to fit"
+    assert StudyFile.of(known).kept_time == f"{bought}."  # it still goes on
+    assert StudyFile.of(known | dict(minutes_taken=27.13)).kept_time == f"{bought}; it took 27.1 without the report."
+    assert StudyFile.of(known | dict(minutes=None)).kept_time == StudyFile.of(known | dict(minutes="x")).kept_time == ""

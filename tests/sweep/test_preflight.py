@@ -7,7 +7,7 @@ from data.helpers_data import draw_image, make_tree
 from headstart.config import read_run_config
 from headstart.errors import UserError
 from headstart.store import keep_listing, write_json
-from headstart.sweep.preflight import configurations_to_check, measured_paces, run_preflight
+from headstart.sweep.preflight import configurations_to_check, measured_paces, run_preflight, stand_ins
 from headstart.training import Lines, prepare, prepare_run
 
 SOURCE = 'hydra.sweeper.source={overrides: ["epochs=1"]}'
@@ -179,3 +179,15 @@ def test_memory_that_does_not_suffice_for_a_step_is_a_sentence_in_a_plan(planned
     monkeypatch.setattr("headstart.training.trainer.NetworkTrainer.step", step)
     with pytest.raises(UserError, match=r"^arm cnn: out of GPU memory"):
         measured_paces(checks, elsewhere=False)
+
+
+def test_what_is_timed_for_an_arm_from_the_sources_weights_has_random_ones(planned):
+    arms = 'hydra.sweeper.arms={random: ["model=cnn"], pretrained: ["model=cnn", "model.weights=source"]}'
+    plan = planned("name=s", "lr_high=1e-2", SOURCE, arms)
+    found = stand_ins(plan)
+    assert list(found) == ["arm pretrained"]
+    cfg = found["arm pretrained"].cfg
+    assert (cfg.model.weights, cfg.lr) == (None, 1e-2)
+    (plan.folder / "source").mkdir(parents=True)
+    (plan.folder / "source" / "best.safetensors").touch()
+    assert stand_ins(plan) == {}  # from now on it is the arm itself

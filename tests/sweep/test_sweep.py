@@ -326,6 +326,16 @@ def test_a_dry_run_writes_nothing(sweep):
     assert not list(Path(".").iterdir())
 
 
+@pytest.mark.parametrize("arms", ["model=cnn", "model=cnn,resnet18"])
+def test_a_dry_run_fails_where_the_study_would(sweep, arms):
+    """Weights that are not there: the same sentence, before anything is written."""
+    words = ["name=s", arms, "model.weights=missing.safetensors", "n_trials=1", "confirm_seeds=0"]
+    said = [sweep(*words, how, preflight=True) for how in ("dry_run=true", "dry_run=false")]
+    assert said[0] == said[1] and said[0][0] == 1
+    assert "model.weights='missing.safetensors' does not exist" in said[0][1]
+    assert not Path("outputs/s/study.json").exists()
+
+
 def test_a_dry_run_of_a_study_that_exists_counts_its_runs_and_changes_nothing(sweep):
     assert sweep("name=s", "n_trials=2", "confirm_seeds=0")[0] == 0
     before, trials = files_below(Path("outputs")), stored("s/cnn")

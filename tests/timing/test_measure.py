@@ -32,7 +32,7 @@ def test_a_network_that_learns_takes_its_steps_and_its_validation_in_every_epoch
     steps = 32 * len(run.starts)  # each is timed with a full batch
     assert pace.epochs == (steps + 60,) * 3
     assert (pace.prepare, pace.prepare_test) == (0, 0)
-    assert pace.test == len(pictures.test().labels)
+    assert pace.test == pace.test_images == len(pictures.test().labels)
 
 
 def test_a_frozen_one_computes_its_features_once_and_then_only_classifies(pictures, tmp_path):  # noqa: F811
@@ -82,3 +82,24 @@ def test_the_fastest_of_some_counts(monkeypatch):
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert measure._fastest(lambda _: None, 1) == pytest.approx(0.1)
+
+
+def test_how_busy_a_machine_is_shows_in_what_takes_longer_than_the_rest(monkeypatch):
+    def found(*taken):
+        """With steps that take so long, over and over, by a clock that only they move."""
+        steps, now = iter(taken * 1000), [0.0, 0]
+
+        def clock():
+            now[1] += 1
+            if now[1] > 1 and now[1] % 3 == 1:  # after the very first come, again and again, a look, a begin and an end
+                now[0] += next(steps)
+            return now[0]
+
+        monkeypatch.setattr(measure.time, "perf_counter", clock)
+        return measure.how_busy()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert found(0.01) == pytest.approx(1)
+    assert found(0.01, 0.01, 0.01, 0.05) == pytest.approx(2, abs=0.1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert found(0.01, 0.05) == 1

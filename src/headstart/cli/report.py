@@ -148,7 +148,8 @@ def print_report(results: "Results", written: list[Path]) -> None:
             _print_table(table)
     forecasts = forecast_lines(results.forecasts)
     reported = display_tables.reported_lines(results)
-    for sentence in [*results.verdicts, *forecasts, *reported, *_said_in_the_terminal(results)]:
+    kept_time = [results.study_file.kept_time] if results.study_file.kept_time else []
+    for sentence in [*results.verdicts, *forecasts, *reported, *_said_in_the_terminal(results), *kept_time]:
         print(sentence)
     print(written[0].parent, written[-1], sep="\n")
 

@@ -127,6 +127,8 @@ def _check_sweep(cfg: DictConfig, typed: Mapping[str, str]) -> None:
             raise UserError(f"{typed[key]}: seeds are not searched over; confirm_seeds=5 repeats the best setting")
     if cfg.name in RESERVED:
         raise UserError(f"name={cfg.name}: that folder of outputs/ is for {RESERVED[cfg.name]}; give another name")
+    if cfg.minutes is not None and cfg.hydra.runtime.choices.get("hydra/sweeper") != "arms":
+        raise UserError(f"minutes={cfg.minutes:g} is headstart's own sweeper's; leave it or hydra/sweeper=... out")
     if "resume" in typed:
         raise UserError(f"{typed['resume']} goes on with a single run; a sweep goes on when its command is given again")
 

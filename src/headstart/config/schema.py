@@ -60,6 +60,7 @@ class Config:
     halving: Factor | None = None  # in place of budget.pruner: the best 1/halving of the trials go on, the others pause
     lr_low: Positive = 1e-5
     lr_high: Positive = 1e-1
+    minutes: Positive | None = None  # what a study may take: trials, epochs and seeds that were not typed are fitted
     jobs: Processes = 1
     dry_run: Truth = False
     data: Any = MISSING
@@ -84,7 +85,7 @@ PASSED |= dict(model={"classes", "class_names"})  # what a run gives them itself
 # What changes nothing that a run computes: how it is called, carried out and kept, and the sweep around it.
 OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "reported"}
 OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "lr_low", "lr_high", "search"}
-OF_A_SWEEP |= {"budget", "halving", "jobs", "dry_run"}
+OF_A_SWEEP |= {"budget", "halving", "minutes", "jobs", "dry_run"}
 DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.

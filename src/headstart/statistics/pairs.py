@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headstart.statistics.checks import finite_numbers, fraction, refuse_other_lengths
-from headstart.statistics.crossed import Uncertainty
+from headstart.statistics.crossed import Uncertainty, together
 from headstart.statistics.intervals import standard_deviation
 from headstart.statistics.looks import Looks
 
+DISAGREEMENT = 0.2  # share of test images on which two arms' answers differ, before anybody has seen them
+SPREAD = 1.0  # points: standard deviation over seeds of a difference, likewise
 SMALLEST_P = 1e-12  # that leaves a level below 1
 
 
@@ -85,6 +87,19 @@ def detectable(compared: PairedDifference, power: float = 0.8) -> float:
         return math.nan
     quantiles = stdtrit(compared.df, [(1 + compared.level) / 2, fraction(power, "power")])
     return float(quantiles.sum()) * math.sqrt(compared.variance)
+
+
+def foreseen_detectable(images: int, seeds: int, family: int = 1) -> float:
+    """What `detectable` is likely to be at least, in points, of a study with so many test images, seeds and pairs.
+
+    For two arms whose answers differ on a fifth of the images, and whose difference varies by a point over seeds.
+    """
+    of_images = Uncertainty(1e4 * DISAGREEMENT / images, images - 1)
+    known = together(of_images, Uncertainty(SPREAD**2 / seeds, seeds - 1))
+    unknown = math.nan, math.nan
+    return detectable(
+        PairedDifference(seeds, 0.0, SPREAD, known.variance, known.df, *unknown, 1 - 0.05 / family, *unknown)
+    )
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:

@@ -56,6 +56,8 @@ class StudyFile:
     looks: tuple[int, ...] = ()  # numbers of seeds with which its arms are compared, or were
     planned_seeds: int = 0  # how many there were to be at most, when nothing had been compared yet
     margin: float | None = None  # points that do not matter
+    minutes: float | None = None  # to which it was fitted
+    minutes_taken: float | None = None  # until its last run had ended
     sampler: str = ""  # decades, tpe, qmc, random
     unpruned: bool = False
     arm_order: tuple[str, ...] = ()
@@ -77,7 +79,7 @@ class StudyFile:
             **settings,
             auto_seeds=values.get("confirm_seeds") == "auto",
             looks=_rising(_listed(values.get("looks"))),
-            margin=values["margin"] if is_number(values.get("margin")) and values["margin"] > 0 else None,
+            **{key: _positive(values.get(key)) for key in ("margin", "minutes", "minutes_taken")},
             common=_object(values.get("common")),
             seed=_count(values.get("seed")),
             settings={arm: n for arm, size in _object(values.get("settings")).items() if (n := _count(size))},
@@ -85,6 +87,15 @@ class StudyFile:
             arm_order=tuple(name for name in _listed(values.get("arm_order")) if isinstance(name, str)),
             reported=tuple(_figures(_listed(values.get("reported")))),
         )
+
+    @property
+    def kept_time(self) -> str:
+        """How it kept to the minutes that it was fitted to, in a sentence; "" where there are none."""
+        if self.minutes is None:
+            return ""
+        bought = f"{self.n_trials} trials and {self.most_seeds} seeds an arm are what was found to fit"
+        took = f"; it took {self.minutes_taken:.1f} without the report" if self.minutes_taken else ""
+        return f"Fitted to {self.minutes:g} minutes: {bought}{took}."
 
     @property
     def least_seeds(self) -> int:
@@ -132,6 +143,10 @@ def is_number(value: Any) -> bool:
 def _count(value: Any) -> int | None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT
     return value if is_count else None
+
+
+def _positive(value: Any) -> float | None:
+    return value if is_number(value) and value > 0 else None
 
 
 def _rising(values: list[Any]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from headstart.errors import UserError, summary
 from headstart.sweep import preflight
 from headstart.sweep.arms import replace_overrides
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
+from headstart.sweep.minutes import scheduler_of
 from headstart.sweep.plan import Plan
 from headstart.sweep.progress import SweepStatus, failed_arms
 from headstart.sweep.pruners import make_pruner
@@ -60,7 +61,8 @@ def run_sweep(
     refuse_changes(plan.folder, plan.fingerprint)
     checks = {} if reporter else preflight.configurations_to_check(plan)
     if plan.config.dry_run:
-        paces = preflight.measured_paces(checks, elsewhere=runs_elsewhere(plan.config))
+        is_timed = bool(plan.in_minutes) or runs_elsewhere(plan.config)  # or can't be
+        paces = preflight.measured_paces(checks, elsewhere=is_timed)
         status = SweepStatus(_planned_state(plan, seeds_wanted), plan.jobs, quiet=False)
         status.print_plan(plan)
         status.print_time(paces)
@@ -119,7 +121,7 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
         record_fingerprint(plan.folder, plan.fingerprint | plan.facts())
     settings = plan.settings
     try:
-        return Scheduler(
+        return scheduler_of(plan)(
             _open_state(plan, plan.config.hydra.sweeper.storage, seeds_wanted),
             partial(make_sampler, settings),
             source=bool(settings.source),

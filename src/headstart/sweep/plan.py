@@ -66,6 +66,8 @@ class Plan:
     compose: Callable[[str, list[str]], DictConfig]  # from whose it is, for the error, and overrides
     n_trials: int
     fingerprint: dict[str, Any]
+    chosen: tuple[str, ...] = ()  # overrides that nobody typed: what fits `minutes`
+    in_minutes: tuple[str, ...] = ()  # what they buy, in lines
 
     @property
     def folder(self) -> Path:
@@ -92,7 +94,8 @@ class Plan:
         typed = self.config.hydra.overrides
         own = [word for word in typed.hydra if not word.startswith("hydra.mode=")]
         own = [self.own_folder() if _is_computed(word) else word for word in own]
-        named = replace_overrides(list(typed.task), [f"name={override_value(self.config.name)}"])
+        task = [word for word in typed.task if word not in self.chosen]
+        named = replace_overrides(task, [f"name={override_value(self.config.name)}"])
         return as_typed([*own, *named])
 
     def own_folder(self) -> str:
@@ -129,7 +132,7 @@ class Plan:
 
     def notes(self) -> list[str]:
         """What is unusual about the budget."""
-        notes, asked = [], self.settings.n_trials
+        notes, asked = [*self.in_minutes], self.settings.n_trials
         for size in sorted({arm.settings for arm in self.arms if arm.settings < asked}):
             few = [arm.name for arm in self.arms if arm.settings == size]
             if any(arm.space for arm in self.arms):
@@ -157,6 +160,7 @@ class Plan:
             "looks": self.looks,
             "planned_seeds": self.looks[-1],
             "margin": self.config.margin,
+            "minutes": self.config.minutes,
             "seed": self.config.seed,
             "arm_order": [arm.name for arm in self.arms],
             "spaces": {arm.name: {key_of(key): bounds(d) for key, d in arm.space.items()} for arm in self.arms},
@@ -196,7 +200,8 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     try_sampler(settings, arms[0].space, config.seed)
     fingerprint = fingerprint_of(settings, arms, composed)
     with open_dict(config):
-        config.name = config.name or "adhoc-" + hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:8]
+        told_apart = json.dumps(fingerprint) + (f" {config.minutes}" if config.minutes else "")
+        config.name = config.name or "adhoc-" + hashlib.sha256(told_apart.encode()).hexdigest()[:8]
     return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
 
 

@@ -4,6 +4,7 @@ Hydra imports this module at every start, so Optuna and all else heavy is import
 """
 
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -88,9 +89,11 @@ class ArmsSweeper(Sweeper):
         """
         from headstart.sweep.workers import hold_blas_threads, release_blas_threads
 
+        began = time.time()
         if self.config.jobs > 1:
             hold_blas_threads()
         from headstart.sweep.launch import run_sweep
+        from headstart.sweep.minutes import fitted_plan, refuse_without_minutes
         from headstart.sweep.plan import make_plan
         from headstart.sweep.settings import read_settings
 
@@ -98,6 +101,10 @@ class ArmsSweeper(Sweeper):
         try:
             settings = read_settings(self.settings, self.config)
             plan = make_plan(settings, self.context.config_loader, self.config, arguments)
+            if self.config.minutes is None:
+                refuse_without_minutes(plan)
+            else:
+                plan = fitted_plan(plan, self.context.config_loader, began)
             ended = run_sweep(plan, self.context, self.task, ArmsSweeper.seeds_wanted)
         except UserError as error:
             print(f"headstart: {error}", file=sys.stderr)

@@ -56,6 +56,18 @@ def configurations_to_check(plan: Plan) -> dict[str, Check]:
     return found
 
 
+def stand_ins(plan: Plan) -> dict[str, Check]:
+    """What is timed in place of the arms whose weights the source run has still to learn: the same from random ones."""
+    found = {}
+    for arm in plan.arms:
+        if "model.weights=source" in arm.overrides and not (plan.folder / "source" / "best.safetensors").exists():
+            point = example_point(arm.space, arm.first_points)
+            words = ["model.weights=null", *(f"{key}={override_value(value)}" for key, value in point.items())]
+            cfg = plan.compose(f"arm {arm.name}", replace_overrides(arm.overrides, words))
+            found[f"arm {arm.name}"] = Check(cfg, {}, plan.folder)
+    return found
+
+
 def with_source_weights(overrides: Sequence[str], weights: Path) -> list[str]:
     """The overrides of an arm, `model.weights=source` replaced by the file."""
     return [f"model.weights={override_value(str(weights))}" if o == "model.weights=source" else o for o in overrides]

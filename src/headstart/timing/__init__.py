@@ -7,14 +7,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from headstart.timing.estimate import Pace, Work, seconds_of
+from headstart.timing.fitting import (
+    FEWEST_TRIALS,
+    FITTED,
+    ArmTime,
+    Frame,
+    Size,
+    TooShortError,
+    fit,
+    pace_of,
+    refit,
+    seconds_for,
+    seeds_in,
+    slower_by,
+)
+from headstart.timing.time_plan import TimePlan, read_time_plan
 
 if TYPE_CHECKING:
-    from headstart.timing.measure import measure_pace
+    from headstart.timing.measure import how_busy, measure_pace
 
-__all__ = ["Pace", "Work", "measure_pace", "seconds_of"]
+__all__ = [
+    "FEWEST_TRIALS",
+    "FITTED",
+    "ArmTime",
+    "Frame",
+    "Pace",
+    "Size",
+    "TimePlan",
+    "TooShortError",
+    "Work",
+    "fit",
+    "how_busy",
+    "measure_pace",
+    "pace_of",
+    "read_time_plan",
+    "refit",
+    "seconds_for",
+    "seconds_of",
+    "seeds_in",
+    "slower_by",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "measure_pace":
-        return import_module(f"{__name__}.measure").measure_pace
+    if name in ("how_busy", "measure_pace"):
+        return getattr(import_module(f"{__name__}.measure"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ class Pace:
     prepare: float  # once for all of an arm's runs: features that are kept, of training and validation pictures
     test: float  # reading the test split, each time
     prepare_test: float  # once: features of the test pictures
+    test_images: int = 0  # that the test split has
 
     @property
     def whole(self) -> float:

@@ -12,6 +12,7 @@ from headstart.training import NetworkTrainer, Trainer
 SECONDS = 0.6  # for a measurement, after one that doesn't count
 LONGEST = 2.0  # seconds of a single step; of a slower network a smaller batch is timed and the rest added by rule
 EVALUATED = 64  # pictures whose evaluation is timed
+BUSY_SECONDS = 1.0  # for finding out what else goes on
 FEW = 4  # pictures in the step that doesn't count
 
 
@@ -44,6 +45,7 @@ def measure_pace(trainer: Trainer) -> Pace | None:
         prepare=(missing or 0) * feature,
         test=0.0 if ends_kept else test_images * answer,
         prepare_test=test_images * feature if ends_kept else 0.0,
+        test_images=test_images,
     )
 
 
@@ -101,3 +103,20 @@ def _fastest(work: Callable[[int], object], count: int) -> float:
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - start)
     return min(taken)
+
+
+def how_busy() -> float:
+    """How many times longer work takes here on average than when nothing else goes on; 1.0 on a machine of one's own.
+
+    A pace is that of the fastest steps. On a GPU, whose steps are hardly the CPU's, it is 1.
+    """
+    if torch.cuda.is_available():
+        return 1.0
+    matrix, taken, begin = torch.rand(256, 256), [], time.perf_counter()
+    while time.perf_counter() - begin < BUSY_SECONDS:
+        start = time.perf_counter()
+        for _ in range(4):
+            matrix @ matrix
+        taken.append(time.perf_counter() - start)
+    undisturbed = sorted(taken)[len(taken) // 10]
+    return max(1.0, sum(taken) / len(taken) / undisturbed)
