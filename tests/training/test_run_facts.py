@@ -67,3 +67,8 @@ def test_the_commit_is_that_of_the_checkout():
         return
     head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     assert re.fullmatch(rf"{head.stdout.strip()}(-dirty)?", git_commit())
+
+
+def test_fixed_batch_norm_is_a_column_and_what_was_before_it_is_empty():
+    plain, fixed = (configured("model=resnet18", *words) for words in ([], ["model.batch_norm=fixed"]))
+    assert planned_facts(plain)["batch_norm"] is None and planned_facts(fixed)["batch_norm"] == "fixed"

@@ -126,6 +126,10 @@ TRIALS: Columns = {
     "freeze": _text(
         "what is not trained: none, backbone, backbone_then_none or backbone_until:N (its N lowest stages)"
     ),
+    "batch_norm": _text(
+        "fixed: the backbone's batch normalisation keeps the statistics that came with its weights; empty: it learns "
+        "them, or there is none"
+    ),
     "stem": _text("first layers: imagenet or cifar (3x3, stride 1, no pool); empty: the model has no choice"),
     "data": _text("data set"),
     "train_size": _integer("images", "training images, validation split taken off"),

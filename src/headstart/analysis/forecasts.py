@@ -17,7 +17,18 @@ from headstart.statistics import Forecast, SizeCurve
 Lines = Mapping[str, Collection[str]] | None  # name: its arms; None: those whose names share what is not the size
 
 # What a forecast takes to be the same at all sizes; batches may grow with the images, and each size has its own rate.
-RECIPE = ("model", "weights_sha256", "freeze", "stem", "data", "image_size", "augmentation", "optimizer", "schedule")
+RECIPE = (
+    "model",
+    "weights_sha256",
+    "freeze",
+    "batch_norm",
+    "stem",
+    "data",
+    "image_size",
+    "augmentation",
+    "optimizer",
+    "schedule",
+)
 RECIPE += ("epochs",)
 
 

@@ -16,7 +16,19 @@ SWEPT = "params_"  # begins the columns of swept values
 TAGS = ("study", "arm", "phase", "number", "search_trials", "seed", "fold", "state", "reason", "run_dir", "command")
 TAGS += ("config_hash", "data_sha256", "weights_sha256", "normalisation", "device", "threads", "precision")
 TAGS += ("torch_version", "sklearn_version", "headstart_version", "git_commit")
-PARAMETERS = ("model", "weights", "freeze", "stem", "data", "train_size", "val_size", "folds", "fold", "image_size")
+PARAMETERS = (
+    "model",
+    "weights",
+    "freeze",
+    "batch_norm",
+    "stem",
+    "data",
+    "train_size",
+    "val_size",
+    "folds",
+    "fold",
+    "image_size",
+)
 PARAMETERS += ("augmentation", "optimizer", "schedule", "lr", "batch_size", "epochs", "seed", "split_seed")
 OF_THE_RUN = ("study", "arm", "phase", "number", "seed", "run_dir", "epoch")  # columns of epochs.csv that are no metric
 

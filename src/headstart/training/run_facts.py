@@ -20,6 +20,7 @@ def planned_facts(run_config: RunConfig) -> dict[str, Any]:
     values, choices, model = run_config.values, run_config.choices, run_config.values.model
     facts = dict(trial_context.facts(), study=values.name, arm=values.arm or choices["model"], phase=values.phase)
     facts |= dict(model=_model_name(run_config), weights=model.get("weights"), stem=model.get("stem"))
+    facts |= dict(batch_norm="fixed" if model.get("batch_norm") == "fixed" else None)  # None: as of older runs
     facts |= {group: choices[group] for group in ("augmentation", "optimizer", "schedule")}
     facts |= {key: getattr(values, key) for key in ("lr", "batch_size", "epochs", "seed", "split_seed")}
     folds = values.data.get("folds")
