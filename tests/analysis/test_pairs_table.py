@@ -132,7 +132,7 @@ def test_seeds_that_agree_name_no_winner_where_the_choice_of_test_pictures_could
         assert "so that the arms are compared picture by picture" in pair["next"]
     else:
         assert "pictures alone" not in pair["verdict"]
-        assert pair["ci_low"] == pytest.approx(pair["seeds_ci_low"], abs=0.4)
+        assert pair["ci_low"] == pytest.approx(pair["seeds_ci_low"], abs=0.5)
 
 
 def test_more_test_pictures_are_advised_where_those_answered_alone_could_have_made_the_difference(tmp_path):
