@@ -257,7 +257,7 @@ def test_weights_that_are_damaged_or_gone_are_refused_in_a_sentence(trained, tmp
     with pytest.raises(UserError, match="is damaged"):
         study.model("cnn")
     weights.unlink()
-    with pytest.raises(UserError, match="no run of cnn has its weights any more"):
+    with pytest.raises(UserError, match="the weights of cnn are not here"):
         study.model("cnn")
 
 

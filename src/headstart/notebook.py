@@ -57,6 +57,8 @@ def load_model(path: str | Path, arm: str | None = None) -> "Classifier":
         return Classifier.of_run(folder) if is_run else Classifier.of_file(folder)
     study = load(folder)
     arms = list(study.arms["arm"])
+    if not arms:
+        raise UserError(f"{path} holds no run yet")
     if arm is None and len(arms) != 1:
         raise UserError(f"{path} holds {len(arms)} arms: {', '.join(arms)}; say which one (--arm, or in Python arm=)")
     return study.model(arms[0] if arm is None else arm)
@@ -123,7 +125,9 @@ class Study(Results):
                 f"{arm} is an estimator of scikit-learn, of which no file is kept: a pickle would run code when read.\n"
                 "The `command` of its runs fits it again; what it predicted is in their predictions.npz."
             )
-        raise UserError(f"no run of {arm} has its weights any more; keep=best or keep=all would have kept them.")
+        raise UserError(
+            f"the weights of {arm} are not here: not kept (keep=best and keep=all do), deleted, or only its tables are."
+        )
 
 
 class Plots:

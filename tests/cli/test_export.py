@@ -23,10 +23,12 @@ def test_an_arm_is_exported_with_its_card_and_classifies(study, command, tmp_pat
     assert code == 0 and printed.startswith("accuracy ")
     for words, said in [
         ((study, "--to", "other"), "holds 2 arms: none, flip; say which one"),
+        ((study, "--arm", "none", "--to", "out.safetensors"), "here it is a folder"),
+        (("out", "--to", "other"), "out holds exported weights already"),
         ((study, "--arm", "none", "--to", "out"), "exists; --force replaces it"),
         ((study, "--arm", "none", "--to", "other", "--formats", "onnx,x"), "x is no format"),
         (("nowhere", "--to", "other"), "nowhere does not exist"),
-        (("out/model.safetensors", "--to", "other"), "is a file of weights already"),
+        (("out/model.safetensors", "--to", "other"), "holds exported weights already"),
     ]:
         code, _, text = command("export", *words)
         refused(code, text.replace("headstart export: ", "headstart: "), said)

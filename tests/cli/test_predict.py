@@ -96,6 +96,8 @@ def test_what_is_exported_says_the_same_as_the_run(run, pictures, command):
         (["study", "picture.png", "--arm", "c"], "c"),
         (["picture.png", "picture.png"], "picture.png"),
         (["empty", "picture.png", "--top", "0"], "--top 0: give 1 or more"),
+        (["empty", "picture.png", "--top", "2", "--csv"], "--top is for the table"),
+        (["~nobody-of-that-name/x", "picture.png"], "does not exist"),
         (["running", "picture.png"], "running was interrupted"),
     ],
 )

@@ -1,5 +1,7 @@
 """A network on other labelled pictures: labels by name, figures by hand, temperature and corruptions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,6 +97,31 @@ def test_data_that_cannot_be_evaluated_are_refused(tmp_path, monkeypatch, data, 
     tree(tmp_path / "divided", "train", "val")
     with pytest.raises(UserError, match=said):
         labelled_pictures(data, part)
+
+
+def test_classes_may_be_called_as_columns_are(tmp_path):
+    names = ("error", "image", "label")
+    finished(tmp_path / "run")
+    odd = dataclasses.replace(Classifier.of_run(tmp_path / "run"), classes=names)
+    frame = odd.predict(tree(tmp_path / "data", classes=names), errors="row")
+    assert list(frame) == ["class", "probability", "error", "class error", "class image", "label"]
+    assert frame["error"].isna().all() and frame.iloc[:, -3:].sum(axis=1).to_numpy() == pytest.approx(1)
+    found = evaluate(odd, labelled_pictures(str(tmp_path / "data")))
+    assert list(found.predictions()) == [
+        "image",
+        "label",
+        "predicted",
+        "probability",
+        "error",
+        "class image",
+        "class label",
+    ]
+    assert set(found.mistakes(100)["label"]) <= set(names)
+
+
+def test_damaged_predictions_cost_the_temperature_alone(classifier, caplog):
+    (classifier.path / "predictions.npz").write_bytes(b"damaged")
+    assert fitted_temperature(classifier) is None and "is damaged, so no temperature is fitted" in caplog.text
 
 
 def test_the_temperature_undoes_what_made_the_answers_too_sure(classifier):

@@ -44,6 +44,9 @@ def test_a_network_of_chosen_keys_is_found_by_what_the_file_says(tmp_path):
     [
         None,  # of a file written before it was told
         "model=cnn model.depth=4",
+        "model=cnn",  # which has three convolutions
+        "model=cnn model.depth=100000",
+        "model=cnn model.pooling=x",
         "model=nosuch",
         "data=digits",
         "model=cnn model._target_=os.system",
@@ -53,8 +56,28 @@ def test_a_network_of_chosen_keys_is_found_by_what_the_file_says(tmp_path):
 def test_what_the_file_says_is_believed_where_it_fits_alone(tmp_path, network):
     finished(tmp_path / "run", "cnn", depth=2)
     renamed(tmp_path / "run" / "best.safetensors", tmp_path / "two.safetensors", network=network)
-    with pytest.raises(UserError, match="fits no network of conf/model"):
+    said = "fits no network of conf/model" if network is None else "which is no network here, or has other tensors"
+    with pytest.raises(UserError, match=said):
         Classifier.of_file(tmp_path / "two.safetensors")
+
+
+def test_a_network_that_is_not_told_is_named_and_one_of_other_keys_is_not_taken_for_another(tmp_path, caplog):
+    finished(tmp_path / "run", "cnn", pooling="average")
+    renamed(tmp_path / "run" / "best.safetensors", tmp_path / "old.safetensors", network=None)
+    Classifier.of_file(tmp_path / "old.safetensors")
+    assert "does not say what network it is of; it is taken for model=cnn" in caplog.text
+    told = "model=mine model.pooling=average"  # an option of a folder that is not here
+    renamed(tmp_path / "run" / "best.safetensors", tmp_path / "own.safetensors", network=told)
+    with pytest.raises(UserError, match=r"is of model=mine model\.pooling=average, which is no network here"):
+        Classifier.of_file(tmp_path / "own.safetensors")
+
+
+@pytest.mark.parametrize("classes", ['"abc"', '["a", "a", "b"]', '{"a": 0, "b": 1, "c": 2}'])
+def test_classes_that_are_no_list_of_different_names_are_refused(tmp_path, classes):
+    finished(tmp_path / "run")
+    renamed(tmp_path / "run" / "best.safetensors", tmp_path / "odd.safetensors", classes=classes)
+    with pytest.raises(UserError, match="classes are a list of names, each another"):
+        Classifier.of_file(tmp_path / "odd.safetensors")
 
 
 def test_a_file_that_says_too_little_is_refused(tmp_path):

@@ -47,12 +47,16 @@ def test_a_program_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("formats", "said"),
-    [(["tflite"], "tflite is no format; choose of weights, onnx, torch"), (["onnx"], "model.onnx exists; --force")],
+    [
+        (["tflite"], "tflite is no format; choose of weights, onnx, torch"),
+        (["onnx"], "model.onnx exists; --force"),
+        (["torch"], "README.md exists; --force"),
+    ],
 )
 def test_what_cannot_be_exported_is_said(tmp_path, formats, said):
     finished(tmp_path / "run")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "model.onnx").write_text("another")
+    (tmp_path / "out" / ("README.md" if "torch" in formats else "model.onnx")).write_text("another")
     with pytest.raises(UserError, match=said):
         export_model(Classifier.of_run(tmp_path / "run"), tmp_path / "out", formats)
 

@@ -35,7 +35,9 @@ def test_files_folders_and_patterns_name_their_pictures_as_they_were_given(folde
     assert names("shots") == ["shots/a.jpg", "shots/b.png", "shots/below/c.png"]
     assert names("shots/*.png") == ["shots/b.png"]
     assert names(["shots/b.png", folder / "a.jpg"]) == ["shots/b.png", str(folder / "a.jpg")]
-    assert len(names("shots/**/*.png")) == 2
+    assert len(names("shots/**/*.png")) == 2 and len(names("shots/**")) == 4  # with the text, which cannot be decoded
+    (folder / "empty").mkdir()
+    assert len(names("shots/[be]*")) == 2
 
 
 def test_a_name_with_the_signs_of_a_pattern_is_that_file(folder):
@@ -55,6 +57,8 @@ def test_the_standard_input_is_one_picture(folder):
         found = find_pictures(["-"], file)
     assert [picture.name for picture in found] == ["-"]
     np.testing.assert_array_equal(decode_pictures(found, 16)[0], decode(folder / "b.png", 16)[0])
+    with pytest.raises(UserError, match="can be read once"):
+        find_pictures(["-", "-"], io.BytesIO((folder / "b.png").read_bytes()))
 
 
 def test_a_picture_is_decoded_alike_wherever_it_comes_from(folder):

@@ -19,6 +19,9 @@ def test_a_figure_per_gallery_with_words_for_those_who_cannot_see_it(tmp_path):
     row = ("arm: for what it said", [(np.zeros((8, 8, 3), np.uint8), "cat\n91 %")])
     written = write_explanations(tmp_path / "out", [[row], [row, row]])
     assert [path.name for path in written] == ["explained.png", "explained-2.png"]
+    assert [path.name for path in write_explanations(tmp_path / "out", [[row]])] == ["explained.png"]
+    assert not list((tmp_path / "out").glob("explained-2*"))  # of a call with more pictures
+    written = write_explanations(tmp_path / "out", [[row], [row, row]])
     heights = []
     for path in written:
         with Image.open(path) as image:

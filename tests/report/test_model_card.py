@@ -24,5 +24,13 @@ def test_what_is_known_of_the_run_stands_in_it(tmp_path):
 
 def test_without_a_run_and_without_weights_nothing_is_made_up(tmp_path):
     text = card(tmp_path, dict(classes=["cat", "dog"]))
-    assert "Trained from random weights" not in text.partition("## Licence")[0]
-    assert f"# {tmp_path.name}" in text and "Beside the other arms" not in text
+    assert "What it was trained from, and on, is not recorded here." in text and "random weights" not in text
+    assert "Its test pictures" not in text
+
+
+def test_names_of_a_foreign_file_forge_no_lines(tmp_path):
+    text = card(tmp_path, dict(classes=["a\n# forged", "<script>|"]))
+    assert "\n# forged" not in text and "<script>" not in text
+    assert card(tmp_path, dict(classes=["cat", "dog"]))
+    text = card(tmp_path, dict(classes=["cat", "dog"]))
+    assert "\n# " + tmp_path.name.replace("_", "\\_") in text and "Beside the other arms" not in text

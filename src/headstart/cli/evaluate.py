@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import UserError, printable
+from headstart.store import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from headstart.inference import Evaluation
+    from headstart.inference import Classifier, Evaluation
 
 EXAMPLES = """examples:
   {prog} outputs/quickstart/frozen/confirm/007/seed-0 scans/
@@ -44,13 +45,15 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
-    if not Path(arguments.model).expanduser().exists():
+    if not expanded(arguments.model).exists():
         raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
     from headstart.inference import evaluate, labelled_pictures, robustness
     from headstart.notebook import load_model
 
     given = labelled_pictures(arguments.data, arguments.part)
     classifier = load_model(arguments.model, arguments.arm)
+    for line in (*given.notes, *_seen_in_training(classifier, arguments.data)):
+        print(f"headstart evaluate: {line}", file=sys.stderr)
     evaluation = evaluate(classifier, given)
     found = evaluation.metrics()
     worse = robustness(classifier, given) if arguments.corruptions else None
@@ -64,9 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to is not None:
         from headstart.report import write_evaluation
 
-        written = write_evaluation(arguments.to, found, evaluation.predictions(), worse)
+        written = write_evaluation(expanded(arguments.to), found, evaluation.predictions(), worse)
         print(*(() if arguments.json else written), sep="\n")
     return 1 if evaluation.unread else 0
+
+
+def _seen_in_training(classifier: "Classifier", data: str) -> list[str]:
+    """A line where the run was trained on pictures of the same folder or list."""
+    saved = classifier.path / ".hydra" / "config.yaml"
+    if not saved.is_file() or not expanded(data).exists():
+        return []
+    import yaml
+
+    config = yaml.safe_load(saved.read_text())
+    root = (config.get("data") or {}).get("root") if isinstance(config, dict) else None
+    if not isinstance(root, str) or expanded(root).resolve() != expanded(data).resolve():
+        return []
+    return ["the run was trained on pictures of this data: only those of its own test part are new to it"]
 
 
 def _lines(evaluation: "Evaluation", found: dict, worse: "pd.DataFrame | None") -> list[str]:

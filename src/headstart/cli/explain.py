@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import UserError, printable
+from headstart.store import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,25 +39,30 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
-    if not Path(arguments.model).expanduser().exists():
+    if not expanded(arguments.model).exists():
         raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
     from headstart.inference import decode_pictures, find_pictures
     from headstart.report import write_explanations
 
-    found = find_pictures(arguments.pictures, sys.stdin.buffer)
-    decoded = decode_pictures(found, SHOWN_SIZE)
-    readable = [picture for picture, array in zip(found, decoded, strict=True) if not isinstance(array, str)]
-    for picture, array in zip(found, decoded, strict=True):
-        if isinstance(array, str):
-            print(f"headstart explain: {printable(picture.name)} cannot be read: {array}", file=sys.stderr)
-    if not readable:
+    found = find_pictures(arguments.pictures, getattr(sys.stdin, "buffer", None))
+    classifiers, unread = _classifiers(arguments.model, arguments.arm), []
+
+    def galleries() -> Iterator[list]:  # one at a time, whatever the number of pictures
+        for start in range(0, len(found), COLUMNS):
+            part = found[start : start + COLUMNS]
+            pairs = list(zip(part, decode_pictures(part, SHOWN_SIZE), strict=True))
+            for picture, array in pairs:
+                if isinstance(array, str):
+                    unread.append(picture)
+                    print(f"headstart explain: {printable(picture.name)} cannot be read: {array}", file=sys.stderr)
+            if shown := [(picture, array) for picture, array in pairs if not isinstance(array, str)]:
+                yield _gallery(classifiers, shown)
+
+    written = write_explanations(expanded(arguments.to), galleries())
+    if not written:
         raise UserError("none of the pictures can be read")
-    classifiers = _classifiers(arguments.model, arguments.arm)
-    shown = {picture: array for picture, array in zip(found, decoded, strict=True) if not isinstance(array, str)}
-    parts = [readable[start : start + COLUMNS] for start in range(0, len(readable), COLUMNS)]
-    galleries = [_gallery(classifiers, [(picture, shown[picture]) for picture in part]) for part in parts]
-    print(*write_explanations(arguments.to, galleries), sep="\n")
-    return 1 if len(readable) < len(found) else 0
+    print(*written, sep="\n")
+    return 1 if unread else 0
 
 
 def _classifiers(model: str, arm: str | None) -> "dict[str, Classifier]":
@@ -91,9 +98,14 @@ def _gallery(classifiers: "dict[str, Classifier]", shown: "list[tuple[Picture, n
 
 def _called(picture: "Picture", classes: set[str]) -> str:
     """The picture's true class, where its folder says it, and its name."""
-    path = Path(picture.name)
-    lines = [path.parent.name, path.name] if path.parent.name in classes else [path.name]
+    folder, name = _folder(picture), Path(picture.name).name
+    lines = [folder, name] if folder in classes else [name]
     return "\n".join(map(printable, lines))
+
+
+def _folder(picture: "Picture") -> str:
+    """The name of the folder that a picture lies in, "" of one that lies in none."""
+    return picture.source.resolve().parent.name if isinstance(picture.source, Path) else ""
 
 
 def _rows(name: str, classifier: "Classifier", shown: "list[tuple[Picture, np.ndarray]]") -> list:
@@ -105,7 +117,7 @@ def _rows(name: str, classifier: "Classifier", shown: "list[tuple[Picture, np.nd
     images = np.stack(decode_pictures([picture for picture, _ in shown], classifier.picture_size))
     shares = classifier.probabilities(images)
     said, layer = shares.argmax(1), map_layer(classifier)
-    folders = [Path(picture.name).parent.name for picture, _ in shown]
+    folders = [_folder(picture) for picture, _ in shown]
     true = np.array(
         [classifier.classes.index(f) if f in classifier.classes else k for f, k in zip(folders, said, strict=True)]
     )

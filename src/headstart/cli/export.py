@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from headstart.errors import UserError
+from headstart.store import expanded
 
 EXAMPLES = """examples:
   {prog} outputs/pretraining --arm pretrained --to exported
@@ -29,17 +30,18 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
-    if not Path(arguments.model).expanduser().exists():
+    if not expanded(arguments.model).exists():
         raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
     from headstart.inference import export_model, facts
     from headstart.notebook import load_model
     from headstart.report import write_model_card
     from headstart.store import read_run
 
+    to = expanded(arguments.to)
     classifier = load_model(arguments.model, arguments.arm)
-    lines = export_model(classifier, arguments.to, arguments.formats.split(","), force=arguments.force)
+    lines = export_model(classifier, to, arguments.formats.split(","), force=arguments.force)
     run_dir = classifier.path if classifier.path.is_dir() and (classifier.path / "result.json").exists() else None
     record = {} if run_dir is None else read_run(run_dir)
     record = dict(classes=list(classifier.classes)) | record
-    card = write_model_card(arguments.to, run_dir=run_dir, record=record, used=facts(classifier), lines=lines)
+    card = write_model_card(to, run_dir=run_dir, record=record, used=facts(classifier), lines=lines)
     print(*lines, card, sep="\n")

@@ -4,12 +4,13 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import UserError, printable
+from headstart.store import expanded
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from headstart.inference import Classifier, Picture
@@ -33,7 +34,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     kinds = "pictures, folders of them, patterns, or - for a picture on the standard input"
     parser.add_argument("pictures", nargs="+", metavar="PICTURES", help=kinds)
     parser.add_argument("--arm", help="which arm's network, of a study")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K most probable classes (default: 1)")
+    parser.add_argument("--top", type=int, metavar="K", help="the K most probable classes (default: 1)")
     parser.add_argument("--batch", type=int, default=64, metavar="N", help="pictures at a time (default: 64)")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--csv", action="store_true", help="a line per picture with every class's probability, as CSV")
@@ -43,21 +44,23 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
-    for name, least in (("top", 1), ("batch", 1)):
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name} {getattr(arguments, name)}: give {least} or more")
-    if not Path(arguments.model).expanduser().exists():
+    for name in ("top", "batch"):
+        if (given := getattr(arguments, name)) is not None and given < 1:
+            raise UserError(f"--{name} {given}: give 1 or more")
+    if arguments.top is not None and (arguments.csv or arguments.json):
+        raise UserError("--top is for the table; --csv and --json have the probability of every class")
+    if not expanded(arguments.model).exists():
         raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
     from headstart.inference import find_pictures
 
-    pictures = find_pictures(arguments.pictures, sys.stdin.buffer)
+    pictures = find_pictures(arguments.pictures, getattr(sys.stdin, "buffer", None))
     from headstart.notebook import load_model
 
     classifier = load_model(arguments.model, arguments.arm)
     print_found = _print_csv if arguments.csv else _print_json if arguments.json else _print_table
     unread = 0
     for number, frame in enumerate(_shown(classifier, pictures, arguments.batch)):
-        print_found(frame, classifier.classes, arguments.top, number == 0)
+        print_found(frame, classifier.classes, arguments.top or 1, number == 0)
         unread += int(frame["error"].notna().sum())
     if unread:
         print(f"headstart predict: {unread} of {len(pictures)} pictures could not be read", file=sys.stderr)
@@ -80,12 +83,17 @@ def _shown(classifier: "Classifier", pictures: "list[Picture]", batch: int) -> "
             yield frame
 
 
+def _shares(frame: "pd.DataFrame", classes: tuple[str, ...]) -> "np.ndarray":
+    """The probabilities of the classes, which are the last columns."""
+    return frame.iloc[:, -len(classes) :].to_numpy()
+
+
 def _print_csv(frame: "pd.DataFrame", classes: tuple[str, ...], top: int, first: bool) -> None:
     print(frame.to_csv(header=first), end="")
 
 
 def _print_json(frame: "pd.DataFrame", classes: tuple[str, ...], top: int, first: bool) -> None:
-    for name, reason, row in zip(frame.index, frame["error"], frame[list(classes)].to_numpy(), strict=True):
+    for name, reason, row in zip(frame.index, frame["error"], _shares(frame, classes), strict=True):
         if isinstance(reason, str):
             print(json.dumps({"image": name, "error": reason}))
             continue
@@ -98,7 +106,7 @@ def _print_table(frame: "pd.DataFrame", classes: tuple[str, ...], top: int, firs
     """A line per picture, the columns as wide as this part of the table needs."""
     names = [printable(str(name)) for name in frame.index]
     width = max(map(len, names))
-    for name, reason, row in zip(names, frame["error"], frame[list(classes)].to_numpy(), strict=True):
+    for name, reason, row in zip(names, frame["error"], _shares(frame, classes), strict=True):
         if isinstance(reason, str):
             print(f"{name:<{width}}  cannot be read: {reason}")
             continue

@@ -1,6 +1,7 @@
 """A trained network that classifies pictures, made from what a run left on disk or from a file given away."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,12 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import make
 from headstart.data import normalise
-from headstart.errors import UserError
+from headstart.errors import UserError, printable
 from headstart.inference.finished import check_finished
 from headstart.inference.networks import chosen, fitting, made
 from headstart.inference.pictures import Picture, decode_pictures, find_pictures
 from headstart.models import Weights, from_file
 from headstart.store import expanded
+
+log = logging.getLogger(__name__)
 
 PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 # Pixels a side, for runs whose weights do not say it yet; sources of files have a key for it.
@@ -87,8 +90,12 @@ class Classifier:
         """
         loaded = _complete(from_file(expanded(path)), "headstart weights export RUN_DIR writes such files")
         networks = fitting(loaded)
+        if loaded.network is not None and [*networks, []][0] != loaded.network.split():
+            raise UserError(f"{path} is of {printable(loaded.network)}, which is no network here, or has other tensors")
         if not networks:
             raise UserError(f"{path} fits no network of conf/model and none of timm or torchvision that it names")
+        if loaded.network is None:
+            log.warning("%s does not say what network it is of; it is taken for %s", path, " ".join(networks[0]))
         kept = dict(weights=loaded.origin, keep_classifier=True)
         model = made(loaded, chosen(tuple(networks[0])), loaded.image_size, **kept)
         return cls._of(Path(path), model.network, loaded, loaded.picture_size or loaded.image_size)
@@ -136,12 +143,18 @@ class Classifier:
         if good:
             shares[good] = self.probabilities(np.stack([decoded[place] for place in good]))
             found[good] = [self.classes[place] for place in shares[good].argmax(1)]
-        each = pd.DataFrame(shares, index=pd.Index(names, name="image", dtype="string"), columns=list(self.classes))
+        columns = class_columns(self.classes, ("image", "class", "probability", "error"))
+        each = pd.DataFrame(shares, index=pd.Index(names, name="image", dtype="string"), columns=columns)
         first = {"class": found, "probability": shares.max(1)}
         if errors == "row":
             reasons = [array if isinstance(array, str) else None for array in decoded]
             first["error"] = pd.array(reasons, dtype="string")
         return pd.concat([pd.DataFrame(first, each.index), each], axis=1)
+
+
+def class_columns(classes: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Names of columns for the classes: their own, or `class NAME` where another column has that name."""
+    return [f"class {name}" if name in taken else name for name in classes]
 
 
 def _complete(loaded: Weights, hint: str) -> Weights:

@@ -1,6 +1,8 @@
 """How good a trained network is on labelled pictures that its run has not seen."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,16 @@ import pandas as pd
 
 from headstart.config import composed, make
 from headstart.data import CORRUPTIONS, STRENGTHS, corrupt, read_labelled
-from headstart.errors import UserError, printable
-from headstart.inference.classifier import PREDICTION_BATCH, Classifier
+from headstart.errors import UserError, first_line, printable
+from headstart.inference.classifier import PREDICTION_BATCH, Classifier, class_columns
 from headstart.inference.pictures import Picture, decode_pictures
 from headstart.statistics import expected_calibration_error
 from headstart.store import expanded
 from headstart.training import classification_metrics
 
 NAMED = ("cifar10", "cifar100", "digits")  # data sets that are no files of pictures; their test part is meant
-PARTS = ("train", "val", "test")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,7 @@ class LabelledPictures:
     pictures: list[Picture]
     labels: np.ndarray  # int64 [N], positions in `classes`
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what else there is to say, such as what was left out
 
 
 def labelled_pictures(data: str, part: str | None = None) -> LabelledPictures:
@@ -60,7 +64,7 @@ def labelled_pictures(data: str, part: str | None = None) -> LabelledPictures:
         raise UserError(f"{data} has no part {missing[0]}; there is {', '.join(there)}")
     files = [file for name in chosen for file in tree.parts[name]]
     pictures = [Picture(path, tree.root / path) for path, _ in files]
-    return LabelledPictures(pictures, np.array([label for _, label in files]), tree.classes)
+    return LabelledPictures(pictures, np.array([label for _, label in files]), tree.classes, tuple(tree.notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,8 @@ class Evaluation:
 
     def predictions(self) -> pd.DataFrame:
         """A row per picture: image, label, predicted, probability of the predicted class, and of every class."""
-        each = pd.DataFrame(self.probabilities, columns=list(self.classes))
+        columns = class_columns(self.classes, ("image", "label", "predicted", "probability"))
+        each = pd.DataFrame(self.probabilities, columns=columns)
         names = np.array(self.classes, dtype=object)
         first = dict(image=self.names, label=names[self.labels], predicted=names[self.probabilities.argmax(1)])
         return pd.concat([pd.DataFrame(first | dict(probability=self.probabilities.max(1))), each], axis=1)
@@ -119,7 +124,7 @@ def evaluate(classifier: Classifier, given: LabelledPictures) -> Evaluation:
     if not good.any():
         raise UserError(f"none of {len(names)} pictures can be read; the first: {names[0]}: {frame['error'].iloc[0]}")
     unread = {name: reason for name, reason, fine in zip(names, frame["error"], good, strict=True) if not fine}
-    probabilities = frame.loc[good, list(classifier.classes)].to_numpy(np.float32)
+    probabilities = frame.loc[good].iloc[:, -len(classifier.classes) :].to_numpy(np.float32)
     read = [name for name, fine in zip(names, good, strict=True) if fine]
     labels = np.array(place_of)[given.labels[good]]
     return Evaluation(classifier.classes, read, labels, probabilities, unread, fitted_temperature(classifier))
@@ -160,10 +165,14 @@ def fitted_temperature(classifier: Classifier) -> float | None:
     path = classifier.path / "predictions.npz"
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as kept:
-        if not {"val_labels", "val_probabilities"} <= set(kept):
-            return None
-        return temperature_for(kept["val_labels"], kept["val_probabilities"])
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return temperature_for(kept["val_labels"], kept["val_probabilities"])
+    except KeyError:  # the run keeps none
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s is damaged, so no temperature is fitted: %s", path, first_line(error)[:100])
+        return None
 
 
 def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -199,8 +208,3 @@ def robustness(classifier: Classifier, given: LabelledPictures) -> pd.DataFrame:
                 worse = np.stack([corrupt(decoded[place], kind, strength, seed=start + place) for place in good])
                 right.loc[kind, strength] += int((classifier.probabilities(worse).argmax(1) == labels).sum())
     return 100 * right / total
-
-
-def as_json(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics with numbers that JSON has."""
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}

@@ -13,6 +13,7 @@ from headstart.errors import UserError
 from headstart.inference.classifier import Classifier
 from headstart.inference.finished import check_finished
 from headstart.inference.onnx_export import onnx_bytes, torch_bytes
+from headstart.models import SUFFIXES
 from headstart.store import expanded, write_atomically
 
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
@@ -68,11 +69,13 @@ def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, fo
     to = expanded(to)
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UserError(f"{unknown[0]} is no format; choose of {', '.join(FORMATS)}")
-    if "weights" in formats and not classifier.path.is_dir():
-        raise UserError(f"{classifier.path} is a file of weights already; leave the format weights out")
+    if to.suffix in SUFFIXES:
+        raise UserError(f"--to {to}: here it is a folder; headstart weights export writes a file alone")
+    if "weights" in formats and not (classifier.path / "best.safetensors").is_file():
+        raise UserError(f"{classifier.path} holds exported weights already; leave the format weights out")
     programs = [name for name in PROGRAMS if name in formats]
     weights = [to / "model.safetensors", to / "config.json"] if "weights" in formats else []
-    _check_free([*weights, *(to / PROGRAMS[name].file for name in programs)], force)
+    _check_free([to / "README.md", *weights, *(to / PROGRAMS[name].file for name in programs)], force)
     contents = {name: PROGRAMS[name].content(classifier) for name in programs}
     lines = export_run(classifier.path, to, force=force) if weights else []
     _make_folder(to)

@@ -100,7 +100,8 @@ def _fits(loaded: Weights, cfg: DictConfig, image_size: int) -> bool:
     try:
         with torch.device("meta"):  # the names and the shapes alone
             model = made(loaded, cfg, image_size, weights=None, freeze="none", unfreeze_epoch=None)
-    except (UserError, RuntimeError, NotImplementedError):  # too small a size, or what cannot be tried without numbers
+    except (UserError, RuntimeError, NotImplementedError, ValueError, KeyError, TypeError):
+        # too small a size, what cannot be tried without numbers, or keys that a foreign file gave values that are none
         return False
     return fits(loaded, model)
 

@@ -77,7 +77,9 @@ def _checked(item: Any) -> Source:
 
 def _at(given: str, stdin: io.BufferedIOBase | None) -> list[Picture]:
     if given == STDIN and stdin is not None:
-        return [Picture(STDIN, io.BytesIO(stdin.read()))]
+        if not (content := stdin.read()):
+            raise UserError("the standard input holds no picture; it can be read once, by one -")
+        return [Picture(STDIN, io.BytesIO(content))]
     path = expanded(given)
     if path.is_dir():
         below = ["/".join(names) for names in sorted(list_pictures(path).pictures)]
@@ -91,7 +93,13 @@ def _at(given: str, stdin: io.BufferedIOBase | None) -> list[Picture]:
     matching = sorted(glob.glob(str(path), recursive=True))
     if not matching:
         raise UserError(f"{given} matches no file")
-    return [picture for match in matching for picture in _at(match, None)]
+    files = {match: None for match in matching if not os.path.isdir(match)}
+    folders = [] if "**" in given else [match for match in matching if os.path.isdir(match)]
+    found = [Picture(match, Path(match)) for match in files]
+    found += [picture for folder in folders if list_pictures(Path(folder)).pictures for picture in _at(folder, None)]
+    if not found:
+        raise UserError(f"{given} matches no picture")
+    return found
 
 
 def decode_pictures(pictures: Iterable[Picture], size: int) -> list[np.ndarray | str]:

@@ -44,7 +44,7 @@ def described(found: Mapping[str, Any], given: str) -> dict[str, Any]:
         if (mean is None) != (std is None):
             raise ValueError("input_mean and input_std come together")
         _check_scale(mean or (), std or ())
-        classes = tuple(str(name) for name in json_of(found["classes"])) if "classes" in found else None
+        classes = _distinct(json_of(found["classes"])) if "classes" in found else None
         sizes = {key: int(found[key]) for key in SIZES if key in found}
         for key, size in sizes.items():
             if refused := refusal(key, size, SIZES[key]):
@@ -55,6 +55,13 @@ def described(found: Mapping[str, Any], given: str) -> dict[str, Any]:
     architecture = str(found["architecture"]) if found.get("architecture") else None
     network = str(found["network"]) if found.get("network") else None
     return dict(normalisation=normalisation, classes=classes, architecture=architecture, network=network, **sizes)
+
+
+def _distinct(names: Any) -> tuple[str, ...]:
+    """The names of the classes, each its own."""
+    if not isinstance(names, list) or len({str(name) for name in names}) < len(names):
+        raise ValueError("classes are a list of names, each another")
+    return tuple(map(str, names))
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -115,7 +122,7 @@ def _class_names(config: Mapping[str, Any]) -> list[str] | None:
     names, numbered = config.get("label_names"), config.get("id2label")
     if _is_list(names):
         return [str(name) for name in names]
-    if isinstance(numbered, dict) and all(str(key).isdigit() for key in numbered):
+    if isinstance(numbered, dict) and all(str(key).isdecimal() for key in numbered):
         return [str(numbered[key]) for key in sorted(numbered, key=int)]
     return None
 

@@ -31,6 +31,8 @@ def write_evaluation(
     write_json(folder / "metrics.json", dict(found))
     tables = {"predictions.csv": answers.to_csv(index=False)}
     tables |= {} if robustness is None else {"robustness.csv": robustness.to_csv()}
+    if robustness is None:
+        (folder / "robustness.csv").unlink(missing_ok=True)  # of another evaluation
     for name, text in tables.items():
         write_atomically(folder / name, text.encode())
     return [folder / "metrics.json", *(folder / name for name in tables), *written]

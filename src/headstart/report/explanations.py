@@ -1,6 +1,6 @@
 """Pictures side by side with where networks saw what they said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return (255 * (MAP_WEIGHT * colours + (1 - MAP_WEIGHT) * picture / 255)).round().astype(np.uint8)
 
 
-def write_explanations(folder: Path, galleries: Sequence[Gallery]) -> list[Path]:
+def write_explanations(folder: Path, galleries: Iterable[Gallery]) -> list[Path]:
     """Draw each gallery into explained.png, explained-2.png ... and the same as .svg; return the paths of the PNGs.
 
     Raises:
@@ -42,4 +42,7 @@ def write_explanations(folder: Path, galleries: Sequence[Gallery]) -> list[Path]
         words = "; ".join(f"{heading}: {', '.join(said for _, said in images)}" for heading, images in rows)
         alt = f"Pictures and where networks saw what they said, by Grad-CAM. {words}".replace("\n", " ")
         written.append(save(DrawnFigure(name, "Explained", "", alt, figure), folder)[0])
+    for path in folder.glob("explained-*.*"):  # of an earlier call with more pictures
+        if path.with_suffix(".png") not in written and path.suffix in (".png", ".svg"):
+            path.unlink()
     return written

@@ -17,6 +17,7 @@ FACTS = {  # columns of a run by what they are called here
     "test_images": "test pictures",
     "weights": "started from weights",
     "freeze": "frozen",
+    "batch_norm": "batch norm",
     "augmentation": "augmentation",
     "optimizer": "optimizer",
     "schedule": "schedule",
@@ -34,6 +35,7 @@ FACTS = {  # columns of a run by what they are called here
     "torch_version": "torch",
 }
 LICENCE = "The weights it started from ({}) keep the licence of whoever made them, which binds this network, too."
+UNKNOWN = "What it was trained from, and on, is not recorded here."
 FROM_RANDOM = "Trained from random weights; what its training pictures may be used for binds it."
 
 
@@ -66,7 +68,8 @@ def write_model_card(
         verdicts=[] if study is None else [line for line in study.verdicts if str(record.get("arm")) in line.split()],
         used=used.items(),
         written=[" ".join(line.replace(f"{folder}/", "").split()) for line in lines],
-        licence=LICENCE.format(weights) if weights else FROM_RANDOM,
+        licence=UNKNOWN if not record.get("model") else LICENCE.format(weights) if weights else FROM_RANDOM,
+        tested=record.get("test_images") is not None,
     )
     path = folder / "README.md"
     write_atomically(path, card.encode())
