@@ -97,7 +97,7 @@ def test_what_is_exported_says_the_same_as_the_run(run, pictures, command):
         (["picture.png", "picture.png"], "picture.png"),
         (["empty", "picture.png", "--top", "0"], "--top 0: give 1 or more"),
         (["empty", "picture.png", "--top", "2", "--csv"], "--top is for the table"),
-        (["~nobody-of-that-name/x", "picture.png"], "does not exist"),
+        (["~nobody-of-that-name/x", "picture.png"], "Could not determine home directory"),
         (["running", "picture.png"], "running was interrupted"),
     ],
 )

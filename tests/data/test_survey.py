@@ -51,6 +51,16 @@ def test_pictures_that_look_alike_in_two_classes_are_counted_on_demand(tmp_path,
     assert found == 2 * len(pairs) > 0
 
 
+def test_copies_within_a_part_are_said_and_counted(tmp_path, read):
+    root = make_tree(tmp_path / "pictures", {"cat": 40, "dog": 20})
+    content = (root / "cat/000.png").read_bytes()
+    for i in range(6):
+        (root / f"cat/again{i}.png").write_bytes(content)
+    record = describe_data(read(duplicates="keep"))
+    assert sum(count for key, count in record.copies.items() if key.startswith("within_")) > 0
+    assert any("which stay" in sentence for sentence in record.said)
+
+
 def test_the_sheet_shows_ten_training_pictures_of_each_class_and_the_same_ones_again(tmp_path, read):
     make_tree(tmp_path / "pictures", {"cat": 40, "dog": 8})
     data = read()

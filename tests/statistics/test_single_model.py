@@ -19,6 +19,9 @@ from headstart.statistics import chance_limit, expected_calibration_error, is_ch
         (66.0, 100, 2, 0.0, False),
         (66.0, 100, 2, 0.6, True),  # always answering the larger class gives 60 %
         (100.0, 10, 1, 0.0, True),
+        (100.0, 30, 2, 0.8, False),  # 3 errors are more than 100 %: all right has 0.8 ** 30 = 0.0012 by guessing
+        (100 * 29 / 30, 30, 2, 0.8, True),
+        (100.0, 26, 2, 0.857, True),  # 0.018
     ],
 )
 def test_chance_is_within_3_standard_errors_of_guessing(accuracy, images, classes, share, chance):

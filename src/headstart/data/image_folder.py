@@ -89,9 +89,9 @@ def _read(
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
     used = [train.first + data.train.indices.numpy(), (train if val is None else val).first + data.val.indices.numpy()]
     copies.check_held_out(used[1], seen.places)
+    counted = copies.counts(*used, seen.places)  # which says the more about them that the facts repeat
     facts = FileFacts.of(tree, decoded, copies, dict(train=used[0], val=used[1], test=seen.places))
-    known = dict(test_sha256=_identity(decoded, seen), copies=copies.counts(*used, seen.places), seen=facts)
-    return dataclasses.replace(data, **known)
+    return dataclasses.replace(data, test_sha256=_identity(decoded, seen), copies=counted, seen=facts)
 
 
 def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:

@@ -25,7 +25,9 @@ def chance_limit(images: int, classes: int, majority_share: float = 0.0, errors:
     """The accuracy (percent) on `images` images that is `errors` standard errors above chance.
 
     Chance c is 1 / classes, or `majority_share` (0..1, of the largest class) where that is more: a constant answer
-    reaches it. The standard error is that of guessing, √(c (1 - c) / images).
+    reaches it. The standard error is that of guessing, √(c (1 - c) / images). Where that makes more than all images
+    right, as of few images of uneven classes, the limit is what guessing passes once in 741 times (3 errors), by the
+    binomial distribution: all right may still pass it.
     """
     finite_numbers([majority_share], "majority_share")
     if images < 1 or classes < 1 or not 0 <= majority_share <= 1:
@@ -34,7 +36,12 @@ def chance_limit(images: int, classes: int, majority_share: float = 0.0, errors:
             "expected at least one image and class, and a share of 0 to 1."
         )
     chance = max(1 / classes, majority_share)
-    return 100 * (chance + errors * math.sqrt(chance * (1 - chance) / images))
+    limit = 100 * (chance + errors * math.sqrt(chance * (1 - chance) / images))
+    if limit < 100:
+        return limit
+    from scipy.stats import binom, norm
+
+    return 100 * float(binom.isf(norm.sf(errors), images, chance)) / images
 
 
 def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:

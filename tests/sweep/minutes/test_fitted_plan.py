@@ -106,6 +106,8 @@ def test_other_minutes_or_none_are_refused_in_a_study_that_was_planned(fitted, t
     assert "was planned for minutes=32 (2 trials x " in text and "minutes=5; go on with minutes=32, or start" in text
     code, text = fitted(*ARMS[:-1], "n_trials=2")
     assert code == 1 and "was planned for minutes=32; add that to go on" in text
+    code, text = fitted(*ARMS, "n_trials=2", "confirm_seeds=auto")
+    assert code == 1 and "confirm_seeds=auto takes as many seeds as it needs, minutes=32 as many as fit" in text
     assert {f for f, b in files_below(Path("outputs")).items() if before.get(f) != b} <= {"s/.lock"}
 
 

@@ -96,6 +96,15 @@ def test_what_was_typed_is_left_alone(tmp_path, clock):
     assert done["search", "a"] > 6 and done["confirm", "a"] == 4
 
 
+def test_seeds_that_are_typed_later_leave_the_looks_that_there_were(tmp_path, clock):
+    scheduler = opened(tmp_path, typed=("confirm_seeds",), fixed={"confirm_seeds": 6})
+    scheduler.state.looks = [4, 6]  # as the first four seeds were looked at before
+    write_json(tmp_path / "s/study.json", read_json(tmp_path / "s/study.json") | dict(looks=[4, 6], planned_seeds=4))
+    go(scheduler, clock, 0.5)
+    study = read_json(tmp_path / "s" / "study.json")
+    assert scheduler.state.looks == study["looks"] == [4, 6] and study["planned_seeds"] == 4
+
+
 def test_the_first_confirmation_begins_after_the_number_of_seeds_was_written_down(tmp_path, clock):
     scheduler = opened(tmp_path)
     while (claim := scheduler.claim()).kind == "search":

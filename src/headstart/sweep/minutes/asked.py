@@ -36,12 +36,20 @@ def refuse_unfit(plan: Plan) -> None:
         )
     if "budget" in typed:
         raise UserError(f"{typed['budget']} and {minutes} both say how much is spent; leave one of them out")
-    if plan.settings.confirm_seeds == "auto" and "confirm_seeds" in typed:
-        raise UserError(f"confirm_seeds=auto takes as many seeds as it needs, {minutes} as many as fit; leave one out")
+    refuse_auto_seeds(plan)
     if fixed_of(plan).keys() >= set(FITTED):
         epochs = "epochs, " if "epochs" in typed else ""
         raise UserError(
             f"{minutes} has nothing to choose: {epochs}n_trials and confirm_seeds are all given; leave one of them out"
+        )
+
+
+def refuse_auto_seeds(plan: Plan) -> None:
+    """Refuse seeds that follow the verdict beside those that follow the clock. Raises UserError."""
+    if plan.settings.confirm_seeds == "auto" and "confirm_seeds" in typed_keys(plan):
+        raise UserError(
+            f"confirm_seeds=auto takes as many seeds as it needs, minutes={plan.config.minutes:g} as many as fit; "
+            "leave one out, or give a number of seeds"
         )
 
 
@@ -117,7 +125,8 @@ def too_short(plan: Plan, error: TooShortError, frame: Frame) -> UserError:
     needed = max(error.seconds / 60, plan.config.minutes * 1.01)
     step = 1 if needed > 2 else 0.1
     enough = -(-needed // step) * step
-    slowest = max(frame.arms, key=lambda name: frame.arms[name].pace.whole)
+    timed = [name for name in frame.arms if "epochs" not in keys_without_effect(plan.composed[name])] or frame.arms
+    slowest = max(timed, key=lambda name: frame.arms[name].pace.whole)
     configured = plan.settings.arms is not None
     less = ["data.train_size=...", "image_size=..."]
     if len(plan.arms) > 1:

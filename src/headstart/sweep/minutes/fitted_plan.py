@@ -14,7 +14,16 @@ from headstart.errors import UserError
 from headstart.statistics import foreseen_detectable
 from headstart.sweep import preflight
 from headstart.sweep.arms import replace_overrides
-from headstart.sweep.minutes.asked import LONGER, SECONDS_TO_START, frame_of, refuse_unfit, sized, too_short, typed_keys
+from headstart.sweep.minutes.asked import (
+    LONGER,
+    SECONDS_TO_START,
+    frame_of,
+    refuse_auto_seeds,
+    refuse_unfit,
+    sized,
+    too_short,
+    typed_keys,
+)
 from headstart.sweep.minutes.child import in_child
 from headstart.sweep.plan import Plan, make_plan
 from headstart.sweep.settings import read_settings
@@ -49,6 +58,7 @@ def known_plan(plan: Plan) -> TimePlan | None:
     """The one in the study's folder. Raises UserError where the study began with another, or without."""
     minutes, begun = plan.config.minutes, (plan.folder / "study.json").exists()
     found = read_time_plan(plan.folder)
+    refuse_auto_seeds(plan)
     if found is None and begun:
         raise UserError(
             f"{plan.folder} holds a study that began without minutes=; go on without it, or start another by name=..."

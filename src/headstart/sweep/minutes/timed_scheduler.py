@@ -124,7 +124,12 @@ class TimedScheduler(Scheduler):
         """Have the study ask for what is planned by now, but for what was typed, and its report know of it."""
         state, size = self.state, plan.size
         trials = state.n_trials if "n_trials" in self.typed else size.trials
-        seeds = state.looks[-1] if "confirm_seeds" in self.typed else size.seeds
+        if "confirm_seeds" in self.typed:  # the looks at earlier seeds share the error with those to come
+            if state.n_trials != trials:
+                state.n_trials = trials
+                self._record(n_trials=trials)
+            return
+        seeds = size.seeds
         if (state.n_trials, state.looks) == (trials, [seeds]):
             return
         state.n_trials, state.looks = trials, [seeds]
