@@ -101,7 +101,7 @@ KEYS = [
     ("hydra.launcher.n_job", ["hydra/launcher=joblib"], r"Did you mean hydra\.launcher\.n_jobs\? Choose from [^_]*_"),
     ("hydra.launcher.n_jobs", [], r"this hydra\.launcher has no settings; choose another by hydra/launcher="),
     ("hydra.job.name.x", [], r"^hydra\.job\.name\.x=\.\.\.: hydra\.job\.name is one value"),
-    ("data.a.b.c", [], r"^data\.a=\.\.\. is unknown\. Choose from data\.classes"),
+    ("data.a.b.c", [], r"^data\.a=\.\.\. is unknown\. Choose from data\.class_weights, data\.classes"),
     ("hydra.searchpath.x", [], r"^hydra\.searchpath\.x=\.\.\.: hydra\.searchpath is one value"),
     ("hydra.job_logging.handlers.file.filename.x", [], r"handlers\.file\.filename is one value"),
     ("hydra.sweeper.sampler.gamma", [], r"\+hydra\.sweeper\.sampler\.gamma=\.\.\. sets another argument of optuna\."),

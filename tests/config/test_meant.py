@@ -63,8 +63,8 @@ def test_a_folder_alone_is_one_of_pictures(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("predict x.png", "'predict' is no verb: pictures are classified in Python: headstart.Classifier.of_run("),
-        ("evaluate outputs/x", "'evaluate' is no verb: a run reads its test split itself"),
+        ("classify x.png", "'classify' is no verb: pictures are classified by headstart predict MODEL PICTURES..."),
+        ("eval outputs/x", "'eval' is no verb: a run reads its test split itself"),
         ("sweep", "'sweep' is no verb: a study is started by headstart -m experiments=NAME"),
         ("-v", "-v is no flag; hydra.verbose=true says more"),
         ("--verbose", "--verbose is no flag; hydra.verbose=true"),

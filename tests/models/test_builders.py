@@ -99,7 +99,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(NetworkOptions.__annotations__))
+@pytest.mark.parametrize("name", sorted(NetworkOptions.__required_keys__))
 def test_a_setting_that_was_taken_out_is_named(name):
     options = {key: value for key, value in keys_of("cnn").items() if key not in ("_target_", name)}
     with pytest.raises(UserError, match=f"model.{name} is taken out; give it a value"):

@@ -10,7 +10,7 @@ from models.helpers_models import MEAN, NAMES, STD, exported
 
 def test_a_written_file_carries_what_reading_it_back_needs(file):
     found = models.read_metadata(file.read_bytes())
-    expected = "headstart_version architecture classes normalisation input_mean input_std image_size"
+    expected = "headstart_version architecture classes normalisation input_mean input_std image_size picture_size"
     assert found.keys() == set(expected.split())
     assert json.loads(found["classes"]) == list(NAMES)
     assert json.loads(found["input_mean"]) == list(MEAN) and json.loads(found["input_std"]) == list(STD)
