@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import UserError, printable
+from headstart.cli.paths import check_model
+from headstart.errors import printable
 from headstart.store import expanded
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
-    if not expanded(arguments.model).exists():
-        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    check_model(arguments.model)
     from headstart.inference import evaluate, labelled_pictures, robustness
     from headstart.notebook import load_model
 

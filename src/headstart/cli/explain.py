@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.cli.paths import check_model
 from headstart.errors import UserError, printable
 from headstart.store import expanded
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from headstart.inference import Classifier, Picture
+    from headstart.inference import Classifier, MapLayer, Picture
+
+    Explained = tuple[Classifier, MapLayer]  # a network, and the layer whose maps are shown
 
 EXAMPLES = """examples:
   {prog} outputs/pretraining test/cat/7.png test/dog/3.png
@@ -39,8 +42,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
-    if not expanded(arguments.model).exists():
-        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    check_model(arguments.model)
     from headstart.inference import decode_pictures, find_pictures
     from headstart.report import write_explanations
 
@@ -65,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if unread else 0
 
 
-def _classifiers(model: str, arm: str | None) -> "dict[str, Classifier]":
+def _classifiers(model: str, arm: str | None) -> "dict[str, Explained]":
     """The networks by what they are called; an arm whose network was not kept, or can't be explained, is named."""
     from headstart.inference import map_layer
     from headstart.notebook import load_models
@@ -80,19 +82,19 @@ def _classifiers(model: str, arm: str | None) -> "dict[str, Classifier]":
         except UserError as error:
             print(f"headstart explain: {name} is left out: {error}", file=sys.stderr)
             continue
-        classifiers[name] = classifier
+        classifiers[name] = classifier, layer
         print(f"{printable(name)}: maps of {layer}")
     if not classifiers:
         raise UserError(f"{model} has no network that can be explained")
     return classifiers
 
 
-def _gallery(classifiers: "dict[str, Classifier]", shown: "list[tuple[Picture, np.ndarray]]") -> list:
+def _gallery(classifiers: "dict[str, Explained]", shown: "list[tuple[Picture, np.ndarray]]") -> list:
     """Rows of one figure: the pictures, and for each network what spoke for its answer and for the true class."""
-    known = {name for classifier in classifiers.values() for name in classifier.classes}
+    known = {name for classifier, _ in classifiers.values() for name in classifier.classes}
     rows = [("pictures", [(array, _called(picture, known)) for picture, array in shown])]
-    for name, classifier in classifiers.items():
-        rows += _rows(name, classifier, shown)
+    for name, (classifier, layer) in classifiers.items():
+        rows += _rows(name, classifier, layer, shown)
     return rows
 
 
@@ -108,15 +110,15 @@ def _folder(picture: "Picture") -> str:
     return picture.source.resolve().parent.name if isinstance(picture.source, Path) else ""
 
 
-def _rows(name: str, classifier: "Classifier", shown: "list[tuple[Picture, np.ndarray]]") -> list:
+def _rows(name: str, classifier: "Classifier", layer: "MapLayer", shown: "list[tuple[Picture, np.ndarray]]") -> list:
     import numpy as np
 
-    from headstart.inference import decode_pictures, explain, map_layer
+    from headstart.inference import decode_pictures, explain
     from headstart.report import overlaid
 
     images = np.stack(decode_pictures([picture for picture, _ in shown], classifier.picture_size))
     shares = classifier.probabilities(images)
-    said, layer = shares.argmax(1), map_layer(classifier)
+    said = shares.argmax(1)
     folders = [_folder(picture) for picture, _ in shown]
     true = np.array(
         [classifier.classes.index(f) if f in classifier.classes else k for f, k in zip(folders, said, strict=True)]

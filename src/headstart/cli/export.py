@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from headstart.errors import UserError
+from headstart.cli.paths import check_model
 from headstart.store import expanded
 
 EXAMPLES = """examples:
@@ -30,8 +30,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
-    if not expanded(arguments.model).exists():
-        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    check_model(arguments.model)
     from headstart.inference import export_model, facts
     from headstart.notebook import load_model
     from headstart.report import write_model_card

@@ -38,6 +38,12 @@ def check_paths(cfg: DictConfig) -> None:
         _check_weights(cfg.model.get("weights"))
 
 
+def check_model(given: str) -> None:
+    """Refuse a trained network that is not there; what it is `load_model` finds out. Raises UserError."""
+    if not expanded(given).exists():
+        raise UserError(f"{given} does not exist; give the folder of a run or a study, or a file of weights")
+
+
 def _check_data(cfg: DictConfig, words: dict[str, str]) -> None:
     source, root = cfg.data._target_.rpartition(".")[2], cfg.data.get("root")
     if not isinstance(root, str) or "," in words.get("data.root", ""):

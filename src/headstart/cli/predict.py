@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headstart.cli.paths import check_model
 from headstart.errors import UserError, printable
-from headstart.store import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"--{name} {given}: give 1 or more")
     if arguments.top is not None and (arguments.csv or arguments.json):
         raise UserError("--top is for the table; --csv and --json have the probability of every class")
-    if not expanded(arguments.model).exists():
-        raise UserError(f"{arguments.model} does not exist; give the folder of a run or a study, or a file of weights")
+    check_model(arguments.model)
     from headstart.inference import find_pictures
 
     pictures = find_pictures(arguments.pictures, getattr(sys.stdin, "buffer", None))
