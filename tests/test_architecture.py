@@ -28,6 +28,7 @@ ROOMS = {
     "report": {"analysis", "store"},
     "export": {"analysis", "store"},
     "inference": {"training", "models", "data", "config", "store"},
+    "serving": {"inference", "report", "data", "store"},
     "notebook": {"analysis", "report", "inference", "store"},
     "cli": {
         "sweep",
@@ -36,6 +37,7 @@ ROOMS = {
         "export",
         "analysis",
         "inference",
+        "serving",
         "data",
         "models",
         "config",
@@ -196,7 +198,7 @@ def started(script: str, folder: Path | None = None) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("words", [[], ["data"], ["report"], ["weights"], ["weights", "export"], ["cache"]])
+@pytest.mark.parametrize("words", [[], ["data"], ["report"], ["weights"], ["weights", "export"], ["serve"], ["cache"]])
 def test_help_comes_without_importing_anything_heavy(words):
     script = f"""sys.argv = ['headstart', *{words}, '--help']
 from headstart.cli.main import main

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from headstart.cli.messages import refuse
+from headstart.cli.console import refuse
 from headstart.cli.paths import check_paths
 from headstart.config import check_typed, check_values, explain_value, runs_elsewhere
 from headstart.errors import UserError

@@ -167,7 +167,7 @@ def _print_table(columns: Sequence[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from headstart.cli.console import StdoutConsole
+    from headstart.cli.console import stdout_console
 
     if len(rows) > MOST_ROWS + 1:
         left_out = len(rows) - 1 - MOST_ROWS
@@ -178,7 +178,7 @@ def _print_table(columns: Sequence[str], rows: list[list[str]]) -> None:
         table.add_column(heading, justify="right" if place else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    StdoutConsole().print(table)
+    stdout_console().print(table)
 
 
 def _can_show(data: "SurveyedData") -> dict[str, float]:

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from headstart.cli.messages import leave_pipe, refuse
+from headstart.cli.console import leave_pipe, refuse
 from headstart.cli.run_summary import print_run
 from headstart.config import read_run_config
 from headstart.errors import UserError

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from headstart.cli import completion, interrupts
-from headstart.cli.messages import leave_pipe, refuse
+from headstart.cli.console import leave_pipe, refuse
 from headstart.cli.verbs import VERBS, find_verb, meant_verb, run_verb, verbs_help
 from headstart.errors import UserError
 

@@ -159,10 +159,10 @@ def _print_table(shown: "display_tables.DisplayTable") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from headstart.cli.console import StdoutConsole
+    from headstart.cli.console import stdout_console
 
-    terminal = StdoutConsole()
-    terminal = terminal if terminal.is_terminal else StdoutConsole(width=PLAIN_WIDTH)
+    terminal = stdout_console()
+    terminal = terminal if terminal.is_terminal else stdout_console(width=PLAIN_WIDTH)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading, numeric in zip(shown.columns, shown.numeric, strict=True):
         table.add_column(Text(heading), justify="right" if numeric else "left")

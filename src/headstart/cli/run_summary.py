@@ -5,12 +5,12 @@ from typing import Any
 
 from rich.table import Table
 
-from headstart.cli.console import StdoutConsole
+from headstart.cli.console import stdout_console
 
 
 def print_run(result: dict[str, Any], run_dir: Path) -> None:
     """Print the end of a single run to stdout; the last line is where it was written."""
-    StdoutConsole().print(run_summary(result))
+    stdout_console().print(run_summary(result))
     print(run_dir)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
-from headstart.cli.messages import refuse
+from headstart.cli.console import refuse
 from headstart.errors import UserError
 
 
@@ -29,6 +29,7 @@ VERBS = (
     Verb("evaluate", "how good a trained network is on other labelled pictures", "headstart.cli.evaluate"),
     Verb("explain", "where on pictures networks saw what they said", "headstart.cli.explain"),
     Verb("export", "a trained network as ONNX, for torch or timm alone, with a model card", "headstart.cli.export"),
+    Verb("serve", "a trained network behind HTTP, with a page to drop pictures on", "headstart.cli.serve"),
     Verb("cache", "list or remove what is kept on disk for all runs", "headstart.cli.cache"),
 )
 

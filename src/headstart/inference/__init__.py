@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
     from headstart.inference.explanation import MapLayer, explain, map_layer
     from headstart.inference.export import FORMATS, export_model, export_run
-    from headstart.inference.onnx_export import facts
-    from headstart.inference.pictures import Picture, decode_pictures, find_pictures
+    from headstart.inference.onnx_export import facts, onnx_bytes
+    from headstart.inference.pictures import Picture, decode_picture, decode_pictures, find_pictures
 
 _MODULES = {
     "classifier": ("Classifier",),
@@ -21,8 +21,8 @@ _MODULES = {
     "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
     "explanation": ("MapLayer", "explain", "map_layer"),
     "export": ("FORMATS", "export_model", "export_run"),
-    "onnx_export": ("facts",),
-    "pictures": ("Picture", "decode_pictures", "find_pictures"),
+    "onnx_export": ("facts", "onnx_bytes"),
+    "pictures": ("Picture", "decode_picture", "decode_pictures", "find_pictures"),
 }
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Evaluation",
     "MapLayer",
     "Picture",
+    "decode_picture",
     "decode_pictures",
     "describe_weights",
     "evaluate",
@@ -41,6 +42,7 @@ __all__ = [
     "find_pictures",
     "labelled_pictures",
     "map_layer",
+    "onnx_bytes",
     "robustness",
     "show_weights",
 ]

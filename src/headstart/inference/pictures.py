@@ -105,10 +105,11 @@ def _at(given: str, stdin: io.BufferedIOBase | None) -> list[Picture]:
 def decode_pictures(pictures: Iterable[Picture], size: int) -> list[np.ndarray | str]:
     """Each picture as `data=folder` decodes it, uint8 [size, size, 3]; or, where it can't be, the reason."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda picture: _decoded(picture.source, size), pictures))
+        return list(pool.map(lambda picture: decode_picture(picture.source, size), pictures))
 
 
-def _decoded(source: Source, size: int) -> np.ndarray | str:
+def decode_picture(source: Source, size: int) -> np.ndarray | str:
+    """One picture as `decode_pictures` gives it, or the reason why it can't be decoded."""
     from PIL import Image
 
     try:

@@ -1,0 +1,34 @@
+"""A trained network behind HTTP: one process that talks to clients, others that decode and compute.
+
+    supervisor.py  the process that was started: loads the network, forks all others, replaces workers that die
+    front.py       the process that talks: uvicorn and FastAPI on one event loop; no picture is decoded in it
+    worker.py      the processes that decode pictures, compute probabilities and Grad-CAM
+
+Serving libraries were looked at first. LitServe 0.2.19 (read) has batches, workers and a key, but pickles between its
+processes, has no bound on its queue, leaves time-outs to the worker that takes a request up, stops when a worker dies
+or answers its requests with 500, takes one input a request, compares its key with `!=` and describes no upload in its
+OpenAPI document. mosec 0.9.8 pickles between its stages, too, and BentoML brings 35 packages. What is left to be done by
+hand is most of the list in each case; so HTTP is FastAPI's and uvicorn's, metrics are prometheus-client's, and the batches
+and the workers are here.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.serving.settings import BACKENDS, Settings, check_extra, read_bytes
+    from headstart.serving.supervisor import serve
+
+_MODULES = {
+    "settings": ("BACKENDS", "Settings", "check_extra", "read_bytes"),
+    "supervisor": ("serve",),
+}
+
+__all__ = ["BACKENDS", "Settings", "check_extra", "read_bytes", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
