@@ -1,4 +1,4 @@
-"""What a command says: tables on stdout as rich prints them, on stderr why it does not go on. Nothing heavy at the top."""
+"""What a command says: tables on stdout as rich prints them, why it does not go on on stderr. Rich is imported late."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def leave_pipe() -> int:
 
 
 def stdout_console(**options: Any) -> "Console":
-    """A console of rich's that leaves a closed pipe to the command, as `print` does; its own exits with 1 without a word."""
+    """A console of rich's that leaves a closed pipe to the command, as `print` does; its own exits without a word."""
     from rich.console import Console
 
     class StdoutConsole(Console):

@@ -12,7 +12,7 @@ from headstart.serving import BACKENDS, Settings, check_extra, read_bytes, serve
 
 if TYPE_CHECKING:
     from headstart.inference import Classifier
-    from headstart.serving.service import Model
+    from headstart.serving import Model
 
 EXAMPLES = """examples:
   {prog} outputs/quickstart --arm pretrained
@@ -20,9 +20,9 @@ EXAMPLES = """examples:
   HEADSTART_API_KEY=... {prog} exported --host 0.0.0.0 --port 80 --backend onnx
 
 MODEL is the folder of a run, that of a study with --arm, or what `headstart weights export` has written. POST /predict
-takes pictures as fields `file` of a form and answers in JSON, /explain shows what spoke for the answer; /healthz, /readyz,
-/metrics and /openapi.json are for those who look after it. Other machines reach it with --host alone, which needs a key
-in HEADSTART_API_KEY. Ctrl-C and SIGTERM end it when what was accepted is answered."""
+takes pictures as fields `file` of a form and answers in JSON, /explain shows what spoke for the answer; /healthz,
+/readyz, /metrics and /openapi.json are for those who look after it. Other machines reach it where --host says so, which
+needs a key in HEADSTART_API_KEY. Ctrl-C and SIGTERM end it when what was accepted is answered."""
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:

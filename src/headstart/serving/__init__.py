@@ -4,12 +4,12 @@
     front.py       the process that talks: uvicorn and FastAPI on one event loop; no picture is decoded in it
     worker.py      the processes that decode pictures, compute probabilities and Grad-CAM
 
-Serving libraries were looked at first. LitServe 0.2.19 (read) has batches, workers and a key, but pickles between its
-processes, has no bound on its queue, leaves time-outs to the worker that takes a request up, stops when a worker dies
-or answers its requests with 500, takes one input a request, compares its key with `!=` and describes no upload in its
-OpenAPI document. mosec 0.9.8 pickles between its stages, too, and BentoML brings 35 packages. What is left to be done by
-hand is most of the list in each case; so HTTP is FastAPI's and uvicorn's, metrics are prometheus-client's, and the batches
-and the workers are here.
+Serving libraries were looked at first. LitServe 0.2.19 has batches, workers and a key; but it pickles between its
+processes, its queue has no bound, time-outs are left to the worker that takes a request up, it stops when a worker dies
+or answers that one's requests with 500, a request is one input of the network, the key is compared with `!=`, and its
+OpenAPI document describes no upload. mosec 0.9.8 pickles between its stages, too, and BentoML brings 35 packages. What
+would be left to do is most of the list in each case. So HTTP is FastAPI's and uvicorn's, figures are counted by
+prometheus-client, and batches and workers are here.
 """
 
 from importlib import import_module
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.serving.settings import BACKENDS, Settings, check_extra, read_bytes
+    from headstart.serving.service import Model
     from headstart.serving.supervisor import serve
 
 _MODULES = {
     "settings": ("BACKENDS", "Settings", "check_extra", "read_bytes"),
+    "service": ("Model",),
     "supervisor": ("serve",),
 }
 
-__all__ = ["BACKENDS", "Settings", "check_extra", "read_bytes", "serve"]
+__all__ = ["BACKENDS", "Model", "Settings", "check_extra", "read_bytes", "serve"]
 
 
 def __getattr__(name: str) -> Any:

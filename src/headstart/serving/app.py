@@ -102,7 +102,7 @@ def make_app(service: Service) -> Guard:
 
 
 def key_check(settings: Settings) -> Any:
-    """What raises Refused, before a body is read, unless the request has the key. Comparing takes the same time for all."""
+    """What raises Refused, before a body is read, unless the request has the key; compared in the same time for all."""
     expected = hashlib.sha256((settings.key or "").encode()).digest()
 
     def check(
