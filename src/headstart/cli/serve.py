@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.paths import check_model
 from headstart.errors import UserError, printable
-from headstart.serving import BACKENDS, Settings, check_extra, read_bytes, serve
+from headstart.serving import BACKENDS, Settings, check_extra, read_bytes
 
 if TYPE_CHECKING:
     from headstart.inference import Classifier
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings.addresses()  # which may need a key
     check_extra(settings.backend)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would be missing in what is forked
+    from headstart.serving import serve
+
     name = arguments.arm or Path(arguments.model).resolve().name
 
     def load() -> "Classifier":

@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.serving.settings import BACKENDS, Settings, check_extra, read_bytes
     from headstart.serving.service import Model
+    from headstart.serving.settings import BACKENDS, Settings, check_extra, read_bytes
     from headstart.serving.supervisor import serve
 
 _MODULES = {

@@ -30,9 +30,9 @@ def onnx_program(classifier: Classifier) -> bytes:
         UserError: a library is missing, or the program answers otherwise than the network.
     """
     found = (classifier.path if classifier.path.is_dir() else classifier.path.parent) / "model.onnx"
-    return in_a_child(
-        lambda: _tried(classifier, found.read_bytes(), found) if found.is_file() else onnx_bytes(classifier)
-    )
+    if found.is_file():
+        return in_a_child(lambda: _tried(classifier, found.read_bytes(), found))
+    return in_a_child(lambda: onnx_bytes(classifier))
 
 
 def _tried(classifier: Classifier, program: bytes, path: Path) -> bytes:

@@ -35,11 +35,9 @@ class Drift:
         return sum(moments[moment][channel] for moments in self._latest) / count if count else float("nan")
 
     def meaning(self, normalisation: str | None) -> str:
-        """What mean and std are of, for the metrics' help. normalisation: its name in the run's record, if there is one."""
-        if tuple(self.mean) == IMAGENET[0] and tuple(self.std) == IMAGENET[1] and normalisation != "data":
-            return "ImageNet's, by which pretrained weights want pictures normalised; the training pictures' own may differ"
+        """What mean and std are of, for the metrics' help. normalisation: its name in the run's record, if it has one."""
         if normalisation == "data":
             return "those of the training pictures"
-        return (
-            "those by which the weights want pictures normalised; whether they are the training pictures' is not known"
-        )
+        if (tuple(self.mean), tuple(self.std)) == IMAGENET:
+            return "ImageNet's, as pretrained weights want it; those of the training pictures may differ"
+        return "those that the weights want; whether they are those of the training pictures is not known"

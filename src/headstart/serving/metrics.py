@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Self
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from headstart.serving.batching import Answer
 from headstart.serving.drift import CHANNELS, WINDOW, Drift
@@ -29,6 +37,7 @@ class Metrics:
     @classmethod
     def of(cls, pool: Pool, admission: Admission, drift: Drift, meaning: str) -> Self:
         """Figures of these. meaning: what the mean and std of `drift` are of."""
+        disable_created_metrics()
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         _gauges(registry, pool, admission, drift, meaning)

@@ -1,12 +1,14 @@
 """What a server is started with, and what is refused before anything is loaded."""
 
 import ipaddress
+import math
 import os
 import re
 import socket
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 
 from headstart.errors import UserError
 
@@ -17,8 +19,17 @@ UNITS = {"": 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 MOST_WORKERS = 64
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of computing in a period, or `max`
+
+
+def usable_cores(quota: Path = QUOTA) -> int:
+    """Cores that this process may use: those that it may run on, and no more than its container has time for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, period = map(int, quota.read_text().split())
+    except (OSError, ValueError):  # there is no bound
+        return cores
+    return max(1, min(cores, math.ceil(share / period)))
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000  # 0: one that is free
-    workers: int = field(default_factory=lambda: min(_cores(), MOST_WORKERS))  # processes that compute
+    workers: int = field(default_factory=lambda: min(usable_cores(), MOST_WORKERS))  # processes that compute
     max_batch: int = 32  # pictures that a worker computes at a time
     batch_wait: float = 0.005  # seconds that a picture waits for others at most, where a worker is free
     queue: int = 256  # pictures that were accepted and not answered yet, at most
@@ -60,7 +71,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Threads of each worker."""
-        return max(1, _cores() // self.workers)
+        return max(1, usable_cores() // self.workers)
 
     @property
     def decode_seconds(self) -> float:

@@ -1,8 +1,8 @@
 """The process that was started: it loads the network, forks all others, and replaces workers that die.
 
-It has one thread, for a fork copies only the thread that calls it, and computes nothing. What it has loaded is shared by
-all that it forks: a further worker costs little memory, and one that replaces another is there in milliseconds, with the
-weights of the first even where the files have changed since.
+It has one thread, for a fork copies only the thread that calls it, and computes nothing. What it has loaded is shared
+by all that it forks: a further worker costs little memory, and one that replaces another is there in milliseconds, with
+the weights of the first even where the files have changed since.
 """
 
 import contextlib
