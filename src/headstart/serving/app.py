@@ -102,15 +102,21 @@ def make_app(service: Service) -> Guard:
 
 
 def key_check(settings: Settings) -> Any:
-    """What raises Refused, before a body is read, unless the request has the key; compared in the same time for all."""
+    """What raises Refused, before a body is read, unless the request has the key, and no other one.
+
+    Comparing takes the same time for all that may be given.
+    """
     expected = hashlib.sha256((settings.key or "").encode()).digest()
 
     def check(
+        request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
         header: Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))],
     ) -> None:
-        given = bearer.credentials if bearer is not None else header or ""
-        if not hmac.compare_digest(hashlib.sha256(given.encode()).digest(), expected):
+        given = [bearer.credentials if bearer else ""] * ("authorization" in request.headers)
+        given += [] if header is None else [header]
+        same = [hmac.compare_digest(hashlib.sha256(key.encode()).digest(), expected) for key in given]
+        if not same or not all(same):
             raise Refused(401, "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
 
     return check
@@ -137,8 +143,10 @@ def _form(most: int) -> dict[str, Any]:
 
 def _add_probes(app: FastAPI, service: Service, keys: list[Any]) -> None:
     shown, headers = page(service.model, service.settings)
-    of_metrics = _documented(*[401] * bool(keys))
-    plain = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    said: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    if keys:  # whose answer is JSON, too
+        detail = {"application/json": {"schema": {"$ref": "#/components/schemas/Detail"}}}
+        said[401] = {"description": REFUSALS[401], "content": detail}
 
     @app.get("/", response_class=HTMLResponse)
     async def first_page() -> Response:
@@ -159,7 +167,7 @@ def _add_probes(app: FastAPI, service: Service, keys: list[Any]) -> None:
             raise Refused(503, "no worker has the network yet")
         return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics", dependencies=keys, responses=of_metrics | {200: plain}, response_class=PlainTextResponse)
+    @app.get("/metrics", dependencies=keys, responses=said, response_class=PlainTextResponse)
     async def figures() -> Response:
         """Figures in Prometheus' text format."""
         return PlainTextResponse(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

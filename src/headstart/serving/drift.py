@@ -35,7 +35,7 @@ class Drift:
         return sum(moments[moment][channel] for moments in self._latest) / count if count else float("nan")
 
     def meaning(self, normalisation: str | None) -> str:
-        """What mean and std are of, for the metrics' help. normalisation: its name in the run's record, if it has one."""
+        """What mean and std are of, for the metrics' help. normalisation: its name in the record of the run."""
         if normalisation == "data":
             return "those of the training pictures"
         if (tuple(self.mean), tuple(self.std)) == IMAGENET:

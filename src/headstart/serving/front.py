@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from headstart.serving.addresses import address_of
 from headstart.serving.app import make_app
 from headstart.serving.batching import Batcher
 from headstart.serving.connections import Connection, most_connections
@@ -72,9 +73,16 @@ class Front:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
+        log.info("serving", extra={"facts": self._facts()})
         workers = asyncio.create_task(self._take_workers(pool, stop))
         await server.serve([self.listener])
         workers.cancel()
+
+    def _facts(self) -> dict[str, object]:
+        """What the log says of the server."""
+        shown = ("workers", "threads", "backend", "max_batch", "queue", "timeout")
+        facts = {"address": address_of(self.listener), "model": self.model.name, "classes": len(self.model.classes)}
+        return facts | {name: getattr(self.settings, name) for name in shown} | {"key": self.settings.key is not None}
 
     async def _take_workers(self, pool: Pool, stop: Callable[[], None]) -> None:
         """Connect to every worker that the first process forks, until that has gone."""

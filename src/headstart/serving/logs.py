@@ -35,10 +35,18 @@ class _Stdout(logging.StreamHandler):
 
 
 def log_as_json() -> None:
-    """From now on this process logs lines of JSON to stdout, those of uvicorn and asyncio from warnings on."""
+    """From now on this process logs lines of JSON to stdout, of libraries what is worth a line.
+
+    python-multipart warns of every form that is damaged, which is the client's business and gets an answer.
+    """
     handler = _Stdout()
     handler.setFormatter(JsonLines())
-    for name, level in (("headstart", "INFO"), ("uvicorn", "WARNING"), ("asyncio", "WARNING")):
+    for name, level in (
+        ("headstart", "INFO"),
+        ("uvicorn", "WARNING"),
+        ("asyncio", "WARNING"),
+        ("python_multipart", "ERROR"),
+    ):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -16,9 +16,10 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from headstart.errors import UserError
 from headstart.inference import Classifier
+from headstart.serving.addresses import address_of, listening
 from headstart.serving.backends import onnx_probabilities, onnx_program, whole_layer
 from headstart.serving.drift import Drift
 from headstart.serving.service import Model
@@ -64,28 +65,6 @@ def serve(name: str, load: Callable[[], Classifier], settings: Settings, say: Ca
     return Supervisor(talk, work, settings.workers, listener).run()
 
 
-def listening(settings: Settings) -> socket.socket:
-    """A socket with the address, on which nobody listens yet. Raises UserError where it is taken."""
-    family, address = settings.addresses()[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        port = settings.port
-        if isinstance(error, PermissionError):
-            raise UserError(f"--port {port}: {error.strerror}; ports from 1024 on need no rights") from None
-        raise UserError(f"port {port} of {settings.host} is in use; give another: --port {port % 65535 + 1}") from None
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """The address in a form that can be opened."""
-    host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
 def _normalisation(classifier: Classifier) -> str | None:
     """Whose mean and deviation the run's network was given, by its record."""
     from headstart.store import read_run
@@ -112,7 +91,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # a collection would write to each object, and so end the sharing of its memory
         control, theirs = socket.socketpair()
-        self._front = fork(lambda: self._talk(control, theirs))
+        self._front = fork("serve-front", lambda: self._talk(control, theirs))
         theirs.close()
         self.listener.close()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -141,7 +120,7 @@ class Supervisor:
             ours.close()
             self.work(theirs)
 
-        pid = fork(live)
+        pid = fork("serve-worker", live)
         self._began[pid] = time.monotonic()
         theirs.close()
         with contextlib.suppress(OSError), ours:  # where the one that talks has ended, `_watch` hears of it
@@ -178,8 +157,11 @@ class Supervisor:
             time.sleep(0 if pid else 0.01)
 
 
-def fork(live: Callable[[], None]) -> int:
-    """Have a child live its life, and return its process id. Ctrl-C on a terminal reaches only this process."""
+def fork(name: str, live: Callable[[], None]) -> int:
+    """Have a child live its life, and return its process id. Ctrl-C on a terminal reaches only this process.
+
+    name: what `top` and `ps` show of it, 15 characters.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -188,6 +170,8 @@ def fork(live: Callable[[], None]) -> int:
     code = 1
     try:
         os.setpgid(0, 0)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/comm").write_text(name)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         live()
