@@ -31,11 +31,11 @@ def onnx_program(classifier: Classifier) -> bytes:
     """
     found = (classifier.path if classifier.path.is_dir() else classifier.path.parent) / "model.onnx"
     if found.is_file():
-        return in_a_child(lambda: _tried(classifier, found.read_bytes(), found))
+        return in_a_child(lambda: tried(classifier, found.read_bytes(), found))
     return in_a_child(lambda: onnx_bytes(classifier))
 
 
-def _tried(classifier: Classifier, program: bytes, path: Path) -> bytes:
+def tried(classifier: Classifier, program: bytes, path: Path) -> bytes:
     """The program, where it is the network's. Raises UserError."""
     size = classifier.picture_size
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)

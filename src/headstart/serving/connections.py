@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
         """The headers are there. Raises ValueError, which the parser turns into an answer, where they are too large."""
         self._in_headers = False
         self._stop_timer()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER_BYTES:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEADER_BYTES:
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise ValueError("headers are too large")
         super().on_headers_complete()

@@ -15,7 +15,7 @@ from headstart.serving.logs import log
 from headstart.serving.metrics import Metrics
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-DRAINED_BYTES, DRAIN_SECONDS = 20_000_000, 2.0  # of a body that nobody wants
+DRAINED_BYTES, DRAIN_SECONDS = 20_000_000, 1.0  # of a body that nobody wants
 
 
 @dataclass(eq=False)

@@ -1,0 +1,96 @@
+"""Processes that are killed or told to stop: nothing that was accepted is lost."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from serving.helpers_serving import Server, a_picture, as_files
+
+CLIENTS, EACH = 8, 12
+MOST_KILLS = 8
+
+
+def asked(address: str, number: int, answers: list) -> None:
+    """One client's requests, one after the other."""
+    with httpx.Client(base_url=address, timeout=60, verify=False) as client:
+        for turn in range(EACH):
+            answer = client.post("/predict", files=as_files(a_picture(number), a_picture(turn)))
+            answers.append((number, answer.status_code, answer.text))
+
+
+def test_nothing_is_lost_when_workers_are_killed_under_load(server):
+    expected = {n: server.predict(a_picture(n)).json()["predictions"][0]["probability"] for n in range(CLIENTS)}
+    died = server.figures()["headstart_workers_died"]
+    answers, killed = [], 0
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [pool.submit(asked, server.address, number, answers) for number in range(CLIENTS)]
+        while not all(client.done() for client in clients):
+            if killed < MOST_KILLS and (workers := server.processes("serve-worker")):
+                os.kill(workers[killed % len(workers)], signal.SIGKILL)
+                killed += 1
+            time.sleep(0.1)
+        for client in clients:
+            client.result()
+    assert killed >= 2 and len(answers) == CLIENTS * EACH
+    assert {status for _, status, _ in answers} == {200}, [text for _, status, text in answers if status != 200][:3]
+    for number, _, text in answers:
+        row = httpx.Response(200, text=text).json()["predictions"][0]
+        assert row["probability"] == pytest.approx(expected[number], abs=1e-6)
+    server._wait(lambda: server.figures()["headstart_workers_ready"] == 2)
+    assert server.figures()["headstart_workers_died"] >= died + 2
+    assert "Traceback" not in server.errors.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_when_what_was_accepted_is_answered(trained, exported, tmp_path, number):
+    """Once with torch, once with onnxruntime, which says the same."""
+    model, backend = (trained, "torch") if number == signal.SIGTERM else (exported, "onnx")
+    server = Server(model, tmp_path / "log", "--workers", "1", "--backend", backend)
+    expected = server.predict(a_picture(7)).json()
+    (worker,) = server.processes("serve-worker")
+    os.kill(worker, signal.SIGSTOP)  # so that what is sent now waits
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(server.predict(a_picture(7))))
+    waiting.start()
+    server._wait(lambda: httpx.get(f"{server.address}/metrics").text.count("\nheadstart_queue_pictures 1.0") == 1)
+    server.process.send_signal(number)
+    server._wait(lambda: server.lines("stopping"))
+    time.sleep(0.3)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.address}/healthz")
+    assert server.process.poll() is None
+    os.kill(worker, signal.SIGCONT)
+    waiting.join(30)
+    assert answers[0].status_code == 200
+    row, before = (found["predictions"][0] for found in (answers[0].json(), expected))
+    assert row["class"] == before["class"] and row["probability"] == pytest.approx(before["probability"], abs=1e-6)
+    assert server.process.wait(30) == 0
+    server.client.close()
+    assert server.errors.read_text() == ""
+
+
+def test_when_the_first_process_is_killed_the_others_end_too(trained, tmp_path):
+    server = Server(trained, tmp_path / "log", "--workers", "1")
+    left = [*server.processes("serve-front"), *server.processes("serve-worker")]
+    assert len(left) == 2
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + 20
+    while any(is_there(pid) for pid in left):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    server.client.close()
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"

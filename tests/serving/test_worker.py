@@ -1,0 +1,67 @@
+"""What a worker does with a picture is what the command does."""
+
+import io
+import socket
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart
+from headstart.serving.messages import receive, send
+from headstart.serving.worker import Worker, is_too_large
+from serving.helpers_serving import coloured, encoded
+from serving.hostile import FILE_LIMIT, png
+
+
+@pytest.fixture(scope="module")
+def worker(trained):
+    classifier = headstart.load_model(trained)
+    return Worker(classifier, classifier.probabilities, None, FILE_LIMIT, 1)
+
+
+def test_a_picture_is_decoded_to_the_bit_as_the_command_does(worker, pictures):
+    from headstart.inference import decode_pictures, find_pictures
+
+    paths = sorted(pictures.glob("red/*.png"))[:5]
+    expected = decode_pictures(find_pictures([str(path) for path in paths]), 24)
+    for path, array in zip(paths, expected, strict=True):
+        header, parts = worker._decode(({}, path.read_bytes()))
+        assert header == {} and b"".join(parts) == array.tobytes()
+
+
+def test_probabilities_are_the_classifiers_and_moments_those_of_the_pixels(worker):
+    images = np.stack([coloured(n, "green", (24, 24)) for n in range(5)])
+    header, parts = worker._predict(({}, images.tobytes()))
+    found = np.frombuffer(b"".join(parts), np.float32).reshape(5, 3)
+    np.testing.assert_array_equal(found, worker.classifier.probabilities(images))
+    np.testing.assert_allclose(header["mean"], images.mean((1, 2)) / 255, atol=1e-6)
+    np.testing.assert_allclose(header["square"], ((images / 255) ** 2).mean((1, 2)), atol=1e-6)
+
+
+def test_what_cannot_be_decoded_has_its_reason_and_whether_it_is_too_large(worker):
+    assert worker._decode(({}, b"x"))[0] == {"unread": "no image that Pillow knows", "too_large": False}
+    found = worker._decode(({}, png(30_000, 30_000, b"x")))[0]
+    assert (found["too_large"] and "30000" in found["unread"]) or "exceeds" in found["unread"]
+    assert is_too_large(encoded(np.zeros((9, 9, 3), np.uint8)), 80)
+    assert not is_too_large(encoded(np.zeros((9, 9, 3), np.uint8)), 81)
+
+
+def test_a_mistake_of_a_job_is_told_and_the_next_one_done(worker, monkeypatch):
+    monkeypatch.setattr(Worker, "_prepare", lambda self: None)  # which would change this process
+    monkeypatch.setattr("signal.setitimer", lambda *_: None)
+    ours, theirs = socket.socketpair()
+    living = threading.Thread(target=worker.live, args=(theirs,))
+    living.start()
+    with ours:
+        assert "ready" in receive(ours)[0]
+        send(ours, {"job": "predict", "seconds": 5}, [b"abc"])  # no picture has three bytes
+        assert receive(ours)[0]["failed"].startswith("ValueError: ")
+        file = io.BytesIO()
+        Image.fromarray(coloured(1, "red", (24, 24))).save(file, "PNG")
+        send(ours, {"job": "decode", "seconds": 5}, [file.getvalue()])
+        assert bytes(receive(ours)[1]) == coloured(1, "red", (24, 24)).tobytes()
+    living.join(10)
+    theirs.close()
+    assert not living.is_alive()
