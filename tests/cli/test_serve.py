@@ -3,13 +3,13 @@
 import os
 import pty
 import socket
-import subprocess
 import sys
-import time
 
 import pytest
 
 from cli.helpers_cli import refused
+from headstart.cli.serve import say
+from headstart.serving import Model, Settings
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_mistakes_are_said_in_a_sentence(command, tmp_path, monkeypatch, words, 
         facts = f'{{"study": "study", "arm": "{arm}", "phase": "search", "state": "COMPLETE", "val_accuracy": 50}}'
         (run / "run.json").write_text(facts)
         (run / "result.json").write_text(facts)
-    code, _, text = command("serve", *words, "--port", "0") if "--port" not in words else command("serve", *words)
+    code, _, text = command("serve", *words, "--port", "0")
     refused(code, text.replace("headstart serve: ", "headstart: "), said)
 
 
@@ -53,20 +53,21 @@ def test_a_missing_extra_names_its_command(command, monkeypatch):
     refused(code, text.replace("headstart serve: ", "headstart: "), r"needs fastapi: pip install 'headstart\[serve\]'")
 
 
-def test_on_a_terminal_it_says_what_is_served_and_how_to_try_it(trained, tmp_path):
+@pytest.mark.parametrize("key", [None, "sesame"])
+def test_on_a_terminal_it_says_what_is_served_and_how_to_try_it(monkeypatch, key):
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-c", "from headstart.cli.main import main; main()", "serve", str(trained), "--port", "0"]
-    environment = os.environ | {"HEADSTART_API_KEY": "sesame"}
-    with open(tmp_path / "log", "wb") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=theirs, env=environment)
-    os.close(theirs)
-    text, deadline = b"", time.monotonic() + 120
-    while b"Ctrl-C" not in text:
-        assert time.monotonic() < deadline
-        text += os.read(ours, 4096)
-    process.terminate()
-    assert process.wait(60) == 0
+    model = Model("colours", tuple("abcdefghi"), 32, "it has no maps")
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        say(model, "http://127.0.0.1:8000", Settings(workers=2, key=key))
+        said = os.read(ours, 10_000).decode().replace("\r\n", "\n")
     os.close(ours)
-    said = text.decode().replace("\r\n", "\n")
-    assert said.startswith("colours: 3 classes (blue, green, red)\n") and "sesame" not in said
-    assert "curl -H 'X-API-Key: ...' -F file=@picture.png http://127.0.0.1:" in said and "/predict\n" in said
+    assert said.startswith("colours: 9 classes (a, b, c, d, e, f, g, h, ...)\n2 workers of ") and "sesame" not in said
+    shown = " -H 'X-API-Key: ...'" if key else ""
+    assert f"curl{shown} -F file=@picture.png http://127.0.0.1:8000/predict\n" in said
+    assert "Grad-CAM:          no, it has no maps" in said
+
+
+def test_elsewhere_it_says_nothing_to_people(monkeypatch, capsys):
+    say(Model("colours", ("a",), 32, None), "http://127.0.0.1:8000", Settings())
+    assert capsys.readouterr() == ("", "")

@@ -17,7 +17,7 @@ async def app(scope, receive, send):
 
 
 def talked(*parts: bytes, pause: float = 0.0, most: int = 10, held: int = 0) -> tuple[bytes, float]:
-    """(what came back until the end of the connection, seconds) when these parts were sent, with a pause behind each."""
+    """(what came back until the connection ended, seconds) when these parts were sent, with a pause behind each."""
 
     async def talk():
         config, state = Config(app, http=Connection, ws="none", lifespan="off", log_config=None), ServerState()

@@ -20,14 +20,21 @@ class Worker:
         attending = asyncio.create_task(self.pool.attend(Link(*await asyncio.open_connection(sock=ours))))
         reader, writer = await asyncio.open_connection(sock=theirs)
         writer.writelines(packed({"ready": 1}))
-        while (message := await read(reader)) is not None:
-            self.seen.append(bytes(message[1]))
-            answer = self.script(message)
-            if answer is None:
-                break
-            writer.writelines(packed(*answer))
-        writer.close()
-        await attending
+        try:
+            while (message := await read(reader)) is not None:
+                self.seen.append(bytes(message[1]))
+                answer = self.script(message)
+                if answer is None:
+                    break
+                writer.writelines(packed(*answer))
+        finally:
+            writer.close()
+            await attending
+
+
+async def ended(living):
+    living.cancel()
+    await asyncio.gather(living, return_exceptions=True)
 
 
 def echo(message):
@@ -51,7 +58,7 @@ def test_a_job_is_answered_and_the_more_urgent_one_goes_first():
         worker = Worker(pool, echo)
         living = asyncio.create_task(worker.live())
         answers = await waiting
-        living.cancel()
+        await ended(living)
         return answers, worker.seen
 
     answers, seen = asyncio.run(work())
@@ -68,7 +75,7 @@ def test_a_job_whose_worker_dies_goes_to_another_before_what_waits():
         assert (pool.died, pool.ready) == (1, set())
         living = asyncio.create_task(second.live())
         await waiting
-        living.cancel()
+        await ended(living)
         return first.seen, second.seen
 
     assert asyncio.run(work()) == ([b"a"], [b"a", b"b"])
@@ -86,7 +93,7 @@ def test_a_job_over_which_workers_die_is_given_up_and_the_others_are_answered():
             await asyncio.wait(
                 {living, asyncio.gather(good, bad, return_exceptions=True)}, return_when="FIRST_COMPLETED"
             )
-        living.cancel()
+        await ended(living)
         with pytest.raises(WorkerDied, match=f"{TRIES} workers ended over it"):
             await bad
         return sum(worker.seen.count(b"bad") for worker in workers), (await good)[1]
@@ -118,7 +125,7 @@ def test_what_nobody_waits_for_any_more_is_not_begun_and_mistakes_are_told():
         with pytest.raises(JobFailed, match="ValueError: x"):
             await wrong
         assert nothing.cancelled()
-        living.cancel()
+        await ended(living)
         return worker.seen
 
     assert asyncio.run(work()) == [b"wrong"]

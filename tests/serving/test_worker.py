@@ -33,7 +33,7 @@ def test_a_picture_is_decoded_to_the_bit_as_the_command_does(worker, pictures):
 
 def test_probabilities_are_the_classifiers_and_moments_those_of_the_pixels(worker):
     images = np.stack([coloured(n, "green", (24, 24)) for n in range(5)])
-    header, parts = worker._predict(({}, images.tobytes()))
+    header, parts = worker._predict(({}, bytearray(images.tobytes())))
     found = np.frombuffer(b"".join(parts), np.float32).reshape(5, 3)
     np.testing.assert_array_equal(found, worker.classifier.probabilities(images))
     np.testing.assert_allclose(header["mean"], images.mean((1, 2)) / 255, atol=1e-6)

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return load_model(arguments.model, arguments.arm)
 
-    return serve(name, load, settings, lambda model, address: _say(model, address, settings))
+    return serve(name, load, settings, lambda model, address: say(model, address, settings))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -85,7 +85,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(**given, max_bytes=max_bytes, batch_wait=arguments.batch_wait_ms / 1000, key=key)
 
 
-def _say(model: "Model", address: str, settings: Settings) -> None:
+def say(model: "Model", address: str, settings: Settings) -> None:
     """Say on a terminal what is served and how to try it; the log, on stdout, says it to programs."""
     if not sys.stderr.isatty():
         return

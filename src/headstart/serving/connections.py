@@ -46,21 +46,22 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what came, unless headers have no end."""
-        self._bytes += len(data)
+        went_on = self._in_headers  # else what began in this data has a few of its bytes
         super().data_received(data)
-        if self._in_headers and self._bytes > HEADER_BYTES:
+        self._bytes += (len(data) if went_on else 1) * self._in_headers
+        if self._bytes > HEADER_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._in_headers, self._bytes = True, 0
+        self._in_headers = True
         if self._timer is None:
             self._timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
 
     def on_headers_complete(self) -> None:
         """The headers are there. Raises ValueError, which the parser turns into an answer, where they are too large."""
-        self._in_headers = False
+        self._in_headers, self._bytes = False, 0
         self._stop_timer()
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEADER_BYTES:
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE

@@ -40,29 +40,29 @@ def serve(name: str, load: Callable[[], Classifier], settings: Settings, say: Ca
     Raises:
         UserError: the address is taken or needs a key, or what `load` raises.
     """
-    listener = listening(settings)
     import torch
 
     torch.set_num_threads(1)  # others would be missing in what is forked
-    classifier = load()
-    layer, unexplained = whole_layer(classifier)
-    program = onnx_program(classifier) if settings.backend == "onnx" else None
-    model = Model(name, classifier.classes, classifier.picture_size, unexplained)
-    drift = Drift(classifier.mean, classifier.std)
+    with listening(settings) as listener:
+        classifier = load()
+        layer, unexplained = whole_layer(classifier)
+        program = onnx_program(classifier) if settings.backend == "onnx" else None
+        model = Model(name, classifier.classes, classifier.picture_size, unexplained)
+        drift = Drift(classifier.mean, classifier.std)
 
-    def work(connection: socket.socket) -> None:
-        answers = classifier.probabilities
-        if program is not None:
-            answers = onnx_probabilities(classifier, program, settings.threads)
-        Worker(classifier, answers, layer, settings.max_pixels, settings.threads).live(connection)
+        def work(connection: socket.socket) -> None:
+            answers = classifier.probabilities
+            if program is not None:
+                answers = onnx_probabilities(classifier, program, settings.threads)
+            Worker(classifier, answers, layer, settings.max_pixels, settings.threads).live(connection)
 
-    def talk(control: socket.socket) -> None:
-        from headstart.serving.front import Front
+        def talk(control: socket.socket) -> None:
+            from headstart.serving.front import Front
 
-        Front(model, settings, drift, drift.meaning(_normalisation(classifier)), listener, control).live()
+            Front(model, settings, drift, drift.meaning(_normalisation(classifier)), listener, control).live()
 
-    say(model, address_of(listener))
-    return Supervisor(talk, work, settings.workers, listener).run()
+        say(model, address_of(listener))
+        return Supervisor(talk, work, settings.workers, listener).run()
 
 
 def _normalisation(classifier: Classifier) -> str | None:
