@@ -74,14 +74,19 @@ def test_a_signal_ends_it_when_what_was_accepted_is_answered(trained, exported, 
     assert server.errors.read_text() == ""
 
 
-def test_when_the_first_process_is_killed_the_others_end_too(trained, tmp_path):
+@pytest.mark.parametrize("name", ["headstart", "serve-front"])
+def test_when_one_of_the_two_that_cannot_be_replaced_is_killed_nothing_is_left_behind(trained, tmp_path, name):
     server = Server(trained, tmp_path / "log", "--workers", "1")
-    left = [*server.processes("serve-front"), *server.processes("serve-worker")]
-    assert len(left) == 2
-    server.process.kill()
-    server.process.wait()
+    pids = {"headstart": [server.process.pid]} | {n: server.processes(n) for n in ("serve-front", "serve-worker")}
+    assert [len(found) for found in pids.values()] == [1, 1, 1]
+    (killed,) = pids.pop(name)
+    os.kill(killed, signal.SIGKILL)
+    code = server.process.wait(30)
+    if name == "serve-front":
+        assert code == 1
+        assert server.errors.read_text() == "headstart serve: the process that talks has ended (exit code -9)\n"
     deadline = time.monotonic() + 20
-    while any(is_there(pid) for pid in left):
+    while any(is_there(pid) for found in pids.values() for pid in found):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     server.client.close()

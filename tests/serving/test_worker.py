@@ -1,7 +1,10 @@
 """What a worker does with a picture is what the command does."""
 
 import io
+import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -13,6 +16,22 @@ from headstart.serving.messages import receive, send
 from headstart.serving.worker import Worker, is_too_large
 from serving.helpers_serving import coloured, encoded
 from serving.hostile import FILE_LIMIT, png
+
+LATE = """
+import socket, sys, threading, time
+import headstart
+from headstart.serving.messages import receive, send
+from headstart.serving.worker import Worker
+ours, theirs = socket.socketpair()
+classifier = headstart.load_model(sys.argv[1])
+asked = []
+def probabilities(images):
+    asked.append(len(images))
+    sum(range(10**12 if len(asked) > 2 else 1))  # in C, where no handler of Python's would run
+    return classifier.probabilities(images)
+send(ours, {"job": "predict", "seconds": 0.2}, [bytes(24 * 24 * 3)])
+Worker(classifier, probabilities, None, 10**6, 1).live(theirs)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +84,8 @@ def test_a_mistake_of_a_job_is_told_and_the_next_one_done(worker, monkeypatch):
     living.join(10)
     theirs.close()
     assert not living.is_alive()
+
+
+def test_a_job_that_takes_longer_than_it_may_ends_its_worker(trained):
+    done = subprocess.run([sys.executable, "-c", LATE, str(trained)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGALRM, done.stderr

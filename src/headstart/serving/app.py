@@ -108,7 +108,7 @@ def key_check(settings: Settings) -> Any:
     """
     expected = hashlib.sha256((settings.key or "").encode()).digest()
 
-    def check(
+    async def check(
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
         header: Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))],

@@ -21,6 +21,7 @@ from headstart.serving.service import Model, Service
 from headstart.serving.settings import Settings
 from headstart.serving.uploads import Admission
 
+KEEP_ALIVE_SECONDS = 75  # longer than what reverse proxies keep connections for
 BACKLOG = 2048  # connections that the system holds until they are taken
 
 
@@ -66,6 +67,7 @@ class Front:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(self.settings.timeout) + 5,
         )
         server = _Server(config)

@@ -134,7 +134,8 @@ class Supervisor:
                 if code or not self._stopping:
                     print(f"headstart serve: the process that talks has ended (exit code {code})", file=sys.stderr)
                 return 1 if code or not self._stopping else 0
-            began = self._began.pop(pid, 0.0)
+            if (began := self._began.pop(pid, None)) is None:
+                continue  # as the first process of a container we are left with children of others
             short = time.monotonic() - began < SHORT_LIFE
             self._short_lives = self._short_lives + 1 if short else 0
             if self._short_lives > MOST_SHORT_LIVES:
