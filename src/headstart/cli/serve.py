@@ -24,6 +24,10 @@ takes pictures as fields `file` of a form and answers in JSON, /explain shows wh
 /readyz, /metrics and /openapi.json are for those who look after it. Other machines reach it where --host says so, which
 needs a key in HEADSTART_API_KEY. Ctrl-C and SIGTERM end it when what was accepted is answered."""
 
+# Read by libraries when they are imported: threads of OpenBLAS would be missing in what is forked, and those of OpenMP
+# wait for each other by computing, which takes the cores from the process that talks.
+THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 
 def make_parser(prog: str) -> argparse.ArgumentParser:
     """What may be typed behind `headstart serve`."""
@@ -60,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_model(arguments.model)
     settings.addresses()  # which may need a key
     check_extra(settings.backend)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would be missing in what is forked
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
     from headstart.serving import serve
 
     name = arguments.arm or Path(arguments.model).resolve().name
