@@ -14,9 +14,10 @@ class Slow(Pool):
 
     def __init__(self, seconds: float = 0.02):
         super().__init__()
-        self.seconds, self.batches, self.free = seconds, [], asyncio.Lock()
+        self.seconds, self.batches, self.free, self.asked = seconds, [], asyncio.Lock(), 0
 
     async def run(self, priority, header, parts):
+        self.asked += 1
         async with self.free:
             taken = parts()
             if not taken:
@@ -39,7 +40,9 @@ def batched(numbers, most=4, wait=0.005, pool=None, gaps=None):
             await asyncio.sleep(gaps[number] if gaps else 0)
             return await batcher.predict(str(number).encode())
 
-        return await asyncio.gather(*map(one, numbers)), slow.batches, noted
+        found = await asyncio.gather(*map(one, numbers))
+        assert slow.asked == len(slow.batches)  # no worker is asked for what another takes
+        return found, slow.batches, noted
 
     answers, sizes, noted = asyncio.run(work())
     assert [answer.probabilities[0] for answer in answers] == list(map(float, numbers))

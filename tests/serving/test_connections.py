@@ -56,6 +56,9 @@ def test_headers_that_come_slowly_or_never_are_not_waited_for(monkeypatch):
     monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
     found, took = talked(GOOD[:20], b"", b"", pause=0.1)
     assert found.startswith(b"HTTP/1.1 408 Request Timeout\r\n") and 0.2 < took < 3
+    kept = GOOD.replace(b"Connection: close\r\n", b"")
+    found, took = talked(kept, GOOD[:20], pause=0.1)
+    assert found.startswith(b"HTTP/1.1 204") and b"HTTP/1.1 408 " in found and 0.2 < took < 3
     found, took = talked()
     assert found == b"" and 0.2 < took < 3
 

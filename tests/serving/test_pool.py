@@ -87,13 +87,15 @@ def test_a_job_over_which_workers_die_is_given_up_and_the_others_are_answered():
         bad = asyncio.create_task(pool.run(DECODE, *job("bad")))
         good = asyncio.create_task(pool.run(DECODE, *job("good")))
         workers = [Worker(pool, lambda message: die(message) if message[1] == b"bad" else echo(message))]
-        while not good.done() or not bad.done():
+        both = asyncio.gather(good, bad, return_exceptions=True)
+        for _ in range(TRIES + 2):
             workers.append(Worker(pool, workers[0].script))
             living = asyncio.create_task(workers[-1].live())
-            await asyncio.wait(
-                {living, asyncio.gather(good, bad, return_exceptions=True)}, return_when="FIRST_COMPLETED"
-            )
+            await asyncio.wait({living, both}, return_when="FIRST_COMPLETED", timeout=5)
+            if both.done():
+                break
         await ended(living)
+        assert bad.done(), "more workers have died over it than may"
         with pytest.raises(WorkerDied, match=f"{TRIES} workers ended over it"):
             await bad
         return sum(worker.seen.count(b"bad") for worker in workers), (await good)[1]
