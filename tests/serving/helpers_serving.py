@@ -51,14 +51,14 @@ class Server:
         with open(self.log, "wb") as out, open(self.errors, "wb") as err:
             words = ("--port", "0", *words)
             self.process = subprocess.Popen([*command, *words], env=environment, stdout=out, stderr=err)
-        self._wait(lambda: self.lines("serving"))
+        self.wait_until(lambda: self.lines("serving"))
         self.address = self.lines("serving")[0]["address"]
         self.port = int(self.address.rpartition(":")[2])
         headers = {"X-API-Key": key} if key else {}
         self.client = httpx.Client(base_url=self.address, headers=headers, timeout=60, verify=False)
-        self._wait(lambda: self.client.get("/readyz").status_code == 200)
+        self.wait_until(lambda: self.client.get("/readyz").status_code == 200)
 
-    def _wait(self, met) -> None:
+    def wait_until(self, met) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
         while not met():
             assert self.process.poll() is None, self.errors.read_text()

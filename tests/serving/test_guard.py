@@ -18,7 +18,7 @@ def test_a_line_for_each_request_without_what_was_sent(server):
     files = {"file": ("secret-name.png", a_picture(), "image/png")}
     answer = server.client.post("/predict?top_k=2&secret=1", files=files, headers={"X-Request-ID": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
-    server._wait(lambda: len(server.lines("request")) > before)
+    server.wait_until(lambda: len(server.lines("request")) > before)
     line = server.lines("request")[-1]
     assert set(line) == KEYS
     assert (line["id"], line["path"], line["status"], line["pictures"], line["batch"]) == (

@@ -41,7 +41,7 @@ def test_nothing_is_lost_when_workers_are_killed_under_load(server):
     for number, _, text in answers:
         row = httpx.Response(200, text=text).json()["predictions"][0]
         assert row["probability"] == pytest.approx(expected[number], abs=1e-6)
-    server._wait(lambda: server.figures()["headstart_workers_ready"] == 2)
+    server.wait_until(lambda: server.figures()["headstart_workers_ready"] == 2)
     assert server.figures()["headstart_workers_died"] >= died + 2
     assert "Traceback" not in server.errors.read_text()
 
@@ -57,9 +57,9 @@ def test_a_signal_ends_it_when_what_was_accepted_is_answered(trained, exported, 
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(server.predict(a_picture(7))))
     waiting.start()
-    server._wait(lambda: httpx.get(f"{server.address}/metrics").text.count("\nheadstart_queue_pictures 1.0") == 1)
+    server.wait_until(lambda: httpx.get(f"{server.address}/metrics").text.count("\nheadstart_queue_pictures 1.0") == 1)
     server.process.send_signal(number)
-    server._wait(lambda: server.lines("stopping"))
+    server.wait_until(lambda: server.lines("stopping"))
     time.sleep(0.3)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.address}/healthz")

@@ -57,7 +57,7 @@ def test_a_full_queue_and_a_request_out_of_time_are_503_with_retry_after(small_s
         threads = [threading.Thread(target=ask, args=contents) for contents in ((small, small), (small,))]
         for thread in threads:
             thread.start()
-        small_server._wait(lambda: small_server.figures()["headstart_queue_pictures"] == 3)
+        small_server.wait_until(lambda: small_server.figures()["headstart_queue_pictures"] == 3)
         refused = [small_server.predict(small), small_server.client.post("/explain", files=as_files(small))]
         for answer in refused:
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -68,8 +68,8 @@ def test_a_full_queue_and_a_request_out_of_time_are_503_with_retry_after(small_s
         os.kill(worker, signal.SIGCONT)
     assert [(answer.status_code, answer.headers["retry-after"]) for answer in waited] == [(503, "1")] * 2
     assert waited[0].json()["detail"] == "no answer after 3 seconds"
-    small_server._wait(lambda: small_server.figures()["headstart_queue_pictures"] == 0)
-    small_server._wait(lambda: small_server.predict(small).status_code == 200)
+    small_server.wait_until(lambda: small_server.figures()["headstart_queue_pictures"] == 0)
+    small_server.wait_until(lambda: small_server.predict(small).status_code == 200)
 
 
 def test_places_are_given_back_whatever_happens():
