@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +76,17 @@ def small_server(trained, tmp_path_factory) -> Iterator[Server]:
     started = Server(trained, tmp_path_factory.mktemp("small_server") / "log", *words, key=KEY)
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Server]]:
+    """`start(model, *words)` starts a server of the test's own, with one worker; it is gone when the test is."""
+    servers: list[Server] = []
+
+    def started(model: Path, *words: str) -> Server:
+        servers.append(Server(model, tmp_path / f"log-{len(servers)}", "--workers", "1", *words))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.stop()
