@@ -9,13 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, files_below
 
+from headstart.cli.serve import make_parser
 from headstart.errors import UserError
 from headstart.inference import MODEL, check_container_folder, write_container
 from headstart.inference.container import NAMES, constraints, container_files
+from headstart.serving.batching import Answer
+from headstart.serving.drift import Drift
+from headstart.serving.metrics import Metrics
+from headstart.serving.pool import Pool
+from headstart.serving.settings import KEY_VARIABLE, Settings
+from headstart.serving.uploads import Admission
 
 BIN = Path(sys.executable).parent
 ALL = ["weights", "onnx"]
@@ -195,6 +203,32 @@ def test_compose_and_the_dashboard_are_valid(folder):
     cells = [(x, y) for b in boxes for x in range(b["x"], b["x"] + b["w"]) for y in range(b["y"], b["y"] + b["h"])]
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) == 23  # no panel over another, the width used
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_the_dashboard_asks_for_figures_that_the_server_has(folder):
+    board = json.loads((folder / "grafana/dashboards/headstart.json").read_text())
+    asked = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    settings = Settings()
+    drift = Drift((0.5,) * 3, (0.5,) * 3)
+    metrics = Metrics.of(Pool(), Admission(settings), drift, "")
+    metrics.requests.labels("/predict", "200").inc()
+    metrics.seconds.labels("/predict").observe(1)
+    metrics.note_answer("cat", Answer(np.array([1.0]), 1))
+    lines = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    offered = {re.match(r"\w+", line)[0] for line in lines}
+    assert set(re.findall(r"headstart_\w+", asked)) <= offered
+    labels = set(re.findall(r"by \((\w+)\)", asked)) | set(re.findall(r"{(\w+)=", asked))
+    assert labels - {"le"} <= set(re.findall(r"(\w+)=\"", "".join(lines)))
+
+
+def test_the_server_takes_what_the_image_and_kubernetes_start_it_with(folder):
+    _, verb, *words = json.loads(dict(instructions(folder))["ENTRYPOINT"])
+    (container,) = documents(folder)["kubernetes/deployment.yaml"]["spec"]["template"]["spec"]["containers"]
+    assert verb == "serve" and "command" not in container
+    taken = make_parser("serve").parse_args([*words, *container["args"]])
+    assert (taken.model, taken.host, taken.port) == ("/model", "0.0.0.0", NAMES["port"])
+    assert container["env"][0]["name"] == KEY_VARIABLE
+    assert NAMES["grace"] > taken.timeout + 10  # what was accepted is answered before the process is killed
 
 
 CHECKERS = {  # heavier than what the tests need, so run where they are installed
