@@ -125,6 +125,12 @@ def family(pid: int) -> list[int]:
     return [pid, *(member for child in map(int, children) for member in family(child))]
 
 
+def name_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
 def cpu_seconds(pid: int) -> float:
     """What a process and all that come from it have taken so far; of those that have ended, what they left to it."""
     taken = 0
@@ -205,7 +211,7 @@ def kill(model: Path, pictures: Path, options: argparse.Namespace) -> None:
         killed = 0
         while clients.poll() is None:
             time.sleep(1 / KILLS_PER_SECOND)
-            _, _, *workers = family(process.pid)  # after the first process and the one that talks
+            workers = [pid for pid in family(process.pid) if name_of(pid) == "serve-worker"]
             if workers and killed < options.seconds * KILLS_PER_SECOND:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(workers[0], signal.SIGKILL)  # the oldest

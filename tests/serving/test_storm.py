@@ -1,6 +1,8 @@
 """Many hostile requests of all kinds at once: the server answers each in a sentence, stays small, and goes on."""
 
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -100,3 +102,18 @@ def test_hostile_requests_leave_no_trace(trained, tmp_path, count, seed):
         assert figures["headstart_queue_pictures"] == 0 and figures["headstart_workers_ready"] == WORKERS
     finally:
         assert server.stop() == 0
+
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="needs pip install schemathesis")
+def test_answers_are_those_of_the_openapi_document(server):
+    config = Path(__file__).with_name("schemathesis.toml")
+    words = ["--config-file", str(config), "run", f"{server.address}/openapi.json", "--checks", "all", "--seed", "1"]
+    words += ["--max-examples", "100", "--request-timeout", "30", "--no-color"]
+    done = subprocess.run([str(SCHEMATHESIS), *words], capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert server.errors.read_text() == "" and server.lines("mistake") == []
