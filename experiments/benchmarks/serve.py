@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--peer-threads", type=lambda text: None if text == "none" else text, default="1", help=shown)
     parser.add_argument("--kill", action="store_true", help="kill our workers under load, instead of comparing")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the servers are ended, too
     with tempfile.TemporaryDirectory() as folder:
         pictures = write_pictures(Path(folder, "pictures"))
         made = {name: write_model(name, Path(folder, name)) for name in options.networks}
