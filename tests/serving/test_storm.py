@@ -109,11 +109,11 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="needs pip install schemathesis")
-def test_answers_are_those_of_the_openapi_document(server):
+def test_answers_are_those_of_the_openapi_document(server, tmp_path):
     config = Path(__file__).with_name("schemathesis.toml")
     words = ["--config-file", str(config), "run", f"{server.address}/openapi.json", "--checks", "all", "--seed", "1"]
     words += ["--max-examples", "100", "--request-timeout", "30", "--no-color"]
-    done = subprocess.run([str(SCHEMATHESIS), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(SCHEMATHESIS), *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout
     assert server.errors.read_text() == "" and server.lines("mistake") == []
