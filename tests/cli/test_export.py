@@ -1,6 +1,7 @@
 """`headstart export`: a study's arm in a folder with a model card that has the study's table."""
 
 import pytest
+from inference.helpers_inference import finished
 
 from cli.helpers_cli import refused, tiny
 
@@ -32,3 +33,23 @@ def test_an_arm_is_exported_with_its_card_and_classifies(study, command, tmp_pat
     ]:
         code, _, text = command("export", *words)
         refused(code, text.replace("headstart export: ", "headstart: "), said)
+
+
+def test_a_container_holds_the_exported_network_and_is_made_of_an_exported_one_too(command, tmp_path):
+    finished(tmp_path / "run")
+    code, printed, text = command("export", "run", "--to-container", "service", "--formats", "weights")
+    assert (code, text) == (0, "")
+    assert "pip wheel --no-deps --wheel-dir service/wheels" in printed.splitlines()[-1]
+    assert (tmp_path / "service" / "README.md").read_text().startswith("# run as a service\n")
+    assert "\n# model\n" in (tmp_path / "service" / "model" / "README.md").read_text()
+    code, _, text = command("export", "service/model", "--to-container", "again", "--formats", "weights")
+    assert (code, text) == (0, "")
+    first, second = (tmp_path / name / "model" / "model.safetensors" for name in ("service", "again"))
+    assert first.read_bytes() == second.read_bytes()
+    for words, said in [
+        (("--to-container", "service"), "service holds .dockerignore already; give an empty or new folder"),
+        (("--to-container", "other", "--formats", "onnx"), "a container needs the weights, too"),
+    ]:
+        code, _, text = command("export", "run", *words)
+        refused(code, text.replace("headstart export: ", "headstart: "), said)
+    assert not (tmp_path / "other").exists()

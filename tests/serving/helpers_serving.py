@@ -56,7 +56,13 @@ class Server:
         self.port = int(self.address.rpartition(":")[2])
         headers = {"X-API-Key": key} if key else {}
         self.client = httpx.Client(base_url=self.address, headers=headers, timeout=60, verify=False)
-        self.wait_until(lambda: self.client.get("/readyz").status_code == 200)
+        self.wait_until(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.ConnectError:  # what it serves is said a moment before it listens
+            return False
 
     def wait_until(self, met) -> None:
         deadline = time.monotonic() + SECONDS_TO_START

@@ -40,14 +40,21 @@ def worker(trained):
     return Worker(classifier, classifier.probabilities, None, FILE_LIMIT, 1)
 
 
+def decoded(worker: Worker, *files: bytes):
+    return worker._decode(({"sizes": [len(file) for file in files]}, b"".join(files)))
+
+
 def test_a_picture_is_decoded_to_the_bit_as_the_command_does(worker, pictures):
     from headstart.inference import decode_pictures, find_pictures
 
     paths = sorted(pictures.glob("red/*.png"))[:5]
     expected = decode_pictures(find_pictures([str(path) for path in paths]), 24)
     for path, array in zip(paths, expected, strict=True):
-        header, parts = worker._decode(({}, path.read_bytes()))
-        assert header == {} and b"".join(parts) == array.tobytes()
+        header, parts = decoded(worker, path.read_bytes())
+        assert header == {"files": [{}]} and b"".join(parts) == array.tobytes()
+    header, parts = decoded(worker, paths[0].read_bytes(), b"x", paths[1].read_bytes())
+    assert ["unread" in file for file in header["files"]] == [False, True, False]
+    assert b"".join(parts) == expected[0].tobytes() + expected[1].tobytes()
 
 
 def test_probabilities_are_the_classifiers_and_moments_those_of_the_pixels(worker):
@@ -60,8 +67,9 @@ def test_probabilities_are_the_classifiers_and_moments_those_of_the_pixels(worke
 
 
 def test_what_cannot_be_decoded_has_its_reason_and_whether_it_is_too_large(worker):
-    assert worker._decode(({}, b"x"))[0] == {"unread": "no image that Pillow knows", "too_large": False}
-    found = worker._decode(({}, png(30_000, 30_000, b"x")))[0]
+    (found,) = decoded(worker, b"x")[0]["files"]
+    assert found == {"unread": "no image that Pillow knows", "too_large": False}
+    (found,) = decoded(worker, png(30_000, 30_000, b"x"))[0]["files"]
     assert (found["too_large"] and "30000" in found["unread"]) or "exceeds" in found["unread"]
     assert is_too_large(encoded(np.zeros((9, 9, 3), np.uint8)), 80)
     assert not is_too_large(encoded(np.zeros((9, 9, 3), np.uint8)), 81)
@@ -79,7 +87,7 @@ def test_a_mistake_of_a_job_is_told_and_the_next_one_done(worker, monkeypatch):
         assert receive(ours)[0]["failed"].startswith("ValueError: ")
         file = io.BytesIO()
         Image.fromarray(coloured(1, "red", (24, 24))).save(file, "PNG")
-        send(ours, {"job": "decode", "seconds": 5}, [file.getvalue()])
+        send(ours, {"job": "decode", "seconds": 5, "sizes": [len(file.getvalue())]}, [file.getvalue()])
         assert bytes(receive(ours)[1]) == coloured(1, "red", (24, 24)).tobytes()
     living.join(10)
     theirs.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
+    from headstart.inference.container import MODEL, check_container_folder, write_container
     from headstart.inference.describe import describe_weights, show_weights
     from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
     from headstart.inference.explanation import MapLayer, explain, map_layer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "classifier": ("Classifier",),
+    "container": ("MODEL", "check_container_folder", "write_container"),
     "describe": ("describe_weights", "show_weights"),
     "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
     "explanation": ("MapLayer", "explain", "map_layer"),
@@ -27,10 +29,12 @@ _MODULES = {
 
 __all__ = [
     "FORMATS",
+    "MODEL",
     "Classifier",
     "Evaluation",
     "MapLayer",
     "Picture",
+    "check_container_folder",
     "decode_picture",
     "decode_pictures",
     "describe_weights",
@@ -45,6 +49,7 @@ __all__ = [
     "onnx_bytes",
     "robustness",
     "show_weights",
+    "write_container",
 ]
 
 

@@ -56,11 +56,13 @@ def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) ->
     return lines
 
 
-def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False) -> list[str]:
+def export_model(
+    classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False, copies: bool = False
+) -> list[str]:
     """Write the network into the folder `to` in each of the formats; return lines that say how to use what was written.
 
-    formats: of FORMATS. `weights` is what `export_run` writes, and needs the folder of a run. force: replace what is
-    there. Each program is tried out before anything is written.
+    formats: of FORMATS. `weights` is what `export_run` writes, and needs the folder of a run; with `copies` exported
+    weights do, too. force: replace what is there. Each program is tried out before anything is written.
 
     Raises:
         UserError: a format is unknown or needs a library or a run that is not there, a file is in the way, or what was
@@ -71,18 +73,38 @@ def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, fo
         raise UserError(f"{unknown[0]} is no format; choose of {', '.join(FORMATS)}")
     if to.suffix in SUFFIXES:
         raise UserError(f"--to {to}: here it is a folder; headstart weights export writes a file alone")
-    if "weights" in formats and not (classifier.path / "best.safetensors").is_file():
+    is_run = (classifier.path / "best.safetensors").is_file()
+    if "weights" in formats and not (is_run or copies):
         raise UserError(f"{classifier.path} holds exported weights already; leave the format weights out")
     programs = [name for name in PROGRAMS if name in formats]
     weights = [to / "model.safetensors", to / "config.json"] if "weights" in formats else []
     _check_free([to / "README.md", *weights, *(to / PROGRAMS[name].file for name in programs)], force)
     contents = {name: PROGRAMS[name].content(classifier) for name in programs}
-    lines = export_run(classifier.path, to, force=force) if weights else []
+    lines = [] if not weights else (export_run if is_run else _copy_weights)(classifier.path, to, force=force)
     _make_folder(to)
     for name, content in contents.items():
         path = to / PROGRAMS[name].file
         write_atomically(path, content)
         lines.append(f"{path}\n  {PROGRAMS[name].use.format(path=path)}")
+    return lines
+
+
+def _copy_weights(path: Path, to: Path, *, force: bool) -> list[str]:
+    """As `export_run`, of what it has written: a file, or a folder with model.safetensors."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    if file.suffix != ".safetensors" or not file.is_file():
+        raise UserError(
+            f"{path} holds weights in another format than safetensors; headstart weights export writes that"
+        )
+    config = file.with_name("config.json")
+    _make_folder(to)
+    write_atomically(to / "model.safetensors", file.read_bytes())
+    lines = [f"{to / 'model.safetensors'}\n  headstart: model.weights={to / 'model.safetensors'}"]
+    if path.is_dir() and config.is_file():
+        write_atomically(to / config.name, config.read_bytes())
+        lines.append(f'{to / config.name}\n  timm: timm.create_model("local-dir:{to}", pretrained=True)')
+    elif force:
+        (to / config.name).unlink(missing_ok=True)
     return lines
 
 

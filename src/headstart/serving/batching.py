@@ -1,14 +1,17 @@
-"""Pictures of concurrent requests go through the network together."""
+"""Files of concurrent requests are decoded together, and their pictures go through the network together."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from headstart.serving.messages import Message, Parts
-from headstart.serving.pool import PREDICT, Pool
+from headstart.serving.pool import DECODE, PREDICT, Overdue, Pool, WorkerDied
+
+FILES_TOGETHER, BYTES_TOGETHER = 16, 200_000  # that are decoded by one worker one after the other, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +35,11 @@ class Batcher:
     wait: float  # seconds
     seconds: float  # that a batch may take
     note: Callable[[list[list[float]], list[list[float]]], None]  # mean and mean square of the channels, per picture
+    accepted: Callable[[], int] | None = None  # pictures that wait, are decoded or computed now; None: not known
     _waiting: deque[tuple[bytes, asyncio.Future[Answer]]] = field(default_factory=deque)
     _timer: asyncio.TimerHandle | None = None
     _called: bool = False  # whether a worker has been asked to take what waits
+    _computing: int = 0  # pictures
     _tasks: set[asyncio.Task] = field(default_factory=set)
 
     async def predict(self, pixels: bytes) -> Answer:
@@ -42,11 +47,15 @@ class Batcher:
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._waiting.append((pixels, answer))
-        if len(self._waiting) >= self.most:
+        if len(self._waiting) >= self.most or self._nobody_else():
             self._call()
         elif self._timer is None:
             self._timer = loop.call_later(self.wait, self._call)
         return await answer
+
+    def _nobody_else(self) -> bool:
+        """Whether all pictures that could join these have come already."""
+        return self.accepted is not None and len(self._waiting) + self._computing >= self.accepted()
 
     def _call(self) -> None:
         """Ask for a worker that takes what waits, unless one was asked already."""
@@ -70,6 +79,7 @@ class Batcher:
                 if not answer.done():
                     pixels.append(picture)
                     answers.append(answer)
+            self._computing += len(pixels)
             self._call()  # for the rest, which has waited long enough
             return pixels
 
@@ -79,16 +89,118 @@ class Batcher:
             if answers:
                 raise  # the server ends; else there was nothing to do any more
         except Exception as error:
-            for answer in answers:
-                if not answer.done():
-                    answer.set_exception(error)
+            _answer(answers, error)
         else:
             self._hand_over(message, answers)
+        finally:
+            self._computing -= len(answers)
 
     def _hand_over(self, message: Message, answers: list[asyncio.Future[Answer]]) -> None:
         header, payload = message
         self.note(header["mean"], header["square"])
         found = np.frombuffer(payload, np.float32).reshape(len(answers), -1)
-        for answer, row in zip(answers, found, strict=True):
-            if not answer.done():
-                answer.set_result(Answer(row, len(answers)))
+        _answer(answers, [Answer(row, len(answers)) for row in found])
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What a worker made of a file."""
+
+    pixels: bytes  # empty where it is no picture
+    unread: str | None  # why it is none
+    too_large: bool  # it has more pixels than are allowed
+
+
+@dataclass(eq=False)
+class Decoder:
+    """Hands files to workers: alone where one is free, else several small ones together.
+
+    What passes between processes takes as long as the decoding of a small picture, so those that wait anyhow share it.
+    """
+
+    pool: Pool
+    seconds: float  # that a file may take
+    _waiting: deque[tuple[bytes, asyncio.Future[Decoded | None]]] = field(default_factory=deque)
+    _called: bool = False  # whether a worker has been asked to take what waits
+    _tasks: set[asyncio.Task] = field(default_factory=set)
+
+    async def decode(self, content: bytes) -> Decoded:
+        """What a file is. Raises as `Pool.run` does."""
+        answer: asyncio.Future[Decoded | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((content, answer))
+        self._call()
+        if (found := await answer) is not None:
+            return found
+        message = await self.pool.run(DECODE, self._header([content]), lambda: [content])
+        return _decoded(message)[0]
+
+    def _header(self, contents: list[bytes]) -> dict[str, Any]:
+        return {"job": "decode", "seconds": self.seconds, "sizes": [len(content) for content in contents]}
+
+    def _call(self) -> None:
+        if self._waiting and not self._called:
+            self._called = True
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        contents: list[bytes] = []
+        answers: list[asyncio.Future[Decoded | None]] = []
+        header = self._header(contents)
+
+        def taken() -> Parts:
+            """Those that a worker takes, now that it is free."""
+            self._called = False
+            while self._waiting and self._has_room(contents):
+                content, answer = self._waiting.popleft()
+                if not answer.done():
+                    contents.append(content)
+                    answers.append(answer)
+            header.update(self._header(contents))
+            self._call()
+            return contents
+
+        found: list[Decoded | None] | Exception
+        try:
+            found = _decoded(await self.pool.run(DECODE, header, taken, tries=1))
+        except asyncio.CancelledError:
+            if answers:
+                raise  # the server ends; else there was nothing to do any more
+            return
+        except WorkerDied as error:  # over one of them: each is tried alone, but not twice what takes too long
+            found = error if isinstance(error, Overdue) and len(answers) == 1 else [None] * len(answers)
+        except Exception as error:
+            found = error
+        _answer(answers, found)
+
+    def _has_room(self, contents: list[bytes]) -> bool:
+        """Whether the next that waits may go with these."""
+        size = len(self._waiting[0][0])
+        return not contents or (len(contents) < FILES_TOGETHER and sum(map(len, contents)) + size <= BYTES_TOGETHER)
+
+
+def _decoded(message: Message) -> list[Decoded]:
+    """A worker's answer for each of the files."""
+    header, payload = message
+    files, pixels = header["files"], memoryview(payload)
+    size = len(pixels) // max(1, sum("unread" not in file for file in files))
+    found, place = [], 0
+    for file in files:
+        if "unread" in file:
+            found.append(Decoded(b"", file["unread"], file["too_large"]))
+        else:
+            found.append(Decoded(bytes(pixels[place : place + size]), None, False))
+            place += size
+    return found
+
+
+def _answer(answers: Sequence[asyncio.Future], found: Sequence[Any] | Exception) -> None:
+    """Give each its own, or all of them the error."""
+    for place, answer in enumerate(answers):
+        if answer.done():
+            continue
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found[place])

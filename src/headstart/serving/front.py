@@ -11,7 +11,7 @@ import uvicorn
 
 from headstart.serving.addresses import address_of
 from headstart.serving.app import make_app
-from headstart.serving.batching import Batcher
+from headstart.serving.batching import Batcher, Decoder
 from headstart.serving.connections import Connection, most_connections
 from headstart.serving.drift import Drift
 from headstart.serving.logs import log, log_as_json
@@ -55,8 +55,9 @@ class Front:
         pool, admission = Pool(), Admission(self.settings)
         metrics = Metrics.of(pool, admission, self.drift, self.meaning)
         wait, most, seconds = self.settings.batch_wait, self.settings.max_batch, self.settings.timeout
-        batcher = Batcher(pool, most, wait, seconds, self.drift.note)
-        app = make_app(Service(self.model, self.settings, pool, batcher, admission, metrics))
+        batcher = Batcher(pool, most, wait, seconds, self.drift.note, lambda: admission.pictures)
+        decoder = Decoder(pool, self.settings.decode_seconds)
+        app = make_app(Service(self.model, self.settings, pool, decoder, batcher, admission, metrics))
         config = uvicorn.Config(
             app,
             http=Connection,

@@ -33,6 +33,7 @@ class Job:
     header: dict[str, Any]  # `job`: which; `seconds`: after which its worker ends itself
     parts: Callable[[], Parts]  # asked for when a worker is free; none: there is nothing to do any more
     answer: asyncio.Future[Message]
+    tries: int  # workers that may die over it
     sent: Parts = ()
     deaths: int = 0
     began: float = 0.0
@@ -57,14 +58,16 @@ class Pool:
     _waiting: list[tuple[int, int, Job]] = field(default_factory=list)
     _numbers: itertools.count = field(default_factory=itertools.count)
 
-    async def run(self, priority: int, header: dict[str, Any], parts: Callable[[], Parts]) -> Message:
+    async def run(
+        self, priority: int, header: dict[str, Any], parts: Callable[[], Parts], tries: int = TRIES
+    ) -> Message:
         """Have a worker do a job and return its answer.
 
         Raises:
-            WorkerDied: TRIES workers have died over it. Overdue: one did because its time was up.
+            WorkerDied: `tries` workers have died over it. Overdue: one did because its time was up.
             JobFailed: a worker could not do it.
         """
-        job = Job(header, parts, asyncio.get_running_loop().create_future())
+        job = Job(header, parts, asyncio.get_running_loop().create_future(), tries)
         self._put(priority, job)
         return await job.answer
 
@@ -119,7 +122,7 @@ class Pool:
         job.deaths += 1
         if time.monotonic() - job.began >= job.header["seconds"]:
             job.answer.set_exception(Overdue(f"it took longer than {job.header['seconds']:g} s"))
-        elif job.deaths >= TRIES:
-            job.answer.set_exception(WorkerDied(f"{TRIES} workers ended over it"))
+        elif job.deaths >= job.tries:
+            job.answer.set_exception(WorkerDied(f"{job.tries} workers ended over it"))
         else:
             self._put(PREDICT - 1, job)

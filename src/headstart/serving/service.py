@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.serving.batching import Answer, Batcher
+from headstart.serving.batching import Answer, Batcher, Decoder
 from headstart.serving.messages import Message
 from headstart.serving.metrics import Metrics
-from headstart.serving.pool import DECODE, EXPLAIN, JobFailed, Overdue, Pool, WorkerDied
+from headstart.serving.pool import EXPLAIN, JobFailed, Overdue, Pool, WorkerDied
 from headstart.serving.settings import Settings
 from headstart.serving.uploads import Admission, File, Refused
 
@@ -41,6 +41,7 @@ class Service:
     model: Model
     settings: Settings
     pool: Pool
+    decoder: Decoder
     batcher: Batcher
     admission: Admission
     metrics: Metrics
@@ -62,9 +63,8 @@ class Service:
 
     async def explain(self, file: File, began: float) -> dict[str, Any] | Unread:
         """The class found, its probability and the picture under its Grad-CAM. Raises Refused as `predict` does."""
-        header = {"job": "explain", "seconds": self.settings.timeout}
         with self.admission.pictures_taken(1):
-            found = await self._in_time(began, self._read(EXPLAIN, header, file))
+            found = await self._in_time(began, self._explained(file))
         return found if isinstance(found, Unread) else found[0]
 
     async def _in_time(self, began: float, work: Any) -> Any:
@@ -77,23 +77,32 @@ class Service:
             raise Refused(503, f"not answered: {error}") from None
 
     async def _classified(self, file: File) -> Answer | Unread:
-        header = {"job": "decode", "seconds": self.settings.decode_seconds}
-        decoded = await self._read(DECODE, header, file)
-        return decoded if isinstance(decoded, Unread) else await self.batcher.predict(decoded[1])
-
-    async def _read(self, priority: int, header: dict[str, Any], file: File) -> Message | Unread:
-        """A worker's answer to a job that begins with a file of a stranger."""
         try:
-            message = await self.pool.run(priority, header, lambda: [file.content])
-        except Overdue:
-            return Unread("it took too long to decode", too_large=False)
-        except WorkerDied:
-            return Unread("the libraries that decode pictures break on it", too_large=False)
+            decoded = await self.decoder.decode(file.content)
+        except WorkerDied as error:
+            return _given_up(error)
+        if decoded.unread is not None:
+            return Unread(decoded.unread, decoded.too_large)
+        return await self.batcher.predict(decoded.pixels)
+
+    async def _explained(self, file: File) -> Message | Unread:
+        """A worker's answer for the file of a stranger."""
+        header = {"job": "explain", "seconds": self.settings.timeout}
+        try:
+            message = await self.pool.run(EXPLAIN, header, lambda: [file.content])
+        except WorkerDied as error:
+            return _given_up(error)
         if (reason := message[0].get("unread")) is not None:
             return Unread(reason, message[0]["too_large"])
         if (reason := message[0].get("refused")) is not None:
             raise JobFailed(reason)
         return message
+
+
+def _given_up(error: WorkerDied) -> Unread:
+    if isinstance(error, Overdue):
+        return Unread("it took too long to decode", too_large=False)
+    return Unread("the libraries that decode pictures break on it", too_large=False)
 
 
 def highest(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[dict[str, Any]]:

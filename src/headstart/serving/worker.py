@@ -63,11 +63,18 @@ class Worker:
             self.probabilities(np.zeros((count, size, size, 3), np.uint8))
 
     def _decode(self, message: Message) -> Answer:
-        """A picture as the network takes it, uint8 [size, size, 3]."""
-        found = decode_picture(io.BytesIO(message[1]), self.classifier.picture_size)
-        if isinstance(found, str):
-            return {"unread": found, "too_large": is_too_large(message[1], self.max_pixels)}, ()
-        return {}, (np.ascontiguousarray(found).data.cast("B"),)
+        """Files, of which the header has the `sizes`, as the network takes them: uint8 [size, size, 3] each."""
+        files: list[dict[str, Any]] = []
+        pixels, place, payload = [], 0, memoryview(message[1])
+        for size in message[0]["sizes"]:
+            content, place = payload[place : place + size], place + size
+            found = decode_picture(io.BytesIO(content), self.classifier.picture_size)
+            if isinstance(found, str):
+                files.append({"unread": found, "too_large": is_too_large(content, self.max_pixels)})
+            else:
+                files.append({})
+                pixels.append(np.ascontiguousarray(found).data.cast("B"))
+        return {"files": files}, pixels
 
     def _predict(self, message: Message) -> Answer:
         """Probabilities, float32 [N, classes], with mean and mean square of each picture's channels in 0..1."""
@@ -98,7 +105,7 @@ class Worker:
         return {"class": self.classifier.classes[best], "probability": float(shares[best]), "picture": picture}, ()
 
 
-def is_too_large(content: bytes | bytearray, max_pixels: int) -> bool:
+def is_too_large(content: bytes | bytearray | memoryview, max_pixels: int) -> bool:
     """Whether a file that was not decoded says that it has more pixels than are allowed."""
     from PIL import Image
 
