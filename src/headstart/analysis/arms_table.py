@@ -21,6 +21,8 @@ FACTS = (
     "model",
     "parameters",
     "parameters_with_statistics",
+    "multiply_adds",
+    "weights_bytes",
     "weights",
     "weights_sha256",
     "data",
@@ -32,6 +34,7 @@ FACTS = (
     "data_sha256",
     "epochs",
 )
+LATENCY = ("latency_seconds", "latency_p95_seconds", "answers_per_second")
 NO_STUDY = StudyFile()
 UNKNOWN = Uncertainty(math.nan, math.nan)
 NO_ANSWERS: Mapping[str, Answers | None] = {}
@@ -96,6 +99,7 @@ def _arm_row(
         | choice_columns(choice, runs)
         | {"disagreement": "; ".join(disagreements(name, rows, runs)) or None}
         | _score_columns(runs.tested, answers, luck_of(choice, runs))
+        | _latency_columns(runs.tested)
         | speed_columns(runs.repeats, epochs)
     )
 
@@ -150,6 +154,11 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
         classes, row["test_images"] = first(tested["classes"]), first(tested["test_images"])
         row["halfway_accuracy"] = halfway_accuracy(classes) if classes else None
     return row
+
+
+def _latency_columns(tested: pd.DataFrame) -> dict[str, Any]:
+    """Medians, as a run that something else got in the way of tells nothing of the model."""
+    return {name: tested[name].median() for name in LATENCY} | {"processor": _shared(tested["processor"].dropna())}
 
 
 def _mean_over_folds(values: pd.Series, folds: pd.Series) -> Any:

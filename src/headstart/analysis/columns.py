@@ -194,6 +194,22 @@ TRIALS: Columns = {
     "parameters_with_statistics": _count(
         "parameters and the moving means and variances of batch norm, as Keras counts"
     ),
+    "multiply_adds": _count(
+        "multiply-adds of one picture's answer: convolutions and matrix products as they run, by torch's "
+        "FlopCounterMode, and the coefficients of a linear estimator; empty: another estimator, or not counted"
+    ),
+    "weights_bytes": _integer(
+        "bytes", "the network's tensors in float32, its file without the header; empty: an estimator, which has no file"
+    ),
+    "latency_seconds": _seconds(
+        "from one prepared picture to its answer, median of up to 200 after 3 that don't count: in float32 on one "
+        "thread of `processor`, beside whatever else it did; empty: not measured, as of untested runs"
+    ),
+    "latency_p95_seconds": _seconds("the same, 95th percentile"),
+    "answers_per_second": _number(
+        "images per second", "the same in batches of 16; of 4 or 1 where 5 batches of 16 take longer than 0.3 s"
+    ),
+    "processor": _text("the processor that this was measured on, by its maker's name"),
     "weights_sha256": _text("SHA-256 of the file of the initial weights; empty: random", "hexadecimal"),
     "normalisation": _text(
         "whose mean and standard deviation the inputs were normalised with: data or imagenet per channel, "
@@ -331,7 +347,15 @@ _ARMS: Columns = {
     "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
-    **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
+    **_of_trials("model", "parameters", "parameters_with_statistics", "multiply_adds", "weights_bytes"),
+    "latency_seconds": _seconds(
+        "from one prepared picture to its answer, in float32 on one thread of `processor`: median of the "
+        "confirmations' medians; a timing, which decides nothing"
+    ),
+    "latency_p95_seconds": _seconds("the same, median of their 95th percentiles"),
+    "answers_per_second": _number("images per second", "the same in batches, median of the confirmations'"),
+    "processor": _text("the processor that all of them were measured on; empty: on several, or not measured"),
+    **_of_trials("weights", "weights_sha256"),
     **_of_trials("data", "train_size", "image_size", "folds", "class_ratio", "class_weights", "data_sha256"),
     **_of_trials("test_images", "epochs", "device", "threads"),
 }

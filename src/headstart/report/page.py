@@ -72,6 +72,7 @@ _PIECE = re.compile(r"[^_/.,=:-]{1,16}[_/.,=:-]*|[_/.,=:-]+")
 PAGE_TABLES = (
     "arms",
     "speed",
+    "footprint",
     "pairs",
     "reported",
     "searches",

@@ -30,7 +30,7 @@ from headstart.store import (
 from headstart.training import trial_context
 from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
 from headstart.training.prepare import prepare_run
-from headstart.training.run_facts import network_words, planned_facts, run_facts
+from headstart.training.run_facts import latency_facts, network_words, planned_facts, run_facts, size_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _conclude(
     keeps: whether weights and predictions stay of a run of that state. network: see `network_words`.
     """
     data, run_dir, predictions = trainer.data, trainer.run_dir, {}
-    result = facts | _columns_of(outcome, trainer)
+    result = facts | _columns_of(outcome, trainer) | size_facts(trainer)
     if outcome.val_accuracy is not None:
         judged = outcome.val_accuracy, data.val.labels.numpy(), len(data.classes)
         guesses = at_chance(*judged)
@@ -153,8 +153,9 @@ def _conclude(
         elif guesses and outcome.paused:
             result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
+            took = latency_facts(trainer)  # first, as whoever is stopped meanwhile has read no test split
             found, of_test = _read_test_split(trainer, facts)
-            result, predictions = result | found, of_test
+            result, predictions = result | took | found, of_test
         if keeps(result["state"]):
             predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, dict(architecture=facts["model"], network=network), predictions)
