@@ -10,9 +10,11 @@ import torch
 from omegaconf import OmegaConf
 
 from headstart.errors import UserError
+from headstart.inference.calibration import calibration
 from headstart.inference.classifier import Classifier
 from headstart.inference.finished import check_finished
 from headstart.inference.onnx_export import onnx_bytes, torch_bytes
+from headstart.inference.quantisation import quantised
 from headstart.models import SUFFIXES
 from headstart.store import expanded, write_atomically
 
@@ -56,15 +58,18 @@ def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) ->
     return lines
 
 
-def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False) -> list[str]:
+def export_model(
+    classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False, calibrate: str | None = None
+) -> list[str]:
     """Write the network into the folder `to` in each of the formats; return lines that say how to use what was written.
 
     formats: of FORMATS. `weights` is what `export_run` writes, and needs the folder of a run. force: replace what is
-    there. Each program is tried out before anything is written.
+    there. calibrate: labelled pictures that `onnx-int8` is fitted to and judged by; None: those of the network's run.
+    Each program is tried out before anything is written.
 
     Raises:
-        UserError: a format is unknown or needs a library or a run that is not there, a file is in the way, or what was
-            exported answers otherwise than the network.
+        UserError: a format is unknown or needs a library, pictures or a run that is not there, a file is in the way, or
+            what was exported answers otherwise than the network.
     """
     to = expanded(to)
     if unknown := [name for name in formats if name not in FORMATS]:
@@ -73,16 +78,25 @@ def export_model(classifier: Classifier, to: Path, formats: Sequence[str], *, fo
         raise UserError(f"--to {to}: here it is a folder; headstart weights export writes a file alone")
     if "weights" in formats and not (classifier.path / "best.safetensors").is_file():
         raise UserError(f"{classifier.path} holds exported weights already; leave the format weights out")
+    if calibrate is not None and INT8 not in formats:
+        raise UserError(f"--calibrate {calibrate} is for {INT8} alone; add it to --formats, or leave --calibrate out")
     programs = [name for name in PROGRAMS if name in formats]
     weights = [to / "model.safetensors", to / "config.json"] if "weights" in formats else []
     _check_free([to / "README.md", *weights, *(to / PROGRAMS[name].file for name in programs)], force)
-    contents = {name: PROGRAMS[name].content(classifier) for name in programs}
+    pictures = calibration(classifier, calibrate) if INT8 in formats else None
+    contents = {name: PROGRAMS[name].content(classifier) for name in programs if name != INT8}
+    told: dict[str, list[str]] = {}
+    if pictures is not None:
+        found = quantised(classifier, contents.get("onnx") or onnx_bytes(classifier), pictures)
+        contents[INT8] = found.content
+        told[INT8] = [f"{name.replace('_', ' ')}: {words}" for name, words in found.facts.items()]
     lines = export_run(classifier.path, to, force=force) if weights else []
     _make_folder(to)
     for name, content in contents.items():
         path = to / PROGRAMS[name].file
         write_atomically(path, content)
-        lines.append(f"{path}\n  {PROGRAMS[name].use.format(path=path)}")
+        said = [str(path), PROGRAMS[name].use.format(path=path), *told.get(name, [])]
+        lines.append("\n  ".join(said))
     return lines
 
 
@@ -94,8 +108,10 @@ class _Program(NamedTuple):
     use: str  # with {path}
 
 
+INT8 = "onnx-int8"  # made of the one in float32
 PROGRAMS = {
     "onnx": _Program("model.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
+    INT8: _Program("model.int8.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
     "torch": _Program("model.pt2", torch_bytes, 'torch alone: torch.export.load("{path}").module()'),
 }
 FORMATS = ("weights", *PROGRAMS)
