@@ -86,8 +86,6 @@ def _spread(count: int, most: int) -> np.ndarray:
 def _of_files(classifier: Classifier, tree: Tree, data: str) -> Calibration:
     parts = {name: files for name, files in tree.parts.items() if name != "test"}
     every = [file for files in parts.values() for file in files]
-    if len(every) < 2:
-        raise UserError(f"{data} holds {len(every)} pictures beside a part test, where two or more are needed; {HINT}")
     if {"train", "val"} <= parts.keys():
         fitted, judged, said = parts["train"], parts["val"], f"validation pictures of {data}"
     else:
