@@ -9,7 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns, to_the_end
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
-from headstart.analysis.columns import ARMS, ARMS_SHORT, ERRORS, READ_FIRST, SCORES
+from headstart.analysis.columns import ARMS, ARMS_SHORT, CORRUPTED, ERRORS, READ_FIRST, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
@@ -147,7 +147,7 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
     whole = known_of if luck is None else statistics.together(known_of, luck)
     row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)
     row["test_seeds_ci_low"], row["test_seeds_ci_high"] = statistics.accuracy_interval(summary.mean, seeds)
-    row |= {name: tested[name].mean() for name in SCORES}
+    row |= {name: tested[name].mean() for name in (*SCORES, *CORRUPTED)}
     row |= {"val_mean": _mean_over_folds(tested["val_accuracy"], tested["fold"])}
     row |= {name: _mean_over_folds(tested[name], tested["fold"]) for name in ERRORS}
     if "classes" in tested:

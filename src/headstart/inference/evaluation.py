@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.config import composed, make
-from headstart.data import CORRUPTIONS, STRENGTHS, corrupt, read_labelled
+from headstart.data import CORRUPTIONS, STRENGTHS, corrupted, read_labelled
 from headstart.errors import UserError, first_line, printable
 from headstart.inference.classifier import PREDICTION_BATCH, Classifier, class_columns
 from headstart.inference.pictures import Picture, decode_pictures
@@ -205,6 +205,6 @@ def robustness(classifier: Classifier, given: LabelledPictures) -> pd.DataFrame:
         total += len(good)
         for kind in CORRUPTIONS if good else ():
             for strength in STRENGTHS:
-                worse = np.stack([corrupt(decoded[place], kind, strength, seed=start + place) for place in good])
+                worse = corrupted((decoded[place] for place in good), kind, strength, (start + place for place in good))
                 right.loc[kind, strength] += int((classifier.probabilities(worse).argmax(1) == labels).sum())
     return 100 * right / total

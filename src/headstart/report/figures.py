@@ -9,7 +9,7 @@ from headstart.report.material import Material
 from headstart.report.plots.critical_difference import beaten, families
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
-from headstart.report.use_figures import LATENCY
+from headstart.report.use_figures import CORRUPTIONS, LATENCY
 
 
 def draw_all(results: Results) -> list[DrawnFigure]:
@@ -231,6 +231,7 @@ PLOTS = (
         words=captions.importances,
     ),
     LATENCY,
+    CORRUPTIONS,
     Plot(
         name="confusion",
         section="errors",

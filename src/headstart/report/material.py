@@ -4,6 +4,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from headstart.analysis import (
     ArmRuns,
     Predictions,
@@ -43,6 +45,13 @@ class Material:
     def forecast_lines(self) -> list[str]:
         """What the forecast says, a sentence a pair of lines."""
         return list(forecast_lines(self._results.forecasts))
+
+    @cached_property
+    def corruptions(self) -> pd.DataFrame:
+        """corruptions.csv, arms of several studies told apart."""
+        several = self.arms["arm"].to_numpy() != self._results.arms["arm"].to_numpy()
+        found = self._results.corruptions
+        return found.assign(arm=found["study"] + "/" + found["arm"]) if several.any() else found
 
     @cached_property
     def data(self) -> list[KeptData]:

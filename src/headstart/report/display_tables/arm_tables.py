@@ -122,7 +122,7 @@ def _time_to(row: Row, target: str) -> str:
 def footprint(results: Results) -> DisplayTable | None:
     """Per arm: what an answer takes, beside how good it is; None where no run has recorded it."""
     frame = results.arms
-    if frame[["multiply_adds", "latency_seconds"]].isna().all(axis=None):
+    if frame[["multiply_adds", "latency_seconds", "test_corrupted_mean"]].isna().all(axis=None):
         return None
     processors = list(frame["processor"].dropna().unique())
     where = f" ({processors[0]})" if len(processors) == 1 else ""
@@ -133,6 +133,7 @@ def footprint(results: Results) -> DisplayTable | None:
             text_of("arm", "Arm"),
             *study_column(frame),
             value_of("test_mean", "Test, mean %"),
+            *_corrupted(frame),
             value_of("parameters", "Parameters", count),
             value_of("weights_bytes", "Weights, MB", lambda value: _scaled(value, 1e-6)),
             value_of("multiply_adds", "Multiply-adds, millions", lambda value: _scaled(value, 1e-6)),
@@ -142,6 +143,11 @@ def footprint(results: Results) -> DisplayTable | None:
             *([text_of("processor", "Processor")] if len(processors) > 1 else []),
         ],
     )
+
+
+def _corrupted(frame: pd.DataFrame) -> list[DisplayColumn]:
+    asked = frame["test_corrupted_mean"].notna().any()
+    return [value_of("test_corrupted_mean", "On worse pictures, mean %")] if asked else []
 
 
 def _scaled(value: Any, factor: float) -> str:

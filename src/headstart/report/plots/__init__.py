@@ -3,7 +3,7 @@
 Given the same `looks` (see `palette`), an arm looks the same in all of them.
 """
 
-from headstart.report.plots.answering import latency
+from headstart.report.plots.answering import corruptions, latency
 from headstart.report.plots.arms import arms, data_size, image_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
 from headstart.report.plots.critical_difference import critical_difference
@@ -20,6 +20,7 @@ __all__ = [
     "budget",
     "calibration",
     "confusion",
+    "corruptions",
     "critical_difference",
     "data_samples",
     "data_size",
