@@ -280,4 +280,10 @@ PLOTS = (
         "Test images that most seeds of one arm recognise and most of the other don't, among those whose thumbnails "
         "were stored.",
     ),
+    _gallery(
+        "explained",
+        "Where the arms looked",
+        "The same test pictures, and what on them spoke for each arm's answer: bright places (Grad-CAM, one run of the "
+        "arm, computed in the last layer whose maps have 4 x 4 cells or more).",
+    ),
 )
