@@ -212,7 +212,7 @@ TRIALS: Columns = {
     ),
     "latency_seconds": _seconds(
         "from one prepared picture to its answer, median of up to 200 after 3 that don't count: in float32 on one "
-        "thread of `processor`, beside whatever else it did; empty: not measured, as of untested runs"
+        "thread of `processor`, whose own time it is, without waiting for it; empty: not measured, as of untested runs"
     ),
     "latency_p95_seconds": _seconds("the same, 95th percentile"),
     "answers_per_second": _number(
