@@ -29,7 +29,7 @@ def _latency_caption(m: Material) -> str:
     """How it was measured, and who has no figure."""
     missing = m.arms.loc[m.arms["latency_seconds"].isna(), "arm"]
     caption = (
-        "From one prepared picture to its answer, in float32 on one thread, in the processor's own time: the median over "
+        "From one prepared picture to its answer, in float32 on one thread, by the processor's time: the median over "
         "the confirmations. It is a timing, and decides nothing."
     )
     return caption + (f" Not timed: {', '.join(missing)}." if len(missing) else "")
