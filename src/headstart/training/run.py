@@ -38,7 +38,7 @@ from headstart.store import (
     write_json,
 )
 from headstart.training import trial_context
-from headstart.training.metrics import accuracy, at_chance, chance_in_words, classification_metrics
+from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import latency_facts, network_words, planned_facts, run_facts, size_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
@@ -46,6 +46,7 @@ from headstart.training.settings import Outcome, Trainer, Watcher
 log = logging.getLogger(__name__)
 
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
+WORSE_AT_A_TIME = 2_000  # test pictures, so that a copy of large ones fits into memory
 SCORES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
@@ -209,11 +210,15 @@ def _under_corruptions(trainer: Trainer, test: Split) -> dict[str, Any]:
 
     Picture n of the test split has noise of seed n, in every run and as `headstart evaluate --corruptions` has it.
     """
-    pictures, rows = test.images.numpy(), torch.arange(len(test.labels))
+    everything = torch.arange(len(test.labels))
 
     def answered(kind: str, strength: int) -> float:
-        source = torch.from_numpy(corrupted(pictures, kind, strength, rows.tolist()))
-        return accuracy(test.labels.numpy(), trainer.predict(Split(source, test.labels, rows))[0].numpy())
+        right = 0
+        for rows in everything.split(WORSE_AT_A_TIME):
+            source = torch.from_numpy(corrupted(test.pictures(rows).numpy(), kind, strength, rows.tolist()))
+            worse = Split(source, test.labels[rows], torch.arange(len(rows)))
+            right += int((trainer.predict(worse)[0].argmax(1) == worse.labels).sum())
+        return 100 * right / len(everything)
 
     found = {kind: [answered(kind, strength) for strength in STRENGTHS] for kind in CORRUPTIONS}
     means = {f"test_{kind}_mean": float(np.mean(own)) for kind, own in found.items()}
