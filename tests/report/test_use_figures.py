@@ -9,6 +9,7 @@ from headstart.analysis import load_results
 from headstart.report import Material
 from headstart.report.use_figures import CORRUPTIONS, LATENCY
 from report.helpers_report import study
+from report.test_figures import PHONE
 
 
 def material(*seconds) -> Material:
@@ -21,6 +22,7 @@ def test_words_and_caption_say_who_was_timed_and_who_was_not():
     drawn = LATENCY.figure(material(0.002, None))
     assert drawn.alt == "Test accuracy and latency of one picture: arm0 83.00 % in 2 ms."
     assert drawn.caption.endswith("decides nothing. Not timed: arm1.") and drawn.section == "use"
+    assert not drawn.is_wide and drawn.least_width <= PHONE
 
 
 def test_a_study_without_timings_has_no_such_plot():
