@@ -81,7 +81,8 @@ def test_what_is_missing_is_said_with_what_to_give(run_dir, tmp_path):
     ]:
         with pytest.raises(UserError, match=said):
             calibration(Classifier.of_run(run_dir), data)
-    write_json(run_dir / "result.json", dict(state="COMPLETE", data_sha256="0" * 64))
+    for name in ("run.json", "result.json"):
+        write_json(run_dir / name, dict(state="COMPLETE", data_sha256="0" * 64))
     with pytest.raises(UserError, match=r"was trained on have changed; give labelled pictures by --calibrate DATA"):
         calibration(named(run_dir))
 
