@@ -104,7 +104,7 @@ def run(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-TIMED = ("seconds_train", "images_per_second")
+TIMED = ("seconds_train", "images_per_second", "latency_seconds", "latency_p95_seconds", "answers_per_second")
 
 
 def untimed(result: dict) -> dict:

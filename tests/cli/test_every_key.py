@@ -25,7 +25,7 @@ TAKES = {
     **dict.fromkeys(["name", "arm"], NAMES),
     **dict.fromkeys(["seed", "split_seed", "data.split_seed", "label_smoothing", "confirm_seeds"], "0"),
     **dict.fromkeys(["image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
-    **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run"], "true"),
+    **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run", "corruptions"], "true"),
     **dict.fromkeys(
         ["data.classes", "data.train_size", "data.validation_size", "data.folds", "data.test_size"], "null"
     ),

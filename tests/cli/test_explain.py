@@ -1,11 +1,15 @@
 """`headstart explain`: a figure of one network or of all arms, and mistakes in a sentence."""
 
+import itertools
+
 import numpy as np
 import pytest
 from conftest import TINY
 from PIL import Image
 
 from cli.helpers_cli import refused
+
+STUDIES = itertools.count()  # a storage is opened once in a process, by its name
 
 
 @pytest.fixture
@@ -18,13 +22,14 @@ def study(command, tmp_path):
         "lr=1e-3,3e-3",
         "n_trials=2",
         "confirm_seeds=1",
-        "name=study",
+        f"name={(name := f'study{next(STUDIES)}')}",
     ]
-    assert command(*words)[0] == 0
-    for name in ("3/a.png", "elsewhere/b.png"):
-        (tmp_path / name).parent.mkdir()
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)).save(tmp_path / name)
-    return "outputs/study"
+    code, _, text = command(*words)
+    assert code == 0, text
+    for picture in ("3/a.png", "elsewhere/b.png"):
+        (tmp_path / picture).parent.mkdir()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)).save(tmp_path / picture)
+    return f"outputs/{name}"
 
 
 def test_all_arms_of_a_study_side_by_side_and_one_alone(study, command, tmp_path):
@@ -45,3 +50,31 @@ def test_all_arms_of_a_study_side_by_side_and_one_alone(study, command, tmp_path
     ]:
         code, _, text = command("explain", *words)
         refused(code, text.replace("headstart explain: ", "headstart: "), said)
+
+
+def test_the_page_shows_where_arms_looked_when_asked_and_is_written_where_they_cannot_say(study, command, tmp_path):
+    page = tmp_path / study / "report.html"
+    assert f"headstart report {study} --explain</code> adds it here" in page.read_text()
+    code, _, text = command("report", study, "--explain")
+    assert code == 0 and "logistic_regression is left out: " in text, text
+    assert "Where the arms looked. test pictures: " in page.read_text() and "adds it here" not in page.read_text()
+    with np.load(tmp_path / study / "explained.npz") as kept:
+        rows = dict(zip(kept["headings"].tolist(), kept["words"].tolist(), strict=True))
+        assert kept["images"].shape == (2, 8, 128, 128, 3) and not np.array_equal(*kept["images"])
+        answers = np.load(next((tmp_path / study / "cnn").rglob("confirm/*/*/predictions.npz")))
+        assert list(rows) == ["test pictures", "cnn"] and set(rows["test pictures"]) <= set(answers["classes"])
+        told = dict(kept)
+    right = [words.startswith("right") for words in rows["cnn"]]
+    assert any(right) and not all(right), "some of both"
+    np.savez(tmp_path / study / "explained.npz", **told | {"runs": np.array(["another"])})
+    assert command("report", study)[0] == 0 and "adds it here" in page.read_text()
+    (tmp_path / study / "explained.npz").write_bytes(b"no archive")
+    assert command("report", study)[0] == 0 and "adds it here" in page.read_text()
+    for path in (tmp_path / study).rglob("best.safetensors"):
+        path.unlink()
+    code, printed, text = command("report", study, "--explain")
+    assert code == 0 and printed.endswith("report.html\n"), printed
+    assert "where the arms looked is not shown: " in text and "no network that can be explained" in text
+    assert "adds it here" not in (tmp_path / study / "report.html").read_text()
+    code, _, text = command("report", study, study, "--explain")
+    refused(code, text.replace("headstart report: ", "headstart: "), "--explain is for the page of one study")

@@ -83,3 +83,8 @@ def test_folds_are_in_the_hash_and_the_command_and_leave_others_as_they_were():
     hashes = {read(*words).config_hash() for words in ([], ["data.folds=3"], ["data.folds=3", "data.fold=1"])}
     assert len(hashes) == 3
     assert changes("data.folds=3", "data.fold=1") == ["data.folds=3", "data.fold=1"]
+
+
+def test_worse_pictures_identify_a_run_and_its_command_where_they_are_asked_for():
+    assert read("corruptions=true").config_hash() != read().config_hash() == read("corruptions=false").config_hash()
+    assert "corruptions=true" in read("corruptions=true").command() and "corruptions" not in read().command()

@@ -48,7 +48,7 @@ def test_a_program_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("formats", "said"),
     [
-        (["tflite"], "tflite is no format; choose of weights, onnx, torch"),
+        (["tflite"], "tflite is no format; choose of weights, onnx, onnx-int8, torch"),
         (["onnx"], "model.onnx exists; --force"),
         (["torch"], "README.md exists; --force"),
     ],

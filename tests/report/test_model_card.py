@@ -34,3 +34,14 @@ def test_names_of_a_foreign_file_forge_no_lines(tmp_path):
     assert card(tmp_path, dict(classes=["cat", "dog"]))
     text = card(tmp_path, dict(classes=["cat", "dog"]))
     assert "\n# " + tmp_path.name.replace("_", "\\_") in text and "Beside the other arms" not in text
+
+
+def test_what_an_answer_takes_and_what_else_is_told_of_a_file_stand_in_it(tmp_path):
+    took = dict(latency_seconds=0.00077, latency_p95_seconds=0.0093, processor="Z80", multiply_adds=11_373_056)
+    text = card(tmp_path, RECORD | took, [f"{tmp_path}/model.int8.onnx\n  onnxruntime: run it\n  size: 1 MB\n  more"])
+    assert (
+        "| latency of an answer | 0.77 ms (95th percentile 9.3 ms): one picture at a time, on one thread of Z80 |"
+        in text
+    )
+    assert "| multiply-adds of an answer | 11,373,056 |" in text
+    assert "\n- model.int8.onnx onnxruntime: run it\n  - size: 1 MB\n  - more\n\n## Limits" in text

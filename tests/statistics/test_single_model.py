@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.statistics import chance_limit, expected_calibration_error, is_chance
+from headstart.statistics import chance_limit, change_interval, expected_calibration_error, is_chance
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,24 @@ def test_calibration_error_equals_a_loop_over_bins_and_puts_a_border_in_the_lowe
 def test_values_that_cannot_be_meant_are_refused(call):
     with pytest.raises(ValueError):
         call()
+
+
+def test_a_change_is_judged_by_the_images_whose_answer_turned():
+    before, after = np.array([True] * 90 + [False] * 10), np.array([True] * 85 + [False] * 13 + [True] * 2)
+    change, low, high = change_interval(before, after)
+    assert change == pytest.approx(-3) and low < change < high
+    nothing, low, high = change_interval(before, before)
+    assert nothing == 0 and -high == low < 0, "that none of a hundred turned does not say that none will"
+    assert all(map(math.isnan, change_interval([], [])))
+    with pytest.raises(ValueError, match="before"):
+        change_interval([True], [True, False])
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0.02, 0.03), (0.001, 0.01), (0.1, 0.1)])
+def test_the_interval_of_a_change_holds_the_true_one_as_often_as_it_says(gained, lost):
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(2000):
+        kind = rng.choice(4, 500, p=[gained, lost, 0.8, 0.2 - gained - lost])
+        _, low, high = change_interval((kind == 1) | (kind == 2), (kind == 0) | (kind == 2))
+        held += low <= 100 * (gained - lost) <= high
+    assert held / 2000 >= 0.94

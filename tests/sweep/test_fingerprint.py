@@ -182,6 +182,11 @@ def test_a_study_of_before_batch_norm_could_be_chosen_goes_on(tmp_path, planned)
             refuse_changes(tmp_path, fixed)
 
 
+def test_worse_pictures_are_fixed_where_they_are_asked_for_alone(planned):
+    asked, plain = (planned(*words).fingerprint["arms"]["cnn"] for words in (["corruptions=true"], []))
+    assert asked["corruptions"] is True and "corruptions" not in plain
+
+
 def test_a_study_with_a_batch_size_of_before_is_told_how_it_goes_on(tmp_path):
     record_fingerprint(tmp_path, fingerprint(batch_size=128))
     with pytest.raises(UserError, match=r"with batch_size=128 typed it goes on with the batches it began with$"):

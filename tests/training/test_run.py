@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import configured, untimed
 
 from headstart import store
@@ -195,3 +196,30 @@ def test_a_run_leaves_a_record_of_its_data_once(run, monkeypatch):
     monkeypatch.setattr(module, "describe_data", None)  # is not asked for again
     (folder / "result.json").unlink()
     run("model=decision_tree", folder=folder)
+
+
+def test_test_pictures_are_answered_under_corruptions_when_asked_in_the_one_reading(run, readings, monkeypatch):
+    from headstart.data import CORRUPTIONS, STRENGTHS, Split, corrupt
+
+    plain, _ = run("model.width=4")
+    assert not [key for key in plain if "corrupted" in key]
+    monkeypatch.setattr(training_run, "WORSE_AT_A_TIME", 100)
+    result, folder = run("model.width=4", "corruptions=true")
+    assert readings == ["digits"] * 2 and result["test_reads"] == 1
+    assert result["test_accuracy"] == plain["test_accuracy"] and result["best_sha256"] == plain["best_sha256"]
+    words = ["model.width=4", f"model.weights={folder}/best.safetensors", "model.keep_classifier=true"]
+    trainer = prepare_run(configured(*words), folder / "again", Lines(1))
+    test = trainer.data.test()
+    noisy = np.stack([corrupt(picture, "noise", 5, seed) for seed, picture in enumerate(test.images.numpy())])
+    probabilities, _ = trainer.predict(Split(torch.from_numpy(noisy), test.labels, torch.arange(len(noisy))))
+    right = 100 * (probabilities.argmax(1) == test.labels).double().mean()
+    found = result["corrupted"]
+    assert found["noise"][4] == pytest.approx(float(right)) and tuple(found) == CORRUPTIONS
+    assert all(len(own) == len(STRENGTHS) for own in found.values())
+    assert result["test_jpeg_mean"] == pytest.approx(np.mean(found["jpeg"]))
+    assert result["test_corrupted_mean"] == pytest.approx(np.mean(list(found.values())))
+
+
+def test_a_regressors_errors_are_those_of_the_pictures_as_they_are(run):
+    (plain, _), (asked, _) = run("model=linear"), run("model=linear", "corruptions=true")
+    assert asked["test_mse"] == plain["test_mse"] and asked["test_corrupted_mean"] > 0

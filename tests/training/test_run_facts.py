@@ -72,3 +72,35 @@ def test_the_commit_is_that_of_the_checkout():
 def test_fixed_batch_norm_is_a_column_and_what_was_before_it_is_empty():
     plain, fixed = (configured("model=resnet18", *words) for words in ([], ["model.batch_norm=fixed"]))
     assert planned_facts(plain)["batch_norm"] is None and planned_facts(fixed)["batch_norm"] == "fixed"
+
+
+def test_a_run_that_was_tested_says_what_an_answer_takes(run):
+    result, _ = run("model.width=4")
+    assert 0 < result["latency_seconds"] <= result["latency_p95_seconds"] and result["answers_per_second"] > 0
+    assert result["processor"] and result["weights_bytes"] >= 4 * result["parameters"] and result["multiply_adds"] > 0
+    untested, _ = run("model.width=4", reads_test=False)
+    assert "latency_seconds" not in untested
+    assert all(untested[key] == result[key] for key in ("multiply_adds", "weights_bytes"))
+
+
+def test_an_estimator_says_it_too_where_there_is_something_to_say(run):
+    result, _ = run("model=decision_tree")
+    assert result["latency_seconds"] > 0 and result["multiply_adds"] is None and result["weights_bytes"] is None
+
+
+def test_what_cannot_be_measured_is_a_warning_and_no_failed_run(run, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no clock here")
+
+    monkeypatch.setattr(run_facts, "time_answers", fail)
+    monkeypatch.setattr(run_facts, "multiply_adds", fail)
+    result, _ = run("model.width=4")
+    assert result["state"] == "COMPLETE" and result["test_accuracy"] > 0 and "latency_seconds" not in result
+    assert "how long an answer takes is not known: no clock here" in caplog.text
+
+
+def test_the_network_of_a_run_is_timed_as_it_stands_and_changes_nothing(run):
+    first, one = run("model.width=4", "epochs=1")
+    second, other = run("model.width=4", "epochs=1", reads_test=False)
+    assert first["best_sha256"] == second["best_sha256"]
+    assert (one / "best.safetensors").read_bytes() == (other / "best.safetensors").read_bytes()

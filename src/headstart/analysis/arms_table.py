@@ -9,7 +9,7 @@ import pandas as pd
 from headstart import statistics
 from headstart.analysis.arm_search import choice_columns, luck_of, search_choice, search_columns, to_the_end
 from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
-from headstart.analysis.columns import ARMS, ARMS_SHORT, ERRORS, READ_FIRST, SCORES
+from headstart.analysis.columns import ARMS, ARMS_SHORT, CORRUPTED, ERRORS, READ_FIRST, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
 from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
@@ -21,6 +21,8 @@ FACTS = (
     "model",
     "parameters",
     "parameters_with_statistics",
+    "multiply_adds",
+    "weights_bytes",
     "weights",
     "weights_sha256",
     "data",
@@ -32,6 +34,7 @@ FACTS = (
     "data_sha256",
     "epochs",
 )
+LATENCY = ("latency_seconds", "latency_p95_seconds", "answers_per_second")
 NO_STUDY = StudyFile()
 UNKNOWN = Uncertainty(math.nan, math.nan)
 NO_ANSWERS: Mapping[str, Answers | None] = {}
@@ -96,6 +99,7 @@ def _arm_row(
         | choice_columns(choice, runs)
         | {"disagreement": "; ".join(disagreements(name, rows, runs)) or None}
         | _score_columns(runs.tested, answers, luck_of(choice, runs))
+        | _latency_columns(runs.tested)
         | speed_columns(runs.repeats, epochs)
     )
 
@@ -143,13 +147,18 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
     whole = known_of if luck is None else statistics.together(known_of, luck)
     row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)
     row["test_seeds_ci_low"], row["test_seeds_ci_high"] = statistics.accuracy_interval(summary.mean, seeds)
-    row |= {name: tested[name].mean() for name in SCORES}
+    row |= {name: tested[name].mean() for name in (*SCORES, *CORRUPTED)}
     row |= {"val_mean": _mean_over_folds(tested["val_accuracy"], tested["fold"])}
     row |= {name: _mean_over_folds(tested[name], tested["fold"]) for name in ERRORS}
     if "classes" in tested:
         classes, row["test_images"] = first(tested["classes"]), first(tested["test_images"])
         row["halfway_accuracy"] = halfway_accuracy(classes) if classes else None
     return row
+
+
+def _latency_columns(tested: pd.DataFrame) -> dict[str, Any]:
+    """Medians, as a run that something else got in the way of tells nothing of the model."""
+    return {name: tested[name].median() for name in LATENCY} | {"processor": _shared(tested["processor"].dropna())}
 
 
 def _mean_over_folds(values: pd.Series, folds: pd.Series) -> Any:

@@ -12,6 +12,7 @@ THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed 
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
 UNBALANCED = 1.5  # times as many images in one class as in another
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
+CORRUPTED = ("test_corrupted_mean", *(f"test_{kind}_mean" for kind in ("noise", "blur", "jpeg", "contrast")))
 SCORES = ("test_balanced_accuracy", "test_precision_macro", "test_recall_macro", "test_f1_macro")
 READ_FIRST = {  # columns of arms.csv that stand first in it, and what they are called in arms_short.csv
     "arm": "arm",
@@ -177,6 +178,14 @@ TRIALS: Columns = {
     "test_recall_macro": _percent("test recall, mean over classes"),
     "test_f1_macro": _percent("test F1, mean over classes"),
     **_regression("test images", "test"),
+    "test_corrupted_mean": _percent(
+        "accuracy on the test images under noise, blur, JPEG and low contrast at five strengths each, mean over them; "
+        "empty: not asked for (corruptions=true)"
+    ),
+    "test_noise_mean": _percent("the same under noise, mean over strengths"),
+    "test_blur_mean": _percent("the same under blur"),
+    "test_jpeg_mean": _percent("the same under JPEG"),
+    "test_contrast_mean": _percent("the same under low contrast"),
     **dict(_time_to_thresholds()),
     "seconds_train": _seconds("training time, or that of the fit: no evaluation, compilation or loading of data"),
     "images_per_second": _number("images per second", "images seen by training / seconds_train"),
@@ -194,6 +203,22 @@ TRIALS: Columns = {
     "parameters_with_statistics": _count(
         "parameters and the moving means and variances of batch norm, as Keras counts"
     ),
+    "multiply_adds": _count(
+        "multiply-adds of one picture's answer: convolutions and matrix products as they run, by torch's "
+        "FlopCounterMode, and the coefficients of a linear estimator; empty: another estimator, or not counted"
+    ),
+    "weights_bytes": _integer(
+        "bytes", "the network's tensors in float32, its file without the header; empty: an estimator, which has no file"
+    ),
+    "latency_seconds": _seconds(
+        "from one prepared picture to its answer, median of up to 200 after 3 that don't count: in float32 on one "
+        "thread of `processor`, whose own time it is, without waiting for it; empty: not measured, as of untested runs"
+    ),
+    "latency_p95_seconds": _seconds("the same, 95th percentile"),
+    "answers_per_second": _number(
+        "images per second", "the same in batches of 16; of 4 or 1 where 5 batches of 16 take longer than 0.3 s"
+    ),
+    "processor": _text("the processor that this was measured on, by its maker's name"),
     "weights_sha256": _text("SHA-256 of the file of the initial weights; empty: random", "hexadecimal"),
     "normalisation": _text(
         "whose mean and standard deviation the inputs were normalised with: data or imagenet per channel, "
@@ -326,12 +351,20 @@ _ARMS: Columns = {
         "val_accuracy of the best trial above the mean of its confirmations', with folds of those on the same one: the "
         "luck in its choice"
     ),
-    **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in SCORES},
+    **{name: _percent(TRIALS[name].meaning + ", mean over seeds") for name in (*SCORES, *CORRUPTED)},
     **{name: _number(TRIALS[name].unit, TRIALS[name].meaning + "; mean as val_mean has it") for name in ERRORS},
     "halfway_accuracy": _percent("half-way between chance (100 / classes) and 100"),
     "final_val_accuracy": _percent("validation accuracy after the last epoch, mean over seeds"),
     **dict(_time_to_targets()),
-    **_of_trials("model", "parameters", "parameters_with_statistics", "weights", "weights_sha256"),
+    **_of_trials("model", "parameters", "parameters_with_statistics", "multiply_adds", "weights_bytes"),
+    "latency_seconds": _seconds(
+        "from one prepared picture to its answer, in float32 on one thread of `processor`: median of the "
+        "confirmations' medians; a timing, which decides nothing"
+    ),
+    "latency_p95_seconds": _seconds("the same, median of their 95th percentiles"),
+    "answers_per_second": _number("images per second", "the same in batches, median of the confirmations'"),
+    "processor": _text("the processor that all of them were measured on; empty: on several, or not measured"),
+    **_of_trials("weights", "weights_sha256"),
     **_of_trials("data", "train_size", "image_size", "folds", "class_ratio", "class_weights", "data_sha256"),
     **_of_trials("test_images", "epochs", "device", "threads"),
 }
@@ -448,6 +481,17 @@ REPORTED: Columns = {
     "note": _text("why the two may differ"),
 }
 
+# ---- corruptions.csv: a row per arm, kind and strength
+
+CORRUPTIONS: Columns = {
+    **_of_trials("study", "arm"),
+    "corruption": _text("what was done to the test images: noise, blur, jpeg or contrast"),
+    "strength": _integer("1 to 5", "how much, as CIFAR-10-C and above 64 pixels ImageNet-C have it"),
+    "seeds": _count("confirmation seeds that answered them"),
+    "accuracy_mean": _percent("accuracy on them, mean over seeds"),
+    "accuracy_std": _points("its standard deviation over seeds (n - 1)"),
+}
+
 # ---- searches.csv and search_pairs.csv: searches that were repeated with other seeds, and their pairs
 
 SEARCHES: Columns = {
@@ -519,6 +563,7 @@ TABLES: dict[str, Columns] = {
     "pairs": PAIRS,
     "ledger": LEDGER,
     "reported": REPORTED,
+    "corruptions": CORRUPTIONS,
     "searches": SEARCHES,
     "search_pairs": SEARCH_PAIRS,
     "forecast": FORECAST,

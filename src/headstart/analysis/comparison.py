@@ -15,7 +15,7 @@ from headstart.analysis.columns import ARMS, LEDGER, PAIRS
 from headstart.analysis.csv_tables import first, frame_of, write_further_tables, write_table
 from headstart.analysis.ledger import ledger_table
 from headstart.analysis.pairs_table import looks_of, pairs_table, verdict_lines
-from headstart.analysis.predictions import read_answers
+from headstart.analysis.predictions import corruptions_table, read_answers
 from headstart.analysis.published_figures import reported_table
 from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
 from headstart.errors import UserError
@@ -71,13 +71,14 @@ def write_comparison(root: str | Path) -> list[Path]:
     """
     collated, folder = collate(root), Path(root) / "tables"
     found, none = _compare(Path(root), collated), pd.DataFrame()
-    reported = reported_table(found.study_file.reported, found.arms, found.trials)
+    further = {"reported": reported_table(found.study_file.reported, found.arms, found.trials)}
+    further["corruptions"] = corruptions_table(root, found.trials, found.arms)
     return [
         *collated.write(folder),
         *(write_table(folder / f"{name}.csv", getattr(found, name)) for name in COMPARED),
         write_table(folder / "arms_short.csv", short_table(found.arms, of_several_studies(found.trials))),
         # Searches are repeated over several studies.
-        *write_further_tables(folder, {"reported": reported, "searches": none, "search_pairs": none, "forecast": none}),
+        *write_further_tables(folder, further | {"searches": none, "search_pairs": none, "forecast": none}),
     ]
 
 

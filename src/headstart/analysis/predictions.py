@@ -1,13 +1,20 @@
-"""What a run answered on the test split, read from its predictions.npz."""
+"""What runs answered on the test split, read from predictions.npz; and on its pictures made worse."""
 
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from headstart.analysis.columns import CORRUPTIONS
+from headstart.analysis.csv_tables import frame_of
+from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.errors import UserError
+from headstart.store import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -105,3 +112,45 @@ def read_answers(root: Path, tested: pd.DataFrame) -> Answers | None:
         images = found.indices[order]
         rows.append(found.correct[order])
     return Answers(tuple(tested["seed"].astype(int)), images, np.array(rows))
+
+
+# ---- test pictures made worse
+
+
+def corruptions_table(root: str | Path, trials: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
+    """Return a row (`columns.CORRUPTIONS`) per arm, corruption and strength, of arms whose runs were asked for it.
+
+    trials, arms: rows of trials.csv and arms.csv, whose runs lie below `root`. A result that cannot be read is left
+    out, as the row's `reason` in trials.csv says.
+    """
+    asked = trials[trials["test_corrupted_mean"].notna()]
+    rows: list[dict[str, Any]] = []
+    for study, arm in zip(arms["study"], arms["arm"], strict=True) if len(asked) else ():
+        own = trials[(trials["arm"] == arm) & (trials["study"].isna() if study is pd.NA else trials["study"] == study)]
+        tested = runs_of_arm(own).tested
+        known = tested.loc[tested["test_corrupted_mean"].notna(), "run_dir"]
+        rows += _rows_of_corruptions(
+            study, arm, [_corrupted(Path(root) / run_dir / "result.json") for run_dir in known]
+        )
+    return frame_of(rows, CORRUPTIONS)
+
+
+def _rows_of_corruptions(study: Any, arm: str, found: list[pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    """found: of each run a row per kind, a column per strength, in percent."""
+    runs = [run for run in found if not run.empty]
+    if not runs:
+        return
+    each = pd.concat(runs).groupby(level=0, sort=False)
+    mean, std = each.mean(), each.std(ddof=1)
+    for kind in mean.index:
+        for strength in mean.columns:
+            row = dict(study=study, arm=arm, corruption=kind, strength=strength, seeds=len(runs))
+            yield row | dict(accuracy_mean=mean.loc[kind, strength], accuracy_std=std.loc[kind, strength])
+
+
+def _corrupted(path: Path) -> pd.DataFrame:
+    try:
+        found = pd.DataFrame(read_json(path)["corrupted"], dtype=float).T
+    except (UserError, ValueError, TypeError, KeyError):
+        return pd.DataFrame()
+    return found.set_axis(range(1, found.shape[1] + 1), axis=1)

@@ -18,6 +18,7 @@ from headstart.analysis.comparison import compare
 from headstart.analysis.csv_tables import frame_of, read_table
 from headstart.analysis.forecasts import Lines, forecast_table
 from headstart.analysis.pairs_table import verdict_lines
+from headstart.analysis.predictions import corruptions_table
 from headstart.analysis.published_figures import reported_table
 from headstart.analysis.repeated_searches import repeated_searches
 from headstart.analysis.runs_of_arm import ArmRuns, html_table, runs_of_arm
@@ -80,6 +81,11 @@ class Results:
     def reported(self) -> pd.DataFrame:
         """Figures that others reported for these arms beside ours (`columns.REPORTED`)."""
         return reported_table(self.study_file.reported, self.arms, self.trials)
+
+    @property
+    def corruptions(self) -> pd.DataFrame:
+        """Accuracy on test images made worse, by arm, kind and strength (`columns.CORRUPTIONS`), where it was asked."""
+        return corruptions_table(self.root, self.trials, self.arms)
 
     def forecast(self, images: int, lines: Lines = None) -> pd.DataFrame:
         """Return what arms would reach with more training images, and what their gaps would be (`columns.FORECAST`).

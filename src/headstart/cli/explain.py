@@ -1,6 +1,7 @@
 """`headstart explain`: where on pictures trained networks saw what they said."""
 
 import argparse
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.paths import check_model
 from headstart.errors import UserError, printable
-from headstart.store import expanded
+from headstart.store import expanded, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from headstart.analysis import Predictions, Results
     from headstart.inference import Classifier, MapLayer, Picture
 
     Explained = tuple[Classifier, MapLayer]  # a network, and the layer whose maps are shown
@@ -25,6 +27,7 @@ EXAMPLES = """examples:
 Bright places speak for the class (Grad-CAM), computed in the last layer whose maps have 4 x 4 cells or more. Where a
 picture lies in a folder called like a class, that is its true class, and a further row shows what spoke for it."""
 COLUMNS = 8  # pictures in a figure
+MOST_ARMS = 8  # beside each other on a page
 SHOWN_SIZE = 128  # pixels a side of a picture in the figure
 
 
@@ -132,3 +135,89 @@ def _rows(name: str, classifier: "Classifier", layer: "MapLayer", shown: "list[t
 
     rows = [row(f"{name}: for what it said", said)]
     return rows if (true == said).all() else [*rows, row(f"{name}: for the true class", true)]
+
+
+# ------------------------------------------------------------------------------------------ a study's own test pictures
+
+
+def explain_study(results: "Results") -> str | None:
+    """Leave in a study's folder where its arms looked on the same few test pictures, for the page; or return why not.
+
+    The pictures are those that the runs have kept, so that nobody reads the test split again: where they are larger
+    than the copies that are kept, nothing is shown.
+    """
+    import numpy as np
+
+    from headstart.report import EXPLAINED, Material
+
+    material = Material(results)
+    answers = {arm: runs for arm, runs in material.predictions.items() if runs}
+    pictures, labels, classes = _kept_pictures(list(answers.values()))
+    if not len(pictures):
+        return "no run has kept copies of its test pictures"
+    try:
+        classifiers = _classifiers(str(results.root), None)
+        side = {classifier.picture_size for classifier, _ in classifiers.values()}
+        if side != {pictures.shape[1]}:
+            return (
+                f"the pictures have {max(side)} px, and copies of {pictures.shape[1]} px were kept; headstart explain"
+            )
+        shown = dict(list(classifiers.items())[:MOST_ARMS])
+        rows = [
+            (
+                "test pictures",
+                [(_enlarged(picture), classes[label]) for picture, label in zip(pictures, labels, strict=True)],
+            )
+        ]
+        rows += [(name, _looked(*found, pictures, [classes[k] for k in labels])) for name, found in shown.items()]
+    except UserError as error:
+        return str(error)
+    buffer = io.BytesIO()
+    images = np.stack([[image for image, _ in row] for _, row in rows])
+    words = np.array([[text for _, text in row] for _, row in rows])
+    headings = np.array([heading for heading, _ in rows])
+    np.savez_compressed(buffer, images=images, words=words, headings=headings, runs=np.array(material.tested_runs))
+    write_atomically(results.root / EXPLAINED, buffer.getvalue())
+    return None
+
+
+def _kept_pictures(answers: "list[list[Predictions]]") -> "tuple[np.ndarray, list[int], tuple[str, ...]]":
+    """Up to COLUMNS kept test pictures [n, H, W, 3], their labels and the classes: first those that tell arms apart,
+    some right in one and wrong in another, then such as all have right."""
+    import numpy as np
+
+    from headstart.analysis import same_answers
+
+    if not answers or not all(same_answers(answers[0], own) for own in answers):
+        return np.empty((0, 0, 0, 3), np.uint8), [], ()
+    kept = {place: image for own in answers for run in own for place, image in run.thumbnails.items()}
+    shares = np.array([np.mean([run.correct for run in own], axis=0) for own in answers])
+    apart, least = np.ptp(shares, axis=0), shares.min(axis=0)
+    telling = sorted((p for p in kept if apart[p] > 0), key=lambda p: (-apart[p], p))[: COLUMNS - 3]
+    easy = sorted((p for p in kept if p not in telling), key=lambda p: (-least[p], p))
+    chosen = [*telling, *easy][:COLUMNS]
+    first = answers[0][0]
+    return np.stack([kept[p] for p in chosen]), [int(first.labels[p]) for p in chosen], first.classes
+
+
+def _looked(
+    classifier: "Classifier", layer: "MapLayer", pictures: "np.ndarray", true: list[str]
+) -> "list[tuple[np.ndarray, str]]":
+    """The pictures under what spoke for the network's answer, and whether that is right."""
+    from headstart.inference import explain
+    from headstart.report import overlaid
+
+    shares = classifier.probabilities(pictures)
+    said = shares.argmax(1)
+    maps, found = explain(classifier, pictures, said, layer), []
+    for picture, heat, k, share, label in zip(pictures, maps, said, shares.max(1), true, strict=True):
+        name = classifier.classes[k]
+        words = f"{'right' if name == label else f'said {printable(name)}'}\n{100 * share:.0f} %"
+        found.append((overlaid(_enlarged(picture), heat), words))
+    return found
+
+
+def _enlarged(picture: "np.ndarray") -> "np.ndarray":
+    """Each pixel as a square of them, so that a map over it is not as coarse."""
+    factor = max(1, SHOWN_SIZE // picture.shape[0])
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)

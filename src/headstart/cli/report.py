@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     kind.add_argument("--to", choices=list(TARGETS), help="write every run into the store of another tracker instead")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of that store; default: export/ in the study's")
     kind.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    explain = "also where the arms looked on test pictures (Grad-CAM; needs captum and the runs' weights), once for all"
+    parser.add_argument("--explain", action="store_true", help=explain)
     kind.add_argument(
         "--forecast",
         type=int,
@@ -46,18 +49,21 @@ def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
     if arguments.out is not None and arguments.to is None:
         raise UserError("--out goes with --to: it is the folder of another tracker's store.")
+    if arguments.explain and (arguments.to is not None or arguments.tables or len(arguments.folders) > 1):
+        raise UserError("--explain is for the page of one study: headstart report DIR --explain")
     if arguments.to is not None:
         print(export_runs(arguments.folders, arguments.to, arguments.out))
     elif arguments.tables:
         print(*write_tables(arguments.folders), sep="\n")
     else:
-        report(arguments.folders, arguments.forecast)
+        report(arguments.folders, arguments.forecast, explain=arguments.explain)
 
 
-def report(folders: list[Path], forecast: int | None = None) -> None:
+def report(folders: list[Path], forecast: int | None = None, *, explain: bool = False) -> None:
     """Write the report of the folders, side by side where there are several, and print what it says.
 
-    forecast: training images for which the accuracy of arms with fewer is forecast, too.
+    forecast: training images for which the accuracy of arms with fewer is forecast, too. explain: whether the page gets
+    where the arms looked on test pictures; where that cannot be, a line says why, and the report is as without.
 
     Raises:
         UserError: one of them is not a folder or holds no runs, nothing can be forecast, or the report not be written.
@@ -67,6 +73,11 @@ def report(folders: list[Path], forecast: int | None = None) -> None:
     results = load_reported(folders)
     if forecast is not None:
         results = dataclasses.replace(results, forecasts=results.forecast(forecast))
+    if explain:
+        from headstart.cli.explain import explain_study
+
+        if (why_not := explain_study(results)) is not None:
+            print(f"headstart report: where the arms looked is not shown: {why_not}", file=sys.stderr)
     print_report(results, write_report(results))
 
 

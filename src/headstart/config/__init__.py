@@ -16,6 +16,7 @@ from headstart.config.schema import (
     identifying_data,
     identifying_model,
     keys_without_effect,
+    outspoken,
     runs_elsewhere,
     without_hydra,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "keys_without_effect",
     "make",
     "options",
+    "outspoken",
     "override_value",
     "passed_over",
     "quote_names",

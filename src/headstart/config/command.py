@@ -18,6 +18,7 @@ from headstart.config.schema import (
     identifying_data,
     identifying_model,
     keys_without_effect,
+    outspoken,
 )
 from headstart.config.search_path import as_typed, given_search_path
 
@@ -30,7 +31,7 @@ def config_hash(values: Config, **settled: Any) -> str:
     The folder that data is read from is left out: its content is identified by `data_sha256` in the run's record.
     """
     ignored = DESCRIBING | {"threads"} | keys_without_effect(values)
-    content = {k: v for k, v in (vars(values) | settled).items() if k not in ignored}
+    content = {k: v for k, v in outspoken(vars(values) | settled).items() if k not in ignored}
     content["model"] = {k: v for k, v in identifying_model(values.model).items() if k != "search"}
     content["data"] = identifying_data(values.data)
     if content["data"].get("validation_size") == "auto":

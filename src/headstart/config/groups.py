@@ -31,6 +31,7 @@ Keys people change (key=value; `headstart --cfg job` shows them all)
   model.freeze=none|backbone|backbone_until:N fine-tune everything, the head, or all above stage N
   patience=5 clip_grad_norm=1 label_smoothing=0.1 optimizer.weight_decay=1e-2
   device=auto threads=2 precision=auto|fp32|bf16 compile=auto|off|on
+  corruptions=true                            test pictures also under noise, blur, JPEG and low contrast
   minutes=30                                  with -m: trials, epochs and seeds that fit, but for those typed
   n_trials=12 lr_low=1e-5 lr_high=1e-1 jobs=2 dry_run=true     with -m only
   KEY=A,B or KEY=choice(A,B)                  with -m: each value an arm (lr: searched)

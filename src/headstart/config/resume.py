@@ -11,7 +11,7 @@ from yaml import YAMLError
 from headstart.config.grammar import differences, key_of, override_value
 from headstart.config.groups import composed
 from headstart.config.overrides import MULTIRUN
-from headstart.config.schema import DESCRIBING, identifying_data, identifying_model
+from headstart.config.schema import DESCRIBING, identifying_data, identifying_model, outspoken
 from headstart.config.search_path import search_path_of
 from headstart.errors import UserError, first_line
 from headstart.store import OUTCOMES, StudyFile, expanded, read_json, read_run
@@ -97,7 +97,7 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
 
 def _computing(cfg: DictConfig) -> dict[str, Any]:
     """What a run computes with, of its configuration: pictures wherever they lie, in words of any version."""
-    content = {key: value for key, value in OmegaConf.to_container(cfg).items() if key not in DESCRIBING}
+    content = {key: value for key, value in outspoken(OmegaConf.to_container(cfg)).items() if key not in DESCRIBING}
     if OmegaConf.is_dict(cfg.get("data")):
         content["data"] = identifying_data(OmegaConf.to_container(cfg.data, resolve=True))
     if isinstance(content.get("model"), dict):

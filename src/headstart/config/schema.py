@@ -52,6 +52,7 @@ class Config:
     compile: Literal["auto", "off", "on"] = "auto"  # the network by torch.compile, on a GPU as CUDA graphs
     resume: str | None = None
     keep: Literal["best", "all", "none"] = "best"
+    corruptions: Truth = False  # whoever reads the test split answers its pictures under noise, blur, ... as well
     n_trials: Count = MISSING  # per arm, from the budget group
     confirm_seeds: Any = MISSING  # from the budget group; auto: until every pair of arms is decided
     confirm_seeds_max: Count = 15  # with auto
@@ -87,6 +88,9 @@ OF_A_RUN = {"name", "arm", "phase", "resume", "keep", "device", "experiments", "
 OF_A_SWEEP = {"n_trials", "confirm_seeds", "confirm_seeds_max", "margin", "confirm", "lr_low", "lr_high", "search"}
 OF_A_SWEEP |= {"budget", "halving", "minutes", "jobs", "dry_run"}
 DESCRIBING = frozenset(OF_A_RUN | OF_A_SWEEP)
+
+# Keys that say nothing at these values, as of studies and checkpoints that are older than the keys.
+SILENT = {"corruptions": False}
 
 # What only training by epochs reads, and only torch: without effect on an estimator that is fitted in one go.
 LEARNING = {"lr", "epochs", "batch_size", "augmentation", "optimizer", "schedule", "label_smoothing"}
@@ -134,6 +138,11 @@ def identifying_model(model: Mapping[str, Any]) -> dict[str, Any]:
     That is `batch_norm: learn`, which is what was before there was a choice.
     """
     return {key: value for key, value in model.items() if (key, value) != ("batch_norm", "learn")}
+
+
+def outspoken(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's top level without the keys that say nothing."""
+    return {key: value for key, value in content.items() if key not in SILENT or value != SILENT[key]}
 
 
 def check_complete(cfg: DictConfig) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+    from headstart.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt, corrupted
     from headstart.data.dataset import Dataset, Split, tensor_on
     from headstart.data.decoding import decode, decode_image
     from headstart.data.folder_tree import Tree
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.data.thumbnails import choose_thumbnails, shrink
 
 _MODULES = {
-    "corruptions": ("CORRUPTIONS", "STRENGTHS", "corrupt"),
+    "corruptions": ("CORRUPTIONS", "STRENGTHS", "corrupt", "corrupted"),
     "dataset": ("Dataset", "Split", "tensor_on"),
     "decoding": ("decode", "decode_image"),
     "folder_tree": ("Tree",),
@@ -40,6 +40,7 @@ __all__ = [
     "Tree",
     "choose_thumbnails",
     "corrupt",
+    "corrupted",
     "decode",
     "decode_image",
     "describe_data",

@@ -5,6 +5,7 @@ Dietterich 2019, 1903.12261): https://github.com/hendrycks/robustness.
 """
 
 import io
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,6 +24,11 @@ _OF_LARGE = {
     "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),
 }
 CORRUPTIONS = tuple(_OF_SMALL)
+
+
+def corrupted(pictures: Iterable[np.ndarray], kind: str, strength: int, seeds: Iterable[int]) -> np.ndarray:
+    """Pictures of one size, each made worse by `corrupt` with a seed of its own: uint8 [N, H, W, 3]."""
+    return np.stack([corrupt(picture, kind, strength, seed) for picture, seed in zip(pictures, seeds, strict=True)])
 
 
 def corrupt(picture: np.ndarray, kind: str, strength: int, seed: int) -> np.ndarray:

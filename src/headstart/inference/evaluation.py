@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.config import composed, make
-from headstart.data import CORRUPTIONS, STRENGTHS, corrupt, read_labelled
+from headstart.data import CORRUPTIONS, STRENGTHS, corrupted, read_labelled
 from headstart.errors import UserError, first_line, printable
 from headstart.inference.classifier import PREDICTION_BATCH, Classifier, class_columns
 from headstart.inference.pictures import Picture, decode_pictures
@@ -116,7 +116,7 @@ def evaluate(classifier: Classifier, given: LabelledPictures) -> Evaluation:
     Raises:
         UserError: the pictures' classes are not the network's, or none of the pictures can be read.
     """
-    place_of = _places(classifier.classes, given.classes)
+    place_of = places_of(classifier.classes, given.classes)
     frames = list(classifier.predictions(given.pictures, errors="row"))
     frame = pd.concat(frames)
     good = frame["error"].isna().to_numpy()
@@ -130,7 +130,7 @@ def evaluate(classifier: Classifier, given: LabelledPictures) -> Evaluation:
     return Evaluation(classifier.classes, read, labels, probabilities, unread, fitted_temperature(classifier))
 
 
-def _places(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:
+def places_of(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:
     """The position among our classes of each of theirs. Raises UserError where they are not the same names."""
     unknown, missing = (sorted(set(a) - set(b)) for a, b in ((theirs, ours), (ours, theirs)))
     if unknown or missing:
@@ -195,7 +195,7 @@ def robustness(classifier: Classifier, given: LabelledPictures) -> pd.DataFrame:
     Each picture is made worse at the size to which it is decoded. Pictures that can't be read are left out. Raises
     UserError for classes that are not the network's.
     """
-    place_of = np.array(_places(classifier.classes, given.classes))
+    place_of = np.array(places_of(classifier.classes, given.classes))
     right = pd.DataFrame(0, index=pd.Index(CORRUPTIONS, name="corruption"), columns=list(STRENGTHS))
     total = 0
     for start in range(0, len(given.pictures), PREDICTION_BATCH):
@@ -205,6 +205,6 @@ def robustness(classifier: Classifier, given: LabelledPictures) -> pd.DataFrame:
         total += len(good)
         for kind in CORRUPTIONS if good else ():
             for strength in STRENGTHS:
-                worse = np.stack([corrupt(decoded[place], kind, strength, seed=start + place) for place in good])
+                worse = corrupted((decoded[place] for place in good), kind, strength, (start + place for place in good))
                 right.loc[kind, strength] += int((classifier.probabilities(worse).argmax(1) == labels).sum())
     return 100 * right / total

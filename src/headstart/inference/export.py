@@ -10,9 +10,11 @@ import torch
 from omegaconf import OmegaConf
 
 from headstart.errors import UserError
+from headstart.inference.calibration import calibration
 from headstart.inference.classifier import Classifier
 from headstart.inference.finished import check_finished
 from headstart.inference.onnx_export import onnx_bytes, torch_bytes
+from headstart.inference.quantisation import quantised
 from headstart.models import SUFFIXES
 from headstart.store import expanded, write_atomically
 
@@ -57,16 +59,23 @@ def export_run(run_dir: Path, to: Path | None = None, *, force: bool = False) ->
 
 
 def export_model(
-    classifier: Classifier, to: Path, formats: Sequence[str], *, force: bool = False, copies: bool = False
+    classifier: Classifier,
+    to: Path,
+    formats: Sequence[str],
+    *,
+    force: bool = False,
+    copies: bool = False,
+    calibrate: str | None = None,
 ) -> list[str]:
     """Write the network into the folder `to` in each of the formats; return lines that say how to use what was written.
 
     formats: of FORMATS. `weights` is what `export_run` writes, and needs the folder of a run; with `copies` exported
-    weights do, too. force: replace what is there. Each program is tried out before anything is written.
+    weights do, too. force: replace what is there. calibrate: labelled pictures that `onnx-int8` is fitted to and judged
+    by; None: those of the network's run. Each program is tried out before anything is written.
 
     Raises:
-        UserError: a format is unknown or needs a library or a run that is not there, a file is in the way, or what was
-            exported answers otherwise than the network.
+        UserError: a format is unknown or needs a library, pictures or a run that is not there, a file is in the way, or
+            what was exported answers otherwise than the network.
     """
     to = expanded(to)
     if unknown := [name for name in formats if name not in FORMATS]:
@@ -76,17 +85,33 @@ def export_model(
     is_run = (classifier.path / "best.safetensors").is_file()
     if "weights" in formats and not (is_run or copies):
         raise UserError(f"{classifier.path} holds exported weights already; leave the format weights out")
+    if calibrate is not None and INT8 not in formats:
+        raise UserError(f"--calibrate {calibrate} is for {INT8} alone; add it to --formats, or leave --calibrate out")
     programs = [name for name in PROGRAMS if name in formats]
     weights = [to / "model.safetensors", to / "config.json"] if "weights" in formats else []
     _check_free([to / "README.md", *weights, *(to / PROGRAMS[name].file for name in programs)], force)
-    contents = {name: PROGRAMS[name].content(classifier) for name in programs}
+    contents, told = _contents(classifier, programs, calibrate)
     lines = [] if not weights else (export_run if is_run else _copy_weights)(classifier.path, to, force=force)
     _make_folder(to)
     for name, content in contents.items():
         path = to / PROGRAMS[name].file
         write_atomically(path, content)
-        lines.append(f"{path}\n  {PROGRAMS[name].use.format(path=path)}")
+        said = [str(path), PROGRAMS[name].use.format(path=path), *told.get(name, [])]
+        lines.append("\n  ".join(said))
     return lines
+
+
+def _contents(
+    classifier: Classifier, programs: Sequence[str], calibrate: str | None
+) -> tuple[dict[str, bytes], dict[str, list[str]]]:
+    """Each program's file, and what else is to be said of it, by its name in PROGRAMS."""
+    pictures = calibration(classifier, calibrate) if INT8 in programs else None
+    contents = {name: PROGRAMS[name].content(classifier) for name in programs if name != INT8}
+    if pictures is None:
+        return contents, {}
+    found = quantised(classifier, contents.get("onnx") or onnx_bytes(classifier), pictures)
+    told = [f"{name.replace('_', ' ')}: {words}" for name, words in found.facts.items()]
+    return contents | {INT8: found.content}, {INT8: told}
 
 
 def _copy_weights(path: Path, to: Path, *, force: bool) -> list[str]:
@@ -116,8 +141,10 @@ class _Program(NamedTuple):
     use: str  # with {path}
 
 
+INT8 = "onnx-int8"  # made of the one in float32
 PROGRAMS = {
     "onnx": _Program("model.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
+    INT8: _Program("model.int8.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
     "torch": _Program("model.pt2", torch_bytes, 'torch alone: torch.export.load("{path}").module()'),
 }
 FORMATS = ("weights", *PROGRAMS)

@@ -6,12 +6,14 @@ from headstart.report.drawing import DrawnFigure
 from headstart.report.evaluation import write_evaluation
 from headstart.report.explanations import overlaid, write_explanations
 from headstart.report.figures import PLOTS
+from headstart.report.galleries import EXPLAINED
 from headstart.report.material import Material
 from headstart.report.model_card import write_model_card
 from headstart.report.plots import style
 from headstart.report.write import write_frames, write_report
 
 __all__ = [
+    "EXPLAINED",
     "PLOTS",
     "DrawnFigure",
     "Material",

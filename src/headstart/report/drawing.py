@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Section = Literal["answer", "verdict", "data", "speed", "tuning", "errors"]  # of the page, in its order
+Section = Literal["answer", "verdict", "data", "speed", "tuning", "use", "errors"]  # of the page, in its order
 WIDTH = 8.6  # inches, legend included
+NARROW = 3.95  # inches, of a plot that stands beside another, and is read on a phone without scrolling
 LEGIBLE = 10  # pixels of a browser, of which an inch has 96, from the top of a letter to the bottom
 
 

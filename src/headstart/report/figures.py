@@ -3,14 +3,13 @@
 from headstart.analysis import Results
 from headstart.report import captions, plots
 from headstart.report.data_samples import DATA_SAMPLES
-from headstart.report.drawing import DrawnFigure, Given, Plot, given
+from headstart.report.drawing import NARROW, DrawnFigure, Given, Plot, given
 from headstart.report.galleries import gallery
 from headstart.report.material import Material
 from headstart.report.plots.critical_difference import beaten, families
 from headstart.report.plots.hyperparameters import swept
 from headstart.report.plots.predictions import MOST_CLASSES
-
-NARROW = 3.95  # inches, of a plot that stands beside another, and is read on a phone without scrolling
+from headstart.report.use_figures import CORRUPTIONS, LATENCY
 
 
 def draw_all(results: Results) -> list[DrawnFigure]:
@@ -231,6 +230,8 @@ PLOTS = (
         "PED-ANOVA).",
         words=captions.importances,
     ),
+    LATENCY,
+    CORRUPTIONS,
     Plot(
         name="confusion",
         section="errors",
@@ -278,5 +279,11 @@ PLOTS = (
         "Right in one arm, wrong in the other",
         "Test images that most seeds of one arm recognise and most of the other don't, among those whose thumbnails "
         "were stored.",
+    ),
+    _gallery(
+        "explained",
+        "Where the arms looked",
+        "The same test pictures, and what on them spoke for each arm's answer: bright places (Grad-CAM, one run of the "
+        "arm, computed in the last layer whose maps have 4 x 4 cells or more).",
     ),
 )

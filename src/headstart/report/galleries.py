@@ -1,8 +1,11 @@
 """Galleries of test images: what the thumbnails that a run stored show of one or two arms' errors."""
 
 import itertools
+import logging
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +16,9 @@ from headstart.report.plots.style import drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+logger = logging.getLogger(__name__)
+
+EXPLAINED = "explained.npz"  # of a study: where its arms looked on test pictures
 MOST_CLASSES = 20  # sample pictures
 GALLERY_COLUMNS = 8
 GALLERY_PAIRS = 4
@@ -104,3 +110,21 @@ def samples(predictions: Mapping[str, Sequence[Predictions]]) -> Gallery:
 
 def _thumbnails(runs: Sequence[Predictions]) -> dict[int, np.ndarray]:
     return {position: image for run in reversed(runs) for position, image in run.thumbnails.items()}
+
+
+def explained(path: Path, runs: list[str]) -> Gallery:
+    """The rows that `headstart report --explain` has left; [] where there is no such file, or it is damaged.
+
+    runs: folders of those behind the arms; a file of other ones is of a choice that holds no more, and shows nothing.
+    """
+    if not path.exists():
+        return []
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if kept["runs"].tolist() != runs:
+                return []
+            rows = zip(kept["headings"].tolist(), kept["images"], kept["words"].tolist(), strict=True)
+            return [(heading, list(zip(images, words, strict=True))) for heading, images, words in rows]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s is left out: %s", path, error)
+        return []

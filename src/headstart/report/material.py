@@ -4,6 +4,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from headstart.analysis import (
     ArmRuns,
     Predictions,
@@ -16,7 +18,7 @@ from headstart.analysis import (
 )
 from headstart.errors import UserError
 from headstart.report.data_of_results import KeptData, kept_data
-from headstart.report.galleries import Gallery, confidently_wrong, disagreements, samples
+from headstart.report.galleries import EXPLAINED, Gallery, confidently_wrong, disagreements, explained, samples
 from headstart.report.plots.predictions import has_confusion
 from headstart.report.plots.style import Look, arm_order, palette
 from headstart.store import StudyFile, read_json
@@ -43,6 +45,13 @@ class Material:
     def forecast_lines(self) -> list[str]:
         """What the forecast says, a sentence a pair of lines."""
         return list(forecast_lines(self._results.forecasts))
+
+    @cached_property
+    def corruptions(self) -> pd.DataFrame:
+        """corruptions.csv, arms of several studies told apart."""
+        several = self.arms["arm"].to_numpy() != self._results.arms["arm"].to_numpy()
+        found = self._results.corruptions
+        return found.assign(arm=found["study"] + "/" + found["arm"]) if several.any() else found
 
     @cached_property
     def data(self) -> list[KeptData]:
@@ -110,8 +119,14 @@ class Material:
             samples=samples(known),
             confidently_wrong=confidently_wrong(known),
             disagreements=disagreements(known, couples or None),
+            explained=explained(self._results.root / EXPLAINED, self.tested_runs),
         )
         return {name: [(heading, images) for heading, images in rows if images] for name, rows in found.items()}
+
+    @property
+    def tested_runs(self) -> list[str]:
+        """Folders of the runs behind the arms that have read the test split, sorted."""
+        return sorted(place for runs in self.runs.values() for place in runs.tested["run_dir"])
 
     @cached_property
     def _tested(self) -> dict[str, list[Path]]:

@@ -27,6 +27,9 @@ FACTS = {  # columns of a run by what they are called here
     "best_epoch": "epoch that was kept",
     "seed": "seed",
     "parameters": "parameters",
+    "weights_bytes": "bytes of its tensors, float32",
+    "multiply_adds": "multiply-adds of an answer",
+    "latency": "latency of an answer",
     "val_accuracy": "validation accuracy, %",
     "test_accuracy": "test accuracy, %",
     "test_f1_macro": "test F1, macro, %",
@@ -54,6 +57,7 @@ def write_model_card(
     """
     from headstart.report.page import model_card  # whose templates need a library that tables do without
 
+    record = dict(record, latency=_latency(record))
     study = None if run_dir is None else _study_of(run_dir)
     arms = [] if study is None else [_arm(row) for row in study.arms.to_dict("records") if pd.notna(row["test_mean"])]
     weights = record.get("weights")
@@ -67,13 +71,19 @@ def write_model_card(
         arms=arms,
         verdicts=[] if study is None else [line for line in study.verdicts if str(record.get("arm")) in line.split()],
         used=used.items(),
-        written=[" ".join(line.replace(f"{folder}/", "").split()) for line in lines],
+        written=[_written(line.replace(f"{folder}/", "")) for line in lines],
         licence=UNKNOWN if not record.get("model") else LICENCE.format(weights) if weights else FROM_RANDOM,
         tested=record.get("test_images") is not None,
     )
     path = folder / "README.md"
     write_atomically(path, card.encode())
     return path
+
+
+def _written(line: str) -> tuple[str, list[str]]:
+    """What a file is and how it is used, in a line; and what else there is to say of it."""
+    name, *said = (" ".join(part.split()) for part in line.splitlines())
+    return " ".join([name, *said[:1]]), said[1:]
 
 
 def _study_of(run_dir: Path) -> Results | None:
@@ -85,6 +95,13 @@ def _study_of(run_dir: Path) -> Results | None:
 def _arm(row: Mapping[str, Any]) -> dict[str, str]:
     interval = f"{row['test_ci_low']:.2f} to {row['test_ci_high']:.2f}" if pd.notna(row["test_ci_low"]) else "—"
     return dict(name=row["arm"], mean=f"{row['test_mean']:.2f}", interval=interval, seeds=str(row["seeds"]))
+
+
+def _latency(record: Mapping[str, Any]) -> str | None:
+    if record.get("latency_seconds") is None:
+        return None
+    median, p95 = (f"{1e3 * record[name]:.3g} ms" for name in ("latency_seconds", "latency_p95_seconds"))
+    return f"{median} (95th percentile {p95}): one picture at a time, on one thread of {record['processor']}"
 
 
 def _cell(value: Any) -> str:

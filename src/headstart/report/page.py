@@ -62,16 +62,25 @@ class Content:
         return [*others, *self.notes]
 
     @property
+    def can_be_explained(self) -> bool:
+        """Whether a picture of where the arms looked is missing that could be made: weights of tested runs are here."""
+        tested = self.results.trials.loc[self.results.trials["test_accuracy"].notna(), "run_dir"].dropna()
+        is_there = any(figure.title == EXPLAINED_TITLE for figure in self.figures)
+        return not is_there and any((self.results.root / run_dir / "best.safetensors").exists() for run_dir in tested)
+
+    @property
     def command(self) -> str:
         """The command that made the study; empty where it is not known."""
         return self.results.study_file.command
 
 
+EXPLAINED_TITLE = "Where the arms looked"
 LONG_WORD = 12  # characters
 _PIECE = re.compile(r"[^_/.,=:-]{1,16}[_/.,=:-]*|[_/.,=:-]+")
 PAGE_TABLES = (
     "arms",
     "speed",
+    "footprint",
     "pairs",
     "reported",
     "searches",

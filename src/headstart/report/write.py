@@ -42,7 +42,7 @@ def write_frames(results: Results) -> list[Path]:
     folder = results.root / "tables"
     written = [write_table(folder / f"{name}.csv", getattr(results, name)) for name in FRAMES]
     written.append(write_table(folder / "arms_short.csv", results.short))
-    further = {name: getattr(results, name) for name in ("reported", *REPEATS)}
+    further = {name: getattr(results, name) for name in ("reported", "corruptions", *REPEATS)}
     return written + write_further_tables(folder, further | {"forecast": results.forecasts})
 
 

@@ -43,6 +43,7 @@ from headstart.statistics.search import (
 from headstart.statistics.single_model import (
     CALIBRATION_BINS,
     chance_limit,
+    change_interval,
     expected_calibration_error,
     is_chance,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "at_equal_epochs",
     "best_against_budget",
     "chance_limit",
+    "change_interval",
     "choice_of",
     "compare_pairs",
     "crossed_uncertainty",

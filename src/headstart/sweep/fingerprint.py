@@ -8,7 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config import DESCRIBING, identifying_data, identifying_model, keys_without_effect, without_hydra
+from headstart.config import (
+    DESCRIBING,
+    identifying_data,
+    identifying_model,
+    keys_without_effect,
+    outspoken,
+    without_hydra,
+)
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_facts, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
@@ -35,7 +42,7 @@ def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
     """What determines the arm's results, but what it searches, and how that is searched."""
     ignored = DESCRIBING | {"threads"} | keys_without_effect(cfg)
     searched = arm.space.keys() | ({"optimizer.lr"} if "lr" in arm.space else set())
-    content = OmegaConf.to_container(without_hydra(cfg), resolve=True)
+    content = outspoken(OmegaConf.to_container(without_hydra(cfg), resolve=True))
     content |= dict(data=identifying_data(content["data"]), model=identifying_model(content["model"]))
     settings = {
         key: value

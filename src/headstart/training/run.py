@@ -10,7 +10,17 @@ import numpy as np
 import torch
 
 from headstart.config import RunConfig
-from headstart.data import Dataset, Split, choose_thumbnails, describe_data, sample_sheet, shrink
+from headstart.data import (
+    CORRUPTIONS,
+    STRENGTHS,
+    Dataset,
+    Split,
+    choose_thumbnails,
+    corrupted,
+    describe_data,
+    sample_sheet,
+    shrink,
+)
 from headstart.errors import UserError, first_line, summary
 from headstart.store import (
     AT_CHANCE,
@@ -30,12 +40,13 @@ from headstart.store import (
 from headstart.training import trial_context
 from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
 from headstart.training.prepare import prepare_run
-from headstart.training.run_facts import network_words, planned_facts, run_facts
+from headstart.training.run_facts import latency_facts, network_words, planned_facts, run_facts, size_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
 
 log = logging.getLogger(__name__)
 
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
+WORSE_AT_A_TIME = 2_000  # test pictures, so that a copy of large ones fits into memory
 SCORES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
@@ -55,7 +66,8 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
             trainer = prepare_run(run_config, run_dir, watcher)
             facts = _begin(run_config, trainer)
             kept = dict(keeps=run_config.keeps, network=network_words(run_config))
-            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, **kept)
+            worse = run_config.values.corruptions
+            return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, worse=worse, **kept)
         except Exception as error:
             memory = out_of_memory(error)
             _record_failure(run_config, run_dir, "out of memory" if memory else summary(error))
@@ -136,15 +148,17 @@ def _conclude(
     outcome: Outcome,
     *,
     reads_test: bool,
+    worse: bool,
     keeps: Callable[[str], bool],
     network: str,
 ) -> dict[str, Any]:
     """Evaluate the model, a network as of its best epoch, write what stays, and result.json last.
 
-    keeps: whether weights and predictions stay of a run of that state. network: see `network_words`.
+    worse: whether the test pictures are answered under corruptions, too. keeps: whether weights and predictions stay of
+    a run of that state. network: see `network_words`.
     """
     data, run_dir, predictions = trainer.data, trainer.run_dir, {}
-    result = facts | _columns_of(outcome, trainer)
+    result = facts | _columns_of(outcome, trainer) | size_facts(trainer)
     if outcome.val_accuracy is not None:
         judged = outcome.val_accuracy, data.val.labels.numpy(), len(data.classes)
         guesses = at_chance(*judged)
@@ -153,8 +167,9 @@ def _conclude(
         elif guesses and outcome.paused:
             result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
-            found, of_test = _read_test_split(trainer, facts)
-            result, predictions = result | found, of_test
+            took = latency_facts(trainer)  # first, as whoever is stopped meanwhile has read no test split
+            found, of_test = _read_test_split(trainer, facts, worse)
+            result, predictions = result | took | found, of_test
         if keeps(result["state"]):
             predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, dict(architecture=facts["model"], network=network), predictions)
@@ -174,7 +189,9 @@ def _columns_of(outcome: Outcome, trainer: Trainer) -> dict[str, Any]:
     return counts | outcome.columns | {k: getattr(outcome, k) for k in copied} | dict(images_per_second=speed)
 
 
-def _read_test_split(trainer: Trainer, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read_test_split(
+    trainer: Trainer, facts: dict[str, Any], worse: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read the test split and count the reading; return columns of trials.csv, and predictions to keep."""
     reads = facts["test_reads"] + 1
     write_json(trainer.run_dir / "run.json", facts | dict(test_reads=reads))  # it counts whatever happens next
@@ -183,7 +200,29 @@ def _read_test_split(trainer: Trainer, facts: dict[str, Any]) -> tuple[dict[str,
     scores = classification_metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
     columns = {f"test_{name}": scores[name] for name in SCORES}
     columns |= dict(test_reads=reads, per_class=scores["per_class"], confusion=scores["confusion"])
+    if worse:
+        columns |= _under_corruptions(trainer, test)
     return columns, found | _thumbnails(test, found["test_probabilities"])
+
+
+def _under_corruptions(trainer: Trainer, test: Split) -> dict[str, Any]:
+    """Accuracy on the same test pictures made worse, in the same reading: by kind at each strength, and means.
+
+    Picture n of the test split has noise of seed n, in every run and as `headstart evaluate --corruptions` has it.
+    """
+    everything = torch.arange(len(test.labels))
+
+    def answered(kind: str, strength: int) -> float:
+        right = 0
+        for rows in everything.split(WORSE_AT_A_TIME):
+            source = torch.from_numpy(corrupted(test.pictures(rows).numpy(), kind, strength, rows.tolist()))
+            worse = Split(source, test.labels[rows], torch.arange(len(rows)))
+            right += int((trainer.predict(worse)[0].argmax(1) == worse.labels).sum())
+        return 100 * right / len(everything)
+
+    found = {kind: [answered(kind, strength) for strength in STRENGTHS] for kind in CORRUPTIONS}
+    means = {f"test_{kind}_mean": float(np.mean(own)) for kind, own in found.items()}
+    return means | dict(corrupted=found, test_corrupted_mean=float(np.mean(list(found.values()))))
 
 
 def _predictions(trainer: Trainer, split: Split, part: str) -> dict[str, np.ndarray]:

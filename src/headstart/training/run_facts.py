@@ -1,6 +1,8 @@
 """What a run's record says of it beside its results: the static columns of trials.csv."""
 
+import logging
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +12,21 @@ import torch
 
 from headstart import __version__
 from headstart.config import RunConfig
-from headstart.models import NETWORK_OPTIONS
+from headstart.errors import summary
+from headstart.footprint import (
+    BATCHES,
+    Answering,
+    multiply_adds,
+    one_thread,
+    processor,
+    tensor_bytes,
+    time_answers,
+)
+from headstart.models import NETWORK_OPTIONS, Model
 from headstart.training import trial_context
 from headstart.training.settings import Trainer
+
+log = logging.getLogger(__name__)
 
 
 def planned_facts(run_config: RunConfig) -> dict[str, Any]:
@@ -64,6 +78,39 @@ def network_words(run_config: RunConfig) -> str:
     keys = {key: value for key, value in model.items() if key != "_target_" and key not in NETWORK_OPTIONS}
     plain = {key: value for key, value in keys.items() if isinstance(value, str | int | float)}
     return " ".join([f"model={choice}", *(f"model.{key}={value}" for key, value in plain.items())])
+
+
+def size_facts(trainer: Trainer) -> dict[str, Any]:
+    """What the trained model takes to answer, as columns of trials.csv that no clock is in."""
+    network = trainer.model.network if isinstance(trainer.model, Model) else None
+    counted = _known("how much an answer multiplies", lambda: multiply_adds(_answering(trainer)))
+    return dict(multiply_adds=counted, weights_bytes=None if network is None else tensor_bytes(network))
+
+
+def latency_facts(trainer: Trainer) -> dict[str, Any]:
+    """How long an answer takes, as columns of trials.csv: a timing, which decides nothing."""
+    with one_thread():
+        found = _known("how long an answer takes", lambda: time_answers(_answering(trainer).prepare))
+    if found is None:
+        return {}
+    took = dict(latency_seconds=found.median, latency_p95_seconds=found.p95, answers_per_second=found.per_second)
+    return took | dict(processor=processor())
+
+
+def _known(what: str, find: Callable[[], Any]) -> Any:
+    """What `find` returns; None, and a warning, where it fails: a run that trained for hours does not, over that."""
+    try:
+        return find()
+    except Exception as error:
+        log.warning("%s is not known: %s", what, summary(error))
+        return None
+
+
+def _answering(trainer: Trainer) -> Answering:
+    """The model, on a few validation pictures."""
+    settings = trainer.settings
+    pictures = trainer.data.val.pictures(slice(max(BATCHES)))
+    return Answering(trainer.model, pictures, settings.mean, settings.std, settings.image_size)
 
 
 @lru_cache(maxsize=1)

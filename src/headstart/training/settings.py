@@ -66,6 +66,7 @@ class Trainer(Protocol):
 
     model: Model | EstimatorModel
     data: Dataset
+    settings: Settings
     run_dir: Path
     identity: str  # config hash
 

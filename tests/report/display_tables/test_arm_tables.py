@@ -56,3 +56,21 @@ def test_an_arm_that_never_got_there_is_told_apart_from_one_that_was_not_run(tmp
     assert [arms[arm]["Epochs to 75 %"].text for arm in arms] == ["3", "not run", "no epochs", "never"]
     words = [times[arm]["70 %"].text.replace("\N{NO-BREAK SPACE}", " ") for arm in times]
     assert words == ["3 epochs, 30.0 s", "not run", "no epochs", "not reached (5 of 5 never)"]
+
+
+def test_what_an_answer_takes_stands_in_units_that_are_read(tmp_path):
+    took = dict(multiply_adds=11_373_056, weights_bytes=4_579_604, latency_seconds=0.00077464, processor="Z80")
+    took |= dict(latency_p95_seconds=0.0092619, answers_per_second=1194.6)
+    for seed in (1, 2, 3):
+        own = dict(arm="cnn", phase="run", seed=seed, lr=0.1, state="COMPLETE", val_accuracy=50.0, test_accuracy=40.0)
+        make_run(tmp_path, f"run{seed}", **own, **took | dict(latency_seconds=took["latency_seconds"] * seed**4))
+    shown = display_tables.footprint(load_results(tmp_path))
+    row = {heading: cell.text for heading, cell in cells(shown)["cnn"].items()}
+    assert "(Z80)" in shown.caption
+    assert row["Weights, MB"] == "4.58" and row["Multiply-adds, millions"] == "11.4"
+    assert row["Latency, ms"] == "12.4", "the median of the repeats"
+    assert row["95th percentile, ms"] == "9.26" and row["Pictures a second, in batches"] == "1,195"
+
+
+def test_without_a_figure_of_it_there_is_no_table_of_what_an_answer_takes(tmp_path):
+    assert display_tables.footprint(load_results(make_study(tmp_path / "tiny"))) is None

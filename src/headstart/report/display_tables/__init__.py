@@ -1,6 +1,6 @@
 """The tables of a report as they are read: which columns, in which words, with how many digits."""
 
-from headstart.report.display_tables.arm_tables import arms, pairs, speed
+from headstart.report.display_tables.arm_tables import arms, footprint, pairs, speed
 from headstart.report.display_tables.frame import Cell, DisplayTable
 from headstart.report.display_tables.run_tables import ledger, trials, versions
 from headstart.report.display_tables.search_tables import reported, reported_lines, search_pairs, searches
@@ -10,6 +10,7 @@ __all__ = [
     "Cell",
     "DisplayTable",
     "arms",
+    "footprint",
     "ledger",
     "pairs",
     "reported",

@@ -1,4 +1,6 @@
-"""The tables of arms: what each reached, how fast, and how they differ."""
+"""The tables of arms: what each reached, how fast, what its answers take, and how they differ."""
+
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +19,7 @@ from headstart.report.display_tables.frame import (
     text_of,
     value_of,
 )
-from headstart.report.formatting import ABSENT, count, duration, is_missing, significant, text, unbroken
+from headstart.report.formatting import ABSENT, count, duration, is_missing, number, significant, text, unbroken
 
 
 def arms(results: Results) -> DisplayTable:
@@ -115,6 +117,45 @@ def _time_to(row: Row, target: str) -> str:
         return f"not yet ({never})" if _why_not(row, target) == "not yet" else f"not reached ({never})"
     median = unbroken(f"{counted(epochs, 'epoch')},") + f" {duration(seconds)}"
     return f"{median} ({never})" if censored else median
+
+
+def footprint(results: Results) -> DisplayTable | None:
+    """Per arm: what an answer takes, beside how good it is; None where no run has recorded it."""
+    frame = results.arms
+    if frame[["multiply_adds", "latency_seconds", "test_corrupted_mean"]].isna().all(axis=None):
+        return None
+    processors = list(frame["processor"].dropna().unique())
+    where = f" ({processors[0]})" if len(processors) == 1 else ""
+    return table(
+        f"What an answer takes: latencies are of one picture on one thread of the processor{where}, in float32",
+        records(frame),
+        [
+            text_of("arm", "Arm"),
+            *study_column(frame),
+            value_of("test_mean", "Test, mean %"),
+            *_corrupted(frame),
+            value_of("parameters", "Parameters", count),
+            value_of("weights_bytes", "Weights, MB", lambda value: _scaled(value, 1e-6)),
+            value_of("multiply_adds", "Multiply-adds, millions", lambda value: _scaled(value, 1e-6)),
+            value_of("latency_seconds", "Latency, ms", lambda value: _scaled(value, 1e3)),
+            value_of("latency_p95_seconds", "95th percentile, ms", lambda value: _scaled(value, 1e3)),
+            value_of("answers_per_second", "Pictures a second, in batches", lambda value: number(value, 0)),
+            *([text_of("processor", "Processor")] if len(processors) > 1 else []),
+        ],
+    )
+
+
+def _corrupted(frame: pd.DataFrame) -> list[DisplayColumn]:
+    asked = frame["test_corrupted_mean"].notna().any()
+    return [value_of("test_corrupted_mean", "On worse pictures, mean %")] if asked else []
+
+
+def _scaled(value: Any, factor: float) -> str:
+    """Three digits, or all before the point: `0.775`, `11.4`, `1,820`."""
+    if is_missing(value):
+        return ABSENT
+    value = float(value) * factor
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def pairs(results: Results) -> DisplayTable:

@@ -3,6 +3,7 @@
 Given the same `looks` (see `palette`), an arm looks the same in all of them.
 """
 
+from headstart.report.plots.answering import corruptions, latency
 from headstart.report.plots.arms import arms, data_size, image_size
 from headstart.report.plots.convergence import learning_curves, time_to_target
 from headstart.report.plots.critical_difference import critical_difference
@@ -19,12 +20,14 @@ __all__ = [
     "budget",
     "calibration",
     "confusion",
+    "corruptions",
     "critical_difference",
     "data_samples",
     "data_size",
     "history",
     "image_size",
     "importances",
+    "latency",
     "learning_curves",
     "learning_rate",
     "overfitting",
