@@ -8,6 +8,7 @@ import numpy as np
 from headstart.errors import UserError
 
 VALIDATION_SHARE, ENOUGH = 0.1, 30  # of the pictures, and how many there should be at least
+USUAL_FOLDS = 3  # of fewer pictures than a quarter of which is enough: each part then validates once
 
 
 def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
@@ -59,6 +60,17 @@ def usual_validation_size(labels: np.ndarray) -> int | float:
     if (few := min(ENOUGH, total // 4)) <= round(VALIDATION_SHARE * total):
         return VALIDATION_SHARE
     return max(few, min(classes, total - classes))
+
+
+def usual_folds(labels: np.ndarray) -> int | None:
+    """Into how many folds so few pictures are dealt out where nobody says; None where one split is the better use.
+
+    labels: int [N], of the pictures for training and validation. Of fewer than 120 a quarter is less than `ENOUGH`. In
+    `USUAL_FOLDS` a third validates, so that the choice is made by more of them, every picture validates once, and two
+    thirds still train; of five the choice would be made by fewer than now. None, too, where a class has fewer pictures.
+    """
+    is_few = len(labels) // 4 < ENOUGH
+    return USUAL_FOLDS if is_few and np.unique(labels, return_counts=True)[1].min() >= USUAL_FOLDS else None
 
 
 def _quota(counts: np.ndarray, size: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What `minutes=` may choose of a study and what was typed, with the sentences for what can't be meant."""
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -88,6 +89,7 @@ def frame_of(plan: Plan, paces: Mapping[str, Pace | None], *, before: float, bus
         fixed=fixed,
         most_trials=int(min(59, max(arm.settings for arm in plan.arms))),
         most_seeds=plan.config.confirm_seeds_max,
+        folds=math.lcm(*plan.folds().values()),
         least_epochs=max(3, *(cfg.model.get("unfreeze_epoch") or 0 for cfg in plan.composed.values())),
         may_halve=is_usual and halving is None and not chosen and any(arm.rungs for arm in plan.arms),
         prunes=is_usual and halving is None,
