@@ -183,9 +183,9 @@ def _print_table(columns: Sequence[str], rows: list[list[str]]) -> None:
 
 def _can_show(data: "SurveyedData") -> dict[str, float]:
     """Points of accuracy that the choice of so many pictures moves, by part."""
-    from headstart.store import half_width
+    from headstart.statistics import sampling_half_width
 
-    return {part: half_width(n) for part in ("val", "test") if (n := data.record.total(part))}
+    return {part: sampling_half_width(50, n) for part in ("val", "test") if (n := data.record.total(part))}
 
 
 # -------------------------------------------------------------------------------------------------------- what follows

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.report.display_tables import Cell, DisplayTable
-from headstart.store import DataRecord, half_width, shown_path
+from headstart.statistics import sampling_half_width
+from headstart.store import DataRecord, shown_path
 
 CALLED = dict(train="Training", val="Validation", test="Test")
 COPIED = dict(
@@ -118,7 +119,7 @@ class DataView:
     def _half_widths(self) -> str:
         """What so many pictures can show at all."""
         parts = {part: self.record.total(part) for part in ("val", "test")}
-        said = [f"±{half_width(n):.1f} points ({CALLED[part].lower()})" for part, n in parts.items() if n]
+        said = [f"±{sampling_half_width(50, n):.1f} points ({CALLED[part].lower()})" for part, n in parts.items() if n]
         why = "the choice of so many pictures alone moves an accuracy of 50 % by"
         return f"{why} {' and '.join(said)}, 95 times in 100" if said else ""
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from headstart.analysis import Results
+from headstart.errors import listed
 
 MOST_NAMED = 4  # arms that a sentence lists one by one
 
@@ -64,5 +65,4 @@ def _listed(words: list[str], noun: str) -> str:
     """`a, b and c`; of many the first, and how many more."""
     if len(words) > MOST_NAMED:
         words = [*words[: MOST_NAMED - 1], f"{len(words) - MOST_NAMED + 1} other {noun}"]
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed(words)

@@ -18,15 +18,9 @@ from headstart.store.files import read_json, write_atomically, write_json
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
-HALF_WIDTH = 98  # points, by the root of the pictures: what their choice moves an accuracy of 50 %, 95 times in 100
 KEY = 12  # hexadecimal digits of the data set's sha256 in a record's name
 
 Range = tuple[float, float, float]  # least, median and greatest
-
-
-def half_width(pictures: int) -> float:
-    """Points by which the choice of so many pictures moves an accuracy of 50 %, 95 times in 100."""
-    return HALF_WIDTH / pictures**0.5
 
 
 @dataclass(frozen=True)

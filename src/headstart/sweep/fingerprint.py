@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import DESCRIBING, identifying_data, identifying_model, keys_without_effect, without_hydra
 from headstart.errors import UserError
+from headstart.statistics import ENOUGH_TO_CHOOSE
 from headstart.store import StudyFile, read_facts, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
 SPLIT = "data.validation_size"
-ENOUGH = 30  # pictures to validate on, from which "auto" is what null was: the default of before
 PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
 
 
@@ -149,9 +149,12 @@ def _is_whole(content: Any) -> bool:
 
 
 def _has_enough_to_validate(folder: Path) -> bool:
-    """Whether no run of the study was validated on so few pictures that `auto` would be another split than null."""
+    """Whether no run of the study was validated on so few pictures that `auto` would be another split than null.
+
+    Null was the default of before.
+    """
     sizes = [read_facts(path.parent).get("val_images") for path in folder.glob("*/*/*/run.json")]
-    return all(isinstance(size, int) and size >= ENOUGH for size in sizes)
+    return all(isinstance(size, int) and size >= ENOUGH_TO_CHOOSE for size in sizes)
 
 
 def _refuse(folder: Path, changes: list[str], began: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from headstart.errors import listed
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import is_paused, number_of
 from headstart.timing import Pace, Work, seconds_of
@@ -165,10 +166,8 @@ def _halved(state: StudyState) -> list[str]:
     if not after:
         return []
     spent = sum(trials * arm.epochs * halving.expected_share(trials, arm.rungs) for arm, halving, trials in arms)
-    *others, last = map(str, sorted(after))
-    listed = f"{', '.join(others)} and {last}" if others else last
-    when = "epoch" if after.keys() == {1} else "epochs"
-    return [f"  compared after {listed} {when}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
+    epochs = f"{listed(map(str, sorted(after)))} epoch{'' if after.keys() == {1} else 's'}"
+    return [f"  compared after {epochs}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
 
 
 def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
@@ -186,11 +185,11 @@ def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str
             unknown.append(arm.name)
     if not seconds:
         return []
-    listed = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
+    each = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
     more = f"; not counted: {', '.join(unknown)}" if unknown else ""  # fitted in one go, or from the source's weights
     stops = not isinstance(state.pruner, NopPruner) and not any(map(state.halving, state.arms))
     most = ", less what the pruner stops" if stops else ""
-    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{listed}{more}"]
+    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{each}{more}"]
 
 
 def _confirmed(state: StudyState) -> str:

@@ -15,7 +15,8 @@ from headstart.config import RunConfig, make
 from headstart.data import Dataset, normalise
 from headstart.errors import UserError, first_line
 from headstart.models import EstimatorModel, Model, Normalisation, fit_whitening, learns_batch_norm
-from headstart.store import half_width, read_facts
+from headstart.statistics import UNBALANCED, sampling_half_width
+from headstart.store import read_facts
 from headstart.training import devices
 from headstart.training.batches import usual_batch_size
 from headstart.training.compiling import resolve_compile
@@ -26,7 +27,6 @@ from headstart.training.trainer import NetworkTrainer
 
 log = logging.getLogger(__name__)
 
-UNBALANCED = 1.5  # times as many training pictures in one class as in another, which is said
 SAMPLE = 1_000  # training images from which a network's statistics are computed
 
 
@@ -76,7 +76,7 @@ def _dataset(node: str, folder: str) -> Dataset:
     data = make(json.loads(node))
     parts = dict(train=len(data.train.labels), validation=len(data.val.labels), test=data.test_images)
     counts = ", ".join(
-        f"{count} {part}" + ("" if part == "train" else f" (±{half_width(count):.1f} points)")
+        f"{count} {part}" + ("" if part == "train" else f" (±{sampling_half_width(50, count):.1f} points)")
         for part, count in parts.items()
         if count
     )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from headstart.analysis import TARGETS, UNBALANCED, Results, counted, runs_of_arm
+from headstart.analysis import TARGETS, Results, counted, runs_of_arm
 from headstart.report.display_tables.frame import (
     Cell,
     DisplayColumn,
@@ -18,6 +18,7 @@ from headstart.report.display_tables.frame import (
     value_of,
 )
 from headstart.report.formatting import ABSENT, count, duration, is_missing, significant, text, unbroken
+from headstart.statistics import UNBALANCED
 
 
 def arms(results: Results) -> DisplayTable:

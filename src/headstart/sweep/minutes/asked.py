@@ -131,15 +131,22 @@ def too_short(plan: Plan, error: TooShortError, frame: Frame) -> UserError:
     slowest = max(timed, key=lambda name: frame.arms[name].pace.whole)
     configured = plan.settings.arms is not None
     less = ["data.train_size=...", "image_size=..."]
-    if len(plan.arms) > 1:
+    if len(plan.arms) > 2:
         drop = shlex.quote(f"~hydra.sweeper.arms.{slowest}")
         less.append(
             f"leave an arm out ({drop} takes longest)" if configured else f"fewer arms ({slowest} takes longest)"
         )
     return UserError(
         f"minutes={plan.config.minutes:g} is too short: the smallest plan, {sized(plan, error.smallest)}, takes about "
-        f"{needed:.1f} minutes on this machine; give minutes={enough:g}, or make it smaller: {', '.join(less)}"
+        f"{needed:.1f} minutes on this machine{busy_words(frame)}; give minutes={enough:g}, or make it smaller: "
+        f"{', '.join(less)}"
     )
+
+
+def busy_words(frame: Frame) -> str:
+    """That the machine does something else, too; "" where it doesn't."""
+    busy = frame.factor / LONGER
+    return f" (it is busy with other things: {busy:.1f} times as long)" if busy > 1.3 else ""
 
 
 def sized(plan: Plan, size: Size) -> str:
