@@ -66,6 +66,7 @@ class Dataset:
     copies: CopyCounts | None = None  # None: nobody looked for any
     class_weights: tuple[float, ...] | None = None  # of each class in the training loss; None: every picture weighs 1
     folds: int | None = None  # that the pictures for training and validation were dealt out to, one of which is `val`
+    fold: int = 0  # which one
     seen: FileFacts | None = field(default=None, repr=False)  # of its files on reading them; None: of none
 
     @property
@@ -188,7 +189,7 @@ def assemble(
         return _relabel(load_test(), keep).split()
 
     known = dict(test_counts=None if test_counts is None else tuple(int(test_counts[position]) for position in keep))
-    known["folds"] = options.folds
+    known |= dict(folds=options.folds, fold=options.fold)
     known["class_weights"] = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
     return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files, **known)
 

@@ -1,5 +1,6 @@
 """What is on record of a data set as a reader sees it: a table of counts, and a line for each fact."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ class DataView:
     def _lines(self) -> Iterator[tuple[str, str]]:
         record = self.record
         yield "Classes", self.smallest
+        if record.folds:
+            which = f"{record.folds} folds, of which number {record.fold} of 0 to {record.folds - 1} validates here"
+            yield "Folds", f"{which}; a study's confirmations take them in turn (data.folds=null: one split)"
         yield "Sizes", self._sizes()
         if record.mean and record.std:
             mean, std = (" ".join(f"{value:.3f}" for value in values) for values in (record.mean, record.std))
@@ -111,10 +115,16 @@ class DataView:
             verb = "decoded to" if record.sizes else "all are"
             said.append(f"{verb} {record.pixels[0]} x {record.pixels[1]}")
         if record.smaller:
-            said.append(f"{record.smaller:,} are smaller than that")
+            said.append(f"{record.smaller:,} are smaller than that{self._largest_side()}")
         if self.image_size:
             said.append(f"resized to {self.image_size} x {self.image_size} for the network")
         return ", ".join(said)
+
+    def _largest_side(self) -> str:
+        """How to have pictures as they are that are all enlarged."""
+        sides = [self.record.sizes[side][-1] for side in ("width", "height")] if self.record.sizes else [math.inf]
+        is_smaller = self.record.pixels is not None and max(sides) < min(self.record.pixels)
+        return f" (data.size={max(sides):g} reads them as they are)" if is_smaller else ""
 
     def _half_widths(self) -> str:
         """What so many pictures can show at all."""

@@ -59,6 +59,8 @@ class DataRecord:
     copies: Mapping[str, int] | None = None  # pictures, by what is copied
     said: tuple[str, ...] = ()  # of copies and look-alikes, a sentence each
     samples: Samples | None = None
+    folds: int | None = None  # that its pictures for training and validation are dealt out to; None: one split
+    fold: int = 0  # which of them validates
 
     def total(self, part: str) -> int | None:
         """Pictures of a part."""
@@ -89,6 +91,8 @@ class DataRecord:
             smaller=None if values.get("smaller") is None else _count(values["smaller"]),
             left_out={str(kind): _left_out(files) for kind, files in values.get("left_out", {}).items()},
             copies=None if copies is None else {str(kind): _count(number) for kind, number in copies.items()},
+            folds=None if values.get("folds") is None else _count(values["folds"]),
+            fold=_count(values.get("fold", 0)),
             samples=None if values.get("samples") is None else _samples(values["samples"], len(classes)),
             **of_three,
             **{key: tuple(map(str, values.get(key, ()))) for key in ("notes", "said")},

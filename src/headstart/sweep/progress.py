@@ -49,7 +49,7 @@ class SweepStatus:
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
-            f"  {trials} an arm of {length}, then {_confirmed(state)}{_over(plan.folds())}; "
+            f"  {trials} an arm of {length}, then {_confirmed(state, plan.folds())}; "
             f"{ended} of {_runs(state, total)} exist",
             *_halved(state),
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
@@ -192,12 +192,12 @@ def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str
     return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{each}{more}"]
 
 
-def _confirmed(state: StudyState) -> str:
+def _confirmed(state: StudyState, folds: Mapping[str, int]) -> str:
     fewest, most = state.looks[0], state.looks[-1]
     seeds = plural(most, "seed") if most == fewest else f"{fewest} to {most} seeds"
     more = ", more while a pair of arms is undecided" if most > fewest else ""
     what = "each arm's best with" if state.confirm == "best" else "each arm's choice, repeated with"
-    return f"{what} {seeds}{more}"
+    return f"{what} {seeds}{_over(folds)}{more}"
 
 
 def _over(folds: Mapping[str, int]) -> str:
