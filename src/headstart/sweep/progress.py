@@ -109,17 +109,21 @@ class SweepStatus:
         return ended
 
     def line(self) -> str:
-        """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
+        """done / paused / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
         state = self.state
         with state.snapshot():
             ended, total = self._ended(), self._total()
             trials = [t for a in state.arms for t in state.trials(a.name)]
-            pruned = sum(t.state == TrialState.PRUNED or is_paused(t) for t in trials)
-            failed = sum(t.state == TrialState.FAIL for t in trials)
+            counts = {
+                "paused": sum(map(is_paused, trials)),
+                "pruned": sum(t.state == TrialState.PRUNED for t in trials),
+                "failed": sum(t.state == TrialState.FAIL for t in trials),
+            }
+            ends = ", ".join(f"{count} {how}" for how, count in counts.items() if count or how != "paused")
             best = [(a.name, state.best(a.name)) for a in state.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
-                f"{ended.total()}/{total} runs done, {pruned} pruned, {failed} failed, "
+                f"{ended.total()}/{total} runs done, {ends}, "
                 f"{max(0, total - ended.total())} left{self._time_left(ended)}; best: {shown or 'none yet'}"
             )
 
