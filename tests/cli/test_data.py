@@ -69,8 +69,9 @@ def test_json_says_the_same_as_the_table(command, pets):
 
 def test_the_commands_to_type_next_run_as_they_are(command, pets, tmp_path):
     _, text, _ = command("data", "my pets", "data.size=16", "--json")
-    run, plan, study = (shlex.split(line) for line in json.loads(text)["next"])
+    run, plan, study, timed = (shlex.split(line) for line in json.loads(text)["next"])
     assert plan == [*study, "dry_run=true"] and run[0] == study[0] == "headstart"
+    assert [*study[:-2], "minutes=30", f"{study[-1]}_30"] == timed
     code, said, err = command(*plan[1:])
     assert code == 0 and "2 arms" in said + err, err
     code, said, err = command(*run[1:], "epochs=1", "threads=1", "hydra.run.dir=run")
@@ -82,12 +83,12 @@ def test_the_commands_to_type_next_run_as_they_are(command, pets, tmp_path):
 
 def test_commands_lead_out_of_the_pictures_and_a_study_takes_every_fold(command, pets, tmp_path, monkeypatch):
     _, text, _ = command("data", "my pets", "data.fold=1", "data.size=8", "--json")
-    run, plan, _ = json.loads(text)["next"]
+    run, plan, *_ = json.loads(text)["next"]
     assert "data.fold=1" in run and "data.fold" not in plan and "data.size=8" in plan
     monkeypatch.chdir(pets / "train/cat")
     code, text, err = command("data", "../..", "data.size=8", "--json")
     assert code == 0, err
-    run, plan, _ = json.loads(text)["next"]
+    run, plan, *_ = json.loads(text)["next"]
     assert run == "cd ../../.. && headstart data=folder 'data.root=\"my pets\"' data.size=8"
 
 

@@ -199,12 +199,13 @@ def _next(source: Source, words: Sequence[str], root: str, name: str, refused: "
         return {error.way_out: shlex.join([*again, *error.words]) for error in refused}
     place, source = _from_outside(source)
     of_study = [word for word in words if not re.match(r"\+*data\.fold=", word)]  # which takes all of them
-    study = ["headstart", "-m", *source.words, *of_study, "model=cnn,resnet18", "budget=quick"]
-    study.append(f"name={_study_name(name)}")
+    arms = ["headstart", "-m", *source.words, *of_study, "model=cnn,resnet18"]
+    study = [*arms, "budget=quick", f"name={_study_name(name)}"]
     return {
         "To train one network": place + shlex.join(["headstart", *source.words, *words]),
         "To see what a study of two networks would take": place + shlex.join([*study, "dry_run=true"]),
         "To begin that study, and go on with it": place + shlex.join(study),
+        "To have one that fits half an hour": place + shlex.join([*arms, "minutes=30", f"name={_study_name(name)}_30"]),
     }
 
 
