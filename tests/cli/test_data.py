@@ -142,9 +142,9 @@ def test_cifar_10_by_name(command):
 def test_the_picture_shows_rows_of_training_pictures(command, pets, tmp_path):
     command("data", "my pets")
     with Image.open(tmp_path / "outputs/data/my_pets/samples.png") as picture:
-        assert picture.width > 800 and picture.convert("RGB").getcolors(100) is None
+        assert picture.size == (640, 128) and picture.convert("RGB").getcolors(100) is None
     (image,) = Page((tmp_path / "outputs/data/my_pets/index.html").read_text()).all("img")
-    assert "cat: 10 of 31; wild dog: 10 of 23" in image["alt"] and image["src"].startswith("data:image/svg+xml")
+    assert "cat: 10 of 27; wild dog: 10 of 20" in image["alt"] and image["src"].startswith("data:image/svg+xml")
 
 
 @pytest.mark.parametrize(

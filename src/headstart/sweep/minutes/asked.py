@@ -138,15 +138,15 @@ def too_short(plan: Plan, error: TooShortError, frame: Frame) -> UserError:
         )
     return UserError(
         f"minutes={plan.config.minutes:g} is too short: the smallest plan, {sized(plan, error.smallest)}, takes about "
-        f"{needed:.1f} minutes on this machine{busy_words(frame)}; give minutes={enough:g}, or make it smaller: "
+        f"{needed:.1f} minutes here{busy_words(frame)}; give minutes={enough:g}, or make it smaller: "
         f"{', '.join(less)}"
     )
 
 
 def busy_words(frame: Frame) -> str:
-    """That the machine does something else, too; "" where it doesn't."""
+    """How much longer all takes as the machine does something else, too; "" where it doesn't."""
     busy = frame.factor / LONGER
-    return f" (it is busy with other things: {busy:.1f} times as long)" if busy > 1.3 else ""
+    return f" (this machine is busy: {busy:.1f} times as long)" if busy > 1.3 else ""
 
 
 def sized(plan: Plan, size: Size) -> str:
