@@ -207,5 +207,5 @@ def test_a_terminal_gets_a_table(pets, monkeypatch, capsys):
     data.show(data.make_parser("headstart data").parse_args(["my pets"]))
     text = re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue())
     assert re.search(r"Class +Training +Validation +Test +All", text)
-    assert re.search(r"cat +31 +10 +10 +51", text) and re.search(r"all classes +54 +17 +19 +90", text)
+    assert re.search(r"cat +27 +14 +10 +51", text) and re.search(r"all classes +47 +24 +19 +90", text)
     assert "... 1 more" in text
