@@ -1,4 +1,4 @@
-"""The search of an arm: its range, whether the best lies at the edge, how wide the good rates, its luck, its ways out."""
+"""The search of an arm: its range, whether the best lies at the edge, how wide the good rates, its luck; ways out."""
 
 import math
 import shlex
