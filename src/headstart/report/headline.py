@@ -22,11 +22,22 @@ def headline(results: Results) -> str:
     if results.arms["study"].nunique(dropna=False) > 1:
         return ""
     groups = list(tested.groupby(["data", "train_size"], dropna=False, sort=False))
-    said = [_answer(own, results.pairs) for _, own in groups]
+    said, lost = [_answer(own, results.pairs) for _, own in groups], _lost(results.arms)
     if len(groups) < 2 or tested[["data", "train_size"]].isna().any(axis=None):
-        return said[0] if len(said) == 1 else ""
+        return said[0] + lost if len(said) == 1 else ""
     named = [f"{data}, {size:,} training images" for (data, size), _ in groups]
-    return " ".join(f"{name}: {text}" for name, text in zip(named, said, strict=True))
+    return " ".join(f"{name}: {text}" for name, text in zip(named, said, strict=True)) + lost
+
+
+def _lost(arms: pd.DataFrame) -> str:
+    """Of arms whose search led nowhere, so that no verdict is passed on them; "" without any."""
+    nowhere = arms["best_number"].isna() & arms["open"].eq(0) & (arms["chance"] + arms["diverged"]).gt(0)
+    names = list(arms.loc[arms["tuned"] & nowhere, "arm"])
+    if not names:
+        return ""
+    return (
+        f" Nothing can be said of {_listed(names, 'arms')}, as no trial learned enough to be chosen: see the verdict."
+    )
 
 
 def _answer(tested: pd.DataFrame, pairs: pd.DataFrame) -> str:
