@@ -39,9 +39,9 @@ def test_an_arm_whose_search_led_nowhere_is_no_arm_that_lost(fair):  # noqa: F81
     shutil.rmtree(fair / "b/confirm")
     for folder in fair.glob("b/search/*"):
         result_of(folder, state="CHANCE", val_accuracy=20.0, reason="20.00 % is guessed")
-    assert headline(load_results(fair)) == (
-        "a recognised 92.00 % of the test pictures. Nothing can be said of b, as no trial learned enough to be chosen: see "
-        "the verdict."
+    said = headline(load_results(fair))
+    assert said.startswith(
+        "a recognised 92.00 % of the test pictures. Nothing can be said of b: no trial learned enough"
     )
 
 

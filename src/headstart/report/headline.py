@@ -35,9 +35,7 @@ def _lost(arms: pd.DataFrame) -> str:
     names = list(arms.loc[arms["tuned"] & nowhere, "arm"])
     if not names:
         return ""
-    return (
-        f" Nothing can be said of {_listed(names, 'arms')}, as no trial learned enough to be chosen: see the verdict."
-    )
+    return f" Nothing can be said of {_listed(names, 'arms')}: no trial learned enough to be chosen, see the verdict."
 
 
 def _answer(tested: pd.DataFrame, pairs: pd.DataFrame) -> str:
