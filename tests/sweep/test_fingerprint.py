@@ -214,3 +214,13 @@ def test_a_study_on_a_folder_begun_with_a_tenth_goes_on_where_that_is_the_split_
         UserError, match=r"with data\.validation_size=null typed it goes on with the split it began with"
     ):
         refuse_changes(tmp_path, now)
+
+
+def test_a_weighted_loss_is_another_one_than_before_it_was_divided_by_the_number_of_pictures(planned, tmp_path):
+    plain, weighted = (planned(*words).fingerprint for words in ([], ["data.class_weights=balanced"]))
+    (name,) = plain["arms"]
+    assert "loss" not in plain["arms"][name]
+    before = {key: value for key, value in weighted["arms"][name].items() if key != "loss"}
+    write_json(tmp_path / "study.json", weighted | dict(arms={name: before}))
+    with pytest.raises(UserError, match=r"  loss: was \(not there\), now divided by the number of pictures\n"):
+        refuse_changes(tmp_path, weighted)
