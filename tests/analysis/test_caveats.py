@@ -120,3 +120,10 @@ def test_a_way_out_is_none_that_the_study_would_refuse_or_that_changes_nothing(f
     (text,) = lost(fair, **values)
     name = f"{'n' * 50}_again"
     assert text.endswith(f"Try headstart -m data.validation_size=14 batch_size=16 epochs=160 name={name}")
+
+
+def test_single_runs_of_one_network_on_different_data_are_named(tmp_path):
+    for name, data, score in (("1", "pets", 70.0), ("2", "digits", 90.0)):
+        run(tmp_path, name, arm="cnn", phase="run", study=None, data=data, val_accuracy=score, seed=0)
+    (caveat,) = (c for c in compare(tmp_path).caveats if c.kind is CaveatKind.NOT_PAIRED)
+    assert str(caveat) == "cnn is told of digits; its runs on pets are not compared with it."

@@ -15,6 +15,7 @@ from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
 from headstart.analysis.runs_of_arm import ARM_PHASES, differing_machines, runs_of_arm
 from headstart.analysis.verdict import counted
+from headstart.errors import listed
 from headstart.store import WEIGHT_SUFFIXES, StudyFile
 
 # In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.
@@ -75,7 +76,7 @@ def caveats(
         CaveatKind.EARLIER_CHOICE: _earlier_choice(ledger),
         CaveatKind.FORBIDDEN_READS: _forbidden_reads(trials),
         CaveatKind.TEST_SAMPLING: _test_sampling(arms),
-        CaveatKind.NOT_PAIRED: _not_paired(arms),
+        CaveatKind.NOT_PAIRED: itertools.chain(_not_paired(arms), _of_other_data(arms, trials)),
         CaveatKind.OWN_WEIGHTS: _own_weights(arms, trials),
         CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
         CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
@@ -192,8 +193,17 @@ def _test_sampling(arms: pd.DataFrame) -> Iterator[str]:
 def _not_paired(arms: pd.DataFrame) -> Iterator[str]:
     groups = arms.groupby(["data", "train_size"], dropna=False, sort=False)
     if len(groups) > 1:
-        listed = [f"{_names(own)} ({data}, {size} images)" for (data, size), own in groups]
-        yield f"Arms are compared only on the same data and train_size: {'; '.join(listed)}."
+        each = [f"{_names(own)} ({data}, {size} images)" for (data, size), own in groups]
+        yield f"Arms are compared only on the same data and train_size: {'; '.join(each)}."
+
+
+def _of_other_data(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """Single runs of one network that lie in one folder, though they were given different data."""
+    for _, arm in arms[~arms["tuned"]].iterrows():
+        own = trials[trials["arm"].eq(arm["arm"]) & trials["phase"].eq("run")]
+        if others := [name for name in own["data"].dropna().unique() if name != arm["data"]]:
+            on = listed(map(str, others))
+            yield f"{arm['arm']} is told of {arm['data']}; its runs on {on} are not compared with it."
 
 
 def _own_weights(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
