@@ -12,9 +12,10 @@ import pytest
 import headstart
 
 SOURCES = Path(headstart.__file__).parent
-# Bottom up, as CONTRIBUTING.md has it; `errors`, `statistics` and `typed` are below all of them.
+# Bottom up, as CONTRIBUTING.md has it; `errors`, `lazy`, `statistics` and `typed` are below all of them.
 ROOMS = {
     "errors": set(),
+    "lazy": set(),
     "statistics": set(),
     "typed": set(),
     "store": set(),
@@ -46,10 +47,11 @@ ROOMS = {
         "notebook",
     },
 }
-BELOW_ALL = {"errors", "statistics", "typed"}
+BELOW_ALL = {"errors", "lazy", "statistics", "typed"}
 FOREIGN = {  # libraries that a room must do without, whatever a library that it uses imports
     "errors": {"torch", "hydra", "omegaconf", "optuna", "pandas", "numpy"},
     "statistics": {"torch", "hydra", "omegaconf", "optuna", "pandas"},
+    "lazy": {"torch", "hydra", "omegaconf", "optuna", "pandas", "numpy"},
     "typed": {"torch", "hydra", "omegaconf", "optuna", "pandas", "numpy"},
     "store": {"torch", "hydra", "omegaconf", "optuna", "pandas"},
     "config": {"torch", "optuna", "pandas"},

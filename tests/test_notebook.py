@@ -307,3 +307,16 @@ def test_a_forecast_is_a_table_and_a_dashed_line_and_arms_may_be_named_without_t
             ask(5000, lines)
     with pytest.raises(UserError, match="no arm 'x'"):
         study.forecast(5000, {"both": ["small", "x"]})
+
+
+def test_of_single_runs_of_one_network_the_best_is_taken_in_a_sentence_and_none_across_data(tmp_path, caplog):
+    common = dict(arm="cnn", study=None, phase="run", seed=0, state="COMPLETE")
+    for name, score in (("worse", 70.0), ("better", 80.0)):
+        make_run(tmp_path, name, val_accuracy=score, **common)
+    with pytest.raises(UserError, match="the weights of cnn are not here"):
+        hs.load_model(tmp_path)
+    assert "of 2 single runs of cnn: that of the highest validation accuracy, 80.00 %" in caplog.text
+    make_run(tmp_path, "other", val_accuracy=90.0, **common | dict(data="pets"))
+    both = r".*other \(pets\) and .*better \(digits\)"
+    with pytest.raises(UserError, match=f"runs of cnn on different data; give the folder of one: {both}"):
+        hs.load_model(tmp_path)

@@ -1,4 +1,6 @@
-"""The one exception for mistakes a user can make, an exception in one line, and names that can be printed."""
+"""The one exception for mistakes a user can make, an exception in one line, and how names stand in a sentence."""
+
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -11,6 +13,12 @@ class UserError(Exception):
 def printable(text: str) -> str:
     """Text of a foreign file on one line, without what a terminal would obey."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b and c`; "" of none."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def first_line(error: BaseException | None) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import inspect
+import logging
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from headstart.analysis import CaveatKind, Results, html_table, load_results
-from headstart.errors import UserError
+from headstart.errors import UserError, listed
 from headstart.report import PLOTS, DrawnFigure, Material, style
 from headstart.store import expanded, find_runs
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from headstart.inference import Classifier
+
+
+log = logging.getLogger(__name__)
 
 
 def load(path: str | Path, *more: str | Path) -> "Study":
@@ -108,13 +112,16 @@ class Study(Results):
     def model(self, arm: str) -> "Classifier":
         """Return the arm's network with trained weights, to classify pictures; only here torch is imported.
 
-        Of the best trial's repeats, that with the highest validation accuracy; without one, the best trial's own.
+        Of the best trial's repeats, that with the highest validation accuracy; without one, the best trial's own. Of
+        single runs on the same data likewise the best, which is said where there are others.
 
         Raises:
-            UserError: there is no such arm, its weights were not kept or are damaged.
+            UserError: there is no such arm, its weights were not kept or are damaged, or it is single runs on different
+                data, of which none is the better.
         """
         from headstart.inference import Classifier
 
+        self._choose_single(arm)
         best, runs = self.best(arm).path, self.runs(arm)
         repeats = runs.repeats[runs.repeats["state"] == "COMPLETE"].sort_values("val_accuracy", ascending=False)
         for folder in [*(self.root / place for place in repeats["run_dir"]), best]:
@@ -128,6 +135,17 @@ class Study(Results):
         raise UserError(
             f"the weights of {arm} are not here: not kept (keep=best and keep=all do), deleted, or only its tables are."
         )
+
+    def _choose_single(self, arm: str) -> None:
+        """Say which of several single runs it is. Raises UserError for runs on different data."""
+        single = self.single_runs(arm)
+        if single["data"].nunique() > 1:
+            best = single.sort_values("val_accuracy", ascending=False).drop_duplicates("data")
+            named = listed(f"{self.root / row['run_dir']} ({row['data']})" for _, row in best.iterrows())
+            raise UserError(f"{self.root} holds runs of {arm} on different data; give the folder of one: {named}")
+        if len(single) > 1:
+            said = "of %d single runs of %s: that of the highest validation accuracy, %.2f %%"
+            log.warning(said, len(single), arm, single["val_accuracy"].max())
 
 
 class Plots:

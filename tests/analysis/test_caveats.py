@@ -93,6 +93,13 @@ def test_a_search_that_diverged_is_sent_to_lower_rates_and_one_with_pictures_and
     assert "headstart -m epochs=800 name=s_again or headstart -m lr_low=1e-6 lr_high=1 name=s_again" in text
 
 
+def test_an_arm_of_a_study_that_was_fitted_to_a_time_may_need_more_of_it(fair):
+    describe_study(fair, "a", "b", name="s", command="headstart -m minutes=10 name=s", minutes=10)
+    (text,) = lost(fair, val_size=14, batch_size=32, epochs=4, steps=8)
+    again = ("headstart -m minutes=30 name=s_again", "headstart -m minutes=10 data.folds=3 name=s_again")
+    assert text.endswith(f"Try {' or '.join(again)}")
+
+
 def test_an_arm_that_is_still_searched_is_no_dead_end(fair):
     (fair / "b/search/004/result.json").unlink()
     for folder in sorted(fair.glob("b/search/*"))[:4]:
@@ -104,10 +111,19 @@ def test_a_way_out_is_none_that_the_study_would_refuse_or_that_changes_nothing(f
     values = dict(val_size=14, batch_size=32, epochs=4)
     long = "n" * 64
     command = f"headstart -m name={long} hydra.sweep.dir=here data.validation_size=14"
-    describe_study(fair, "b", "a", name=long, command=command, arms={"b": {"epochs": 4}}, spaces={"a": SPACE, "b": {}})
+    own = {"a": {"epochs": 8}, "b": {"epochs": 4}}
+    describe_study(fair, "b", "a", name=long, command=command, arms=own, spaces={"a": SPACE, "b": {}})
     (text,) = lost(fair, **values)
     assert "Try" not in text  # epochs are the arm's own, its rate is fixed, and so is the split
-    describe_study(fair, "b", "a", name=long, command=command, spaces={"a": SPACE, "b": {}})
+    same = {"a": {"epochs": 4}, "b": {"epochs": 4}}
+    describe_study(fair, "b", "a", name=long, command=command, arms=same, spaces={"a": SPACE, "b": {}})
     (text,) = lost(fair, **values)
     name = f"{'n' * 50}_again"
     assert text.endswith(f"Try headstart -m data.validation_size=14 batch_size=16 epochs=160 name={name}")
+
+
+def test_single_runs_of_one_network_on_different_data_are_named(tmp_path):
+    for name, data, score in (("1", "pets", 70.0), ("2", "digits", 90.0)):
+        run(tmp_path, name, arm="cnn", phase="run", study=None, data=data, val_accuracy=score, seed=0)
+    (caveat,) = (c for c in compare(tmp_path).caveats if c.kind is CaveatKind.NOT_PAIRED)
+    assert str(caveat) == "cnn is told of digits; its runs on pets are not compared with it."

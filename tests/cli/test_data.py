@@ -37,15 +37,18 @@ def test_counts_sizes_and_what_is_left_out_are_said_and_on_the_page(command, pet
     code, said, err = command("data", "my pets")
     assert code == 0, err
     assert err == "my pets: reading 90 pictures of 2 classes\n"
-    assert rows(said) == {"cat": [31, 10, 10, 51], "wild dog": [23, 7, 9, 39], "all classes": [54, 17, 19, 90]}
+    assert rows(said) == {"cat": [27, 14, 10, 51], "wild dog": [20, 10, 9, 39], "all classes": [47, 24, 19, 90]}
+    assert (
+        "Folds: 3 folds, of which number 0 of 0 to 2 validates here; a study's confirmations take them in turn" in said
+    )
     assert "Sizes: 12 to 30 pixels wide (median 12), 12 to 20 high (median 12), decoded to 64 x 64, 90 are" in said
-    assert "±23.8 points (validation) and ±22.5 points (test)" in said
+    assert "±20.0 points (validation) and ±22.5 points (test)" in said
     assert "Copies: none across parts or classes, and no look-alikes\n" in said
     assert "Left out: files that are no pictures: 1 (notes.txt)\n" in said
     page = tmp_path / "outputs/data/my_pets/index.html"
     assert "\noutputs/data/my_pets/index.html\n" in said and page.with_name("samples.png").exists()
     words = Page(page.read_text()).words()
-    assert "wild dog 23 7 9 39" in words and "my_pets: 90 pictures of 2 classes" in words and "notes.txt" in words
+    assert "wild dog 20 10 9 39" in words and "my_pets: 90 pictures of 2 classes" in words and "notes.txt" in words
 
 
 def test_json_says_the_same_as_the_table(command, pets):
@@ -66,8 +69,9 @@ def test_json_says_the_same_as_the_table(command, pets):
 
 def test_the_commands_to_type_next_run_as_they_are(command, pets, tmp_path):
     _, text, _ = command("data", "my pets", "data.size=16", "--json")
-    run, plan, study = (shlex.split(line) for line in json.loads(text)["next"])
+    run, plan, study, timed = (shlex.split(line) for line in json.loads(text)["next"])
     assert plan == [*study, "dry_run=true"] and run[0] == study[0] == "headstart"
+    assert [*study[:-2], "minutes=30", f"{study[-1]}_30"] == timed
     code, said, err = command(*plan[1:])
     assert code == 0 and "2 arms" in said + err, err
     code, said, err = command(*run[1:], "epochs=1", "threads=1", "hydra.run.dir=run")
@@ -75,6 +79,17 @@ def test_the_commands_to_type_next_run_as_they_are(command, pets, tmp_path):
     ours, trained = (json.loads(t) for t in (text, (tmp_path / "run/result.json").read_text()))
     for part in ("train", "val", "test"):
         assert sum(ours["counts"][part]) == trained[f"{part}_images"]
+
+
+def test_commands_lead_out_of_the_pictures_and_a_study_takes_every_fold(command, pets, tmp_path, monkeypatch):
+    _, text, _ = command("data", "my pets", "data.fold=1", "data.size=8", "--json")
+    run, plan, *_ = json.loads(text)["next"]
+    assert "data.fold=1" in run and "data.fold" not in plan and "data.size=8" in plan
+    monkeypatch.chdir(pets / "train/cat")
+    code, text, err = command("data", "../..", "data.size=8", "--json")
+    assert code == 0, err
+    run, plan, *_ = json.loads(text)["next"]
+    assert run == "cd ../../.. && headstart data=folder 'data.root=\"my pets\"' data.size=8"
 
 
 def test_broken_files_are_counted_and_named_and_the_exit_code_is_1(command, pets):
@@ -94,7 +109,7 @@ def test_broken_files_are_counted_and_named_and_the_exit_code_is_1(command, pets
 def test_copies_are_said_and_too_many_are_refused_with_the_way_out(command, pets):
     shutil.copy(pets / "train/cat/001.png", pets / "test/cat/copy.png")
     code, said, _ = command("data", "my pets")
-    assert code == 0 and rows(said)["all classes"] == [53, 17, 20, 90]
+    assert code == 0 and rows(said)["all classes"] == [46, 24, 20, 90]
     assert "Copies: 1 of 20 test pictures of my pets are exact copies of training pictures (test/cat/copy.png)" in said
     for i in range(2, 9):
         shutil.copy(pets / f"train/cat/{i:03}.png", pets / f"test/cat/copy{i}.png")
@@ -104,14 +119,14 @@ def test_copies_are_said_and_too_many_are_refused_with_the_way_out(command, pets
     words = shlex.split(found["next"][0])
     assert words[-1] == "data.duplicates=drop"
     code, said, _ = command(*words[1:], "--json")
-    assert code == 0 and json.loads(said)["copies"]["dropped"] == 8 and sum(json.loads(said)["counts"]["train"]) == 48
+    assert code == 0 and json.loads(said)["copies"]["dropped"] == 8 and sum(json.loads(said)["counts"]["train"]) == 42
 
 
 def test_a_list_of_labels_and_a_source_by_name(command, pets, tmp_path):
     lines = [f"my pets/{p.relative_to(pets)},{p.parent.name}" for p in sorted(pets.rglob("train/*/*.png"))]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *lines]))
     code, said, err = command("data", "labels.csv", "data.test_size=0.5")
-    assert code == 0 and rows(said)["all classes"] == [27, 8, 36, 71], err
+    assert code == 0 and rows(said)["all classes"] == [23, 12, 36, 71], err
     code, said, _ = command("data", "digits", "data.classes=[3,8]", "data.train_size=20", "image_size=64")
     assert code == 0 and rows(said)["3"][0] == 10 and list(rows(said)) == ["3", "8", "all classes"]
     assert "all are 32 x 32, resized to 64 x 64 for the network" in said and "Copies: nobody looked for any" in said
@@ -127,9 +142,9 @@ def test_cifar_10_by_name(command):
 def test_the_picture_shows_rows_of_training_pictures(command, pets, tmp_path):
     command("data", "my pets")
     with Image.open(tmp_path / "outputs/data/my_pets/samples.png") as picture:
-        assert picture.width > 800 and picture.convert("RGB").getcolors(100) is None
+        assert picture.size == (640, 128) and picture.convert("RGB").getcolors(100) is None
     (image,) = Page((tmp_path / "outputs/data/my_pets/index.html").read_text()).all("img")
-    assert "cat: 10 of 31; wild dog: 10 of 23" in image["alt"] and image["src"].startswith("data:image/svg+xml")
+    assert "cat: 10 of 27; wild dog: 10 of 20" in image["alt"] and image["src"].startswith("data:image/svg+xml")
 
 
 @pytest.mark.parametrize(
@@ -192,5 +207,5 @@ def test_a_terminal_gets_a_table(pets, monkeypatch, capsys):
     data.show(data.make_parser("headstart data").parse_args(["my pets"]))
     text = re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue())
     assert re.search(r"Class +Training +Validation +Test +All", text)
-    assert re.search(r"cat +31 +10 +10 +51", text) and re.search(r"all classes +54 +17 +19 +90", text)
+    assert re.search(r"cat +27 +14 +10 +51", text) and re.search(r"all classes +47 +24 +19 +90", text)
     assert "... 1 more" in text

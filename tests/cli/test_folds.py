@@ -1,9 +1,14 @@
 """Studies with data.folds, whole: confirmations over folds, paired over arms, and what the tables say of them."""
 
+import json
+import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
+from data.helpers_data import make_tree
+from PIL import Image
 
 from headstart.analysis.csv_tables import read_table
 from headstart.store import read_run
@@ -79,3 +84,54 @@ def test_a_study_of_folds_that_there_cannot_be_does_not_begin(command, tmp_path)
         code, _, text = command(*[word for word in STUDY if "folds" not in word], *words)
         assert code == 1 and said in text, text
     assert not (tmp_path / "outputs/s/study.json").exists()
+
+
+OWN = ["-m", "data=folder", "data.root=pets", "data.size=8", "data.cache=cache", "model=logistic_regression,linear"]
+OWN += ["epochs=1", "threads=1", "augmentation=none", "batch_size=16", "n_trials=1", "lr=1e-3", "budget=smoke"]
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """40 pictures for training and validation, dark cats and bright dogs."""
+    for name, grey in (("cat", 40), ("dog", 200)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(25):
+            Image.new("L", (8, 8), grey + number).save(tmp_path / f"pets/{name}/{number}.png")
+
+
+@pytest.mark.usefixtures("without_plots", "pets")
+def test_a_study_on_few_pictures_of_ones_own_chooses_folds_and_goes_on_with_them(command, tmp_path):
+    code, _, text = command(*OWN, "name=few")
+    assert code == 0, text
+    assert "with 3 seeds over 3 folds" in text and "multiple" not in text
+    assert "few pictures: each of 3 folds of them validates in turn (data.folds=null: one split)" in text
+    trials = read_table(tmp_path / "outputs/few/tables/trials.csv")
+    assert trials["folds"].eq(3).all() and trials["command"].str.contains("data.folds=3").all()
+    assert confirmations(trials, "logistic_regression")["fold"].tolist() == [0, 1, 2]
+    repeats_itself(command, confirmations(trials, "linear").iloc[1])
+    make_tree(tmp_path / "pets", {"fox": 100})  # of so many none would be chosen: the study stands, the pictures do not
+    code, _, text = command(*OWN, "name=few", "confirm_seeds=4")
+    assert code == 1 and "data.folds" not in text.partition("headstart: ")[2], text
+
+
+@pytest.mark.usefixtures("without_plots", "pets")
+def test_a_study_that_was_begun_before_there_was_that_choice_goes_on_without_folds(command, tmp_path):
+    code, _, text = command(*OWN, "name=before", "data.folds=null")
+    assert code == 0, text
+    path = tmp_path / "outputs/before/study.json"
+    assert not [key for arm in json.loads(path.read_text())["arms"].values() for key in arm if "fold" in key]
+    shutil.rmtree(tmp_path / "outputs/before/linear/confirm")  # as by a kill
+    more = [word for word in OWN if not word.startswith("model=")]  # an arm more, which is split as the others are
+    code, _, text = command(*more, "name=before", "model=logistic_regression,linear,decision_tree")
+    assert code == 0 and "folds" not in text, text
+    trials = read_table(tmp_path / "outputs/before/tables/trials.csv")
+    assert trials["folds"].isna().all() and set(trials["arm"]) == {"logistic_regression", "linear", "decision_tree"}
+    assert trials["val_images"].eq(10).all()
+
+
+@pytest.mark.usefixtures("pets")
+def test_minutes_take_each_fold_equally_often(command):
+    words = [word for word in OWN if not word.startswith(("budget=", "n_trials=", "lr="))]
+    code, _, text = command(*words, "data.folds=4", "minutes=2", "dry_run=true")
+    assert code == 0 and re.search(r" and (4|8|12) seeds for each of 2 arms", text), text
+    assert "multiple" not in text

@@ -22,20 +22,31 @@ def pets(tmp_path):
 def test_counts_copies_and_what_is_left_out_are_said_and_stand_in_the_row(command, pets, tmp_path):
     code, _, said = command("data=folder", "data.root=pets", "hydra.run.dir=run", *SMALL)
     assert code == 0, said
-    assert "pets, 140 pictures: 75 train, 24 validation (±20.0 points), 41 test (±15.3 points)\n" in said
+    assert "99 pictures to train and validate on are few: fold 0 of 0 to 2 validates (data.folds=null: a quar" in said
+    assert "pets, 140 pictures: 66 train, 33 validation (±17.1 points), 41 test (±15.3 points)\n" in said
     assert "left out, pictures in no class folder: 1 (loose.png)\n" in said
     assert "1 of 41 test pictures of pets are exact copies of training pictures (Test/cat/copy.png): 1 of 100" in said
     assert command("report", "run")[0] == 0
     row = pd.read_csv(tmp_path / "run/tables/trials.csv").iloc[0]
-    assert [row[name] for name in ("train_images", "val_images", "test_images")] == [75, 24, 41]
-    assert [row[name] for name in ("copies_dropped", "copies_kept")] == [1, 0] and row["train_size"] == 75
+    assert [row[name] for name in ("train_images", "val_images", "test_images")] == [66, 33, 41]
+    assert [row[name] for name in ("copies_dropped", "copies_kept")] == [1, 0] and row["train_size"] == 66
+    assert [row[name] for name in ("folds", "fold")] == [3, 0] and "data.folds" not in row["command"]
 
 
 def test_a_study_says_it_before_it_begins(command, pets):
     code, _, said = command("-m", "data=folder", "data.root=pets", "dry_run=true", *SMALL)
     assert code == 0, said
+    assert "repeated with 6 to 15 seeds over 3 folds" in said
+    assert "few pictures: each of 3 folds of them validates in turn (data.folds=null: one split)" in said
+    assert "multiple" not in said and said.count("fold 0 of 0 to 2 validates") == 1
+    assert said.count("pets, 140 pictures: 66 train, 33 validation (±17.1 points), 41 test (±15.3 points)") == 1
+
+
+def test_a_study_without_folds_says_on_how_many_it_validates(command, pets):
+    code, _, said = command("-m", "data=folder", "data.root=pets", "data.folds=null", "dry_run=true", *SMALL)
+    assert code == 0, said
     assert "validating on 24 of 99 pictures, as a tenth would be 10 (data.validation_size=... chooses)" in said
-    assert "; data.folds=5 validates on all of them in turn\n" in said and "loose.png" in said
+    assert "; data.folds=3 validates on all of them in turn\n" in said and "loose.png" in said
     assert said.count("pets, 140 pictures: 75 train, 24 validation (±20.0 points), 41 test (±15.3 points)") == 1
 
 
@@ -44,7 +55,7 @@ def test_a_list_of_labels_is_read(command, pets, tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     code, _, said = command("data=table", "data.root=labels.csv", *SMALL)
     assert (
-        code == 0 and "labels, 100 pictures: 60 train, 20 validation (±21.9 points), 20 test (±21.9 points)\n" in said
+        code == 0 and "labels, 100 pictures: 53 train, 27 validation (±18.9 points), 20 test (±21.9 points)\n" in said
     ), said
 
 

@@ -54,3 +54,7 @@ def test_a_run_that_failed_says_why_and_folds_stand_beside_the_validation_accura
 
 def test_a_value_that_is_none_is_a_dash():
     assert [percent(81.234), percent(0.0), percent(None)] == ["81.23 %", "0.00 %", "-"]
+
+
+def test_a_run_that_is_validated_on_a_fold_says_on_which(printed):
+    assert printed(folds=3, fold=1)["validation accuracy"] == "81.23 %  (best epoch 2)  (fold 1 of 0 to 2)"

@@ -68,4 +68,5 @@ def test_a_share_validates_unless_there_are_folds_and_what_is_typed_wins():
     for data, share in (("digits", 0.2), ("cifar10", 0.1), ("cifar100", 0.1), ("folder", "auto")):
         assert composed(f"data={data}").data.validation_size == share
         assert composed(f"data={data}", "data.folds=5").data.validation_size is None
+    assert composed("data=folder", "data.folds=auto").data.validation_size == "auto"  # which its source decides
     assert composed("data.folds=5", "data.validation_size=0.1").data.validation_size == 0.1

@@ -158,5 +158,7 @@ def test_a_run_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_other
     folder = begun("data=folder", "batch_size=128")
     as_an_earlier_version(folder, validation_size=None, allow_duplicates=False)
     words = expand_resume([f"resume={folder}"])
-    assert words[:4] == ["data=folder", "batch_size=128", "data.validation_size=null", f"resume={folder}"]
-    assert composed(*words).data.validation_size is None  # the tenth that it began with, however few that are
+    as_before = ["data.validation_size=null", "data.folds=null"]
+    assert words[:5] == ["data=folder", "batch_size=128", *as_before, f"resume={folder}"]
+    data = composed(*words).data  # the tenth that it began with, however few that are, and no folds
+    assert data.validation_size is data.folds is None

@@ -61,6 +61,30 @@ class TestFolder:
         ours = read(validation_size="auto", **options)
         assert tuple(len(part.labels) for part in (ours.train, ours.val, ours.test())) == expected
 
+    @pytest.mark.parametrize(
+        ("layout", "options", "folds"),
+        [
+            ({"cat": 50, "dog": 50}, {}, 3),
+            ({"cat": 80, "dog": 80}, {}, None),  # 128 are for training and validation
+            ({"cat": 100, "dog": 3}, {}, None),  # of two dogs each fold would need one
+            ({"cat": 50, "dog": 50}, {"train_size": 20}, None),
+            ({"cat": 50, "dog": 50}, {"validation_size": 20}, None),
+            ({"cat": 50, "dog": 50}, {"validation_size": None}, None),
+            ({"train/cat": 20, "train/dog": 20, "val/cat": 5, "val/dog": 5}, {}, None),
+        ],
+    )
+    def test_folds_are_chosen_for_few_pictures_that_nobody_has_split(self, layout, options, folds, tmp_path, read):
+        make_tree(tmp_path / "pictures", layout)
+        asked = {"validation_size": "auto"} | options
+        ours, typed = read(folds="auto", **asked), read(folds=folds, **asked)
+        assert ours.folds == folds and ours.sha256 == typed.sha256 and ours.test_sha256 == typed.test_sha256
+        if folds is None:
+            with pytest.raises(UserError, match=r"data\.fold=1 has no effect without folds"):
+                read(folds="auto", fold=1, **asked)
+        else:
+            others = [read(folds="auto", fold=fold, **asked).val.indices.tolist() for fold in range(folds)]
+            assert len({row for rows in others for row in rows}) == 80 == sum(map(len, others))
+
     def test_of_300_pictures_and_more_auto_is_the_tenth_that_it_was(self, tmp_path, read, caplog):
         make_tree(tmp_path / "pictures", {"cat": 200, "dog": 180})
         with caplog.at_level(logging.INFO):

@@ -6,7 +6,7 @@ import torch
 
 from data.helpers_data import counts, positions
 from headstart.data import sources
-from headstart.data.splits import choose_classes, stratified, usual_validation_size
+from headstart.data.splits import choose_classes, stratified, usual_folds, usual_validation_size
 from headstart.errors import UserError
 
 
@@ -142,3 +142,11 @@ def test_every_class_has_a_picture_to_be_validated_on():
     labels = np.arange(40) % 20
     held_out, rest = stratified(labels, usual_validation_size(labels), seed=0)
     assert set(labels[held_out]) == set(labels[rest]) == set(range(20))
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds"),
+    [((60, 59), 3), ((60, 60), None), ((30, 3), 3), ((100, 2), None), ((1, 1), None), ((3,) * 39, 3)],
+)
+def test_fewer_pictures_than_four_times_what_a_choice_needs_are_dealt_out_to_folds(counts, folds):
+    assert usual_folds(np.repeat(np.arange(len(counts)), counts)) == folds

@@ -31,6 +31,15 @@ def test_what_was_swept_keeps_its_name_and_a_single_run_its_folders(tmp_path):
     assert record.name == "svm"
 
 
+def test_a_study_is_the_same_runs_alone_and_beside_another(tmp_path):
+    one, other = (make_study(tmp_path / name, trials=1, seeds=1, name=name) for name in ("one", "other"))
+    make_run(one, "source", arm="source", study="one", phase="source", seed=0, state="COMPLETE")
+    alone = {record.key for record in run_records(hs.load(one))}
+    assert "one/random/search/000" in alone and "one/random/confirm/002/seed-1" in alone and "one/source" in alone
+    both = {record.key for record in run_records(hs.load(one, other))}
+    assert alone < both and len(both) == 2 * len(alone) - 1
+
+
 def test_studies_side_by_side_are_told_apart_and_no_name_leads_out_of_a_folder(tmp_path):
     for place in ("one", "copy"):
         make_study(tmp_path / place, trials=1, seeds=0)

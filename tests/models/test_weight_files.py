@@ -16,6 +16,7 @@ import torch
 
 from headstart.errors import UserError
 from headstart.models import weight_files as weights
+from headstart.store import WEIGHT_SUFFIXES
 from models.helpers_models import cnn, exported, lightning, refused
 
 
@@ -69,7 +70,7 @@ def test_a_file_that_may_not_be_read_says_so(file):
     refused(file, os.strerror(errno.EACCES))
 
 
-@pytest.mark.parametrize("suffix", weights.SUFFIXES)
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
 def test_an_empty_file_and_garbage_are_refused(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"")
@@ -78,7 +79,7 @@ def test_an_empty_file_and_garbage_are_refused(tmp_path, suffix):
     refused(path, "damaged")
 
 
-@pytest.mark.parametrize("suffix", weights.SUFFIXES)
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
 def test_text_in_the_place_of_weights_is_called_so(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n")

@@ -1,6 +1,7 @@
 """What a report says of the data: the record that runs left, or what the tables say."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 from helpers_runs import make_run, make_study, write_predictions
@@ -70,7 +71,23 @@ def test_folds_are_one_data_set_and_other_sizes_others(tmp_path):
         keep_data_record(root, sha, record, sheet())
         make_run(root, f"a/search/01{digit}", phase="search", number=10 + int(digit), arm="a", data_sha256=sha)
     assert [kept.record.counts["train"] for kept in kept_data(load(root))] == [(1080, 6), (500, 6)]
+    record = dataclasses.replace(RECORD, pixels=(16, 16))
+    keep_data_record(root, "4" * 64, record, sheet())
+    made = make_run(root, "a/search/014", phase="search", number=14, arm="a", data_sha256="4" * 64)
+    assert [kept.record.pixels for kept in kept_data(load(root))] == [(8, 8), (8, 8), (16, 16)]
+    shutil.rmtree(made)
     material = Material(load(root))
     assert material.data[0].sheet.shape == (2, 10, 8, 8, 3)
     (root / f"data-{'1' * 12}.png").unlink()
     assert Material(load(root)).data[0].sheet is None
+
+
+def test_folds_are_one_data_set_though_copies_leave_beside_some_of_them(tmp_path):
+    root = make_study(tmp_path / "tiny", {"b": 80.0}, trials=1, seeds=0)
+    for fold, (train, dropped) in enumerate([((60, 6), 0), ((59, 6), 1), ((57, 6), 3)]):
+        sha = str(fold + 1) * 64
+        counts, copies = RECORD.counts | {"train": train}, RECORD.copies | {"dropped": dropped}
+        keep_data_record(root, sha, dataclasses.replace(RECORD, counts=counts, copies=copies), sheet())
+        of_arm = dict(phase="confirm", number=0, seed=fold + 1, arm="a", folds=3, fold=fold)
+        make_run(root, f"a/confirm/000/seed-{fold + 1}", data_sha256=sha, **of_arm)
+    assert len(kept_data(load(root))) == 1  # that of arm b has no record

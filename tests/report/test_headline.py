@@ -1,9 +1,11 @@
 """The plain sentences that a page begins with say what the verdicts say, and no more."""
 
+import shutil
+
 import pandas as pd
 import pytest
 from analysis.conftest import fair, template  # noqa: F401
-from analysis.helpers_analysis import confirm, describe_study, search
+from analysis.helpers_analysis import confirm, describe_study, result_of, search
 
 from headstart.analysis import load_results
 from headstart.report.headline import headline
@@ -31,6 +33,16 @@ def test_one_arm_is_compared_with_nothing_and_without_a_reading_nothing_is_said(
     assert headline(load_results(tmp_path)) == ""
     confirm(tmp_path, "a", [90.0, 91.0])
     assert headline(load_results(tmp_path)) == "a recognised 90.50 % of the test pictures."
+
+
+def test_an_arm_whose_search_led_nowhere_is_no_arm_that_lost(fair):  # noqa: F811
+    shutil.rmtree(fair / "b/confirm")
+    for folder in fair.glob("b/search/*"):
+        result_of(folder, state="CHANCE", val_accuracy=20.0, reason="20.00 % is guessed")
+    said = headline(load_results(fair))
+    assert said.startswith(
+        "a recognised 92.00 % of the test pictures. Nothing can be said of b: no trial learned enough"
+    )
 
 
 def test_a_gain_whose_winner_is_withheld_is_said_to_be_one():

@@ -9,7 +9,6 @@ from headstart.store import (
     LeftOutFiles,
     Samples,
     find_data_record,
-    half_width,
     keep_data_record,
     read_data_record,
     record_path,
@@ -77,7 +76,3 @@ def test_a_record_is_found_in_the_run_or_in_its_study_and_not_above(tmp_path):
     keep_data_record(run, "f" * 64, RECORD, None)
     assert find_data_record(run, top, "f" * 64) == record_path(run, "f" * 64)
     assert find_data_record(run, top, "e" * 64) is None
-
-
-def test_four_times_as_many_pictures_show_twice_as_much():
-    assert half_width(100) == pytest.approx(9.8) and half_width(400) == pytest.approx(4.9)

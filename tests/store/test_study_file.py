@@ -120,4 +120,16 @@ def test_a_study_that_was_fitted_to_a_time_says_how_it_kept_it():
     bought = "Fitted to 30 minutes: 8 trials and 4 seeds an arm are what was found to fit"
     assert StudyFile.of(known).kept_time == f"{bought}."  # it still goes on
     assert StudyFile.of(known | dict(minutes_taken=27.13)).kept_time == f"{bought}; it took 27.1 without the report."
+    typed = StudyFile.of(known | dict(command="headstart -m model=cnn n_trials=8 minutes=30")).kept_time
+    assert typed == (
+        "Fitted to 30 minutes: 4 seeds an arm are what was found to fit, beside the 8 trials that were asked for."
+    )
+    both = StudyFile.of(known | dict(command="headstart -m n_trials=8 'confirm_seeds=4' minutes=30")).kept_time
+    assert both == "Fitted to 30 minutes: its epochs are what fits."
+    typed = StudyFile.of(known | dict(command="headstart -m model=cnn n_trials=8 minutes=30")).kept_time
+    assert typed == (
+        "Fitted to 30 minutes: 4 seeds an arm are what was found to fit, beside the 8 trials that were asked for."
+    )
+    both = StudyFile.of(known | dict(command="headstart -m n_trials=8 'confirm_seeds=4' minutes=30")).kept_time
+    assert both == "Fitted to 30 minutes: its epochs are what fits."
     assert StudyFile.of(known | dict(minutes=None)).kept_time == StudyFile.of(known | dict(minutes="x")).kept_time == ""

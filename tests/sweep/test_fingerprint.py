@@ -155,8 +155,11 @@ def test_folds_are_fixed_as_all_of_the_data_is_and_a_study_without_goes_on_as_it
     assert (folded["data.folds"], folded["data.fold"], folded["data.validation_size"]) == (3, 0, None)
 
 
+WHOLE = ["data=folder", "data.folds=null"]  # a plan that looks at no picture
+
+
 def test_a_study_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_otherwise(tmp_path, planned):
-    plain, kept = (planned("data=folder", *words).fingerprint for words in ([], ["data.duplicates=keep"]))
+    plain, kept = (planned(*WHOLE, *words).fingerprint for words in ([], ["data.duplicates=keep"]))
     (name,) = plain["arms"]
     for said in ({"data.allow_duplicates": False}, {"data.duplicates": None}):
         write_json(tmp_path / "study.json", plain | dict(arms={name: plain["arms"][name] | said}))
@@ -200,7 +203,7 @@ def test_a_study_with_a_batch_size_of_before_is_told_how_it_goes_on(tmp_path):
 def test_a_study_on_a_folder_begun_with_a_tenth_goes_on_where_that_is_the_split_of_now(
     tmp_path, planned, sizes, goes_on
 ):
-    now, typed = (planned("data=folder", *words).fingerprint for words in ([], ["data.validation_size=null"]))
+    now, typed = (planned(*WHOLE, *words).fingerprint for words in ([], ["data.validation_size=null"]))
     (name,) = now["arms"]
     assert now["arms"][name]["data.validation_size"] == "auto" and typed["arms"][name]["data.validation_size"] is None
     write_json(tmp_path / "study.json", typed)  # as it was by default
@@ -216,3 +219,13 @@ def test_a_study_on_a_folder_begun_with_a_tenth_goes_on_where_that_is_the_split_
         UserError, match=r"with data\.validation_size=null typed it goes on with the split it began with"
     ):
         refuse_changes(tmp_path, now)
+
+
+def test_a_weighted_loss_is_another_one_than_before_it_was_divided_by_the_number_of_pictures(planned, tmp_path):
+    plain, weighted = (planned(*words).fingerprint for words in ([], ["data.class_weights=balanced"]))
+    (name,) = plain["arms"]
+    assert "loss" not in plain["arms"][name]
+    before = {key: value for key, value in weighted["arms"][name].items() if key != "loss"}
+    write_json(tmp_path / "study.json", weighted | dict(arms={name: before}))
+    with pytest.raises(UserError, match=r"  loss: was \(not there\), now divided by the number of pictures\n"):
+        refuse_changes(tmp_path, weighted)

@@ -3,6 +3,7 @@
 import optuna
 import pytest
 
+from headstart.store import PAUSED
 from headstart.sweep import progress
 from headstart.sweep.arms import Arm
 from headstart.sweep.pruners import Halving
@@ -134,3 +135,10 @@ def test_a_plan_counts_the_epochs_that_pausing_leaves_and_names_a_pruners_as_unk
         said[name] = capsys.readouterr().err
     assert said["pruned"] == "  about 00:20:03 by a few steps timed now, less what the pruner stops\n"
     assert said["paused"] == "  about 00:07:05 by a few steps timed now\n"
+
+
+def test_trials_that_wait_for_others_are_paused_and_not_pruned(tmp_path):
+    state = open_scheduler(tmp_path).state
+    waiting = dict(state=optuna.trial.TrialState.WAITING, user_attrs={"reason": f"{PAUSED} after epoch 1"})
+    state.studies["a"].add_trial(optuna.trial.create_trial(**waiting))
+    assert " runs done, 1 paused, 0 pruned, 0 failed, " in progress.SweepStatus(state, jobs=1, quiet=False).line()

@@ -31,6 +31,8 @@ FRAMES = {
     "epochs typed": frame(fixed={"epochs": 4}),
     "trials typed": frame(fixed={"n_trials": 7}),
     "seeds typed": frame(fixed={"confirm_seeds": 2}),
+    "three folds": frame(folds=3),
+    "five folds of two jobs": frame(folds=5, jobs=2, may_halve=True, prunes=True),
     "one fit each": frame(epochs=1, fixed={"epochs": 1}),
 }
 
@@ -183,3 +185,14 @@ def test_seeds_are_as_many_as_fit_behind_the_search():
 def test_halving_is_not_chosen_where_it_buys_nothing():
     """Of two epochs there is none after which trials could be compared."""
     assert not fit(frame(1.0, 2.0, epochs=2, may_halve=True, prunes=True, least_epochs=1), 2 * 60).halved
+
+
+@pytest.mark.parametrize(
+    ("folds", "most", "seeds"),
+    [(1, 15, {3, 4, 15}), (3, 15, {3, 9, 15}), (4, 15, {4, 8, 12}), (5, 15, {5, 10, 15}), (20, 15, {3, 4, 15})],
+)
+def test_all_folds_are_used_equally_often_where_there_can_be_so_many_seeds(folds, most, seeds):
+    of = frame(folds=folds, most_seeds=most)
+    found = {size.seeds for _, size in sizes(of)} | {seeds_in(of, fit(of, 6000), s, 0.0) for s in range(0, 2000, 50)}
+    assert found >= seeds and (folds > most or not any(count % folds for count in found))
+    assert seeds_in(frame(folds=folds, fixed={"confirm_seeds": 7}), fit(of, 6000), 60.0, 0.0) == 7  # typed

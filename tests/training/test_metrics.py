@@ -4,9 +4,17 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from headstart.training.metrics import accuracy, at_chance, classification_metrics, cross_entropy, regression_errors
+from headstart.training.metrics import (
+    accuracy,
+    at_chance,
+    classification_metrics,
+    cross_entropy,
+    regression_errors,
+    training_loss,
+)
 
 # True classes a a a b b c, predicted a a b b b b: c is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -80,3 +88,20 @@ def test_errors_of_a_regressor_are_those_worked_out_by_hand():
     assert found["mse"] == pytest.approx((0.25 + 0.25 + 1) / 6)
     assert found["mae"] == pytest.approx((0.5 + 0.5 + 1) / 6)
     assert found["r2"] == pytest.approx(((1 - 0.25 / (2 / 3)) + (1 - 1.25 / (2 / 3))) / 2)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_small_batches_add_up_to_the_weighted_loss_of_all_pictures(smoothing):
+    """Whatever classes fall into one batch: with torch's own mean a rare class alone in it would weigh as a common."""
+    draw = torch.Generator().manual_seed(0)
+    labels, weights = torch.tensor([0] * 12 + [1] * 4), torch.tensor([16 / 24, 16 / 8])
+    assert weights[labels].mean() == pytest.approx(1)
+    logits = torch.randn(16, 2, generator=draw)
+    whole = training_loss(logits, labels, weights, smoothing)
+    parts = [training_loss(logits[i : i + 4], labels[i : i + 4], weights, smoothing) for i in range(0, 16, 4)]
+    assert sum(parts) / 4 == pytest.approx(whole.item())
+    mixed = torch.nn.functional.one_hot(labels).float()
+    assert training_loss(logits, mixed, weights, smoothing) == pytest.approx(whole.item())
+    plain = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    assert training_loss(logits, labels, torch.ones(2), smoothing) == pytest.approx(plain.item())
+    assert training_loss(logits, labels, None, smoothing) == plain

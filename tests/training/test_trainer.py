@@ -109,14 +109,14 @@ UNEVEN = tuple(0.25 * (k + 1) for k in range(10))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_class_weights_are_those_of_torchs_cross_entropy(smoothing, pictures, tmp_path):
+def test_class_weights_are_those_of_torchs_cross_entropy_over_the_number_of_pictures(smoothing, pictures, tmp_path):
     weighted = dataclasses.replace(pictures, class_weights=UNEVEN)
     run = trainer(weighted, tmp_path, epochs=1, batch_size=80, label_smoothing=smoothing)
     images = normalise(pictures.train.images, pictures.mean, pictures.std, size=32)
     torch.manual_seed(5)
     order = torch.randperm(80, generator=random_stream(0, 1, ORDER))
-    loss = nn.CrossEntropyLoss(torch.tensor(UNEVEN), label_smoothing=smoothing)
-    expected = loss(run.network(images[order]), pictures.train.labels[order])
+    loss = nn.CrossEntropyLoss(torch.tensor(UNEVEN), label_smoothing=smoothing, reduction="sum")
+    expected = loss(run.network(images[order]), pictures.train.labels[order]) / 80
     run.network.norm.reset_running_stats()
     torch.manual_seed(5)
     run.run()

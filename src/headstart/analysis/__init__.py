@@ -1,7 +1,7 @@
 """From runs on disk to tables and verdicts."""
 
 from headstart.analysis.caveats import Caveat, CaveatKind
-from headstart.analysis.columns import TARGETS, THRESHOLDS, UNBALANCED
+from headstart.analysis.columns import TARGETS, THRESHOLDS
 from headstart.analysis.comparison import seeds_wanted, write_comparison
 from headstart.analysis.csv_tables import read_table, write_further_tables, write_table
 from headstart.analysis.forecasts import Lines, forecast_lines, size_curves, size_lines
@@ -15,7 +15,6 @@ __all__ = [
     "REPEATS",
     "TARGETS",
     "THRESHOLDS",
-    "UNBALANCED",
     "ArmRuns",
     "Caveat",
     "CaveatKind",

@@ -1,6 +1,7 @@
-"""The search of an arm: its range, whether the best lies at the edge, how wide the good rates, and the luck of it."""
+"""The search of an arm: its range, whether the best lies at the edge, how wide the good rates, its luck; ways out."""
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from headstart.typed import LARGEST_SEED
 
 TOLERATED = 1.0  # point below the best
 SPREAD = ("decades", "qmc", "random")  # samplers whose trials cover the range evenly; TPE looks where it was good
+FEW_PICTURES = 100  # for validation: guessing two classes comes to 65 % by 3 standard errors
+FEW_STEPS = 500  # of the optimizer, in which a network from random weights hardly learns anything
+LONGEST_STEM = 50  # characters of a name that gets an ending
 
 
 def search_columns(arm: str, search: pd.DataFrame, ended: pd.DataFrame, study: StudyFile) -> dict[str, Any]:
@@ -213,3 +217,39 @@ def _overtuning(runs: ArmRuns) -> float:
     same_fold = confirmed["fold"].eq(runs.best["fold"]).fillna(True)  # others may be easier, or harder
     confirmed = confirmed.loc[same_fold, "val_accuracy"].dropna()
     return float(runs.best["val_accuracy"] - confirmed.mean()) if len(confirmed) else math.nan
+
+
+# ---- where it led nowhere
+
+
+def ways_out(own: pd.DataFrame, study: StudyFile, arm: str) -> list[str]:
+    """Commands that might lead further than these search trials, by what most stands in their way: two at most."""
+    seen, total, batch, epochs = (first(own[c]) or 0 for c in ("val_size", "train_size", "batch_size", "epochs"))
+    ways = []
+    if own["state"].eq("DIVERGED").sum() * 2 >= len(own) and own["lr"].notna().any():
+        ways.append({"lr_low": f"{own['lr'].min() / 100:.0e}", "lr_high": f"{own['lr'].min() * 10:.0e}"})
+    if seen < FEW_PICTURES and own["folds"].isna().all() and "data.validation_size=" not in study.command:
+        ways.append({"data.folds": 3})
+    if batch and epochs * math.ceil(total / batch) < FEW_STEPS:
+        few = min(batch, 16)
+        ways.append({"batch_size": few, "epochs": max(epochs, math.ceil(FEW_STEPS * few / max(total, 1)))})
+    elif epochs:
+        ways += [{"epochs": 2 * epochs}, {"lr_low": "1e-6", "lr_high": "1"}]
+    ways = [{"minutes": f"{3 * study.minutes:g}"}, *ways] if study.minutes else ways  # of which everything follows
+    fixed = _own_keys(study, arm) | (set() if "lr" in study.spaces.get(arm, {}) else {"lr_low"})
+    free = [way for way in ways if not fixed & way.keys()][:2]
+    return [_another_study(study, " ".join(f"{key}={value}" for key, value in way.items())) for way in free]
+
+
+def _own_keys(study: StudyFile, arm: str) -> set[str]:
+    """The keys in which an arm differs from others: it sets them itself, and no command may set them for all."""
+    others = [settings for name, settings in study.arms.items() if name != arm]
+    return {key for key, value in study.arms.get(arm, {}).items() if any(o.get(key) != value for o in others)}
+
+
+def _another_study(study: StudyFile, words: str) -> str:
+    """The study's command under another name, and in another folder, with these words in it."""
+    replaced = ("name", "hydra.sweep.dir", *(word.partition("=")[0] for word in words.split()))
+    words_typed = shlex.split(study.command or "headstart -m ...")
+    typed = [word for word in words_typed if word.partition("=")[0] not in replaced]
+    return f"{shlex.join(typed)} {words} name={(study.name or 'study')[:LONGEST_STEM]}_again"

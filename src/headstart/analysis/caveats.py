@@ -3,27 +3,23 @@
 import dataclasses
 import enum
 import itertools
-import math
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from headstart.analysis.arm_search import ways_out
 from headstart.analysis.arms_table import NO_STUDY, OPEN
 from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
 from headstart.analysis.runs_of_arm import ARM_PHASES, differing_machines, runs_of_arm
 from headstart.analysis.verdict import counted
-from headstart.store import StudyFile
+from headstart.errors import listed
+from headstart.store import WEIGHT_SUFFIXES, StudyFile
 
 # In the reason of a COMPLETE run, by training.estimator_trainer; result.json says it nowhere else.
 NOT_CONVERGED = "did not converge"
-FEW_PICTURES = 100  # for validation: guessing two classes comes to 65 % by 3 standard errors
-LONGEST_STEM = 50  # characters of a name that gets an ending
-FEW_STEPS = 500  # of the optimizer, in which a network from random weights hardly learns anything
-WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 
 class CaveatKind(enum.Enum):
@@ -80,7 +76,7 @@ def caveats(
         CaveatKind.EARLIER_CHOICE: _earlier_choice(ledger),
         CaveatKind.FORBIDDEN_READS: _forbidden_reads(trials),
         CaveatKind.TEST_SAMPLING: _test_sampling(arms),
-        CaveatKind.NOT_PAIRED: _not_paired(arms),
+        CaveatKind.NOT_PAIRED: itertools.chain(_not_paired(arms), _of_other_data(arms, trials)),
         CaveatKind.OWN_WEIGHTS: _own_weights(arms, trials),
         CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
         CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
@@ -102,33 +98,8 @@ def _dead_ends(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> It
         states = ", ".join(f"{n} {state}" for state, n in own["state"].value_counts().items())
         guessed = own[own["state"].eq("CHANCE")].sort_values("val_accuracy", ascending=False)
         why = f" The best: {guessed['reason'].iloc[0]}." if len(guessed) else " Their loss became NaN or infinite."
-        further = " or ".join(_another_study(study, words) for words in _ways_out(own, study, arm["arm"]))
+        further = " or ".join(ways_out(own, study, arm["arm"]))
         yield f"{arm['arm']}: none of its trials may be selected ({states}).{why}" + (further and f" Try {further}")
-
-
-def _ways_out(own: pd.DataFrame, study: StudyFile, arm: str) -> list[str]:
-    """What to change, by what most stands in the way of these search trials: words of a command each, two at most."""
-    seen, total, batch, epochs = (first(own[c]) or 0 for c in ("val_size", "train_size", "batch_size", "epochs"))
-    few = min(batch, 16)
-    ways = []
-    if own["state"].eq("DIVERGED").sum() * 2 >= len(own) and own["lr"].notna().any():
-        ways.append({"lr_low": f"{own['lr'].min() / 100:.0e}", "lr_high": f"{own['lr'].min() * 10:.0e}"})
-    if seen < FEW_PICTURES and own["folds"].isna().all() and "data.validation_size=" not in study.command:
-        ways.append({"data.folds": 3})
-    if batch and epochs * math.ceil(total / batch) < FEW_STEPS:
-        ways.append({"batch_size": few, "epochs": max(epochs, math.ceil(FEW_STEPS * few / max(total, 1)))})
-    elif epochs:
-        ways += [{"epochs": 2 * epochs}, {"lr_low": "1e-6", "lr_high": "1"}]
-    fixed = study.arms.get(arm, {}).keys() | (set() if "lr" in study.spaces.get(arm, {}) else {"lr_low"})
-    return [" ".join(f"{k}={v}" for k, v in way.items()) for way in ways if not fixed & way.keys()][:2]
-
-
-def _another_study(study: StudyFile, words: str) -> str:
-    """The study's command under another name, and in another folder, with these words in it."""
-    replaced = ("name", "hydra.sweep.dir", *(word.partition("=")[0] for word in words.split()))
-    typed = [word for word in shlex.split(study.command) if word.partition("=")[0] not in replaced]
-    typed = typed or ["headstart", "-m", "..."]
-    return f"{shlex.join(typed)} {words} name={(study.name or 'study')[:LONGEST_STEM]}_again"
 
 
 def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
@@ -222,14 +193,23 @@ def _test_sampling(arms: pd.DataFrame) -> Iterator[str]:
 def _not_paired(arms: pd.DataFrame) -> Iterator[str]:
     groups = arms.groupby(["data", "train_size"], dropna=False, sort=False)
     if len(groups) > 1:
-        listed = [f"{_names(own)} ({data}, {size} images)" for (data, size), own in groups]
-        yield f"Arms are compared only on the same data and train_size: {'; '.join(listed)}."
+        each = [f"{_names(own)} ({data}, {size} images)" for (data, size), own in groups]
+        yield f"Arms are compared only on the same data and train_size: {'; '.join(each)}."
+
+
+def _of_other_data(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """Single runs of one network that lie in one folder, though they were given different data."""
+    for _, arm in arms[~arms["tuned"]].iterrows():
+        own = trials[trials["arm"].eq(arm["arm"]) & trials["phase"].eq("run")]
+        if others := [name for name in own["data"].dropna().unique() if name != arm["data"]]:
+            on = listed(map(str, others))
+            yield f"{arm['arm']} is told of {arm['data']}; its runs on {on} are not compared with it."
 
 
 def _own_weights(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
     has_source = (trials["phase"] == "source").any()
     for name, weights in zip(arms["arm"], arms["weights"], strict=True):
-        if weights is pd.NA or not (weights.endswith(WEIGHT_FILES) or weights.startswith(("/", "./", "../", "~"))):
+        if weights is pd.NA or not (weights.endswith(WEIGHT_SUFFIXES) or weights.startswith(("/", "./", "../", "~"))):
             continue
         path = Path(weights)
         if has_source and path.parts[-2:] == ("source", "best.safetensors"):

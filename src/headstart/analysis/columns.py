@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 THRESHOLDS = (70, 80, 90, 93, 95)  # percent validation accuracy at which speed is compared
 TARGETS = ("halfway", *map(str, THRESHOLDS), "99_of_final")
-UNBALANCED = 1.5  # times as many images in one class as in another
 SORTED_BY = ("study", "arm", "phase", "number", "seed", "run_dir")
 CORRUPTED = ("test_corrupted_mean", *(f"test_{kind}_mean" for kind in ("noise", "blur", "jpeg", "contrast")))
 SCORES = ("test_balanced_accuracy", "test_precision_macro", "test_recall_macro", "test_f1_macro")
@@ -173,9 +172,9 @@ TRIALS: Columns = {
     "best_epoch": _integer("count from 1", "epoch with the highest validation accuracy, whose weights are kept"),
     "train_accuracy": _percent("training accuracy of that epoch as in epochs.csv: mean over it, augmented images"),
     "test_accuracy": _percent("accuracy of the best epoch's weights on the test split; empty: not read"),
-    "test_balanced_accuracy": _percent("test accuracy of each class, mean over classes, as rare ones count as much"),
+    "test_balanced_accuracy": _percent("test accuracy of each class, mean over classes; the same as test_recall_macro"),
     "test_precision_macro": _percent("test precision, mean over classes"),
-    "test_recall_macro": _percent("test recall, mean over classes"),
+    "test_recall_macro": _percent("test recall, mean over classes: the balanced accuracy"),
     "test_f1_macro": _percent("test F1, mean over classes"),
     **_regression("test images", "test"),
     "test_corrupted_mean": _percent(

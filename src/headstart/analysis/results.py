@@ -129,9 +129,23 @@ class Results:
         Raises:
             UserError: there is no such arm.
         """
+        return runs_of_arm(self._rows(arm))
+
+    def single_runs(self, arm: str) -> pd.DataFrame:
+        """Those of an arm's runs, rows of `trials`, that belong to no search and have ended well; none where one does.
+
+        Raises:
+            UserError: there is no such arm.
+        """
+        rows = self._rows(arm)
+        if (rows["phase"] == "search").any():
+            return rows.iloc[:0]
+        return rows[(rows["phase"] == "run") & (rows["state"] == "COMPLETE")]
+
+    def _rows(self, arm: str) -> pd.DataFrame:
         row, trials = self._arm(arm), self.trials
         own = trials["study"].isna() if row["study"] is pd.NA else (trials["study"] == row["study"]).fillna(False)
-        return runs_of_arm(trials[own & (trials["arm"] == row["arm"])])
+        return trials[own & (trials["arm"] == row["arm"])]
 
     def _arm(self, arm: str) -> pd.Series:
         """The row of arms.csv of an arm, which is called STUDY/ARM where several studies have one of its name."""

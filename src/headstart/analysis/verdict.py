@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from headstart import statistics
+from headstart.errors import listed
 from headstart.statistics import Edge, PairedDifference
 
 MINIMUM_SEEDS = 3  # below, a verdict says "too few seeds": with 2 the t quantile is 12.7 standard errors
@@ -42,8 +43,7 @@ class HoldsFor:
         pictures = "new test pictures" if self.pictures else ""
         searches = "repeated searches" if self.searches else ""
         folds = "other training pictures of these folds" if self.folds else ""
-        *first, last = [what for what in ("new seeds", pictures, searches, folds) if what]
-        return f"{', '.join(first)} and {last}" if first else last
+        return listed(filter(None, ("new seeds", pictures, searches, folds)))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import logging
+import os
 import re
 import shlex
 import sys
@@ -183,9 +184,9 @@ def _print_table(columns: Sequence[str], rows: list[list[str]]) -> None:
 
 def _can_show(data: "SurveyedData") -> dict[str, float]:
     """Points of accuracy that the choice of so many pictures moves, by part."""
-    from headstart.store import half_width
+    from headstart.statistics import sampling_half_width
 
-    return {part: half_width(n) for part in ("val", "test") if (n := data.record.total(part))}
+    return {part: sampling_half_width(50, n) for part in ("val", "test") if (n := data.record.total(part))}
 
 
 # -------------------------------------------------------------------------------------------------------- what follows
@@ -196,13 +197,24 @@ def _next(source: Source, words: Sequence[str], root: str, name: str, refused: "
     again = ["headstart", "data", root, *(word for word in words if not word.startswith("data.duplicates="))]
     if refused:
         return {error.way_out: shlex.join([*again, *error.words]) for error in refused}
-    chosen = [*source.words, *words]
-    study = ["headstart", "-m", *chosen, "model=cnn,resnet18", "budget=quick", f"name={_study_name(name)}"]
+    place, source = _from_outside(source)
+    of_study = [word for word in words if not re.match(r"\+*data\.fold=", word)]  # which takes all of them
+    arms = ["headstart", "-m", *source.words, *of_study, "model=cnn,resnet18"]
+    study = [*arms, "budget=quick", f"name={_study_name(name)}"]
     return {
-        "To train one network": shlex.join(["headstart", *chosen]),
-        "To see what a study of two networks would take": shlex.join([*study, "dry_run=true"]),
-        "To begin that study, and go on with it": shlex.join(study),
+        "To train one network": place + shlex.join(["headstart", *source.words, *words]),
+        "To see what a study of two networks would take": place + shlex.join([*study, "dry_run=true"]),
+        "To begin that study, and go on with it": place + shlex.join(study),
+        "To have one that fits half an hour": place + shlex.join([*arms, "minutes=30", f"name={_study_name(name)}_30"]),
     }
+
+
+def _from_outside(source: Source) -> tuple[str, Source]:
+    """How to leave the folder of pictures, where outputs/ would be one of them, and what they are called from there."""
+    here = Path.cwd().resolve()
+    if source.option != "folder" or source.folder is None or not here.is_relative_to(root := source.folder.resolve()):
+        return "", source
+    return f"cd {shlex.quote(os.path.relpath(root.parent, here))} && ", Source(source.option, root.name)
 
 
 def _lines(commands: dict[str, str]) -> list[str]:

@@ -10,15 +10,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from headstart.config import as_typed, key_of, override_value
+from headstart.data import SUFFIXES
 from headstart.errors import UserError
-from headstart.store import RUN_MARKERS, expanded
+from headstart.store import RUN_MARKERS, WEIGHT_SUFFIXES, expanded
 
 CIFAR = {
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
 }  # what there is of each where it need not be downloaded
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 LOOKED_AT = 50  # entries of a folder
 LISTS = (".csv", ".tsv", ".txt", ".jsonl")
 NAMES = ("cifar10", "cifar100", "digits")  # sources that need no folder to be named
@@ -72,7 +71,7 @@ def _has_pictures(folder: Path) -> bool:
     level = [folder]
     for _ in range(3):
         entries = [entry for place in level for entry in _first_entries(place)]
-        if any(entry.name.lower().endswith(PICTURES) for entry in entries):
+        if any(entry.name.lower().endswith(SUFFIXES) for entry in entries):
             return True
         level = [Path(entry.path) for entry in entries if entry.is_dir()][:LOOKED_AT]
     return False
@@ -89,7 +88,7 @@ def _first_entries(folder: Path) -> list[os.DirEntry]:
 def _check_weights(weights: object) -> None:
     if not isinstance(weights, str) or os.path.lexists(os.path.expanduser(weights)):
         return
-    if os.sep in weights or weights.endswith(WEIGHTS):
+    if os.sep in weights or weights.endswith(WEIGHT_SUFFIXES):
         raise UserError(f"model.weights={weights!r} does not exist; give a file, 'imagenet' or null")
 
 

@@ -29,7 +29,7 @@ def _scores(result: dict[str, Any]) -> list[tuple[str, str]]:
     best_epoch = f"  (best epoch {result['best_epoch']})" if result.get("best_epoch") else ""
     rows = [
         ("state", result["state"] + reason),
-        ("validation accuracy", percent(result.get("val_accuracy")) + best_epoch),
+        ("validation accuracy", percent(result.get("val_accuracy")) + best_epoch + _fold(result)),
     ]
     if result.get("cv_folds"):
         mean, spread = percent(result["cv_accuracy_mean"]), f"{result['cv_accuracy_std']:.2f}"
@@ -39,6 +39,10 @@ def _scores(result: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("test accuracy", percent(result.get("test_accuracy"))))
         rows.append(("test precision / recall / F1", " / ".join(of_classes)))
     return rows
+
+
+def _fold(result: dict[str, Any]) -> str:
+    return f"  (fold {result.get('fold') or 0} of 0 to {result['folds'] - 1})" if result.get("folds") else ""
 
 
 def _cost(result: dict[str, Any]) -> list[tuple[str, str]]:

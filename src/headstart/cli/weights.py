@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+from headstart.errors import UserError
+from headstart.store import WEIGHT_SUFFIXES, expanded
+
 EXAMPLES = """examples:
   {prog} export outputs/runs/2026-01-31_12-00-00-000000 --to digits.safetensors
       then: headstart data=digits model=cnn model.weights=digits.safetensors
@@ -40,6 +43,7 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what was typed. Raises UserError."""
+    check_there(arguments.run_dir if arguments.command == "export" else arguments.file, arguments.command)
     from headstart.inference import describe_weights, export_run, show_weights
 
     if arguments.command == "show":
@@ -49,3 +53,12 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         lines = export_run(arguments.run_dir, arguments.to, force=arguments.force)
     print(*lines, sep="\n")
+
+
+def check_there(path: Path, command: str) -> None:
+    """Refuse a path that leads nowhere before torch is imported. Raises UserError."""
+    if expanded(path).exists():
+        return
+    wanted = f"a weights file ({', '.join(WEIGHT_SUFFIXES)}), or a hub's folder"
+    wanted = "the folder of a run, the one with best.safetensors" if command == "export" else wanted
+    raise UserError(f"{path} does not exist; give {wanted}")

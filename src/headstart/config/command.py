@@ -34,6 +34,8 @@ def config_hash(values: Config, **settled: Any) -> str:
     content = {k: v for k, v in outspoken(vars(values) | settled).items() if k not in ignored}
     content["model"] = {k: v for k, v in identifying_model(values.model).items() if k != "search"}
     content["data"] = identifying_data(values.data)
+    if content["data"].get("class_weights"):
+        content["data"]["class_weights"] += " over pictures"  # once the loss was divided by the batch's weights
     if content["data"].get("validation_size") == "auto":
         content["data"]["validation_size"] = None  # as the default was called before; old checkpoints go on
     if "duplicates" in values.data and values.data["duplicates"] is None:

@@ -66,7 +66,8 @@ def default_options() -> dict[str, str]:
 def options(group: str, *, own: bool = True) -> list[str]:
     """The options of a config group: names of its YAML files, sorted; own: with those in the user's own folders."""
     ours = experiments_folder() if group == "experiments" else Path(str(files(CONF))) / group
-    others = study_folders() if group == "experiments" else [folder / group for folder in own_folders()]
+    others = [folder / group for folder in own_folders()]
+    others = [*study_folders(), Path.cwd() / group] if group == "experiments" else others  # also there they are found
     return sorted({path.stem for folder in ([ours, *others] if own else [ours]) for path in folder.glob("*.yaml")})
 
 

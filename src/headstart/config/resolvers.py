@@ -24,8 +24,8 @@ def first_pruned_epoch(epochs: int, warmup: float) -> int:
 
 
 def unless(other: Any, value: Any) -> Any:
-    """The value where the other key has none; null where it has one, which takes its place."""
-    return value if other is None else None
+    """The value where the other key has none, or leaves it open; null where it has one, which takes its place."""
+    return value if other in (None, "auto") else None
 
 
 def study_name(name: str | None) -> str:

@@ -99,7 +99,9 @@ def _computing(cfg: DictConfig) -> dict[str, Any]:
     """What a run computes with, of its configuration: pictures wherever they lie, in words of any version."""
     content = {key: value for key, value in outspoken(OmegaConf.to_container(cfg)).items() if key not in DESCRIBING}
     if OmegaConf.is_dict(cfg.get("data")):
-        content["data"] = identifying_data(OmegaConf.to_container(cfg.data, resolve=True))
+        data = OmegaConf.to_container(cfg.data, resolve=True)
+        # Folds that are left to the source are said, as runs from before there was that choice had none.
+        content["data"] = identifying_data(data) | {"folds": data.get("folds")}
     if isinstance(content.get("model"), dict):
         content["model"] = identifying_model(content["model"])
     return content

@@ -125,9 +125,10 @@ def identifying_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of `data` that say which pictures a run gets, not where their files lie.
 
     Keys that say nothing are left out, as of studies and checkpoints that are older than these: those of folds without
-    any, `class_weights: null`, and `duplicates` where nobody chose; before it, that was `allow_duplicates: false`.
+    any or with `auto`, `class_weights: null`, and `duplicates` where nobody chose; before that was `allow_duplicates:
+    false`.
     """
-    ignored = {"root", "cache", "download"} | (set() if data.get("folds") else {"folds", "fold"})
+    ignored = {"root", "cache", "download"} | (set() if data.get("folds") not in (None, "auto") else {"folds", "fold"})
     ignored |= {key for key in ("duplicates", "allow_duplicates", "class_weights") if not data.get(key)}
     return {key: value for key, value in data.items() if key not in ignored}
 

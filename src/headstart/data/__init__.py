@@ -3,8 +3,9 @@
 Names are imported when they are first asked for: whoever only lists or decodes pictures needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headstart.lazy import door
 
 if TYPE_CHECKING:
     from headstart.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt, corrupted
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from headstart.data.folder_tree import Tree
     from headstart.data.label_lists import read_labelled
     from headstart.data.normalisation import normalise
-    from headstart.data.picture_files import list_pictures, shown
+    from headstart.data.picture_files import SUFFIXES, list_pictures, shown
     from headstart.data.refusals import Refused, read_anyway
     from headstart.data.survey import describe_data, sample_sheet
     from headstart.data.thumbnails import choose_thumbnails, shrink
@@ -25,7 +26,7 @@ _MODULES = {
     "folder_tree": ("Tree",),
     "label_lists": ("read_labelled",),
     "normalisation": ("normalise",),
-    "picture_files": ("list_pictures", "shown"),
+    "picture_files": ("SUFFIXES", "list_pictures", "shown"),
     "refusals": ("Refused", "read_anyway"),
     "survey": ("describe_data", "sample_sheet"),
     "thumbnails": ("choose_thumbnails", "shrink"),
@@ -34,6 +35,7 @@ _MODULES = {
 __all__ = [
     "CORRUPTIONS",
     "STRENGTHS",
+    "SUFFIXES",
     "Dataset",
     "Refused",
     "Split",
@@ -54,9 +56,4 @@ __all__ = [
     "tensor_on",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _MODULES)

@@ -65,6 +65,8 @@ class Dataset:
     test_counts: tuple[int, ...] | None = None  # of each class in the test part, known without reading it
     copies: CopyCounts | None = None  # None: nobody looked for any
     class_weights: tuple[float, ...] | None = None  # of each class in the training loss; None: every picture weighs 1
+    folds: int | None = None  # that the pictures for training and validation were dealt out to, one of which is `val`
+    fold: int = 0  # which one
     seen: FileFacts | None = field(default=None, repr=False)  # of its files on reading them; None: of none
 
     @property
@@ -126,16 +128,17 @@ class SplitOptions:
     # Pictures split off train, or a fraction of it, each class in proportion; "auto": the source says how many.
     validation_size: int | float | Literal["auto"] | None
     split_seed: int  # decides alone which pictures are split off, and which a subset takes
-    folds: int | None = None  # into which the subset is divided, each class in proportion: one validates, others train
+    # Into which the subset is divided, each class in proportion: one validates, others train; "auto": the source says.
+    folds: int | Literal["auto"] | None = None
     fold: int = 0  # which one, from 0
     class_weights: Literal["balanced"] | None = None  # of the training loss: as heavy as a class is rare; None: 1 each
 
     def __post_init__(self) -> None:
         if self.folds is None and self.fold:
             raise UserError(f"data.fold={self.fold} has no effect without folds; add data.folds=..., or leave it out")
-        if self.folds is not None and self.fold >= self.folds:
+        if isinstance(self.folds, int) and self.fold >= self.folds:
             raise UserError(f"data.fold={self.fold}: the folds of data.folds={self.folds} are 0 to {self.folds - 1}")
-        if self.folds is not None and self.validation_size not in (None, "auto"):
+        if isinstance(self.folds, int) and self.validation_size not in (None, "auto"):
             raise UserError(
                 f"data.folds={self.folds} and data.validation_size={self.validation_size} are both given; a fold is "
                 "the validation part, so leave the second out, or give data.validation_size=null"
@@ -166,7 +169,7 @@ def assemble(
     """
     keep = choose_classes(names, options.classes)
     train = _relabel(train, keep)
-    if options.folds is not None:
+    if isinstance(options.folds, int):
         train = _subset(train, shuffled(train.labels, options.split_seed, keep), options)
         held_out, rest = one_fold(train.labels, options.folds, options.fold)
         train, val = train.choose(rest), train.choose(held_out)
@@ -186,6 +189,7 @@ def assemble(
         return _relabel(load_test(), keep).split()
 
     known = dict(test_counts=None if test_counts is None else tuple(int(test_counts[position]) for position in keep))
+    known |= dict(folds=options.folds, fold=options.fold)
     known["class_weights"] = balanced(used.labels.numpy(), len(chosen)) if options.class_weights else None
     return Dataset(name, chosen, used, held, fingerprint(chosen, used, held), *statistics(used), test, files, **known)
 

@@ -219,7 +219,7 @@ def _rgb(image, kind: str | None):
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _key(root: Path, paths: list[str], size: int) -> str:

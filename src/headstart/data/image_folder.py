@@ -14,7 +14,7 @@ from headstart.data.decoding import Decoded, FileFacts, decode_once
 from headstart.data.folder_tree import Tree
 from headstart.data.picture_files import shown
 from headstart.data.refusals import TooManyCopies, Unreadable
-from headstart.data.splits import VALIDATION_SHARE, choose_classes, stratified, usual_validation_size
+from headstart.data.splits import VALIDATION_SHARE, choose_classes, stratified, usual_folds, usual_validation_size
 from headstart.errors import UserError
 from headstart.store import DIGEST, FileListing
 
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 _TEST_SEED = 0  # the derived test part stays the same whatever split_seed is
 TEST_SHARE = 0.2  # where nobody asks for another
-SCARCE = 100  # pictures for training and validation, below which folds are the better use of them
 
 
 def read_dataset(
@@ -37,7 +36,8 @@ def read_dataset(
     """Decode, check and split labelled files; arguments and errors as `headstart.data.sources.folder` has them.
 
     options.validation_size: None or "auto" for a tree that brings a validation part of its own; for others None is a
-    tenth, "auto" `usual_validation_size`.
+    tenth, "auto" `usual_validation_size`. options.folds: "auto" is `usual_folds`, and none beside a size that was
+    given, a subset for training or a validation part of the tree's own.
     Of what is wrong with the files and their copies, the error knows how to read the data set anyway.
     """
     others = dict(size=size, cache=cache, test_size=test_size, options=options)
@@ -62,9 +62,8 @@ def _read(
     options: SplitOptions,
 ) -> Dataset:
     own = len(tree.parts["train"])
-    if options.folds is not None:
+    if isinstance(options.folds, int):
         tree = _with_val_in_train(tree)
-    options, is_auto = _without_auto(options)
     _refuse_size_of_given(tree, "val", "validation_size", options.validation_size)
     _refuse_size_of_given(tree, "test", "test_size", test_size)
     keep = choose_classes(tree.classes, options.classes)
@@ -83,7 +82,7 @@ def _read(
     def apart(train: Placed, val: Placed) -> Placed:  # of the chosen classes
         return _leave(train, range(len(keep)), lambda own: copies.of_held_out(own.places, val.places, "validation"))
 
-    options = _with_usual_size(options, _chosen(train, keep).labels, is_auto and val is None)
+    options = _settled(options, _chosen(train, keep).labels if val is None else None)
     files = FileListing(tree.paths, decoded.digests[:, :DIGEST].tobytes())
     counts = np.bincount(test.labels, minlength=len(tree.classes))
     data = assemble(tree.name, tree.classes, train, lambda: test, options, val, files, apart, counts)
@@ -94,22 +93,25 @@ def _read(
     return dataclasses.replace(data, test_sha256=_identity(decoded, seen), copies=counted, seen=facts)
 
 
-def _without_auto(options: SplitOptions) -> tuple[SplitOptions, bool]:
-    """The options with None for "auto", and whether it was that."""
-    is_auto = options.validation_size == "auto"
-    return (dataclasses.replace(options, validation_size=None) if is_auto else options), is_auto
+def _settled(options: SplitOptions, labels: np.ndarray | None) -> SplitOptions:
+    """The options with nothing left to the source: folds or a size to validate on, and a line where it is not a tenth.
 
-
-def _with_usual_size(options: SplitOptions, labels: np.ndarray, is_auto: bool) -> SplitOptions:
-    """The options with a tenth to validate on, or the size by `usual_validation_size` and a line where it is more.
-
-    With a size or folds in them they stay as they are.
+    labels: of the pictures for training and validation; None where the tree brings a validation part of its own.
     """
-    if options.validation_size is not None or options.folds is not None:
+    is_auto = options.validation_size == "auto"
+    options = dataclasses.replace(options, validation_size=None) if is_auto else options
+    usual = None if labels is None or options.train_size else usual_folds(labels)
+    if options.folds == "auto":
+        options = dataclasses.replace(options, folds=usual if is_auto else None)
+        if options.folds:
+            few = f"{len(labels)} pictures to train and validate on are few"
+            which = f"fold {options.fold} of 0 to {options.folds - 1} validates"
+            log.info("%s: %s (data.folds=null: a quarter)", few, which)
+    if labels is None or options.validation_size is not None or options.folds is not None:
         return options
     size, total = usual_validation_size(labels) if is_auto else VALIDATION_SHARE, len(labels)
     if size != VALIDATION_SHARE:
-        folds = "" if total >= SCARCE or options.train_size else "; data.folds=5 validates on all of them in turn"
+        folds = f"; data.folds={usual} validates on all of them in turn" if usual else ""
         why = f"as a tenth would be {round(VALIDATION_SHARE * total)}"
         log.info("validating on %d of %d pictures, %s (data.validation_size=... chooses)%s", size, total, why, folds)
     return dataclasses.replace(options, validation_size=size)
@@ -208,8 +210,8 @@ def _refuse_small_classes(tree: Tree, parts: dict[str, Placed], keep: Sequence[i
     )
 
 
-def _refuse_size_of_given(tree: Tree, part: str, key: str, value: int | float | None) -> None:
-    if part in tree.parts and value is not None:
+def _refuse_size_of_given(tree: Tree, part: str, key: str, value: int | float | str | None) -> None:
+    if part in tree.parts and value not in (None, "auto"):
         raise UserError(
             f"{tree.root} brings its own {part} part, so data.{key}={value} means nothing; give data.{key}=null."
         )

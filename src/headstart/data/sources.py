@@ -115,7 +115,7 @@ def folder(
     validation_size: Size | Literal["auto"] | None = None,
     test_size: Size | None = None,
     split_seed: Seed = 0,
-    folds: Folds | None = None,
+    folds: Folds | Literal["auto"] | None = None,
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     duplicates: Choice | None = None,
@@ -128,8 +128,9 @@ def folder(
     `cache` (None: $HEADSTART_CACHE, or ~/.cache/headstart). Parts that the tree lacks are split off train, each class
     in proportion and with one picture or more: first the test part (`test_size`, None: a fifth, the same whatever
     `split_seed` is), then the validation part (`validation_size`, None: a tenth of the rest, "auto": the same, of few
-    pictures 30 or up to a quarter, as `splits.usual_validation_size` says). With `folds` a val part
-    of the tree's own joins train. Indices are positions in the sorted list of the files of the tree's own part.
+    pictures 30 or up to a quarter, as `splits.usual_validation_size` says). With a number of `folds` a
+    val part of the tree's own joins train; "auto" is what `splits.usual_folds` says where the tree has no such part and
+    nobody asks for a size. Indices are positions in the sorted list of the files of the tree's own part.
     duplicates: what is done with training pictures that are exact copies of validation or test pictures, or lie in
     two classes: "drop" leaves them out of training, "refuse" is an error, "keep" trains on them. None: they are dropped
     where copies are at most 5, or 5 %, of either part, and pictures in two classes 0.5 % of all; else an error.
@@ -156,7 +157,7 @@ def table(
     validation_size: Size | Literal["auto"] | None = None,
     test_size: Size | None = None,
     split_seed: Seed = 0,
-    folds: Folds | None = None,
+    folds: Folds | Literal["auto"] | None = None,
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     duplicates: Choice | None = None,

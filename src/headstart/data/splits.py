@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.errors import UserError
+from headstart.statistics import ENOUGH_TO_CHOOSE
 
-VALIDATION_SHARE, ENOUGH = 0.1, 30  # of the pictures, and how many there should be at least
+VALIDATION_SHARE = 0.1  # of the pictures
+USUAL_FOLDS = 3  # of fewer pictures than a quarter of which is enough: each part then validates once
 
 
 def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:
@@ -50,15 +52,27 @@ def stratified(
 
 
 def usual_validation_size(labels: np.ndarray) -> int | float:
-    """What is split off to validate on where nobody says: a tenth, of few pictures `ENOUGH` or up to a quarter.
+    """What is split off to validate on where nobody says: a tenth, of few pictures enough to choose or a quarter.
 
     labels: int [N], of the pictures for training and validation. A choice between settings by 14 pictures is a
     lottery, ±26 points at an accuracy of 50 %; with 30 it is ±18. Of 300 pictures and more it is a tenth.
     """
     total, classes = len(labels), len(np.unique(labels))
-    if (few := min(ENOUGH, total // 4)) <= round(VALIDATION_SHARE * total):
+    if (few := min(ENOUGH_TO_CHOOSE, total // 4)) <= round(VALIDATION_SHARE * total):
         return VALIDATION_SHARE
     return max(few, min(classes, total - classes))
+
+
+def usual_folds(labels: np.ndarray) -> int | None:
+    """Into how many folds so few pictures are dealt out where nobody says; None where one split is the better use.
+
+    labels: int [N], of the pictures for training and validation. Of fewer than 120 a quarter is fewer than
+    `ENOUGH_TO_CHOOSE`. Of `USUAL_FOLDS` a third validates: the choice is made by more of them, every picture validates
+    once, and two thirds still train; with five the choice would be made by fewer than a quarter. None, too, where a
+    class has fewer pictures than that.
+    """
+    is_few = len(labels) // 4 < ENOUGH_TO_CHOOSE
+    return USUAL_FOLDS if is_few and np.unique(labels, return_counts=True)[1].min() >= USUAL_FOLDS else None
 
 
 def _quota(counts: np.ndarray, size: int) -> np.ndarray:

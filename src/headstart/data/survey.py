@@ -35,6 +35,8 @@ def describe_data(data: Dataset, *, across_classes: bool = False) -> DataRecord:
         mean=data.mean,
         std=data.std,
         samples=_samples(data),
+        folds=data.folds,
+        fold=data.fold,
         **_of_files(data, min(width, height)),
     )
     if across_classes and data.seen is not None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,28 @@ def run_records(results: Results) -> list[RunRecord]:
     """Every run of the results, in the order of trials.csv."""
     epochs = {place: list(_epochs(rows)) for place, rows in results.epochs.groupby("run_dir", sort=False)}
     rows = results.trials.astype(object).to_dict("records")
-    return [_record(row, epochs.get(row["run_dir"], []), results.root) for row in rows]
+    names = [_name(row["run_dir"], results.root) for row in rows]
+    counts = Counter((row["study"], name) for row, name in zip(rows, names, strict=True))
+    return [
+        _record(row, name if counts[row["study"], name] == 1 else _path(row["run_dir"]), epochs, results.root)
+        for row, name in zip(rows, names, strict=True)
+    ]
 
 
-def _record(row: dict[str, Any], epochs: list[tuple[int, dict[str, float]]], root: Path) -> RunRecord:
+def _name(run_dir: str, root: Path) -> str:
+    """What a run is called in its study, wherever the results begin: `ARM/search/000`; of a single run its folder."""
+    parts = _path(run_dir).split("/")
+    own = 3 if parts[-2:-1] == ["search"] else 4 if parts[-3:-2] == ["confirm"] else 1
+    return "/".join(parts[-own:]) or root.absolute().name
+
+
+def _path(run_dir: str) -> str:
+    return "/".join(part for part in Path(run_dir).parts if part not in ("..", "."))
+
+
+def _record(
+    row: dict[str, Any], name: str, epochs: Mapping[str, list[tuple[int, dict[str, float]]]], root: Path
+) -> RunRecord:
     known = {name: value for name, value in row.items() if not pd.isna(value)}
     swept = {name.removeprefix(SWEPT): value for name, value in known.items() if name.startswith(SWEPT)}
     parameters = swept | {name: known[name] for name in PARAMETERS if name in known}
@@ -83,9 +102,9 @@ def _record(row: dict[str, Any], epochs: list[tuple[int, dict[str, float]]], roo
     rest = {name: known[name] for name in known if name not in (*TAGS, *PARAMETERS) and not name.startswith(SWEPT)}
     metrics = {name: float(value) for name, value in rest.items() if not isinstance(value, str)}
     tags |= {name: value for name, value in rest.items() if isinstance(value, str)}
-    name = "/".join(part for part in Path(row["run_dir"]).parts if part not in ("..", ".")) or root.absolute().name
     study = re.sub(r"[^A-Za-z0-9._-]+", "_", tags.get("study", "runs")).strip("_.")  # a path, of studies of one name
-    return RunRecord(study, name, parameters, tags, epochs, metrics, *_times(root / row["run_dir"]))
+    own = epochs.get(row["run_dir"], [])
+    return RunRecord(study, name, parameters, tags, own, metrics, *_times(root / row["run_dir"]))
 
 
 def _epochs(rows: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:

@@ -3,8 +3,9 @@
 Names are imported when they are first asked for: which pictures are meant is found out without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headstart.lazy import door
 
 if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
@@ -52,9 +53,4 @@ __all__ = [
     "write_container",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _MODULES)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from headstart.config import override_value
 from headstart.errors import UserError, printable
 from headstart.inference.networks import COMMON, chosen, fitting, made, size_that_fits, sizes_of
-from headstart.models import SUFFIXES, Weights, from_file, read_metadata
-from headstart.store import expanded, json_of
+from headstart.models import Weights, from_file, read_metadata
+from headstart.store import WEIGHT_SUFFIXES, expanded, json_of
 
 
 def show_weights(path: Path) -> list[str]:
@@ -39,16 +40,24 @@ def describe_weights(path: Path, words: Sequence[str] = ()) -> list[str]:
             f"none of conf/model and {len(COMMON)} common networks of timm; headstart weights describe {path} "
             "model=timm model.name=NAME tries another"
         )
+        rows |= {"compare": _comparison(networks[0], loaded.origin)} if networks else {}
     if words or networks:
         network = list(words) or networks[0]
         rows[f"into {shlex.join(network)}"] = "\n".join(_taken(loaded, given or chosen(tuple(network))))
     return _lined(rows)
 
 
+def _comparison(network: Sequence[str], file: str) -> str:
+    """The study that says what the weights buy on somebody's pictures."""
+    own = override_value(file)
+    arms = f"arms={{random: {' '.join(network)}, pretrained: {' '.join(network)} model.weights={own}}}"
+    return f"{shlex.join(['headstart', '-m', arms])} data=folder data.root=PICTURES minutes=30"
+
+
 def _read(path: Path) -> Weights:
     path = expanded(path)
     if not path.exists():
-        raise UserError(f"{path} does not exist; give a weights file ({', '.join(SUFFIXES)}), or a hub's folder")
+        raise UserError(f"{path} does not exist; give a weights file ({', '.join(WEIGHT_SUFFIXES)}), or a hub's folder")
     return from_file(path)
 
 

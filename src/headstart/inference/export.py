@@ -15,8 +15,7 @@ from headstart.inference.classifier import Classifier
 from headstart.inference.finished import check_finished
 from headstart.inference.onnx_export import onnx_bytes, torch_bytes
 from headstart.inference.quantisation import quantised
-from headstart.models import SUFFIXES
-from headstart.store import expanded, write_atomically
+from headstart.store import WEIGHT_SUFFIXES, expanded, write_atomically
 
 # Keys of timm's config.json that would otherwise say where timm's own weights of this network come from.
 FOREIGN = ("test_input_size", "pool_size", "test_crop_pct", "license", "origin_url", "paper_ids", "paper_name", "notes")
@@ -80,7 +79,7 @@ def export_model(
     to = expanded(to)
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UserError(f"{unknown[0]} is no format; choose of {', '.join(FORMATS)}")
-    if to.suffix in SUFFIXES:
+    if to.suffix in WEIGHT_SUFFIXES:
         raise UserError(f"--to {to}: here it is a folder; headstart weights export writes a file alone")
     is_run = (classifier.path / "best.safetensors").is_file()
     if "weights" in formats and not (is_run or copies):

@@ -16,11 +16,10 @@ from headstart.models.model import (
     halves_agree,
 )
 from headstart.models.save_weights import export_bytes
-from headstart.models.weight_files import SUFFIXES, Weights, from_file
+from headstart.models.weight_files import Weights, from_file
 
 __all__ = [
     "NETWORK_OPTIONS",
-    "SUFFIXES",
     "EstimatorModel",
     "Model",
     "Normalisation",

@@ -9,8 +9,8 @@ from headstart.errors import UserError
 from headstart.models.matching import matched
 from headstart.models.model import Model, in_classifier
 from headstart.models.pretrained import Published
-from headstart.models.weight_files import COUNTER, SUFFIXES, Weights, first_few, from_file
-from headstart.store import expanded
+from headstart.models.weight_files import COUNTER, Weights, first_few, from_file
+from headstart.store import WEIGHT_SUFFIXES, expanded
 
 
 def load_weights(
@@ -39,14 +39,14 @@ def _found(model: Model, published: Published) -> Weights:
         raise UserError("model.weights=source belongs into a study with a `source:` entry; here give a file or null")
     if published.fetch is not None and published.tags and weights in ("imagenet", *published.tags):
         return published.fetch(weights)
-    if os.path.exists(weights) or weights.endswith(SUFFIXES) or os.sep in weights:
+    if os.path.exists(weights) or weights.endswith(WEIGHT_SUFFIXES) or os.sep in weights:
         return from_file(expanded(weights))
     raise UserError(f"model.weights={weights!r} is neither a file nor known for {model.name}; give {options}")
 
 
 def _options(tags: Sequence[str]) -> str:
     known = f"imagenet, {', '.join(tags)}, " if tags else ""
-    return f"null, {known}or a file ({', '.join(SUFFIXES)})"
+    return f"null, {known}or a file ({', '.join(WEIGHT_SUFFIXES)})"
 
 
 def _check_classes(loaded: Weights, class_names: tuple[str, ...], keep_classifier: bool) -> None:

@@ -13,9 +13,8 @@ import torch
 from headstart.errors import UserError, first_line, printable
 from headstart.models.metadata import Normalisation, described, hub_config, read_metadata
 from headstart.models.unpickling import Inert, unpickled
-from headstart.store import read_json
+from headstart.store import WEIGHT_SUFFIXES, read_json
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in a folder as hubs keep them, beside a config.json
 COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
 CONTROL = {*range(32), 127} - set(b"\t\n\f\r")  # bytes that every binary file begins with one of, and no text has
@@ -77,9 +76,9 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{given(path)} does not exist; give a file, 'imagenet' or null")
     if not path.is_file():  # a pipe would be waited for without end
         hub = f" or a folder with {HUB_FILES[0]} in it" if path.is_dir() else ""
-        raise UserError(f"{given(path)} is not a file; give a file with one of {', '.join(SUFFIXES)}{hub}")
-    if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{given(path)} is of an unknown kind; give a file with one of {', '.join(SUFFIXES)}")
+        raise UserError(f"{given(path)} is not a file; give a file with one of {', '.join(WEIGHT_SUFFIXES)}{hub}")
+    if not path.name.endswith(WEIGHT_SUFFIXES):
+        raise UserError(f"{given(path)} is of an unknown kind; give a file with one of {', '.join(WEIGHT_SUFFIXES)}")
     try:
         content = path.read_bytes()
     except OSError as error:

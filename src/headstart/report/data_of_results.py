@@ -37,14 +37,16 @@ class DataOfResults:
 
 
 def kept_data(results: Results) -> list[KeptData]:
-    """What was kept of the data sets, in the order of the runs; of folds of the same pictures one."""
+    """What was kept of the data sets, in the order of the runs; of folds of the same pictures one, of sizes each."""
     found: dict[tuple, KeptData] = {}
     for rows in _by_data_set(results.trials):
         kept = _kept(results.root, rows)
         if kept is not None:
             record = kept.record
             used = sum(record.total(part) or 0 for part in ("train", "val"))
-            found.setdefault((record.name, record.classes, used), kept)
+            if rows["folds"].notna().any():  # training pictures that are copies leave beside one fold and not another
+                used += (record.copies or {}).get("dropped", 0)
+            found.setdefault((record.name, record.classes, record.pixels, used), kept)
     return list(found.values())
 
 

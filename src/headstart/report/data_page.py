@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.errors import UserError
-from headstart.report.data_samples import draw_samples
+from headstart.report.data_samples import DATA_SAMPLES, samples_svg, samples_width
 from headstart.report.data_view import DataView
-from headstart.report.plots.data_samples import read_sheet
+from headstart.report.drawing import embedded
+from headstart.report.plots.data_samples import read_sheet, samples_caption, samples_words
 from headstart.store import DataRecord, write_atomically
+
+if TYPE_CHECKING:
+    from headstart.report.page import EmbeddedFigure
 
 PAGE, PICTURE = "index.html", "samples.png"
 OURS = '<meta name="generator" content="headstart">'
@@ -61,21 +66,25 @@ def write_data_page(
     Raises:
         UserError: the folder cannot be written, or holds other files of these names.
     """
-    from headstart.report.drawing import embedded
-    from headstart.report.page import EmbeddedFigure, data_html
-    from headstart.report.save_figures import rendered  # matplotlib: the counts stand on the terminal by now
+    from headstart.report.page import data_html
 
     check_page_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made for the page: {error.strerror}.") from error
-    figures = []
-    if (drawn := draw_samples(data)) is not None:
-        png, svg = rendered(drawn)
-        write_atomically(folder / PICTURE, png)
-        looks = drawn.section, drawn.says_title, drawn.least_width, drawn.is_wide
-        figures.append(EmbeddedFigure(drawn.title, drawn.caption, drawn.alt, embedded(svg), PICTURE, *looks))
+    figures = [_figure(data)] if data.sheet is not None else []
+    if figures:
+        write_atomically(folder / PICTURE, data.png)
     given = dict(view=data.view, source=source, refused=refused, commands="\n".join(commands))
     write_atomically(folder / PAGE, data_html(figures=figures, **given).encode("utf-8", "replace"))
     return folder / PAGE
+
+
+def _figure(data: SurveyedData) -> "EmbeddedFigure":
+    from headstart.report.page import EmbeddedFigure
+
+    record = data.record
+    source, width = embedded(samples_svg(record, data.png)), samples_width(record)
+    words = DATA_SAMPLES.title, samples_caption(record), samples_words(record)
+    return EmbeddedFigure(*words, source, PICTURE, "data", least_width=width)

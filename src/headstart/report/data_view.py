@@ -1,11 +1,13 @@
 """What is on record of a data set as a reader sees it: a table of counts, and a line for each fact."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.report.display_tables import Cell, DisplayTable
-from headstart.store import DataRecord, half_width, shown_path
+from headstart.statistics import sampling_half_width
+from headstart.store import DataRecord, shown_path
 
 CALLED = dict(train="Training", val="Validation", test="Test")
 COPIED = dict(
@@ -81,6 +83,9 @@ class DataView:
     def _lines(self) -> Iterator[tuple[str, str]]:
         record = self.record
         yield "Classes", self.smallest
+        if record.folds:
+            which = f"{record.folds} folds, of which number {record.fold} of 0 to {record.folds - 1} validates here"
+            yield "Folds", f"{which}; a study's confirmations take them in turn (data.folds=null: one split)"
         yield "Sizes", self._sizes()
         if record.mean and record.std:
             mean, std = (" ".join(f"{value:.3f}" for value in values) for values in (record.mean, record.std))
@@ -110,15 +115,21 @@ class DataView:
             verb = "decoded to" if record.sizes else "all are"
             said.append(f"{verb} {record.pixels[0]} x {record.pixels[1]}")
         if record.smaller:
-            said.append(f"{record.smaller:,} are smaller than that")
+            said.append(f"{record.smaller:,} are smaller than that{self._largest_side()}")
         if self.image_size:
             said.append(f"resized to {self.image_size} x {self.image_size} for the network")
         return ", ".join(said)
 
+    def _largest_side(self) -> str:
+        """How to have pictures as they are that are all enlarged."""
+        sides = [self.record.sizes[side][-1] for side in ("width", "height")] if self.record.sizes else [math.inf]
+        is_smaller = self.record.pixels is not None and max(sides) < min(self.record.pixels)
+        return f" (data.size={max(sides):g} reads them as they are)" if is_smaller else ""
+
     def _half_widths(self) -> str:
         """What so many pictures can show at all."""
         parts = {part: self.record.total(part) for part in ("val", "test")}
-        said = [f"±{half_width(n):.1f} points ({CALLED[part].lower()})" for part, n in parts.items() if n]
+        said = [f"±{sampling_half_width(50, n):.1f} points ({CALLED[part].lower()})" for part, n in parts.items() if n]
         why = "the choice of so many pictures alone moves an accuracy of 50 % by"
         return f"{why} {' and '.join(said)}, 95 times in 100" if said else ""
 

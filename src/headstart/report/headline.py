@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from headstart.analysis import Results
+from headstart.errors import listed
 
 MOST_NAMED = 4  # arms that a sentence lists one by one
 
@@ -21,11 +22,20 @@ def headline(results: Results) -> str:
     if results.arms["study"].nunique(dropna=False) > 1:
         return ""
     groups = list(tested.groupby(["data", "train_size"], dropna=False, sort=False))
-    said = [_answer(own, results.pairs) for _, own in groups]
+    said, lost = [_answer(own, results.pairs) for _, own in groups], _lost(results.arms)
     if len(groups) < 2 or tested[["data", "train_size"]].isna().any(axis=None):
-        return said[0] if len(said) == 1 else ""
+        return said[0] + lost if len(said) == 1 else ""
     named = [f"{data}, {size:,} training images" for (data, size), _ in groups]
-    return " ".join(f"{name}: {text}" for name, text in zip(named, said, strict=True))
+    return " ".join(f"{name}: {text}" for name, text in zip(named, said, strict=True)) + lost
+
+
+def _lost(arms: pd.DataFrame) -> str:
+    """Of arms whose search led nowhere, so that no verdict is passed on them; "" without any."""
+    nowhere = arms["best_number"].isna() & arms["open"].eq(0) & (arms["chance"] + arms["diverged"]).gt(0)
+    names = list(arms.loc[arms["tuned"] & nowhere, "arm"])
+    if not names:
+        return ""
+    return f" Nothing can be said of {_listed(names, 'arms')}: no trial learned enough to be chosen, see the verdict."
 
 
 def _answer(tested: pd.DataFrame, pairs: pd.DataFrame) -> str:
@@ -64,5 +74,4 @@ def _listed(words: list[str], noun: str) -> str:
     """`a, b and c`; of many the first, and how many more."""
     if len(words) > MOST_NAMED:
         words = [*words[: MOST_NAMED - 1], f"{len(words) - MOST_NAMED + 1} other {noun}"]
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed(words)

@@ -19,7 +19,14 @@ from headstart.statistics.halving import (
     rungs,
     to_choose_from,
 )
-from headstart.statistics.intervals import accuracy_interval, half_width, sampling_half_width, summarise
+from headstart.statistics.intervals import (
+    ENOUGH_TO_CHOOSE,
+    UNBALANCED,
+    accuracy_interval,
+    half_width,
+    sampling_half_width,
+    summarise,
+)
 from headstart.statistics.looks import Looks
 from headstart.statistics.pairs import (
     PairedDifference,
@@ -51,8 +58,10 @@ from headstart.statistics.single_model import (
 __all__ = [
     "BAND_LEVEL",
     "CALIBRATION_BINS",
+    "ENOUGH_TO_CHOOSE",
     "NOWHERE",
     "SPREAD_DF",
+    "UNBALANCED",
     "BudgetCurve",
     "Choice",
     "Curve",

@@ -7,7 +7,6 @@ from headstart.store.data_record import (
     LeftOutFiles,
     Samples,
     find_data_record,
-    half_width,
     keep_data_record,
     read_data_record,
     record_path,
@@ -22,7 +21,16 @@ from headstart.store.epochs import (
 )
 from headstart.store.feature_cache import FeatureCache, FeatureEntry, NotKept, describe_features, size_on_disk
 from headstart.store.file_listing import DIGEST, FileListing, changes_since, keep_listing
-from headstart.store.files import LARGEST_RECORD, as_text, json_of, read_json, sha256_of, write_atomically, write_json
+from headstart.store.files import (
+    LARGEST_RECORD,
+    WEIGHT_SUFFIXES,
+    as_text,
+    json_of,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import holding_lock
 from headstart.store.run_folder import (
@@ -53,6 +61,7 @@ __all__ = [
     "OUTCOMES",
     "PAUSED",
     "RUN_MARKERS",
+    "WEIGHT_SUFFIXES",
     "DataRecord",
     "Epochs",
     "FeatureCache",
@@ -73,7 +82,6 @@ __all__ = [
     "expanded",
     "find_data_record",
     "find_runs",
-    "half_width",
     "holding_lock",
     "is_alive",
     "is_number",

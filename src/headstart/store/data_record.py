@@ -18,15 +18,9 @@ from headstart.store.files import read_json, write_atomically, write_json
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
-HALF_WIDTH = 98  # points, by the root of the pictures: what their choice moves an accuracy of 50 %, 95 times in 100
 KEY = 12  # hexadecimal digits of the data set's sha256 in a record's name
 
 Range = tuple[float, float, float]  # least, median and greatest
-
-
-def half_width(pictures: int) -> float:
-    """Points by which the choice of so many pictures moves an accuracy of 50 %, 95 times in 100."""
-    return HALF_WIDTH / pictures**0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +59,8 @@ class DataRecord:
     copies: Mapping[str, int] | None = None  # pictures, by what is copied
     said: tuple[str, ...] = ()  # of copies and look-alikes, a sentence each
     samples: Samples | None = None
+    folds: int | None = None  # that its pictures for training and validation are dealt out to; None: one split
+    fold: int = 0  # which of them validates
 
     def total(self, part: str) -> int | None:
         """Pictures of a part."""
@@ -95,6 +91,8 @@ class DataRecord:
             smaller=None if values.get("smaller") is None else _count(values["smaller"]),
             left_out={str(kind): _left_out(files) for kind, files in values.get("left_out", {}).items()},
             copies=None if copies is None else {str(kind): _count(number) for kind, number in copies.items()},
+            folds=None if values.get("folds") is None else _count(values["folds"]),
+            fold=_count(values.get("fold", 0)),
             samples=None if values.get("samples") is None else _samples(values["samples"], len(classes)),
             **of_three,
             **{key: tuple(map(str, values.get(key, ()))) for key in ("notes", "said")},

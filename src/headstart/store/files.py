@@ -16,6 +16,7 @@ from headstart.store.locks import acquire, close_locked
 
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 DEEPEST = 50  # levels of brackets in JSON; a configuration has ten
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar")  # of files of weights
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -1,13 +1,14 @@
 """What a study says of itself in study.json, beside its runs; read without trust, as a file that people edit."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import UserError
+from headstart.errors import UserError, listed
 from headstart.store.epochs import LARGEST_COUNT
 from headstart.store.files import read_json
 
@@ -93,7 +94,11 @@ class StudyFile:
         """How it kept to the minutes that it was fitted to, in a sentence; "" where there are none."""
         if self.minutes is None:
             return ""
-        bought = f"{self.n_trials} trials and {self.most_seeds} seeds an arm are what was found to fit"
+        sizes = {"n_trials": f"{self.n_trials} trials", "confirm_seeds": f"{self.most_seeds} seeds"}
+        typed = [size for key, size in sizes.items() if re.search(rf"(?<!\S)['\"]?{key}=", self.command)]
+        fitted = [size for size in sizes.values() if size not in typed]
+        beside = f", beside the {typed[0]} that were asked for" if fitted and typed else ""
+        bought = f"{listed(fitted)} an arm are what was found to fit{beside}" if fitted else "its epochs are what fits"
         took = f"; it took {self.minutes_taken:.1f} without the report" if self.minutes_taken else ""
         return f"Fitted to {self.minutes:g} minutes: {bought}{took}."
 

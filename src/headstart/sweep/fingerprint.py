@@ -17,12 +17,12 @@ from headstart.config import (
     without_hydra,
 )
 from headstart.errors import UserError
+from headstart.statistics import ENOUGH_TO_CHOOSE
 from headstart.store import StudyFile, read_facts, read_json, read_run, write_json
 from headstart.sweep.arms import Arm
 from headstart.sweep.settings import SweeperSettings
 
 SPLIT = "data.validation_size"
-ENOUGH = 30  # pictures to validate on, from which "auto" is what null was: the default of before
 PROTOCOL_VERSION = 4  # raise it when a change to the rules makes old and new trials incomparable
 
 
@@ -49,6 +49,8 @@ def _fixed_of(arm: Arm, cfg: DictConfig) -> dict[str, Any]:
         for key, value in _flatten(content)
         if key.partition(".")[0] not in ignored and not key.startswith("model.search") and key not in searched
     }
+    if settings.get("data.class_weights"):  # once the loss was divided by the weights of each batch
+        settings["loss"] = "divided by the number of pictures"
     space = {key: repr(distribution) for key, distribution in arm.space.items()}
     return settings | {"search space": space, "first points": arm.first_points}
 
@@ -57,6 +59,19 @@ def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         return [pair for k, v in value.items() for pair in _flatten(v, f"{prefix}.{k}" if prefix else str(k))]
     return [(prefix, value)]
+
+
+def begun_folds(folder: Path) -> dict[str, int | None] | None:
+    """Into how many folds the pictures of each arm were dealt out when the study in the folder began, by its name.
+
+    None without a study there. Raises UserError for a study.json that cannot be read.
+    """
+    path = folder / "study.json"
+    content = read_json(path) if path.exists() else None
+    if not _is_whole(content):  # what is wrong with it is said where it is compared
+        return None
+    found = {arm: keys.get("data.folds") for arm, keys in content["arms"].items()}
+    return {arm: folds if isinstance(folds, int) else None for arm, folds in found.items()}
 
 
 def record_fingerprint(folder: Path, fingerprint: dict[str, Any]) -> None:
@@ -141,9 +156,12 @@ def _is_whole(content: Any) -> bool:
 
 
 def _has_enough_to_validate(folder: Path) -> bool:
-    """Whether no run of the study was validated on so few pictures that `auto` would be another split than null."""
+    """Whether no run of the study was validated on so few pictures that `auto` would be another split than null.
+
+    Null was the default of before.
+    """
     sizes = [read_facts(path.parent).get("val_images") for path in folder.glob("*/*/*/run.json")]
-    return all(isinstance(size, int) and size >= ENOUGH for size in sizes)
+    return all(isinstance(size, int) and size >= ENOUGH_TO_CHOOSE for size in sizes)
 
 
 def _refuse(folder: Path, changes: list[str], began: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from headstart.config import (
     as_typed,
     check_keys,
+    check_node,
     check_values,
     explain,
     key_of,
@@ -37,7 +38,7 @@ from headstart.sweep.arms import (
     sort_overrides,
     with_models_search,
 )
-from headstart.sweep.fingerprint import fingerprint_of
+from headstart.sweep.fingerprint import begun_folds, fingerprint_of
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.samplers import try_sampler
 from headstart.sweep.search_space import (
@@ -66,6 +67,7 @@ class Plan:
     compose: Callable[[str, list[str]], DictConfig]  # from whose it is, for the error, and overrides
     n_trials: int
     fingerprint: dict[str, Any]
+    chosen_folds: tuple[int, ...] = ()  # into which pictures are dealt out that nobody typed: arms of few pictures
     chosen: tuple[str, ...] = ()  # overrides that nobody typed: what fits `minutes`
     in_minutes: tuple[str, ...] = ()  # what they buy, in lines
 
@@ -85,9 +87,17 @@ class Plan:
 
     @property
     def looks(self) -> list[int]:
-        """With how many seeds the arms will be compared: once, or again and again while a pair is undecided."""
+        """With how many seeds the arms will be compared: once, or again and again while a pair is undecided.
+
+        Of folds that nobody typed all are used equally often, where nobody typed how many seeds.
+        """
         seeds, most = self.settings.confirm_seeds, self.config.confirm_seeds_max
-        return [*range(FIRST_LOOK, most, SEEDS_MORE), most] if seeds == "auto" else [seeds]
+        step = math.lcm(*self.chosen_folds)
+        if seeds != "auto":
+            typed = any(key_of(word) == "confirm_seeds" for word in self.config.hydra.overrides.task)
+            return [seeds if typed else math.ceil(seeds / step) * step]
+        looks = list(range(math.ceil(FIRST_LOOK / step) * step, most, math.ceil(SEEDS_MORE / step) * step))
+        return [*looks, most]
 
     def words(self) -> list[str]:
         """The command line of this sweep without -m, with the name that an unnamed one was given."""
@@ -114,7 +124,7 @@ class Plan:
     def folds(self) -> dict[str, int]:
         """Into how many folds each arm's pictures are divided, by its name; those that are not are left out."""
         found = {name: cfg.data.get("folds") for name, cfg in self.composed.items()}
-        return {name: folds for name, folds in found.items() if folds}
+        return {name: folds for name, folds in found.items() if isinstance(folds, int)}
 
     def fold_of(self, arm: str, seed: int) -> int | None:
         """The fold that validates the arm's confirmation with that seed, the same for all arms; None without folds."""
@@ -140,6 +150,8 @@ class Plan:
                 whose = whose or f"each of the arms {', '.join(few)}"
                 what = "setting, so 1 trial" if size == 1 else f"settings, so {size:g} trials"
                 notes.append(f"{whose} has {size:g} different {what}, not {asked}")
+        for folds in sorted(set(self.chosen_folds)):
+            notes.append(f"few pictures: each of {folds} folds of them validates in turn (data.folds=null: one split)")
         for folds in sorted(set(self.folds().values())):
             if uneven := [str(seeds) for seeds in self.looks if seeds % folds]:
                 seeds = "1 seed is" if uneven == ["1"] else f"{' or '.join(uneven)} seeds are"
@@ -156,7 +168,7 @@ class Plan:
             "command": shlex.join(["headstart", "-m", *self.words()]),
             "n_trials": self.n_trials,
             "settings": {arm.name: int(arm.settings) for arm in self.arms if math.isfinite(arm.settings)},
-            "confirm_seeds": self.settings.confirm_seeds,
+            "confirm_seeds": self.looks[0] if len(self.looks) == 1 else self.settings.confirm_seeds,
             "looks": self.looks,
             "planned_seeds": self.looks[-1],
             "margin": self.config.margin,
@@ -202,7 +214,37 @@ def make_plan(settings: SweeperSettings, loader: ConfigLoader, config: DictConfi
     with open_dict(config):
         told_apart = json.dumps(fingerprint) + (f" {config.minutes}" if config.minutes else "")
         config.name = config.name or "adhoc-" + hashlib.sha256(told_apart.encode()).hexdigest()[:8]
-    return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint)
+    folds = _folds_chosen(Path(config.hydra.sweep.dir), composed)
+    arms = [replace(arm, overrides=[*arm.overrides, *_folds_word(folds, arm.name)]) for arm in arms]
+    composed |= {arm.name: compose(f"arm {arm.name}", arm.overrides) for arm in arms if arm.name in folds}
+    chosen = tuple(number for number in folds.values() if number)
+    if folds:
+        fingerprint = fingerprint_of(settings, arms, composed)
+    return Plan(settings, config, given.fixed, arms, composed, compose, n_trials, fingerprint, chosen)
+
+
+def _folds_chosen(folder: Path, composed: Mapping[str, DictConfig]) -> dict[str, int | None]:
+    """Into how many folds the arms' pictures are dealt out, of those that leave it to their source.
+
+    As the study began, or an arm of it that is new as the others; in a new study as their pictures are.
+    """
+    begun, found = begun_folds(folder), {}
+    for name, cfg in composed.items():
+        if cfg.data.get("folds") == "auto":
+            found[name] = _folds_in_use(cfg) if begun is None else begun.get(name, next(iter(begun.values()), None))
+    return found
+
+
+def _folds_in_use(cfg: DictConfig) -> int | None:
+    from headstart.training import folds_in_use  # torch: only now
+
+    node = OmegaConf.to_container(cfg.data, resolve=True)
+    check_node("data", node)
+    return folds_in_use(node)
+
+
+def _folds_word(folds: Mapping[str, int | None], arm: str) -> list[str]:
+    return [f"data.folds={folds[arm] or 'null'}"] if arm in folds else []
 
 
 def _is_computed(word: str) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from headstart.errors import listed
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import is_paused, number_of
 from headstart.timing import Pace, Work, seconds_of
@@ -48,7 +49,7 @@ class SweepStatus:
         lines = [question] if question else []
         lines += [
             f"study {state.name}: {plural(len(state.arms), 'arm')} ({', '.join(a.name for a in state.arms)})",
-            f"  {trials} an arm of {length}, then {_confirmed(state)}{_over(plan.folds())}; "
+            f"  {trials} an arm of {length}, then {_confirmed(state, plan.folds())}; "
             f"{ended} of {_runs(state, total)} exist",
             *_halved(state),
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
@@ -108,17 +109,21 @@ class SweepStatus:
         return ended
 
     def line(self) -> str:
-        """done / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
+        """done / paused / pruned / failed / left, the best of each arm, and the time left by what runs took so far."""
         state = self.state
         with state.snapshot():
             ended, total = self._ended(), self._total()
             trials = [t for a in state.arms for t in state.trials(a.name)]
-            pruned = sum(t.state == TrialState.PRUNED or is_paused(t) for t in trials)
-            failed = sum(t.state == TrialState.FAIL for t in trials)
+            counts = {
+                "paused": sum(map(is_paused, trials)),
+                "pruned": sum(t.state == TrialState.PRUNED for t in trials),
+                "failed": sum(t.state == TrialState.FAIL for t in trials),
+            }
+            ends = ", ".join(f"{count} {how}" for how, count in counts.items() if count or how != "paused")
             best = [(a.name, state.best(a.name)) for a in state.arms]
             shown = ", ".join(f"{n} {b.value:.2f} % {_params(b.params)}" for n, b in best if b is not None)
             return (
-                f"{ended.total()}/{total} runs done, {pruned} pruned, {failed} failed, "
+                f"{ended.total()}/{total} runs done, {ends}, "
                 f"{max(0, total - ended.total())} left{self._time_left(ended)}; best: {shown or 'none yet'}"
             )
 
@@ -165,10 +170,8 @@ def _halved(state: StudyState) -> list[str]:
     if not after:
         return []
     spent = sum(trials * arm.epochs * halving.expected_share(trials, arm.rungs) for arm, halving, trials in arms)
-    *others, last = map(str, sorted(after))
-    listed = f"{', '.join(others)} and {last}" if others else last
-    when = "epoch" if after.keys() == {1} else "epochs"
-    return [f"  compared after {listed} {when}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
+    epochs = f"{listed(map(str, sorted(after)))} epoch{'' if after.keys() == {1} else 's'}"
+    return [f"  compared after {epochs}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
 
 
 def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
@@ -186,19 +189,19 @@ def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str
             unknown.append(arm.name)
     if not seconds:
         return []
-    listed = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
+    each = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
     more = f"; not counted: {', '.join(unknown)}" if unknown else ""  # fitted in one go, or from the source's weights
     stops = not isinstance(state.pruner, NopPruner) and not any(map(state.halving, state.arms))
     most = ", less what the pruner stops" if stops else ""
-    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{listed}{more}"]
+    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{each}{more}"]
 
 
-def _confirmed(state: StudyState) -> str:
+def _confirmed(state: StudyState, folds: Mapping[str, int]) -> str:
     fewest, most = state.looks[0], state.looks[-1]
     seeds = plural(most, "seed") if most == fewest else f"{fewest} to {most} seeds"
     more = ", more while a pair of arms is undecided" if most > fewest else ""
     what = "each arm's best with" if state.confirm == "best" else "each arm's choice, repeated with"
-    return f"{what} {seeds}{more}"
+    return f"{what} {seeds}{_over(folds)}{more}"
 
 
 def _over(folds: Mapping[str, int]) -> str:

@@ -3,9 +3,9 @@
 Names are imported when they are first asked for: whoever only adds up needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headstart.lazy import door
 from headstart.timing.estimate import Pace, Work, seconds_of
 from headstart.timing.fitting import (
     FEWEST_TRIALS,
@@ -48,8 +48,4 @@ __all__ = [
     "slower_by",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in ("how_busy", "measure_pace"):
-        return getattr(import_module(f"{__name__}.measure"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, {"measure": ("how_busy", "measure_pace")})

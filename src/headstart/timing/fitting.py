@@ -57,6 +57,7 @@ class Frame:
     fixed: Mapping[str, int]  # what was typed of `FITTED`
     most_trials: int = MILESTONES[-1][1]
     most_seeds: int = MILESTONES[-1][2]
+    folds: int = 1  # of whose multiples the seeds are one, so that all folds are used equally often
     least_epochs: int = FEWEST_EPOCHS
     may_halve: bool = False
     prunes: bool = False  # by the usual pruner, where it doesn't halve
@@ -120,8 +121,16 @@ def _within(frame: Frame, epochs: int, trials: int, seeds: int) -> Size:
     return Size(
         fixed.get("epochs", epochs),
         fixed.get("n_trials", min(trials, frame.most_trials)),
-        fixed.get("confirm_seeds", min(seeds, max(frame.most_seeds, FEWEST_SEEDS))),
+        fixed.get("confirm_seeds", seeds_within(frame, seeds)),
     )
+
+
+def seeds_within(frame: Frame, seeds: int) -> int:
+    """So many seeds or fewer, where not even the fewest are left: these; a multiple of the folds where there is one."""
+    most = max(frame.most_seeds, FEWEST_SEEDS)
+    step = frame.folds if frame.folds <= most else 1
+    fewest = math.ceil(FEWEST_SEEDS / step) * step
+    return max(min(seeds, most) // step * step, fewest if fewest <= most else step)
 
 
 # ---- what a size takes
@@ -207,4 +216,4 @@ def seeds_in(frame: Frame, size: Size, seconds: float, unfinished: float) -> int
     waiting = (frame.jobs - 1) / 2 * max(pace.whole + pace.test for _, pace in arms)
     once = sum(pace.prepare_test for _, pace in arms)
     fitting = (seconds * frame.jobs / frame.factor - unfinished - waiting - once) / each
-    return min(max(int(fitting + ALMOST), FEWEST_SEEDS), max(frame.most_seeds, FEWEST_SEEDS))
+    return seeds_within(frame, int(fitting + ALMOST))

@@ -3,14 +3,15 @@
 Names are imported when they are first asked for: whoever wants a clock or the trial's context needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headstart.lazy import door
 
 if TYPE_CHECKING:
     from headstart.training import trial_context
     from headstart.training.devices import resolve_device
     from headstart.training.metrics import classification_metrics
-    from headstart.training.prepare import prepare_run
+    from headstart.training.prepare import folds_in_use, prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
     from headstart.training.run import out_of_memory, refuse_other_files, train_run
     from headstart.training.settings import Trainer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "devices": ("resolve_device",),
     "metrics": ("classification_metrics",),
-    "prepare": ("prepare_run",),
+    "prepare": ("folds_in_use", "prepare_run"),
     "progress_bar": ("Lines", "clock", "watcher"),
     "run": ("out_of_memory", "refuse_other_files", "train_run"),
     "settings": ("Trainer",),
@@ -32,6 +33,7 @@ __all__ = [
     "Trainer",
     "classification_metrics",
     "clock",
+    "folds_in_use",
     "out_of_memory",
     "prepare_run",
     "refuse_other_files",
@@ -41,9 +43,4 @@ __all__ = [
     "watcher",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = door(__name__, _MODULES)

@@ -1,11 +1,26 @@
-"""Metrics of stored predictions, by scikit-learn where it has them."""
+"""The loss of a training step, and metrics of stored predictions, by scikit-learn where it has them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
+from torch.nn import functional
 
 from headstart.statistics import chance_limit, is_chance
+
+
+def training_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, label_smoothing: float) -> Tensor:
+    """Cross-entropy of a batch in nats, the mean over its n pictures: logits [n, K], targets [n] or [n, K].
+
+    weights: of each class, [K], 1 on average over the training pictures. Each picture then adds its weight's share of
+    1 / n. torch divides by the sum of the batch's weights instead, which takes them back in a small batch: where all of
+    eight pictures are of one class, whichever that is. Only so are mixed targets weighted as others are, too.
+    """
+    if weights is None:
+        return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    total = functional.cross_entropy(logits, targets, weights, label_smoothing=label_smoothing, reduction="sum")
+    return total / len(logits)
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:

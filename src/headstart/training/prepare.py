@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, singledispatchmethod
 from pathlib import Path
@@ -15,7 +15,8 @@ from headstart.config import RunConfig, make
 from headstart.data import Dataset, normalise
 from headstart.errors import UserError, first_line
 from headstart.models import EstimatorModel, Model, Normalisation, fit_whitening, learns_batch_norm
-from headstart.store import half_width, read_facts
+from headstart.statistics import UNBALANCED, sampling_half_width
+from headstart.store import read_facts
 from headstart.training import devices
 from headstart.training.batches import usual_batch_size
 from headstart.training.compiling import resolve_compile
@@ -26,7 +27,6 @@ from headstart.training.trainer import NetworkTrainer
 
 log = logging.getLogger(__name__)
 
-UNBALANCED = 1.5  # times as many training pictures in one class as in another, which is said
 SAMPLE = 1_000  # training images from which a network's statistics are computed
 
 
@@ -40,11 +40,31 @@ def prepare_run(run_config: RunConfig, run_dir: Path, watcher: Watcher) -> Train
     devices.keep_memory()
     spare_compiler()
     devices.set_arithmetic(values.deterministic, values.tf32, values.cudnn_benchmark)
-    data = _dataset(json.dumps(values.data), os.getcwd())
+    node = json.dumps(values.data)
+    data = _dataset(_READ_AS.get(node, node), os.getcwd())
     torch.manual_seed(values.seed)
     image_size = values.image_size or values.model.get("image_size") or data.train.source.shape[1]
     model = make(values.model, classes=len(data.classes), class_names=data.classes, image_size=image_size)
     return _Preparation(run_config, data, image_size, run_dir, watcher).trainer(model)
+
+
+def folds_in_use(data: Mapping[str, Any]) -> int | None:
+    """Into how many folds the pictures of a resolved `data` configuration are dealt out; None: into none.
+
+    Raises UserError as reading them does.
+    """
+    devices.set_threads(1, 1)  # workers are forked from this process
+    folds = _dataset(json.dumps(data), os.getcwd()).folds
+    _READ_AS[json.dumps(data | _with_folds(folds))] = json.dumps(data)
+    return folds
+
+
+def _with_folds(folds: int | None) -> dict[str, Any]:
+    """What a study writes down where the source chose these folds."""
+    return dict(folds=folds) | (dict(validation_size=None) if folds else {})
+
+
+_READ_AS: dict[str, str] = {}  # configurations of data that another one was read for already, by which
 
 
 @lru_cache(maxsize=2)
@@ -56,7 +76,7 @@ def _dataset(node: str, folder: str) -> Dataset:
     data = make(json.loads(node))
     parts = dict(train=len(data.train.labels), validation=len(data.val.labels), test=data.test_images)
     counts = ", ".join(
-        f"{count} {part}" + ("" if part == "train" else f" (±{half_width(count):.1f} points)")
+        f"{count} {part}" + ("" if part == "train" else f" (±{sampling_half_width(50, count):.1f} points)")
         for part, count in parts.items()
         if count
     )
@@ -150,8 +170,13 @@ class _Preparation:
     def _shared(self, network: Model | None) -> dict[str, Any]:
         """What trainers of either kind are given."""
         settings = self._settings(network)
-        identity = self.run_config.config_hash(precision=settings.precision, compile=settings.compile)
+        in_use = self.run_config.with_values(data=self.run_config.values.data | self._folds())
+        identity = in_use.config_hash(precision=settings.precision, compile=settings.compile)
         return dict(data=self.data, settings=settings, run_dir=self.run_dir, watcher=self.watcher, identity=identity)
+
+    def _folds(self) -> dict[str, int]:
+        """What the source chose of the `data` settings, where it was left to it."""
+        return {"folds": self.data.folds} if self.data.folds else {}
 
     def _precision(self) -> str:
         """That which is asked for; a run that goes on does so in what `auto` meant when it began."""

@@ -38,7 +38,7 @@ def planned_facts(run_config: RunConfig) -> dict[str, Any]:
     facts |= {group: choices[group] for group in ("augmentation", "optimizer", "schedule")}
     facts |= {key: getattr(values, key) for key in ("lr", "batch_size", "epochs", "seed", "split_seed")}
     folds = values.data.get("folds")
-    facts |= dict(folds=folds, fold=values.data.get("fold") if folds else None)
+    facts |= _fold(run_config, folds if folds != "auto" else None)
     facts |= dict(headstart_version=__version__, git_commit=git_commit())
     return _only_with_effect(facts, run_config)
 
@@ -50,11 +50,16 @@ def run_facts(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     facts |= dict(data=data.name, train_size=len(data.train.labels), val_size=len(data.val.labels), threads=threads)
     facts |= dict(torch_version=torch.__version__, config_hash=trainer.identity, data_sha256=data.sha256)
     facts |= dict(train_images=len(data.train.labels), val_images=len(data.val.labels), test_images=data.test_images)
+    facts |= _fold(run_config, data.folds)
     facts |= dict(class_ratio=data.class_ratio, class_weights="balanced" if data.class_weights else None)
     facts |= {} if data.copies is None else asdict(data.copies)
     facts |= dict(data_files=data.files and data.files.key, data_test_sha256=data.test_sha256)
     facts |= dict(command=run_config.command(threads=threads, precision=used["precision"]), classes=list(data.classes))
     return _only_with_effect(facts | used, run_config)
+
+
+def _fold(run_config: RunConfig, folds: int | None) -> dict[str, int | None]:
+    return dict(folds=folds, fold=run_config.values.data.get("fold") if folds else None)
 
 
 def _only_with_effect(facts: dict[str, Any], run_config: RunConfig) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from headstart.training.batches import AUGMENTATION, ORDER, batch_starts, random
 from headstart.training.compiling import compile_ahead, compiled
 from headstart.training.devices import autocast, device_name, move_network
 from headstart.training.frozen_features import FrozenFeatures
-from headstart.training.metrics import accuracy
+from headstart.training.metrics import accuracy, training_loss
 from headstart.training.optimizers import optimizer_step, scale_learning_rates, spare_compiler
 from headstart.training.settings import Outcome, Settings, Watcher
 from headstart.training.trainer_state import Checkpoints, TrainerState
@@ -222,7 +222,7 @@ class NetworkTrainer:
         settings = self.settings
         self.state.optimizer.zero_grad(set_to_none=True)
         logits, targets = forward()
-        loss = functional.cross_entropy(logits.float(), targets, self.weights, label_smoothing=settings.label_smoothing)
+        loss = training_loss(logits.float(), targets, self.weights, settings.label_smoothing)
         loss.backward()
         if settings.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_grad_norm)

@@ -88,15 +88,19 @@ def test_the_source_run_comes_out_of_the_time(planned):
 
 def test_too_little_time_names_what_is_needed_and_what_would_make_it_less(planned):
     error = TooShortError(Size(3, 5, 3), 250.0)
+    quick = Pace((1.0,), 0, 0, 0)
     plan = planned("name=s", "minutes=3", "experiments=quickstart")
-    said = str(too_short(plan, error, frame(plan, random=PACE, frozen=Pace((1.0,), 0, 0, 0))))
+    said = str(too_short(plan, error, frame(plan, random=PACE, frozen=quick)))
     assert "minutes=3 is too short: the smallest plan, 5 trials x 3 epochs and 3 seeds for each of 2 arms" in said
-    assert "takes about 4.2 minutes" in said and "give minutes=5" in said
-    assert "data.train_size=..., image_size=..., leave an arm out ('~hydra.sweeper.arms.random' takes longest)" in said
-    plan = planned("name=s", "minutes=3", "model=cnn,resnet18")
-    assert "fewer arms (resnet18 takes longest)" in str(
-        too_short(plan, error, frame(plan, resnet18=PACE, cnn=Pace((1.0,), 0, 0, 0)))
-    )
+    assert "takes about 4.2 minutes here; give minutes=5" in said
+    assert said.endswith("data.train_size=..., image_size=...")  # of two arms none can be left out
+    busy = frame_of(plan, {"arm random": PACE, "arm frozen": quick}, before=5.0, busy=1.8)
+    assert "4.2 minutes here (this machine is busy: 1.8 times as long); give" in str(too_short(plan, error, busy))
+    plan = planned("name=s", "minutes=3", "experiments=augmentation")
+    said = str(too_short(plan, error, frame(plan, flip=PACE, none=quick)))
+    assert said.endswith("image_size=..., leave an arm out ('~hydra.sweeper.arms.flip' takes longest)")
+    plan = planned("name=s", "minutes=3", "model=cnn,resnet18,resnet9")
+    assert "fewer arms (resnet18 takes longest)" in str(too_short(plan, error, frame(plan, resnet18=PACE, cnn=quick)))
     plan = planned("name=s", "minutes=3")
     assert "arm" not in str(too_short(plan, error, frame(plan, cnn=PACE)))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart.analysis import TARGETS, UNBALANCED, Results, counted, runs_of_arm
+from headstart.analysis import TARGETS, Results, counted, runs_of_arm
 from headstart.report.display_tables.frame import (
     Cell,
     DisplayColumn,
@@ -20,6 +20,7 @@ from headstart.report.display_tables.frame import (
     value_of,
 )
 from headstart.report.formatting import ABSENT, count, duration, is_missing, number, significant, text, unbroken
+from headstart.statistics import UNBALANCED
 
 
 def arms(results: Results) -> DisplayTable:

@@ -1,5 +1,6 @@
 """What `minutes=` may choose of a study and what was typed, with the sentences for what can't be meant."""
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -88,6 +89,7 @@ def frame_of(plan: Plan, paces: Mapping[str, Pace | None], *, before: float, bus
         fixed=fixed,
         most_trials=int(min(59, max(arm.settings for arm in plan.arms))),
         most_seeds=plan.config.confirm_seeds_max,
+        folds=math.lcm(*plan.folds().values()),
         least_epochs=max(3, *(cfg.model.get("unfreeze_epoch") or 0 for cfg in plan.composed.values())),
         may_halve=is_usual and halving is None and not chosen and any(arm.rungs for arm in plan.arms),
         prunes=is_usual and halving is None,
@@ -129,15 +131,22 @@ def too_short(plan: Plan, error: TooShortError, frame: Frame) -> UserError:
     slowest = max(timed, key=lambda name: frame.arms[name].pace.whole)
     configured = plan.settings.arms is not None
     less = ["data.train_size=...", "image_size=..."]
-    if len(plan.arms) > 1:
+    if len(plan.arms) > 2:
         drop = shlex.quote(f"~hydra.sweeper.arms.{slowest}")
         less.append(
             f"leave an arm out ({drop} takes longest)" if configured else f"fewer arms ({slowest} takes longest)"
         )
     return UserError(
         f"minutes={plan.config.minutes:g} is too short: the smallest plan, {sized(plan, error.smallest)}, takes about "
-        f"{needed:.1f} minutes on this machine; give minutes={enough:g}, or make it smaller: {', '.join(less)}"
+        f"{needed:.1f} minutes here{busy_words(frame)}; give minutes={enough:g}, or make it smaller: "
+        f"{', '.join(less)}"
     )
+
+
+def busy_words(frame: Frame) -> str:
+    """How much longer all takes as the machine does something else, too; "" where it doesn't."""
+    busy = frame.factor / LONGER
+    return f" (this machine is busy: {busy:.1f} times as long)" if busy > 1.3 else ""
 
 
 def sized(plan: Plan, size: Size) -> str:

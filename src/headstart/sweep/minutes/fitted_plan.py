@@ -15,8 +15,8 @@ from headstart.statistics import foreseen_detectable
 from headstart.sweep import preflight
 from headstart.sweep.arms import replace_overrides
 from headstart.sweep.minutes.asked import (
-    LONGER,
     SECONDS_TO_START,
+    busy_words,
     frame_of,
     refuse_auto_seeds,
     refuse_unfit,
@@ -127,10 +127,10 @@ def _lines(plan: Plan, found: TimePlan, is_known: bool) -> list[str]:
     frame, size = found.frame, found.size
     begins = "as planned for" if is_known else "in"
     seconds = seconds_for(frame, size)
-    busy = f" (this machine is busy: {frame.factor / LONGER:.1f} times as long)" if frame.factor > 1.3 * LONGER else ""
     most = size.trials >= frame.most_trials and size.seeds >= frame.most_seeds
     early = ", more would buy little" if most and not is_known and seconds < 60 * found.minutes * 0.85 else ""
-    lines = [f"{begins} {found.minutes:g} minutes: {sized(plan, size)}; about {seconds / 60:.1f} min{busy}{early}"]
+    takes = f"about {seconds / 60:.1f} min{busy_words(frame)}{early}"
+    lines = [f"{begins} {found.minutes:g} minutes: {sized(plan, size)}; {takes}"]
     images = min((n for arm in frame.arms.values() if (n := arm.pace.test_images)), default=0)
     pairs = len(plan.arms) * (len(plan.arms) - 1) // 2
     if pairs and images > 1 and size.seeds > 1:

@@ -39,6 +39,7 @@ class TimedScheduler(Scheduler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._knows_seeds = True  # until somebody says otherwise
         with self.state.locked():
             self._follow(self._plan())
 
@@ -93,6 +94,7 @@ class TimedScheduler(Scheduler):
         unfinished = sum(sum(pace_of(frame.arms[arm], plan.size.epochs).epochs[_trained(t) :]) for arm, t in running)
         seeds = seeds_in(frame, plan.size, plan.left, unfinished)
         size = replace(plan.size, trials=self.state.n_trials, seeds=seeds)
+        self._knows_seeds = True
         self._say(plan, frame, f"{sized_runs(size)} for each arm")
         return self._write(replace(plan, size=size, seeds_fixed=True))
 
@@ -123,6 +125,9 @@ class TimedScheduler(Scheduler):
     def _follow(self, plan: TimePlan) -> None:
         """Have the study ask for what is planned by now, but for what was typed, and its report know of it."""
         state, size = self.state, plan.size
+        if plan.seeds_fixed and not self._knows_seeds:  # another process found them, whose line is in its log
+            print(f"{sized_runs(size)} for each arm, as found in another process", file=sys.stderr, flush=True)
+        self._knows_seeds = plan.seeds_fixed
         trials = state.n_trials if "n_trials" in self.typed else size.trials
         if "confirm_seeds" in self.typed:  # the looks at earlier seeds share the error with those to come
             if state.n_trials != trials:
