@@ -15,6 +15,7 @@ from headstart.store.data_record import (
 from headstart.store.epochs import (
     EPOCH_FIELDS,
     LARGEST_COUNT,
+    NO_EPOCHS,
     Epochs,
     append_epoch,
     read_epochs,
@@ -30,14 +31,18 @@ from headstart.store.run_folder import (
     FINISHED,
     OUTCOMES,
     PAUSED,
+    PREDICTIONS,
     RUN_MARKERS,
+    discard,
     find_runs,
+    is_damaged,
     read_facts,
     read_run,
     set_aside,
     valid_name,
 )
 from headstart.store.run_lock import is_alive, lock_run
+from headstart.store.run_record import digest_of, read_record, write_record
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
 
@@ -50,8 +55,10 @@ __all__ = [
     "LARGEST_COUNT",
     "LARGEST_RECORD",
     "METRICS",
+    "NO_EPOCHS",
     "OUTCOMES",
     "PAUSED",
+    "PREDICTIONS",
     "RUN_MARKERS",
     "DataRecord",
     "Epochs",
@@ -70,12 +77,15 @@ __all__ = [
     "changes_since",
     "check_figures",
     "describe_features",
+    "digest_of",
+    "discard",
     "expanded",
     "find_data_record",
     "find_runs",
     "half_width",
     "holding_lock",
     "is_alive",
+    "is_damaged",
     "is_number",
     "json_of",
     "keep_data_record",
@@ -86,6 +96,7 @@ __all__ = [
     "read_epochs",
     "read_facts",
     "read_json",
+    "read_record",
     "read_run",
     "read_study",
     "record_path",
@@ -103,4 +114,5 @@ __all__ = [
     "write_facts",
     "write_images",
     "write_json",
+    "write_record",
 ]

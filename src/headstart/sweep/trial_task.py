@@ -11,6 +11,7 @@ from headstart.config import key_of
 from headstart.errors import UserError, summary
 from headstart.store import lock_run
 from headstart.sweep.pruners import make_pruner
+from headstart.sweep.recovery import outside_fault
 from headstart.sweep.settings import plain, pruner_of
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
@@ -41,7 +42,8 @@ class TrialTask:
                 trial_context.study_folder = study_folder
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
-                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
+                if not outside_fault(error):
+                    record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
                 raise
             finally:
                 trial_context.trial = trial_context.study_folder = None
@@ -58,8 +60,9 @@ class TrialTask:
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, summary(error), _facts(cfg, run_dir))
-            reporter.tell_failed(error)
+            if not outside_fault(error):  # else it is claimed again, and the sweeper ends here
+                record_failure(run_dir, summary(error), _facts(cfg, run_dir))
+                reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)
         return returned
