@@ -56,7 +56,7 @@ def run_verb(verb: Verb, words: list[str]) -> int:
     except OSError as error:
         if error.filename is None:
             raise  # to `main`, as of stdout
-        return refuse(f"{error.filename}: {error.strerror}", command)
+        return refuse(str(error), command)
     return code or 0
 
 

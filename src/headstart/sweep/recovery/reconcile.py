@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart.store import (
     FINISHED,
-    OUTCOMES,
     PAUSED,
     digest_of,
     discard,
@@ -66,9 +65,7 @@ def _reconcile_search(state: StudyState, arm: str) -> Iterator[str]:
 
 
 def _no_record_of(trial: FrozenTrial, record: dict[str, Any]) -> str:
-    """Why what a folder holds is no record of this trial; "" where it is, or where a failed one left none."""
-    if trial.state == TrialState.FAIL and record["state"] not in OUTCOMES:
-        return ""
+    """Why what a folder holds is no record of this trial; "" where it is."""
     if record["state"] not in FINISHED:
         return record["reason"] or "its result is gone"
     if record.get("number", number_of(trial)) != number_of(trial):
