@@ -12,6 +12,10 @@ class OutsideFault(UserError):
     """What a run lacked for now, which is no result of it: space on a disk, memory, a device, its study's database."""
 
 
+class Damaged(UserError):
+    """Files that a run needs to go on and that are not what it left: it has to begin anew."""
+
+
 class GaveOut(OutsideFault):
     """Memory or a device that gave out under a run: others may have had it, or the run wants more than there is."""
 
