@@ -12,7 +12,7 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test bench calibrate forecasts lint dashboard clean
+.PHONY: help sweep train report test bench calibrate forecasts torture lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ calibrate: .venv/.installed ## how often equal arms get a winner, by simulation:
 
 forecasts: .venv/.installed ## how often forecasts from small to large held, on curves whose end is known: ARGS="--curves 100"; minutes
 	@$(BIN)/python experiments/calibration/forecasts.py $(ARGS)
+
+torture: .venv/.installed ## kill and damage small studies, seeded: ARGS="--minutes 20" a slice; hours, and goes on
+	@$(BIN)/python experiments/torture/torture.py $(ARGS)
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
