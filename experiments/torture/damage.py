@@ -61,21 +61,24 @@ def try_case(whole: Path, folder: Path, file: str, kind: str, seed: int) -> dict
     path.write_bytes(damaged(path.read_bytes(), kind, path.suffix, rng))
     began = time.monotonic()
     report = run(folder, "report", "outputs/study")
-    unchanged = report.code == 0 and not difference(before, tables(folder / "outputs/study"))
+    reported = tables(folder / "outputs/study") if report.code == 0 else before
+    unchanged = report.code == 0 and not difference(before, reported)
+    named = path.name in report.text or bool(reported["trials"]["reason"].str.contains("unreadable|damaged").any())
     again = run(folder, *STUDY)
     healed = again.code == 0 and not (different := difference(before, tables(folder / "outputs/study")))
-    said = path.name in again.text or "damaged" in again.text or "storage" in again.text
+    said = path.name in again.text or "damaged" in again.text or "the storage" in again.text
     return dict(
         file=file,
         kind=kind,
         seed=seed,
         report_exit=report.code,
         report_same=unchanged,
+        report_named=named,
         again_exit=again.code,
         again_same=healed,
         said=said,
         tracebacks=report.text.count("Traceback") + again.text.count("Traceback"),
-        accepted=again.code == 0 and not healed and not said,
+        accepted=not (unchanged or named or report.code) or not (healed or said or again.code),
         difference="" if again.code else different,
         last_line=(again.text.strip().splitlines() or [""])[-1][:200] if again.code else "",
         seconds=round(time.monotonic() - began, 1),

@@ -22,6 +22,7 @@ from headstart.sweep.storage import (
     IN_MEMORY,
     is_there,
     open_storage,
+    readable,
     refuse_unknown_runs,
     study_lock,
     without_password,
@@ -68,7 +69,7 @@ class StudyState:
         if not is_there(self.url):  # before opening makes it
             for arm in self.arms:
                 refuse_unknown_runs(self.folder, arm.name, self.url)
-        with self.locked():  # also the making of the storage's tables
+        with self.locked(), readable(self.url):  # also the making of the storage's tables
             self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
 
