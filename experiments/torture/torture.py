@@ -36,7 +36,7 @@ def whole_study(place: Path, words: tuple[str, ...]) -> float:
 def kills(work: Path, seed: int) -> Iterator[tuple[tuple[str, ...], Callable[[], dict[str, object]]]]:
     """(what identifies it, how it is tried) of every series of kills, the studies in turn."""
     seconds: dict[str, float] = {}
-    for number, study in itertools.product(itertools.count(seed), STUDIES):
+    for number, study in ((number, study) for number in itertools.count(seed) for study in STUDIES):
 
         def attempt(study: str = study, number: int = number) -> dict[str, object]:
             if study not in seconds:

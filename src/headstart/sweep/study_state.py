@@ -131,8 +131,8 @@ class StudyState:
             write_atomically(path, uuid.uuid4().hex.encode())
         known = study.user_attrs.get("folder")
         if known is None:
-            study.set_user_attr("folder", path.read_text())
-        elif known != path.read_text():
+            study.set_user_attr("folder", path.read_text(errors="replace"))
+        elif known != path.read_text(errors="replace"):
             raise UserError(
                 f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
                 f"{self.folder};\nput its folder back, or start another by name=..."

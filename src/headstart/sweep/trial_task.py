@@ -34,7 +34,7 @@ class TrialTask:
         study_folder = Path(HydraConfig.get().sweep.dir)
         with study_lock(study_folder):
             owner = run_dir / OWNER
-            if not owner.exists() or owner.read_text() != self.owner:
+            if not owner.exists() or owner.read_text(errors="replace") != self.owner:
                 raise UserError(f"{run_dir} was handed to another process while this job waited")
             lock = lock_run(run_dir)
         with lock:
