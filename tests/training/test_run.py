@@ -113,10 +113,8 @@ def test_a_network_that_only_guesses_ends_as_chance(run):
 
 
 def test_a_finished_run_is_returned_as_it_is(run):
-    from headstart.store import read_record, write_record
-
     _, folder = run()
-    write_record(folder / "result.json", read_record(folder / "result.json")[0] | dict(seed=7))
+    store.write_record(folder / "result.json", store.read_record(folder / "result.json")[0] | dict(seed=7))
     again = training_run.train_run(configured(), folder, reads_test=True, watcher=Lines(1))
     assert again["seed"] == 7
 
