@@ -20,8 +20,7 @@ seconds = whole_study(here / "plain", kills.STUDIES["plain"])
 row = kills.try_series(here / "plain", here / "killed", "plain", 1, seconds)
 assert is_wanted("kills", {key: str(value) for key, value in row.items()}), row
 whole_study(here / "whole", damage.STUDY)
-run = "outputs/study/cnn/search/001"
-for file, kind in ((f"{run}/result.json", "flip"), (f"{run}/epochs.csv", "empty"), ("outputs/study/study.db", "half")):
+for file, kind in (("outputs/study/cnn/search/001/result.json", "flip"), ("outputs/study/study.db", "half")):
     row = damage.try_case(here / "whole", here / "case", file, kind, 1)
     assert is_wanted("damage", {key: str(value) for key, value in row.items()}), row
     assert row["again_same"] == (not file.endswith(".db")) and row["said"], row
