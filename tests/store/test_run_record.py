@@ -100,3 +100,11 @@ def test_no_field_may_be_of_another_type(tmp_path, field, value):
     (tmp_path / "a.json").write_text(json.dumps(RECORD | {field: value}))
     record, _, fault = read_record(tmp_path / "a.json")
     assert record is None and fault.startswith(f"unreadable a.json: {field}=") and "expected " in fault
+
+
+@pytest.mark.parametrize("content", [b"", b'{"stem": "cifar", "arm": "other"}', b"\xff"])
+def test_a_result_vouches_for_what_its_run_began_with(tmp_path, content):
+    left(tmp_path, stem=None)
+    whole = read_run(tmp_path)
+    (tmp_path / "run.json").write_bytes(content)
+    assert read_run(tmp_path) == whole and whole["arm"] == RECORD["arm"]

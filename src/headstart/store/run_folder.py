@@ -56,12 +56,12 @@ def read_run(run_dir: str | Path, *, whole: bool = True) -> dict[str, Any]:
     whole: whether epochs.csv and the predictions on the test split have to be what the run left, too.
     """
     run_dir = Path(run_dir)
-    result, fault, damaged = _read_result(run_dir, whole)
+    result, vouched, fault, damaged = _read_result(run_dir, whole)
     alive = False
     if result is None:
         alive = is_alive(run_dir)
         if not alive:
-            result, fault, damaged = _read_result(run_dir, whole)  # it may have ended between the two looks
+            result, vouched, fault, damaged = _read_result(run_dir, whole)  # it may have ended between the two looks
     facts, _, facts_fault = read_record(run_dir / "run.json")
     if facts is None and not facts_fault and not alive:
         facts_fault = "no run.json"
@@ -70,6 +70,8 @@ def read_run(run_dir: str | Path, *, whole: bool = True) -> dict[str, Any]:
         found = {**(facts or {}), "state": "RUNNING" if alive else "INTERRUPTED", "reason": reason}
         return found | ({"damaged": damaged} if damaged else {})
     known = {key: value for key, value in result.items() if value is not None}
+    if vouched:  # for all that the run began with, too
+        return {**known, "reason": result.get("reason") or ""}
     return {**(facts or {}), **known, "reason": result.get("reason") or reason}
 
 
@@ -81,20 +83,20 @@ def read_facts(run_dir: str | Path) -> dict[str, Any]:
     return read_record(Path(run_dir) / "run.json")[0] or {}
 
 
-def _read_result(run_dir: Path, whole: bool) -> tuple[dict[str, Any] | None, str, str]:
-    """Return a finished run's result, or None and what is wrong; last, which file that belongs to it is."""
+def _read_result(run_dir: Path, whole: bool) -> tuple[dict[str, Any] | None, bool, str, str]:
+    """Return a finished run's result and whether it has a digest; or None, what is wrong, and with which file of it."""
     path = run_dir / "result.json"
     result, digests, fault = read_record(path)
     if result is None:
-        return None, fault, ""
+        return None, False, fault, ""
     if fault := _of_no_result(result):
-        return None, f"unreadable {path.name}: {fault}", ""
+        return None, False, f"unreadable {path.name}: {fault}", ""
     if digests is None and read_record(run_dir / "run.json")[1] is not None:
-        return None, f"unreadable {path.name}: it has no SHA-256, as the run.json beside it has", ""
+        return None, False, f"unreadable {path.name}: it has no SHA-256, as the run.json beside it has", ""
     for name in (digests or {}).keys() & _read_by_reports(run_dir, result) if whole else ():
         if digest_of(run_dir / name) != digests[name]:
-            return None, f"damaged {name}: it is not what the run left", name
-    return result, "", ""
+            return None, False, f"damaged {name}: it is not what the run left", name
+    return result, digests is not None, "", ""
 
 
 def _read_by_reports(run_dir: Path, result: dict[str, Any]) -> set[str]:
