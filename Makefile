@@ -12,7 +12,7 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test bench calibrate forecasts hostile lint dashboard clean
+.PHONY: help sweep train report test bench calibrate forecasts hostile torture lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ forecasts: .venv/.installed ## how often forecasts from small to large held, on 
 
 hostile: .venv/.installed ## two thousand hostile requests against a server, and what each kind was answered; minutes
 	@$(BIN)/python -m pytest --slow -s tests/serving/test_storm.py $(ARGS)
+
+torture: .venv/.installed ## kill and damage small studies, seeded: ARGS="--minutes 20" a slice; hours, and goes on
+	@$(BIN)/python experiments/torture/torture.py $(ARGS)
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -58,7 +58,7 @@ def job(cfg: DictConfig) -> float:
         return ended.get("val_accuracy")
     store.set_aside(run_dir / "result.json")
     facts = facts_of(cfg, phase)
-    store.write_json(run_dir / "run.json", facts)
+    store.write_record(run_dir / "run.json", facts)
     break_if_asked(f"{cfg.arm}:{facts.get('number')}:{phase}")
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
@@ -80,7 +80,7 @@ def job(cfg: DictConfig) -> float:
     if phase == "confirm" and state == "COMPLETE":
         result.update(test_reads=1, test_accuracy=best - 1)
     (run_dir / "best.safetensors").write_bytes(b"weights")
-    store.write_json(run_dir / "result.json", result)
+    store.write_record(run_dir / "result.json", result, ("epochs.csv",))
     return best
 
 

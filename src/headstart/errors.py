@@ -1,4 +1,4 @@
-"""The one exception for mistakes a user can make, an exception in one line, and how names stand in a sentence."""
+"""The exception for mistakes a user can make, and its kinds; exceptions in one line; how names stand in a sentence."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,18 @@ class UserError(Exception):
 
     The command line prints its text without a traceback.
     """
+
+
+class OutsideFault(UserError):
+    """What a run lacked for now, which is no result of it: space on a disk, memory, a device, its study's database."""
+
+
+class Damaged(UserError):
+    """Files that a run needs to go on and that are not what it left: it has to begin anew."""
+
+
+class GaveOut(OutsideFault):
+    """Memory or a device that gave out under a run: others may have had it, or the run wants more than there is."""
 
 
 def printable(text: str) -> str:

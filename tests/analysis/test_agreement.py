@@ -55,7 +55,7 @@ def test_an_accuracy_that_is_none_counts_as_missing_and_forbids_a_winner(fair, v
     write_json(place / "result.json", read_run(place) | dict(test_accuracy=value))
     found = compare(fair)
     row = row_of(found.trials, arm="a", phase="confirm", seed=2)
-    assert row["test_accuracy"] is pd.NA and row["reason"].startswith("unreadable test_accuracy=")
+    assert row["test_accuracy"] is pd.NA and row["reason"].startswith("unreadable result.json: test_accuracy=")
     pair = found.pairs.iloc[0]
     assert pair["winner"] is pd.NA and "1 confirmation of a failed or still running" in pair["verdict"]
 

@@ -94,9 +94,9 @@ def test_all_awkward_arms_together_stay_apart(tmp_path):
 
 def test_text_that_utf8_cannot_hold_is_replaced_not_fatal(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a/run.json").write_text('{"arm": "x\\ud800y\\u0000z", "params": {"k\\udfff": "\\udfff"}}')
+    (tmp_path / "a/run.json").write_text('{"arm": "x\\ud800y\\u0000z"}')
     frame = collate(tmp_path).trials
-    assert only(frame)["arm"] == "x?y\N{REPLACEMENT CHARACTER}z" and only(frame)["params_k?"] == "?"
+    assert only(frame)["arm"] is pd.NA and "unreadable run.json: arm=x?y" in only(frame)["reason"]
     assert_frame_equal(read_table(collate(tmp_path).write(tmp_path / "tables")[0]), frame)
 
 
@@ -112,22 +112,25 @@ def test_text_that_utf8_cannot_hold_is_replaced_not_fatal(tmp_path):
         ("lr", {"a": 1}, '{"a": 1}'),
         ("lr", 10**400, "1" + "0" * 39),
         ("params", [1], "[1]"),
+        ("params", {"lr": [1]}, '{"lr": [1]}'),
+        ("arm", 5, "5"),
+        ("weights", ["x", 1], '["x", 1]'),
+        ("test_accuracy", 999, "999"),
+        ("confusion", [[1], "x"], '[[1], "x"]'),
+        ("classes", "cat", "cat"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_left_out_and_named(tmp_path, name, value, shown):
-    add_run(tmp_path, "a", **{name: value})
+def test_a_value_of_the_wrong_type_costs_its_run_and_is_named(tmp_path, name, value, shown):
+    folder = add_run(tmp_path, "a")
+    write_json(folder / "result.json", FACTS | RESULT | {name: value})
     row = only(collate(tmp_path).trials)
-    assert row["reason"] == f"unreadable {name}={shown}" and row["state"] == "COMPLETE"
-    assert name == "params" or row[name] is pd.NA
-
-
-def test_a_number_or_list_where_a_text_belongs_is_kept_as_text(tmp_path):
-    add_run(tmp_path, "a", arm=5, weights=["x", 1])
-    assert tuple(only(collate(tmp_path).trials)[["arm", "weights"]]) == ("5", '["x", 1]')
+    assert row["reason"].startswith(f"unreadable result.json: {name}={shown}, expected ")
+    assert row["state"] == "INTERRUPTED" and row["val_accuracy"] is pd.NA
+    assert row["arm"] == "cnn" and (name not in FACTS or row[name] == FACTS[name])
 
 
 def test_whole_floats_are_counts(tmp_path):
-    add_run(tmp_path, "a", seed=3.0)
+    add_run(tmp_path, "a", seed=3.0, lr=1)
     assert only(collate(tmp_path).trials)["seed"] == 3
 
 

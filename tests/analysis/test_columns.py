@@ -15,6 +15,7 @@ from headstart.analysis.columns import (
     dictionary_markdown,
 )
 from headstart.store import EPOCH_FIELDS
+from headstart.store.run_record import FIELDS
 
 
 def test_every_column_that_the_design_promises_is_there():
@@ -65,3 +66,15 @@ def test_the_dictionary_explains_the_tables():
     for name, columns in {"arms": ARMS, "pairs": PAIRS, "ledger": LEDGER}.items():
         assert f"## {name}.csv" in text and TABLES[name] is columns
         assert all(column.meaning for column in columns.values())
+
+
+def test_what_a_run_records_is_read_by_the_types_of_its_columns():
+    """The reader of result.json knows a type for every column that a run records itself, and the same one."""
+    computed = {"run_dir", "train_accuracy", "steps", "images"}
+    computed |= {name for name in TRIALS if "_to_" in name or name.startswith("reached_")}
+    kinds = {"text": "string", "a whole number from 0": "Int64", "a number": "Float64"}
+    kinds |= {"a number from 0 to 100": "Float64"}
+    recorded = {name: kinds[said] for name, (said, _) in FIELDS.items() if said in kinds}
+    assert {name: c.dtype for name, c in TRIALS.items() if name not in computed}.items() <= recorded.items()
+    percents = {name for name, column in TRIALS.items() if column.unit == "percent"} - computed
+    assert percents == {name for name, (said, _) in FIELDS.items() if said == "a number from 0 to 100"}

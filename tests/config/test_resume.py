@@ -162,3 +162,58 @@ def test_a_run_on_a_folder_of_pictures_goes_on_though_duplicates_were_said_other
     assert words[:5] == ["data=folder", "batch_size=128", *as_before, f"resume={folder}"]
     data = composed(*words).data  # the tenth that it began with, however few that are, and no folds
     assert data.validation_size is data.folds is None
+
+
+# ---- a folder of somebody else's
+
+
+ELSEWHERE = [
+    "hydra.job_logging.handlers.file.filename=/tmp/elsewhere",
+    "+hydra.job_logging.handlers.second={class: logging.FileHandler, filename: /tmp/elsewhere}",
+    "hydra.run.dir=/tmp/elsewhere",
+    "hydra.searchpath=[file:///tmp/elsewhere]",
+    "+hydra.callbacks.mine._target_=os.system",
+    "hydra/job_logging=none",
+    "+optimizer@hydra.job_logging=adam",
+    "model=../../../tmp/elsewhere",
+    "unknown=1",
+]
+
+
+@pytest.mark.parametrize("word", ELSEWHERE)
+def test_a_saved_folder_says_nothing_but_what_the_run_computes(word, begun):
+    folder = begun()
+    OmegaConf.save(OmegaConf.create(["lr=0.01", word]), folder / ".hydra/overrides.yaml")
+    with pytest.raises(UserError, match="which is no setting of a run; start the run anew"):
+        expand_resume([f"resume={folder}"])
+
+
+def test_nor_does_its_configuration(begun):
+    folder = begun()
+    saved = OmegaConf.load(folder / ".hydra/config.yaml")
+    OmegaConf.save(OmegaConf.merge(saved, {"hydra": {"run": {"dir": "/tmp"}}}), folder / ".hydra/config.yaml")
+    with pytest.raises(UserError, match="which is no setting of a run"):
+        expand_resume([f"resume={folder}"])
+
+
+def test_files_of_configuration_that_it_names_are_not_read_unasked(begun, tmp_path):
+    folder = begun()
+    content = {"hydra": {"mode": "RUN", "overrides": {"hydra": [f"hydra.searchpath=[file://{tmp_path}]"]}}}
+    OmegaConf.save(OmegaConf.create(content), folder / ".hydra/hydra.yaml")
+    with pytest.raises(UserError, match=f"give them again: headstart --config-dir {tmp_path} resume="):
+        expand_resume([f"resume={folder}"])
+
+
+@pytest.mark.parametrize("name", ["log", "epochs.csv", ".hydra/hydra.yaml"])
+def test_links_that_lead_out_of_it_are_refused(name, begun, tmp_path):
+    folder = begun()
+    (tmp_path / "elsewhere").write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"{name} is a link, so going on would write elsewhere"):
+        expand_resume([f"resume={folder}"])
+
+
+def test_where_its_images_are_kept_is_the_users_choice(begun, tmp_path):
+    words = expand_resume([f"resume={begun('data=folder', f'data.root={tmp_path}', 'data.cache=/tmp/elsewhere')}"])
+    assert f"data.root={tmp_path}" in words and not any("elsewhere" in word for word in words)

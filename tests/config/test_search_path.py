@@ -115,7 +115,7 @@ def test_a_job_in_another_process_knows_the_folder_from_its_configuration(mine, 
         HydraConfig.instance().cfg = None
 
 
-def test_a_run_that_took_an_option_from_there_goes_on_without_the_flag(mine, tmp_path, monkeypatch):
+def test_a_run_that_took_an_option_from_there_goes_on_where_the_flag_is_given_again(mine, tmp_path, monkeypatch):
     folder, cfg = tmp_path / "run", composed(sys.argv[1], "model=mine", hydra=True)
     for name, content in dict(config={k: cfg[k] for k in cfg if k != "hydra"}, overrides=["model=mine"]).items():
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
@@ -123,8 +123,11 @@ def test_a_run_that_took_an_option_from_there_goes_on_without_the_flag(mine, tmp
     OmegaConf.save(OmegaConf.create({"hydra": cfg.hydra}), folder / ".hydra/hydra.yaml")
     path = sys.argv[1]
     monkeypatch.setattr(sys, "argv", ["headstart", f"resume={folder}"])
+    with pytest.raises(UserError, match=r"give them again: headstart --config-dir .*my own.* resume"):
+        expand_resume(sys.argv[1:])
+    monkeypatch.setattr(sys, "argv", ["headstart", path, f"resume={folder}"])
     words = expand_resume(sys.argv[1:])
-    assert words[:2] == [path, "model=mine"] and composed(*words).model._target_.endswith(".cnn")
+    assert words[:2] == ["model=mine", path] and composed(*words).model._target_.endswith(".cnn")
 
 
 # ---- a study by its path

@@ -44,7 +44,7 @@ def test_a_run_that_left_only_its_folder_says_so(tmp_path):
         ("{", "unreadable result.json: Expecting property name"),
         ("[1]", "unreadable result.json: not an object"),
         ('{"state": "WON"}', "unreadable result.json: state='WON', expected one of COMPLETE"),
-        ('{"state": ["COMPLETE"]}', "unreadable result.json: state='[\"COMPLETE\"]', expected"),
+        ('{"state": ["COMPLETE"]}', 'unreadable result.json: state=["COMPLETE"], expected text'),
         ('{"val_accuracy": 99}', "unreadable result.json: state='null', expected"),
         ('{"state": "COMPLETE"}', "unreadable result.json: val_accuracy=null of a COMPLETE run"),
         ('{"state": "COMPLETE", "val_accuracy": NaN}', "unreadable result.json: val_accuracy=NaN"),

@@ -9,7 +9,7 @@ from optuna.pruners import NopPruner
 from optuna.samplers import QMCSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from headstart.store import write_json
+from headstart.store import write_record
 from headstart.sweep.arms import Arm
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
 from headstart.sweep.study_state import StudyState
@@ -63,8 +63,9 @@ def finish(scheduler: Scheduler, claim: Claim, *, told=True, value=None, **resul
     facts = dict(state=state, reason=reason or "", val_accuracy=value, epochs_run=epoch) | result
     for name in ("best.safetensors", "predictions.npz"):
         (claim.run_dir / name).write_bytes(b"x")
-    write_json(claim.run_dir / "run.json", dict(arm=claim.arm, number=claim.number, params=claim.params))
-    write_json(claim.run_dir / "result.json", facts)
+    begun = dict(arm=claim.arm, number=claim.number, params=claim.params, seed=claim.seed)
+    write_record(claim.run_dir / "run.json", begun)
+    write_record(claim.run_dir / "result.json", begun | facts)
     if reporter and told:
         reporter.tell(claim.run_dir, value)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from optuna.testing.pytest_storages import StorageTestCase
 from headstart.config.resolvers import study_storage
 from headstart.errors import UserError
 from headstart.sweep.storage import _JournalLock, is_there, open_storage, study_lock, without_password
+from sweep.helpers_sweep import open_scheduler
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
 SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
@@ -243,3 +245,38 @@ open_scheduler(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/st
 """
     together = [subprocess.Popen([TOY[0], "-c", program]) for _ in range(4)]
     assert [p.wait(120) for p in together] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    "line", ["garbage", '{"op_code": 99}', '{"op_code": 4}', "[]", "null", '{"op_code": 4, "worker_id": 3}']
+)
+def test_a_journal_with_a_line_that_makes_no_sense_is_a_sentence(line, tmp_path):
+    open_scheduler(tmp_path)
+    path = tmp_path / "study.log"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], f"{line}\n", *lines[3:]]))
+    open_storage.cache_clear()
+    with pytest.raises(UserError, match=r"journal:///.* (is damaged|can't be opened)"):
+        open_scheduler(tmp_path)
+    open_storage.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trial_user_attributes SET value_json='{'",
+        "UPDATE trial_system_attributes SET value_json='\"'",
+        "UPDATE trials SET state='WON'",
+        "UPDATE study_directions SET direction='SIDEWAYS'",
+    ],
+)
+def test_a_database_whose_content_makes_no_sense_is_a_sentence(change, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    open_scheduler(tmp_path, url=url)
+    open_storage.cache_clear()
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute(change)
+    database.close()
+    with pytest.raises(UserError, match=r"sqlite:///.*study.db is damaged"):
+        open_scheduler(tmp_path, url=url)
+    open_storage.cache_clear()

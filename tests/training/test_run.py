@@ -115,8 +115,7 @@ def test_a_network_that_only_guesses_ends_as_chance(run):
 
 def test_a_finished_run_is_returned_as_it_is(run):
     _, folder = run()
-    changed = (folder / "result.json").read_text().replace('"seed": 0', '"seed": 7')
-    (folder / "result.json").write_text(changed)
+    store.write_record(folder / "result.json", store.read_record(folder / "result.json")[0] | dict(seed=7))
     again = training_run.train_run(configured(), folder, reads_test=True, watcher=Lines(1))
     assert again["seed"] == 7
 

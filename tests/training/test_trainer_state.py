@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from headstart.errors import UserError
+from headstart.errors import Damaged, UserError
 from headstart.store import read_checkpoint, read_epochs
 from headstart.training import trainer_state, trial_context
 from training.helpers_training import (
@@ -164,6 +164,39 @@ def test_a_checkpoint_whose_epoch_is_not_in_the_table_any_more_is_refused(damage
     table.unlink() if damage == "gone" else table.write_text("".join([*lines[:-1], "damaged\n"]))
     with pytest.raises(UserError, match=r"does not say epoch \d.*(?s:.*)delete last\.ckpt"):
         trainer(pictures, tmp_path).run()
+
+
+def changed_digit(folder):
+    """Another digit in the learning rate of the first epoch, of which nothing else is left."""
+    header, first, *rest = (folder / "epochs.csv").read_text().splitlines()
+    cells = first.split(",")
+    cells[3] = "0.123"
+    (folder / "epochs.csv").write_text("\n".join([header, ",".join(cells), *rest, ""]))
+
+
+def damaged_checkpoints(folder):
+    for path in folder.glob("last.ckpt*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_a_digit_that_was_changed_in_the_table_is_noticed(pictures, tmp_path):
+    with pytest.raises(Cut):
+        trainer(pictures, tmp_path, cut=9).run()
+    changed_digit(tmp_path)
+    with pytest.raises(Damaged, match=r"epochs\.csv is not what the run left"):
+        trainer(pictures, tmp_path).run()
+
+
+@pytest.mark.parametrize("damage", [changed_digit, damaged_checkpoints])
+def test_in_a_study_a_run_that_cannot_go_on_begins_anew_and_ends_with_the_same_bytes(
+    damage, pictures, tmp_path, monkeypatch, caplog
+):
+    expected = whole(pictures, tmp_path / "whole")
+    with pytest.raises(Cut):
+        trainer(pictures, tmp_path, cut=9).run()
+    damage(tmp_path)
+    monkeypatch.setattr(trial_context, "study_folder", tmp_path)
+    assert whole(pictures, tmp_path) == expected and "the run begins anew" in caplog.text
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

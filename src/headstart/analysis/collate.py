@@ -14,7 +14,17 @@ import pandas as pd
 from headstart.analysis.columns import EPOCHS, SORTED_BY, THRESHOLDS, TRIALS
 from headstart.analysis.csv_tables import guessed_array, quoted, typed_array, write_lines, write_table
 from headstart.errors import UserError
-from headstart.store import EPOCH_FIELDS, LARGEST_COUNT, PAUSED, Epochs, as_text, find_runs, read_epochs, read_run
+from headstart.store import (
+    EPOCH_FIELDS,
+    LARGEST_COUNT,
+    NO_EPOCHS,
+    PAUSED,
+    Epochs,
+    as_text,
+    find_runs,
+    read_epochs,
+    read_run,
+)
 
 
 @dataclass
@@ -84,7 +94,7 @@ def _epoch_lines(run: _Run) -> Iterator[str]:
 
 def _collect_run(root: Path, run_dir: Path) -> _Run:
     record = read_run(run_dir)
-    run_epochs = read_epochs(run_dir)
+    run_epochs = NO_EPOCHS if record.get("damaged") == "epochs.csv" else read_epochs(run_dir)
     last = run_epochs.last
     record["run_dir"] = run_dir.relative_to(root).as_posix()
     # A run that has not ended says in its epochs what it has cost so far.

@@ -1,7 +1,9 @@
 """What runs answered on the test split, read from predictions.npz; and on its pictures made worse."""
 
 import logging
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,13 @@ import pandas as pd
 from headstart.analysis.columns import CORRUPTIONS
 from headstart.analysis.csv_tables import frame_of
 from headstart.analysis.runs_of_arm import runs_of_arm
-from headstart.errors import UserError
-from headstart.store import read_json
+from headstart.store import read_record
 
 logger = logging.getLogger(__name__)
+
+# What numpy, zipfile and zlib raise at damaged files; a header may ask for an array that no memory holds.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, OverflowError, MemoryError)
+UNREADABLE += (NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ def read_predictions(path: str | Path) -> Predictions | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return _predictions(stored)
-    except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         logger.warning("%s is left out: %s", path, error)
         return None
 
@@ -50,6 +55,12 @@ def _predictions(stored: Mapping[str, np.ndarray]) -> Predictions:
     labels, probabilities, indices = (stored[f"test_{name}"] for name in ("labels", "probabilities", "indices"))
     if not labels.shape == indices.shape == probabilities.shape[:1]:
         raise ValueError(f"{labels.shape} labels, {indices.shape} indices and {probabilities.shape} probabilities")
+    if labels.ndim != 1 or probabilities.ndim != 2 or {labels.dtype.kind, indices.dtype.kind} - set("iu"):
+        raise ValueError("expected whole numbers as labels and indices, and a row of probabilities for each")
+    if probabilities.dtype.kind != "f" or not np.isfinite(probabilities).all():
+        raise ValueError("expected finite probabilities")
+    if not ((labels >= 0) & (labels < probabilities.shape[1])).all():
+        raise ValueError(f"expected labels below {probabilities.shape[1]}, the number of classes")
     images = {}
     if "thumbnails" in stored and "thumbnail_indices" in stored:
         images = dict(zip(stored["thumbnail_indices"].tolist(), stored["thumbnails"], strict=True))
@@ -149,8 +160,9 @@ def _rows_of_corruptions(study: Any, arm: str, found: list[pd.DataFrame]) -> Ite
 
 
 def _corrupted(path: Path) -> pd.DataFrame:
+    record, _, _ = read_record(path)
     try:
-        found = pd.DataFrame(read_json(path)["corrupted"], dtype=float).T
-    except (UserError, ValueError, TypeError, KeyError):
+        found = pd.DataFrame((record or {}).get("corrupted") or {}, dtype=float).T
+    except ValueError:  # not as many strengths of each kind
         return pd.DataFrame()
     return found.set_axis(range(1, found.shape[1] + 1), axis=1)

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from headstart.cli.console import leave_pipe, refuse
+from headstart.cli.console import lost_output, refuse
 from headstart.cli.run_summary import print_run
 from headstart.config import read_run_config
 from headstart.errors import UserError
@@ -50,8 +50,8 @@ def run_job(cfg: DictConfig) -> float | None:
         try:
             print_run(result, run_dir)
             sys.stdout.flush()
-        except BrokenPipeError:  # Hydra would call it an error of the job
-            raise SystemExit(leave_pipe()) from None
+        except OSError as error:  # Hydra would call it an error of the job
+            raise SystemExit(lost_output(error)) from None
     return result.get("val_accuracy")
 
 

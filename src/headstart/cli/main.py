@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from headstart.cli import completion, interrupts
-from headstart.cli.console import leave_pipe, refuse
+from headstart.cli.console import lost_output, print_anywhere, refuse
 from headstart.cli.verbs import VERBS, find_verb, meant_verb, run_verb, verbs_help
 from headstart.errors import UserError
 
@@ -16,6 +16,8 @@ from headstart.errors import UserError
 def main() -> None:
     """`headstart VERB ...`; else one run, or with -m a sweep."""
     interrupts.listen()
+    print_anywhere()
+    logging.raiseExceptions = False  # what a full disk does not take of a log is no traceback for each line of it
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # which tells of every cache that it fills
     try:
         code = _answer(sys.argv[1:])
@@ -23,8 +25,8 @@ def main() -> None:
     except SystemExit:
         interrupts.say_how_to_go_on()
         raise
-    except BrokenPipeError:
-        code = leave_pipe()
+    except OSError as error:
+        code = lost_output(error)
     if code:
         sys.exit(code)
 
@@ -48,14 +50,12 @@ def _answer(words: list[str]) -> int:
 
 def _run_configured(words: list[str]) -> int:
     """Hand the words to Hydra, and report the sweep that it did; return the exit code."""
-    from hydra.errors import CompactHydraException
+    from hydra.errors import CompactHydraException, InstantiationException
     from omegaconf.errors import InterpolationResolutionError
     from yaml import YAMLError
 
     from headstart.config import explain, explain_value
 
-    if {"--info", "-i"} & {word.partition("=")[0] for word in words}:  # which Hydra logs
-        logging.raiseExceptions = False  # each line to a reader who left early would be a traceback
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands its errors over instead of printing them
     try:
         words = words if completion.is_asked(words) else _understood(words)
@@ -68,7 +68,7 @@ def _run_configured(words: list[str]) -> int:
         return refuse(str(error))
     except InterpolationResolutionError as error:
         return refuse(explain_value(error))
-    except CompactHydraException as error:
+    except (CompactHydraException, InstantiationException) as error:
         return refuse(explain(error, sys.argv[1:]))
     except YAMLError as error:  # of a file that an arm or another file chooses
         return refuse(f"a configuration file cannot be read: {' '.join(str(error).split())}")

@@ -52,9 +52,11 @@ def run_verb(verb: Verb, words: list[str]) -> int:
     arguments = module.make_parser(command).parse_args(words)
     try:
         code = module.run(arguments)
-    except BrokenPipeError:
-        raise  # to `main`
-    except (UserError, OSError) as error:
+    except UserError as error:
+        return refuse(str(error), command)
+    except OSError as error:
+        if error.filename is None:
+            raise  # to `main`, as of stdout
         return refuse(str(error), command)
     return code or 0
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -48,6 +48,11 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
             return f"{error.override!r} is a study; start it by {shlex.join(['headstart', '-m', *chosen])}"
         quotes = "write key=value, with quotes where the value holds , = or spaces"
         return f"{shown(error.override)!r} is not understood; {quotes}{_quoted(str(error.override))}"
+    if isinstance(error, InstantiationException):
+        found = re.search(r"Target '(.{1,100}?)'", text)
+        key = re.search(r"full_key: (\S{1,100})", text)
+        what = f"_target_={found[1]}" if found else "its _target_"
+        return f"{key[1] if key else 'hydra'}: {what} may not be called from a configuration; leave it out"
     if found := re.match(r"Ambiguous value for argument '(.*)'", text.strip()):
         return f"{found[1]} is several values; add -m to sweep over them: headstart -m {shlex.join(as_typed(words))}"
     if found := re.match(r"Could not override '(.*?)'", text):

@@ -1,6 +1,7 @@
 """`resume=DIR` on the command line: what the run in that folder was started with takes its place."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from headstart.config.grammar import differences, key_of, override_value
-from headstart.config.groups import composed
+from headstart.config.grammar import differences, key_of, override_value, top_key_of
+from headstart.config.groups import composed, groups, options
 from headstart.config.overrides import MULTIRUN
-from headstart.config.schema import DESCRIBING, identifying_data, identifying_model, outspoken
-from headstart.config.search_path import search_path_of
+from headstart.config.schema import DESCRIBING, KEYS, identifying_data, identifying_model, outspoken
+from headstart.config.search_path import as_typed, search_path_of
 from headstart.errors import UserError, first_line
 from headstart.store import OUTCOMES, StudyFile, expanded, read_json, read_run
+from headstart.typed import shown
 
 
 def expand_resume(words: Sequence[str]) -> list[str]:
@@ -31,15 +33,15 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     # Quotes may be Hydra's, or the folder's own.
     folder = Path(typed) if os.path.isdir(typed) else expanded(typed.strip("\"'"))
     _check_resumable(folder)
+    _refuse_links(folder)
     before, saved = _saved(folder, "config", dict), _saved(folder, "overrides", list)
     if "phase" not in before:
         raise UserError(f"resume={folder} is no run of headstart, but another program's; give a folder of outputs/")
     hydra = OmegaConf.create(_saved(folder, "hydra", dict))
-    of_hydra = OmegaConf.select(hydra, "hydra.overrides.hydra")
-    if OmegaConf.is_list(of_hydra) and not search_path_of(rest):
-        saved = [*search_path_of(map(str, OmegaConf.to_container(of_hydra))), *saved]
-    overrides = [o for o in saved if key_of(o) not in ("resume", "phase")]
-    overrides += _as_before(before, overrides)
+    if not search_path_of(rest):
+        _refuse_its_files(folder, hydra)
+    overrides = [o for o in _of_the_job(folder, saved) if key_of(o) not in ("resume", "phase", "data.cache")]
+    overrides += _of_the_job(folder, _as_before(before, overrides))
     changed, overrides = _changes(overrides, rest), [*overrides, *rest]
     if changed:
         raise UserError(f"resume={folder} goes on with the run as it was; {', '.join(changed)} would change it")
@@ -62,6 +64,41 @@ def _check_resumable(folder: Path) -> None:
         raise UserError(f"resume={folder}: this run is still going, in another process")
     if state in OUTCOMES:
         raise UserError(f"resume={folder}: this run has ended already ({state}); see {folder / 'result.json'}")
+
+
+def _refuse_links(folder: Path) -> None:
+    """Whoever made the folder may not choose where this run writes."""
+    for place in (folder, folder / ".hydra"):
+        if links := sorted(entry.name for entry in os.scandir(place) if entry.is_symlink()):
+            raise UserError(
+                f"{place / links[0]} is a link, so going on would write elsewhere; put the file itself there"
+            )
+
+
+def _refuse_its_files(folder: Path, hydra: DictConfig) -> None:
+    """Configuration files of the user's own are read where the user says so, not where a folder does."""
+    of_hydra = OmegaConf.select(hydra, "hydra.overrides.hydra")
+    found = search_path_of(map(str, OmegaConf.to_container(of_hydra))) if OmegaConf.is_list(of_hydra) else []
+    if found and (typed := as_typed(found)) != found:
+        again = shlex.join(["headstart", *typed, f"resume={folder}"])
+        raise UserError(f"resume={folder} was started with configuration files of your own; give them again: {again}")
+    if found:
+        raise UserError(f"resume={folder} was started with {shown(found[0])}; give that again beside it")
+
+
+def _of_the_job(folder: Path, saved: Sequence[str]) -> list[str]:
+    """The saved words, all of them about what the run computes: what is Hydra's own is made anew each time.
+
+    A folder may be somebody else's. Raises UserError for any other word, which no run of ours leaves there.
+    """
+    for word in saved:
+        key, value = key_of(word), word.partition("=")[2]
+        known = top_key_of(word) in (*KEYS, *groups()) and "@" not in word.partition("=")[0]
+        if not known or (key in groups() and value not in (*options(key), "null")):
+            raise UserError(
+                f"{folder}/.hydra/overrides.yaml holds {shown(word)}, which is no setting of a run; start the run anew"
+            )
+    return list(saved)
 
 
 def _saved(folder: Path, name: str, kind: type) -> Any:

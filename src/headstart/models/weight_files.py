@@ -13,7 +13,7 @@ import torch
 from headstart.errors import UserError, first_line, printable
 from headstart.models.metadata import Normalisation, described, hub_config, read_metadata
 from headstart.models.unpickling import Inert, unpickled
-from headstart.store import WEIGHT_SUFFIXES, read_json
+from headstart.store import WEIGHT_SUFFIXES, read_record
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in a folder as hubs keep them, beside a config.json
 COUNTER = ".num_batches_tracked"  # of batch norm; decides nothing at the default momentum
@@ -105,14 +105,11 @@ def shortened(error: BaseException) -> str:
 def _check_record(path: Path, sha256: str) -> None:
     """Refuse a file that differs from what the run beside it wrote. Raises UserError."""
     record = path.parent / "result.json"
-    if not record.is_file():
-        return
-    try:
-        found = read_json(record)
-    except UserError:
-        return  # somebody else's result.json says nothing about our file
-    expected = found.get("best_sha256") if isinstance(found, dict) else None
-    if isinstance(expected, str) and expected != sha256:
+    found, _, fault = read_record(record)
+    if fault and (path.parent / "run.json").exists():  # somebody else's result.json says nothing about our file
+        raise UserError(f"{given(path)} may be damaged, too: {fault} of the run that left it.\nTrain it again.")
+    expected = (found or {}).get("best_sha256")
+    if expected is not None and expected != sha256:
         raise UserError(
             f"{given(path)} is damaged: its sha256 is {sha256[:12]}..., "
             f"but {record} says {expected[:12]}...\nCopy it again, or train it again."

@@ -14,6 +14,7 @@ from headstart.store.data_record import (
 from headstart.store.epochs import (
     EPOCH_FIELDS,
     LARGEST_COUNT,
+    NO_EPOCHS,
     Epochs,
     append_epoch,
     read_epochs,
@@ -38,14 +39,18 @@ from headstart.store.run_folder import (
     FINISHED,
     OUTCOMES,
     PAUSED,
+    PREDICTIONS,
     RUN_MARKERS,
+    discard,
     find_runs,
+    is_damaged,
     read_facts,
     read_run,
     set_aside,
     valid_name,
 )
 from headstart.store.run_lock import is_alive, lock_run
+from headstart.store.run_record import digest_of, read_record, write_record
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
 
@@ -58,8 +63,10 @@ __all__ = [
     "LARGEST_COUNT",
     "LARGEST_RECORD",
     "METRICS",
+    "NO_EPOCHS",
     "OUTCOMES",
     "PAUSED",
+    "PREDICTIONS",
     "RUN_MARKERS",
     "WEIGHT_SUFFIXES",
     "DataRecord",
@@ -79,11 +86,14 @@ __all__ = [
     "changes_since",
     "check_figures",
     "describe_features",
+    "digest_of",
+    "discard",
     "expanded",
     "find_data_record",
     "find_runs",
     "holding_lock",
     "is_alive",
+    "is_damaged",
     "is_number",
     "json_of",
     "keep_data_record",
@@ -94,6 +104,7 @@ __all__ = [
     "read_epochs",
     "read_facts",
     "read_json",
+    "read_record",
     "read_run",
     "read_study",
     "record_path",
@@ -111,4 +122,5 @@ __all__ = [
     "write_facts",
     "write_images",
     "write_json",
+    "write_record",
 ]

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from headstart.errors import UserError
+from headstart.errors import Damaged
 from headstart.store.files import read_regular_file, replace_file
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def read_checkpoint(run_dir: str | Path) -> bytes | None:
     the next write keeps.
 
     Raises:
-        UserError: there are checkpoints and none is intact.
+        Damaged: there are checkpoints and none is intact.
     """
     path = Path(run_dir) / "last.ckpt"
     faults = {}
@@ -60,7 +60,7 @@ def read_checkpoint(run_dir: str | Path) -> bytes | None:
         faults[candidate.name] = "damaged (its SHA-256 differs)"
     if faults:
         listed = ", ".join(f"{name} is {why}" for name, why in faults.items())
-        raise UserError(
+        raise Damaged(
             f"no checkpoint in {run_dir} can be used: {listed}.\n"
             "Delete these files and give the same command again: the run starts anew."
         )

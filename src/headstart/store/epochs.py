@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Epoch(NamedTuple):
 
 EPOCH_FIELDS = Epoch._fields
 INTEGER_FIELDS = 3  # the first three count something
+PERCENTS = [place for place, name in enumerate(EPOCH_FIELDS) if name.endswith("accuracy")]
 _HEADER = ",".join(EPOCH_FIELDS)
 _HEADER_LINE = f"{_HEADER}\n".encode()
 
@@ -146,6 +148,8 @@ def _parse_whole(lines: list[str]) -> dict[str, list[float | int]] | None:
         return None
     if any(min(values) < 0 or max(values) >= LARGEST_COUNT for values in counts):
         return None
+    if not all(0 <= value <= 100 for place in PERCENTS for value in columns[place]):
+        return None
     return dict(zip(EPOCH_FIELDS, columns, strict=True))
 
 
@@ -168,10 +172,12 @@ def _parse_lines(path: Path, header: str, lines: list[str]) -> list[Epoch]:
 
 
 def _parse_cells(cells: list[str], places: list[int | None]) -> Epoch | None:
-    """Return the numbers of the cells at `places`, in the order of `EPOCH_FIELDS`; None if its counts are damaged."""
+    """Return the numbers of the cells at `places`, in the order of `EPOCH_FIELDS`; None if some can be none."""
     values = ("" if place is None else cells[place] for place in places)
     row = Epoch(*(_number(cell, column < INTEGER_FIELDS) for column, cell in enumerate(values)))
     epoch, steps, images = (count or 0 for count in row[:INTEGER_FIELDS])
+    if any(not 0 <= row[place] <= 100 for place in PERCENTS if row[place] is not None and not math.isnan(row[place])):
+        return None
     if 0 < epoch < LARGEST_COUNT and 0 <= steps < LARGEST_COUNT and 0 <= images < LARGEST_COUNT:
         return row
     return None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import UserError
+from headstart.errors import OutsideFault, UserError
 from headstart.store.locks import acquire, close_locked
 
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
@@ -80,12 +80,12 @@ def explained_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
+            raise OutsideFault(
                 f"disk full: {path} could not be written ({error.strerror}); what was there before is kept.\n"
                 "Free some space; then a study goes on by its command, and a single run by headstart resume=FOLDER."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(
+            raise OutsideFault(
                 f"{path} cannot be written ({error.strerror}).\n"
                 f"Make {path.parent} writable, or choose another folder for the results."
             ) from error
@@ -114,20 +114,21 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def as_json(value: Any) -> bytes:
     """Return what `write_json` writes."""
-    return (json.dumps(_plain(value), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(as_plain(value), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Return a value as JSON has it: arrays as lists, NaN and infinity as null, keys and paths as texts."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy and torch, without importing them
-        return _plain(value.tolist())
+        return as_plain(value.tolist())
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, os.PathLike):
-        return _plain(os.fspath(value))
+        return as_plain(os.fspath(value))
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()  # a file name that is not UTF-8 must not stop the last write
     return value

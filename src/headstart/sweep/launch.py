@@ -12,7 +12,6 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from optuna.trial import TrialState
 
 from headstart.config import override_value, runs_elsewhere
 from headstart.errors import UserError, summary
@@ -21,13 +20,13 @@ from headstart.sweep.arms import replace_overrides
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
 from headstart.sweep.minutes import scheduler_of
 from headstart.sweep.plan import Plan
-from headstart.sweep.progress import SweepStatus, failed_arms
+from headstart.sweep.progress import SweepStatus, arm_without_runs, failed_arms
 from headstart.sweep.pruners import make_pruner
+from headstart.sweep.recovery import explained_faults
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
 from headstart.sweep.storage import IN_MEMORY, copy_in_memory, open_storage, study_lock
 from headstart.sweep.study_state import SeedsWanted, StudyState
-from headstart.sweep.trial import has_begun
 from headstart.sweep.trial_task import TrialTask
 from headstart.sweep.workers import (
     SECONDS_TO_STOP,
@@ -44,6 +43,7 @@ from headstart.training import trial_context
 SECONDS_BETWEEN_CLAIMS = 0.3
 
 
+@explained_faults()
 def run_sweep(
     plan: Plan, context: HydraContext, task: TaskFunction, seeds_wanted: SeedsWanted
 ) -> tuple[tuple[str, ...], str] | None:
@@ -78,6 +78,7 @@ def run_sweep(
         return work(waiting=waiting)
 
 
+@explained_faults()
 def _work(
     plan: Plan,
     context: HydraContext,
@@ -90,7 +91,7 @@ def _work(
     with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
         scheduler = _begin(plan, seeds_wanted, is_worker)
         status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
-        status.print_plan(plan)
+        status.print_plan(plan, scheduler.disagreements)
         jobs = 1 if waiting is None else plan.config.jobs
         with workers_beside(plan.words(), jobs, plan.folder, waiting) as workers, status:
             launcher = Plugins.instance().instantiate_launcher(
@@ -100,7 +101,7 @@ def _work(
     if is_worker:
         return None
     problems = [*failed_workers(workers, plan.folder), *failed_arms(scheduler.state)]
-    return tuple(problems), _arm_without_runs(scheduler.state)
+    return tuple(problems), arm_without_runs(scheduler.state)
 
 
 # ---- opening the study
@@ -128,6 +129,7 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
             keep=plan.config.keep,
             extend_at_edge=settings.extend_at_edge,
             retry_failed=settings.retry_failed and not is_worker,
+            looks_back=not is_worker,
         )
     except UserError:
         if begins:
@@ -151,14 +153,6 @@ def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
     while state.ask_for_more_seeds():  # those that were asked for when it last went on
         pass
     return state
-
-
-def _arm_without_runs(state: StudyState) -> str:
-    """An error where some arm has nothing but failed trials, else ""."""
-    tried = [list(filter(has_begun, state.trials(a.name))) for a in state.arms]
-    if any(all(t.state == TrialState.FAIL for t in trials) for trials in tried):
-        return "an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true"
-    return ""
 
 
 # ---- running claims
@@ -218,6 +212,7 @@ class ClaimRunner:
         with self.running.exclusive() if claim.run_dir in self.died else self.running.shared():
             error = self._launch(claim)
         try:
+            self.scheduler.end_where_outside(claim, error)
             state = self.scheduler.tell(claim, error)
         finally:
             claim.release()

@@ -131,12 +131,12 @@ def measured_paces(checks: Mapping[str, Check], *, elsewhere: bool) -> dict[str,
     paces = {}
     for whose, trainer in _prepared(checks, compile="off"):
         from headstart.timing import measure_pace  # torch: only now
-        from headstart.training import out_of_memory
+        from headstart.training import gave_out
 
         try:
             paces[whose] = measure_pace(trainer)
         except Exception as error:
-            if (said := out_of_memory(error)) is None:
+            if (said := gave_out(error)) is None:
                 raise
             raise UserError(f"{whose}: {said}") from error
     return paces

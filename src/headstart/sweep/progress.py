@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from headstart.errors import listed
 from headstart.sweep.study_state import StudyState
-from headstart.sweep.trial import is_paused, number_of
+from headstart.sweep.trial import has_begun, is_paused, number_of
 from headstart.timing import Pace, Work, seconds_of
 from headstart.training import clock
 
@@ -38,8 +38,11 @@ class SweepStatus:
         self.seconds: dict[tuple[str, str], list[float]] = {}  # what this process's runs took, by arm and kind
         self.started: dict[Path, float] = {}
 
-    def print_plan(self, plan: "Plan") -> None:
-        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already."""
+    def print_plan(self, plan: "Plan", disagreements: Sequence[str] = ()) -> None:
+        """Say what will be done before it starts: arms, trials, epochs, seeds, device, and what exists already.
+
+        disagreements: lines on what exists and cannot be trusted.
+        """
         if self.quiet:
             return
         state, cfg, question = self.state, plan.config, plan.question()
@@ -55,7 +58,8 @@ class SweepStatus:
             f"  device {cfg.device}, precision {cfg.precision}, {plural(self.jobs, 'job')} with {threads}; "
             f"writes {state.folder}",
         ]
-        print("\n".join([*lines, *(f"  {note}" for note in plan.notes())]), file=sys.stderr, flush=True)
+        lines += [f"  {note}" for note in [*plan.notes(), *disagreements]]
+        print("\n".join(lines), file=sys.stderr, flush=True)
 
     def print_time(self, paces: Mapping[str, Pace | None]) -> None:
         """Say what the arms will take. paces: of one run, by whose it is; those who have ended have none."""
@@ -139,6 +143,14 @@ class SweepStatus:
             whole = self.seconds.get((arm, "confirm"), [max(search)])
             left += fmean(whole) * max(0, state.confirm_seeds[arm] - ended[arm, "confirm"])
         return ", about " + clock(left / self.jobs) if left else ""
+
+
+def arm_without_runs(state: StudyState) -> str:
+    """An error where some arm has nothing but failed trials, else ""."""
+    tried = [list(filter(has_begun, state.trials(a.name))) for a in state.arms]
+    if any(all(t.state == TrialState.FAIL for t in trials) for trials in tried):
+        return "an arm has no trial that ran; mend the cause and add hydra.sweeper.retry_failed=true"
+    return ""
 
 
 def failed_arms(state: StudyState) -> list[str]:

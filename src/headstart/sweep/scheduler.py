@@ -15,10 +15,11 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from headstart.errors import UserError, summary
-from headstart.store import is_alive, lock_run, read_run, set_aside
+from headstart.errors import GaveOut, UserError, summary
+from headstart.store import is_alive, lock_run, read_run
 from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
+from headstart.sweep.recovery import GAVE_OUT, outside_fault, reconcile, requeue_failed
 from headstart.sweep.samplers import drawing, models, sampler_for, seed_of
 from headstart.sweep.search_space import Point
 from headstart.sweep.study_state import StudyState
@@ -68,14 +69,16 @@ class Scheduler:
     keep: str = "best"
     extend_at_edge: bool = False
     retry_failed: bool = False
+    looks_back: bool = False  # whether what the storage and the folders say is compared
 
     def __post_init__(self) -> None:
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
         self._lost: Counter[Path] = Counter()
         self._tidied: dict[str, tuple[int | None, set[int]]] = {}  # by arm, which trial was the best, which left behind
-        if self.retry_failed:
-            with self.state.locked():
-                self._requeue_failed()
+        with self.state.locked():
+            if self.retry_failed:
+                requeue_failed(self.state)
+            self.disagreements = reconcile(self.state) if self.looks_back else []  # a line for each
 
     # ---- claiming
 
@@ -215,31 +218,6 @@ class Scheduler:
                 storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             self.state.refresh(arm)
 
-    def _requeue_failed(self) -> None:
-        """Queue failed trials again under their own numbers and parameters; what they left is kept beside."""
-        folders = [self.state.source_dir]
-        for arm in (a.name for a in self.state.arms):
-            for trial in self.state.trials(arm):
-                if trial.state == TrialState.FAIL:
-                    number = number_of(trial)
-                    set_aside(self.state.run_dir(arm, number) / "result.json")
-                    self._requeue(arm, trial, number)
-            folders += [path.parent for path in (self.state.folder / arm / "confirm").glob("*/*/result.json")]
-        for folder in folders:
-            if read_run(folder)["state"] == "FAILED":
-                set_aside(folder / "result.json")
-
-    def _requeue(self, arm: str, trial: FrozenTrial, number: int) -> None:
-        """Queue what a failed trial tried, with what it reported: it goes on from its last checkpoint."""
-        attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"} | {"number": number}
-        again = optuna.trial.create_trial(
-            state=TrialState.WAITING,
-            system_attrs={"fixed_params": trial.params},
-            user_attrs=attributes,
-            intermediate_values=trial.intermediate_values,
-        )
-        self.state.studies[arm].add_trial(again)
-
     # ---- telling
 
     def tell(self, claim: Claim, error: BaseException | None = None) -> str:
@@ -251,7 +229,8 @@ class Scheduler:
             if not self._is_told(claim):
                 self._lost[claim.run_dir] += 1
                 if self._lost[claim.run_dir] >= TIMES_LOST:
-                    self._fail(claim, error)
+                    cause = f": {summary(error)}" if error else ""
+                    self._fail(claim, f"its process died {TIMES_LOST} times (out of memory?){cause}")
             if claim.kind != "search":
                 return read_run(claim.run_dir)["state"]
             self.tidy(claim.arm, ended=claim.number)
@@ -267,11 +246,25 @@ class Scheduler:
         self.state.refresh(claim.arm)
         return tell(self.state.storage, trial, claim.run_dir)
 
-    def _fail(self, claim: Claim, error: BaseException | None) -> None:
+    def end_where_outside(self, claim: Claim, error: BaseException | None) -> None:
+        """Raise the OutsideFault that a job ended with, if it did; its run is left to be claimed again.
+
+        A run that is out of memory for the second time wants more than there is: it is FAILED like any other.
+        """
+        if (fault := outside_fault(error)) is None:
+            return
+        mark = claim.run_dir / GAVE_OUT
+        if isinstance(fault, GaveOut) and mark.exists():
+            with self.state.locked():
+                self._fail(claim, f"{summary(fault)}, for the second time")
+            return
+        if isinstance(fault, GaveOut):
+            mark.touch()
+        raise fault from error
+
+    def _fail(self, claim: Claim, reason: str) -> None:
         """Record a run that could never write its own result as FAILED, and tell the study so."""
-        cause = f": {summary(error)}" if error else ""
         facts = dict(study=self.state.name, arm=claim.arm, phase=claim.kind, number=claim.number, seed=claim.seed)
-        reason = f"its process died {TIMES_LOST} times (out of memory?){cause}"
         behind = trials_behind(claim.run_dir) if claim.kind == "confirm" else None
         record_failure(claim.run_dir, reason, facts | dict(params=claim.params, search_trials=behind))
         self._is_told(claim)

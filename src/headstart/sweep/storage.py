@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from headstart.errors import UserError, first_line
+from headstart.errors import OutsideFault, UserError, first_line
 from headstart.store import holding_lock
 
 IN_MEMORY = "sqlite://"
@@ -47,6 +47,19 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             "Expected sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or another URL "
             "of SQLAlchemy's"
         ) from None
+
+
+@contextmanager
+def readable(url: str) -> Iterator[None]:
+    """Turn what Optuna raises at a storage whose content makes no sense into a sentence. Raises OutsideFault."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise OutsideFault(
+            f"the study's storage {without_password(url)} is damaged ({type(error).__name__}: {first_line(error)}).\n"
+            "Put a copy of it back, or start another study by name=...; what its runs left is in their folders: "
+            "headstart report shows it."
+        ) from error
 
 
 def is_there(url: str) -> bool:

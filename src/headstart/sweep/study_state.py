@@ -22,6 +22,7 @@ from headstart.sweep.storage import (
     IN_MEMORY,
     is_there,
     open_storage,
+    readable,
     refuse_unknown_runs,
     study_lock,
     without_password,
@@ -68,7 +69,7 @@ class StudyState:
         if not is_there(self.url):  # before opening makes it
             for arm in self.arms:
                 refuse_unknown_runs(self.folder, arm.name, self.url)
-        with self.locked():  # also the making of the storage's tables
+        with self.locked(), readable(self.url):  # also the making of the storage's tables
             self.storage = open_storage(self.url)
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
 
@@ -130,8 +131,8 @@ class StudyState:
             write_atomically(path, uuid.uuid4().hex.encode())
         known = study.user_attrs.get("folder")
         if known is None:
-            study.set_user_attr("folder", path.read_text())
-        elif known != path.read_text():
+            study.set_user_attr("folder", path.read_text(errors="replace"))
+        elif known != path.read_text(errors="replace"):
             raise UserError(
                 f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
                 f"{self.folder};\nput its folder back, or start another by name=..."

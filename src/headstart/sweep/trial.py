@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import summary
-from headstart.store import AT_CHANCE, FINISHED, PAUSED, read_run, write_json
+from headstart.store import AT_CHANCE, FINISHED, PAUSED, read_run, write_record
 from headstart.sweep.storage import open_storage
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def state_of(trial: FrozenTrial) -> str:
 
 def has_ended(run_dir: Path) -> bool:
     """Whether the folder holds the readable result of a run, whatever it is."""
-    return (run_dir / "result.json").exists() and read_run(run_dir)["state"] in FINISHED
+    return (run_dir / "result.json").exists() and read_run(run_dir, whole=False)["state"] in FINISHED
 
 
 def trials_behind(confirm_dir: Path) -> int | None:
@@ -77,13 +77,13 @@ def record_failure(run_dir: Path, reason: str, facts: dict[str, Any]) -> None:
     """Write a FAILED result where the run itself could not."""
     if not has_ended(run_dir):
         known = {k: v for k, v in read_run(run_dir).items() if k not in ("state", "reason")}
-        write_json(run_dir / "result.json", facts | known | dict(state="FAILED", reason=reason))
+        write_record(run_dir / "result.json", facts | known | dict(state="FAILED", reason=reason), ("epochs.csv",))
 
 
 def tell(storage: optuna.storages.BaseStorage, trial: FrozenTrial, run_dir: Path, returned: Any = None) -> bool:
     """Tell Optuna how a trial ended, from result.json or from what the job returned; False when it has not ended."""
-    if has_ended(run_dir):  # a damaged result counts as none: the trial runs again
-        result = read_run(run_dir)
+    result = read_run(run_dir) if (run_dir / "result.json").exists() else {}
+    if result.get("state") in FINISHED:  # a damaged one counts as none: the trial runs again
         state, value, reason = result["state"], result.get("val_accuracy"), result.get("reason") or "failed"
     elif returned is not None:
         value = float(returned)

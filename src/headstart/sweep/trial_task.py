@@ -11,6 +11,7 @@ from headstart.config import key_of
 from headstart.errors import UserError, summary
 from headstart.store import lock_run
 from headstart.sweep.pruners import make_pruner
+from headstart.sweep.recovery import outside_fault
 from headstart.sweep.settings import plain, pruner_of
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
@@ -33,7 +34,7 @@ class TrialTask:
         study_folder = Path(HydraConfig.get().sweep.dir)
         with study_lock(study_folder):
             owner = run_dir / OWNER
-            if not owner.exists() or owner.read_text() != self.owner:
+            if not owner.exists() or owner.read_text(errors="replace") != self.owner:
                 raise UserError(f"{run_dir} was handed to another process while this job waited")
             lock = lock_run(run_dir)
         with lock:
@@ -41,7 +42,8 @@ class TrialTask:
                 trial_context.study_folder = study_folder
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
             except Exception as error:
-                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
+                if not outside_fault(error):
+                    record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
                 raise
             finally:
                 trial_context.trial = trial_context.study_folder = None
@@ -58,8 +60,9 @@ class TrialTask:
         try:
             returned = self.task(cfg)
         except Exception as error:
-            record_failure(run_dir, summary(error), _facts(cfg, run_dir))
-            reporter.tell_failed(error)
+            if not outside_fault(error):  # else it is claimed again, and the sweeper ends here
+                record_failure(run_dir, summary(error), _facts(cfg, run_dir))
+                reporter.tell_failed(error)
             raise
         reporter.tell(run_dir, returned)
         return returned

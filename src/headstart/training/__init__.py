@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headstart.training.metrics import classification_metrics
     from headstart.training.prepare import folds_in_use, prepare_run
     from headstart.training.progress_bar import Lines, clock, watcher
-    from headstart.training.run import out_of_memory, refuse_other_files, train_run
+    from headstart.training.run import gave_out, refuse_other_files, train_run
     from headstart.training.settings import Trainer
     from headstart.training.trainer import NetworkTrainer
 
@@ -22,7 +22,7 @@ _MODULES = {
     "metrics": ("classification_metrics",),
     "prepare": ("folds_in_use", "prepare_run"),
     "progress_bar": ("Lines", "clock", "watcher"),
-    "run": ("out_of_memory", "refuse_other_files", "train_run"),
+    "run": ("gave_out", "refuse_other_files", "train_run"),
     "settings": ("Trainer",),
     "trainer": ("NetworkTrainer",),
 }
@@ -34,7 +34,7 @@ __all__ = [
     "classification_metrics",
     "clock",
     "folds_in_use",
-    "out_of_memory",
+    "gave_out",
     "prepare_run",
     "refuse_other_files",
     "resolve_device",

@@ -8,22 +8,22 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from headstart.errors import UserError
+from headstart.errors import OutsideFault
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, otherwise the CPU. Raises UserError for a device this machine lacks."""
+    """`auto` is CUDA where there is one, otherwise the CPU. Raises OutsideFault for a device this machine lacks."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise UserError(
+        raise OutsideFault(
             f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices here; use device=cpu or device=auto"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("device=mps: this machine has no Apple GPU; use device=cpu or device=auto")
+        raise OutsideFault("device=mps: this machine has no Apple GPU; use device=cpu or device=auto")
     return device
 
 

@@ -21,11 +21,14 @@ from headstart.data import (
     sample_sheet,
     shrink,
 )
-from headstart.errors import UserError, first_line, summary
+from headstart.errors import GaveOut, OutsideFault, UserError, first_line, summary
 from headstart.store import (
     AT_CHANCE,
     OUTCOMES,
+    PREDICTIONS,
     changes_since,
+    discard,
+    is_damaged,
     keep_data_record,
     keep_listing,
     lock_run,
@@ -35,7 +38,7 @@ from headstart.store import (
     set_aside,
     sha256_of,
     write_atomically,
-    write_json,
+    write_record,
 )
 from headstart.training import trial_context
 from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
@@ -45,6 +48,7 @@ from headstart.training.settings import Outcome, Trainer, Watcher
 
 log = logging.getLogger(__name__)
 
+LEFT = ("epochs.csv", PREDICTIONS)  # files that a result vouches for; for best.safetensors best_sha256 does
 THUMBNAILS = 24  # most confidently wrong test images that a run stores a small copy of
 WORSE_AT_A_TIME = 2_000  # test pictures, so that a copy of large ones fits into memory
 SCORES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
@@ -55,11 +59,15 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
 
     reads_test: whether this run may read the test split, once, at its end.
     A run folder that holds a finished result is returned as it is; one with a checkpoint goes on from it.
-    Raises UserError for what the user can mend; a failure of any kind leaves result.json with state FAILED.
+    Raises UserError for what the user can mend; a failure leaves result.json with state FAILED, but in a study where
+    it came from outside of the run (OutsideFault).
     """
     ended = read_run(run_dir)
     if ended["state"] in OUTCOMES:
         return ended
+    if is_damaged(run_dir):
+        log.warning("%s: %s; the run begins anew", run_dir, ended["reason"])
+        discard(run_dir)
     set_aside(run_dir / "result.json")
     with lock_run(run_dir):
         try:
@@ -69,27 +77,30 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
             worse = run_config.values.corruptions
             return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, worse=worse, **kept)
         except Exception as error:
-            memory = out_of_memory(error)
-            _record_failure(run_config, run_dir, "out of memory" if memory else summary(error))
-            if memory:
-                raise UserError(memory) from error
+            fault = gave_out(error)
+            if trial_context.study_folder is None or not isinstance(fault or error, OutsideFault):
+                _record_failure(run_config, run_dir, summary(fault or error))
+            if fault:
+                raise fault from error
             raise
 
 
-def out_of_memory(error: Exception) -> str | None:
-    """What to tell of an error that means it, on a GPU or here; None for any other."""
+def gave_out(error: Exception) -> GaveOut | None:
+    """What to tell of an error that means no memory, on a GPU or here, or a lost GPU; None for any other."""
     if isinstance(error, torch.OutOfMemoryError):
-        return "out of GPU memory; give a smaller batch_size or image_size"
+        return GaveOut("out of GPU memory; give a smaller batch_size or image_size")
+    if isinstance(error, torch.AcceleratorError):
+        return GaveOut(f"the GPU gave out ({first_line(error)[:200]}); see whether the driver still has it")
     _, of_torch, text = first_line(error).rpartition("DefaultCPUAllocator: ")  # a plain RuntimeError
     if isinstance(error, MemoryError) or of_torch:
-        return f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size"
+        return GaveOut(f"out of memory ({text}); give a smaller image_size, batch_size or data.train_size")
     return None
 
 
 def _record_failure(run_config: RunConfig, run_dir: Path, reason: str) -> None:
     """Write a FAILED result that belongs to its arm in the tables, even where the run came to nothing."""
     facts = planned_facts(run_config) | read_run(run_dir)  # of which run.json may be damaged
-    write_json(run_dir / "result.json", facts | dict(state="FAILED", reason=reason))
+    write_record(run_dir / "result.json", facts | dict(state="FAILED", reason=reason), LEFT)
 
 
 def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
@@ -101,7 +112,7 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     if trainer.data.files is not None:
         keep_listing(shared, trainer.data.files)
     _keep_record(shared, trainer.data)
-    write_json(trainer.run_dir / "run.json", facts)
+    write_record(trainer.run_dir / "run.json", facts)
     if idle := run_config.set_without_effect():
         model = run_config.choices["model"]
         log.info("without effect on model=%s, which is fitted in one go: %s", model, ", ".join(idle))
@@ -174,7 +185,7 @@ def _conclude(
             predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, dict(architecture=facts["model"], network=network), predictions)
     result |= trainer.further_columns()
-    write_json(run_dir / "result.json", result)
+    write_record(run_dir / "result.json", result, LEFT)
     for left in run_dir.glob("last.ckpt.previous" if outcome.paused else "last.ckpt*"):
         left.unlink()
     return result
@@ -194,7 +205,7 @@ def _read_test_split(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read the test split and count the reading; return columns of trials.csv, and predictions to keep."""
     reads = facts["test_reads"] + 1
-    write_json(trainer.run_dir / "run.json", facts | dict(test_reads=reads))  # it counts whatever happens next
+    write_record(trainer.run_dir / "run.json", facts | dict(test_reads=reads))  # it counts whatever happens next
     test = trainer.data.test()
     found = _predictions(trainer, test, "test")
     scores = classification_metrics(found["test_labels"], found["test_probabilities"], trainer.data.classes)
@@ -247,5 +258,5 @@ def _keep_best(trainer: Trainer, called: dict[str, str], predictions: dict[str, 
         write_atomically(run_dir / "best.safetensors", weights)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, classes=np.array(trainer.data.classes), **predictions)
-    write_atomically(run_dir / "predictions.npz", buffer.getvalue())
+    write_atomically(run_dir / PREDICTIONS, buffer.getvalue())
     return {} if weights is None else dict(best_sha256=sha256_of(run_dir / "best.safetensors"))

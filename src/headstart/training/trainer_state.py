@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from headstart.errors import UserError
+from headstart.errors import Damaged, UserError, summary
 from headstart.models import Model, can_be_frozen, parameter_groups, set_trainable, stays_frozen
-from headstart.store import read_checkpoint, read_epochs, truncate_epochs, write_checkpoint
+from headstart.store import digest_of, discard, read_checkpoint, read_epochs, truncate_epochs, write_checkpoint
 from headstart.training import trial_context
 from headstart.training.frozen_features import FrozenFeatures
 from headstart.training.optimizers import add_new_parameters, align_state
@@ -129,7 +129,8 @@ class Checkpoints:
         if begin < self.next_due and not trial_context.stop and not trial_context.pauses_after(state.epoch):
             return
         buffer = io.BytesIO()
-        torch.save(dict(identity=self.identity) | state.to_dict(), buffer)
+        epochs = digest_of(self.run_dir / "epochs.csv")
+        torch.save(dict(identity=self.identity, epochs_sha256=epochs) | state.to_dict(), buffer)
         payload = buffer.getvalue()
         write_checkpoint(self._path, payload)
         if len(payload) > CHEAP_CHECKPOINT:
@@ -140,8 +141,18 @@ class Checkpoints:
         """Load the last checkpoint into `state` and return its epoch's row of epochs.csv; None where there is none.
 
         Rows after it are removed. Raises UserError for a checkpoint of another configuration or frozen backbone, and
-        where that row is gone.
+        Damaged where none is intact or that row is gone; in a study the run begins anew then.
         """
+        try:
+            return self._resume(state)
+        except Damaged as error:
+            if trial_context.study_folder is None:
+                raise
+            log.warning("%s; the run begins anew", summary(error))
+            discard(self.run_dir)
+            return None
+
+    def _resume(self, state: TrainerState) -> dict[str, Any] | None:
         payload = read_checkpoint(self.run_dir)
         if payload is None:
             truncate_epochs(self.run_dir, 0)
@@ -150,9 +161,12 @@ class Checkpoints:
         self._check(saved, state)
         truncate_epochs(self.run_dir, saved["epoch"])
         last = read_epochs(self.run_dir).last
-        if last is None or last.epoch != saved["epoch"]:
-            raise UserError(
-                f"{self.run_dir / 'epochs.csv'} does not say epoch {saved['epoch']}, where {self._path.name} stands.\n"
+        table, written = self.run_dir / "epochs.csv", saved.get("epochs_sha256")  # of before there was one: None
+        is_there = last is not None and last.epoch == saved["epoch"]
+        if not is_there or written not in (None, digest_of(table)):
+            fault = "is not what the run left" if is_there else f"does not say epoch {saved['epoch']}"
+            raise Damaged(
+                f"{table} {fault}, where {self._path.name} stands.\n"
                 "Put it back, or delete last.ckpt and last.ckpt.previous: the run starts anew."
             )
         state.restore(saved)

@@ -1,0 +1,92 @@
+"""Commands of headstart in processes that are forked from one which has imported everything: a second each, not ten."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int  # minus the number of the signal that killed it
+    text: str
+    seconds: float
+
+
+def warm_up(plots: bool = False) -> None:
+    """Import what a sweep and its report import, so that no child has to; nothing may start a thread.
+
+    plots: whether reports draw any, which takes longer than all else.
+    """
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg", COLUMNS="120")
+    import hydra.main
+    import matplotlib.pyplot
+    import optuna
+    import pandas
+    import sklearn.linear_model
+    import sqlalchemy.dialects.sqlite
+    import torch
+
+    import headstart.cli.main
+    import headstart.cli.report
+    import headstart.report.figures
+    import headstart.sweep.launch
+    import headstart.training.prepare
+
+    del hydra, matplotlib, optuna, pandas, sklearn, sqlalchemy, headstart
+    torch.set_num_threads(1)
+    if not plots:
+        sys.modules["headstart.report.figures"].draw_all = lambda *_: []
+
+
+def begin(folder: Path, words: list[str], log: Path) -> int:
+    """Begin `headstart WORDS` in a folder, in a process group of its own; return its number."""
+    sys.stdout.flush()
+    process = os.fork()
+    if process:
+        return process
+    code = 70
+    try:
+        os.setpgid(0, 0)
+        os.chdir(folder)
+        with open(log, "wb") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        sys.argv = ["headstart", *words]
+        from headstart.cli.main import main
+
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def finish(process: int, log: Path, began: float, limit: float = 600.0) -> Ended:
+    """Wait until a command has ended; one that takes longer than `limit` seconds is killed, and says so by its code."""
+    while True:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return Ended(code, log.read_text(errors="replace"), time.monotonic() - began)
+        if time.monotonic() - began > limit:
+            os.killpg(process, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def run(folder: Path, *words: str, limit: float = 600.0) -> Ended:
+    """Run `headstart WORDS` in a folder to its end."""
+    log, began = folder / "said.txt", time.monotonic()
+    return finish(begin(folder, list(words), log), log, began, limit)

@@ -1,0 +1,31 @@
+"""Whether two studies say the same: their tables, but for what the clock and the machine's past put into them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+TABLES = ("trials", "epochs", "arms", "pairs")
+# Measured, or counted by how often something was begun anew.
+CLOCK = ("seconds", "images_per_second", "test_reads", "command", "git_commit")
+
+
+def tables(study: Path) -> dict[str, pd.DataFrame]:
+    """The study's tables as they were written, without the columns that depend on the clock."""
+    found = {}
+    for name in TABLES:
+        frame = pd.read_csv(study / "tables" / f"{name}.csv", keep_default_na=False, dtype=str)
+        found[name] = frame[[column for column in frame if not column.startswith(CLOCK)]]
+    return found
+
+
+def difference(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> str:
+    """The first thing in which they differ, in words; "" where they are the same."""
+    for name, frame in one.items():
+        theirs = other[name]
+        if list(frame) != list(theirs) or len(frame) != len(theirs):
+            return f"{name}.csv: {frame.shape} and {theirs.shape}"
+        unequal = (frame != theirs).stack()
+        if unequal.any():
+            row, column = unequal[unequal].index[0]
+            return f"{name}.csv, row {row}, {column}: {frame.at[row, column]!r} and {theirs.at[row, column]!r}"
+    return ""
