@@ -59,7 +59,7 @@ def test_the_report_writes_shows_and_prints_it(study, capsys):
 @pytest.mark.parametrize("tables_only", [True, False])
 def test_figures_that_are_reported_no_more_leave_no_table(study, tables_only, capsys, without_plots):
     table = study.root / "tables/reported.csv"
-    typed = Namespace(folders=[study.root], tables=tables_only, forecast=None, to=None, out=None)
+    typed = Namespace(folders=[study.root], tables=tables_only, forecast=None, explain=False, to=None, out=None)
     run(typed)
     pd.testing.assert_frame_equal(read_table(table), study.reported)
     path = study.root / "study.json"
