@@ -1,4 +1,4 @@
-"""The door of a package whose names are imported when they are first asked for."""
+"""What is imported late: the names of a package when they are first asked for; torch's compiler not at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -18,3 +18,13 @@ def door(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], 
         return getattr(import_module(f"{package}.{places[name]}"), name)
 
     return look
+
+
+def keep_compiler_away(method: Any) -> None:
+    """Fill the cache of `torch._disable_dynamo`: a method of torch's runs as it is, one without that wrapper anyway.
+
+    Its first call would import torch's compiler, 2 s, only to tell it what to leave alone.
+    """
+    own = getattr(method, "__wrapped__", None)
+    if own is not None and not hasattr(own, "__dynamo_disable"):
+        setattr(own, "__dynamo_disable", own)

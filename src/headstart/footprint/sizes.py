@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils import flop_counter
 
 from headstart.footprint.answering import Answering
+from headstart.lazy import keep_compiler_away
 from headstart.models import EstimatorModel
 
 
@@ -20,9 +21,16 @@ def multiply_adds(answering: Answering) -> int | None:
     own = _coefficients(answering.model) if isinstance(answering.model, EstimatorModel) else 0
     if own is None:
         return None
-    with _products_one_by_one(), FlopCounterMode(display=False) as counter:
+    with _products_one_by_one(), _counting() as counter:
         answering.prepare(1)()
     return counter.get_total_flops() // 2 + own
+
+
+def _counting() -> flop_counter.FlopCounterMode:
+    """What counts the products of all that runs within it."""
+    if (listener := getattr(flop_counter, "_FlopCounterMode", None)) is not None:
+        keep_compiler_away(listener.__torch_dispatch__)
+    return flop_counter.FlopCounterMode(display=False)
 
 
 @contextmanager
@@ -47,7 +55,7 @@ def convolution_share(network: torch.nn.Module, images: torch.Tensor) -> float:
 
     images: normalised, float [N, 3, height, width]. The network is in eval mode.
     """
-    with _products_one_by_one(), FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with _products_one_by_one(), _counting() as counter, torch.inference_mode():
         network(images)
     counted = counter.get_flop_counts()["Global"]
     convolutions = sum(flops for operation, flops in counted.items() if "convolution" in str(operation))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Le
 
+from headstart.lazy import keep_compiler_away
 from headstart.typed import Positive, Share, Truth
 
 
@@ -34,11 +35,9 @@ def muon(
 
 
 def spare_compiler() -> None:
-    """Fill the cache of `torch._disable_dynamo`: the optimizers' methods run as they are, without importing it."""
+    """Have the optimizers' methods run as they are, without importing it."""
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if method is not None and not hasattr(method, "__dynamo_disable"):
-            setattr(method, "__dynamo_disable", method)
+        keep_compiler_away(getattr(torch.optim.Optimizer, name))
 
 
 @torch.no_grad()
