@@ -164,7 +164,7 @@ def test_the_first_page_shows_the_imagenet_studies_as_published():
         assert f"| {name or arm} | {' | '.join(cells)} |" in text
     quoted = " ".join(text.replace("\n> ", " ").split())
     assert any(verdict in quoted for verdict in read_table(RESULTS / studies[2] / "tables/pairs.csv")["verdict"])
-    for size in (96, 128):
+    for size in (96, 128, 224):
         frozen = read_table(RESULTS / f"imagenet_500_{size}/tables/arms.csv")["test_mean"].item()
         assert f"{frozen:.2f} % at {size} px" in " ".join(text.split())
 
