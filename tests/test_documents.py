@@ -159,7 +159,7 @@ def test_the_first_page_shows_the_imagenet_studies_as_published():
     }
     assert set(small.index) == set(names)
     for arm, name in names.items():
-        shown = [small, None if name else large, many if arm in many.index else None]  # at 64 px no batch norm was fixed
+        shown = [small, None if name else large, many if arm in many.index else None]  # none had fixed batch norm at 64
         cells = ["— | —" if own is None else _mean_and_interval(own.loc[arm]) for own in shown]
         assert f"| {name or arm} | {' | '.join(cells)} |" in text
     quoted = " ".join(text.replace("\n> ", " ").split())

@@ -1,6 +1,7 @@
 """A network on other labelled pictures: labels by name, figures by hand, temperature and corruptions."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -119,8 +120,16 @@ def test_classes_may_be_called_as_columns_are(tmp_path):
     assert set(found.mistakes(100)["label"]) <= set(names)
 
 
-def test_damaged_predictions_cost_the_temperature_alone(classifier, caplog):
-    (classifier.path / "predictions.npz").write_bytes(b"damaged")
+@pytest.mark.parametrize("harmed", ["all of it", "what is packed"])
+def test_damaged_predictions_cost_the_temperature_alone(harmed, classifier, caplog):
+    content = b"damaged"
+    if harmed == "what is packed":  # zlib's own error, not the archive's
+        file = io.BytesIO()
+        np.savez_compressed(file, val_labels=np.arange(1000), val_probabilities=np.ones((1000, 2)))
+        content = bytearray(file.getvalue())
+        start = content.index(b"val_labels.npy") + 40
+        content[start : start + 400] = bytes(400)
+    (classifier.path / "predictions.npz").write_bytes(content)
     assert fitted_temperature(classifier) is None and "is damaged, so no temperature is fitted" in caplog.text
 
 

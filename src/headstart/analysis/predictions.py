@@ -1,9 +1,6 @@
 """What runs answered on the test split, read from predictions.npz; and on its pictures made worse."""
 
 import logging
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +12,9 @@ import pandas as pd
 from headstart.analysis.columns import CORRUPTIONS
 from headstart.analysis.csv_tables import frame_of
 from headstart.analysis.runs_of_arm import runs_of_arm
-from headstart.store import read_record
+from headstart.store import UNREADABLE_ARRAYS, read_record
 
 logger = logging.getLogger(__name__)
-
-# What numpy, zipfile and zlib raise at damaged files; a header may ask for an array that no memory holds.
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, OverflowError, MemoryError)
-UNREADABLE += (NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +39,7 @@ def read_predictions(path: str | Path) -> Predictions | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return _predictions(stored)
-    except UNREADABLE as error:
+    except UNREADABLE_ARRAYS as error:
         logger.warning("%s is left out: %s", path, error)
         return None
 

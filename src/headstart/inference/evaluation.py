@@ -1,7 +1,6 @@
 """How good a trained network is on labelled pictures that its run has not seen."""
 
 import logging
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from headstart.errors import UserError, first_line, printable
 from headstart.inference.classifier import PREDICTION_BATCH, Classifier, class_columns
 from headstart.inference.pictures import Picture, decode_pictures
 from headstart.statistics import expected_calibration_error
-from headstart.store import expanded
+from headstart.store import PREDICTIONS, UNREADABLE_ARRAYS, expanded
 from headstart.training import classification_metrics
 
 NAMED = ("cifar10", "cifar100", "digits")  # data sets that are no files of pictures; their test part is meant
@@ -162,7 +161,7 @@ def fitted_temperature(classifier: Classifier) -> float | None:
 
     Source: Guo et al. (2017), 1706.04599, section 4.2.
     """
-    path = classifier.path / "predictions.npz"
+    path = classifier.path / PREDICTIONS
     if not path.is_file():
         return None
     try:
@@ -170,7 +169,7 @@ def fitted_temperature(classifier: Classifier) -> float | None:
             return temperature_for(kept["val_labels"], kept["val_probabilities"])
     except KeyError:  # the run keeps none
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         log.warning("%s is damaged, so no temperature is fitted: %s", path, first_line(error)[:100])
         return None
 

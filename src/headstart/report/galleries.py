@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from headstart.analysis import Predictions, same_answers
 from headstart.report.plots.style import drawn
+from headstart.store import UNREADABLE_ARRAYS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,6 +125,6 @@ def explained(path: Path, runs: list[str]) -> Gallery:
                 return []
             rows = zip(kept["headings"].tolist(), kept["images"], kept["words"].tolist(), strict=True)
             return [(heading, list(zip(images, words, strict=True))) for heading, images, words in rows]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         logger.warning("%s is left out: %s", path, error)
         return []

@@ -24,6 +24,7 @@ from headstart.store.feature_cache import FeatureCache, FeatureEntry, NotKept, d
 from headstart.store.file_listing import DIGEST, FileListing, changes_since, keep_listing
 from headstart.store.files import (
     LARGEST_RECORD,
+    UNREADABLE_ARRAYS,
     WEIGHT_SUFFIXES,
     as_text,
     json_of,
@@ -68,6 +69,7 @@ __all__ = [
     "PAUSED",
     "PREDICTIONS",
     "RUN_MARKERS",
+    "UNREADABLE_ARRAYS",
     "WEIGHT_SUFFIXES",
     "DataRecord",
     "Epochs",

@@ -7,6 +7,9 @@ import json
 import math
 import os
 import stat
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from headstart.store.locks import acquire, close_locked
 
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 DEEPEST = 50  # levels of brackets in JSON; a configuration has ten
+# What numpy, zipfile and zlib raise at damaged .npz files; a header may ask for an array that no memory holds.
+UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, OverflowError, MemoryError)
+UNREADABLE_ARRAYS += (NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar")  # of files of weights
 
 
