@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli.helpers_cli import tiny
 from headstart.config.groups import groups, options
-from headstart.sweep.storage import open_storage
+from headstart.sweep.storage import close_storages
 
 WAYS = ("run", "plan", "sweep")
 VALUES = ("", "-1", "0", "abc", "nan", "inf", "1e309", "[1]", "{a:1}", "null", "true")
@@ -133,7 +133,7 @@ def wrong(command, key: str, words: tuple[str, ...], value: str, way: str) -> li
     for path in Path().iterdir():  # what the command before has left
         if path.name != "data":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    open_storage.cache_clear()
+    close_storages()
     try:
         code, _, said = command(*typed)
     except Exception as error:

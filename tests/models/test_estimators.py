@@ -21,7 +21,7 @@ import headstart as package
 from headstart.cli import main as cli
 from headstart.errors import UserError
 from headstart.models.estimators import sklearn_model
-from headstart.sweep.storage import open_storage
+from headstart.sweep.storage import close_storages
 from headstart.training import trial_context as current
 
 LOGISTIC = "model=logistic_regression"
@@ -136,7 +136,7 @@ def typed(tmp_path, monkeypatch, capfd):
         finally:
             GlobalHydra.instance().clear()
             current.trial = None
-            open_storage.cache_clear()
+            close_storages()
             os.environ.pop("HEADSTART_SWEEP", None)
         text = capfd.readouterr()
         return code, text.out + text.err

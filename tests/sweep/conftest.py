@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from headstart.sweep.plan import Plan, make_plan
 from headstart.sweep.settings import read_settings
-from headstart.sweep.storage import open_storage
+from headstart.sweep.storage import close_storages
 from headstart.training import trial_context
 from sweep.helpers_sweep import SMALL
 
@@ -43,7 +43,7 @@ def sweep(tmp_path, monkeypatch, capfd):
             finally:
                 GlobalHydra.instance().clear()
                 trial_context.trial = None
-                open_storage.cache_clear()
+                close_storages()
                 os.environ.pop("HEADSTART_SWEEP", None)
         text = capfd.readouterr()
         return code or 0, text.out + text.err

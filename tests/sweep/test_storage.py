@@ -16,7 +16,7 @@ from optuna.testing.pytest_storages import StorageTestCase
 
 from headstart.config.resolvers import study_storage
 from headstart.errors import UserError
-from headstart.sweep.storage import _JournalLock, is_there, open_storage, study_lock, without_password
+from headstart.sweep.storage import _JournalLock, close_storages, is_there, open_storage, study_lock, without_password
 from sweep.helpers_sweep import open_scheduler
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
 
@@ -30,7 +30,7 @@ class OurStorages(StorageTestCase):
     @pytest.fixture(autouse=True)
     def fresh(self):
         yield
-        open_storage.cache_clear()
+        close_storages()
 
 
 @pytest.mark.slow
@@ -104,11 +104,21 @@ def test_a_journals_torn_last_line_is_cut_before_the_next_write(tmp_path):
     study.ask()
     with open(tmp_path / "study.log", "ab") as file:
         file.write(b'{"op_code": 4, "wor')
-    open_storage.cache_clear()
+    close_storages()
     again = optuna.load_study(storage=open_storage(url), study_name="s")
     again.ask()
-    open_storage.cache_clear()
+    close_storages()
     assert len(optuna.load_study(storage=open_storage(url), study_name="s").trials) == 2
+
+
+def test_an_ended_sweep_leaves_its_database_in_one_file(sweep, tmp_path, monkeypatch):
+    """Which can be copied alone, also while the process that swept lives on, as that of a notebook does."""
+    monkeypatch.setattr("sweep.conftest.close_storages", lambda: None)  # the sweep closes them by itself
+    assert sweep("name=s", "model=cnn", "n_trials=2", "confirm_seeds=1")[0] == 0
+    assert [path.name for path in sorted(Path("outputs/s").glob("study.db*"))] == ["study.db"]
+    shutil.copy("outputs/s/study.db", tmp_path / "copy.db")
+    copied = optuna.load_study(study_name="s/cnn", storage=f"sqlite:///{tmp_path / 'copy.db'}")
+    assert [trial.state.name for trial in copied.trials].count("COMPLETE") == 2
 
 
 def test_a_killed_writer_of_the_journal_blocks_nobody(tmp_path):
@@ -255,10 +265,10 @@ def test_a_journal_with_a_line_that_makes_no_sense_is_a_sentence(line, tmp_path)
     path = tmp_path / "study.log"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:3], f"{line}\n", *lines[3:]]))
-    open_storage.cache_clear()
+    close_storages()
     with pytest.raises(UserError, match=r"journal:///.* (is damaged|can't be opened)"):
         open_scheduler(tmp_path)
-    open_storage.cache_clear()
+    close_storages()
 
 
 @pytest.mark.parametrize(
@@ -273,10 +283,10 @@ def test_a_journal_with_a_line_that_makes_no_sense_is_a_sentence(line, tmp_path)
 def test_a_database_whose_content_makes_no_sense_is_a_sentence(change, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     open_scheduler(tmp_path, url=url)
-    open_storage.cache_clear()
+    close_storages()
     with sqlite3.connect(tmp_path / "study.db") as database:
         database.execute(change)
     database.close()
     with pytest.raises(UserError, match=r"sqlite:///.*study.db is damaged"):
         open_scheduler(tmp_path, url=url)
-    open_storage.cache_clear()
+    close_storages()

@@ -5,7 +5,7 @@ import pytest
 
 from headstart.errors import UserError
 from headstart.store import read_run, write_json
-from headstart.sweep.storage import copy_in_memory, open_storage
+from headstart.sweep.storage import close_storages, copy_in_memory
 from headstart.sweep.trial import number_of, trials_behind
 from sweep.helpers_sweep import finish, open_scheduler, table, work
 
@@ -44,7 +44,7 @@ def test_runs_whose_storage_was_deleted_are_not_taken_for_those_of_a_new_one(tmp
     finish(scheduler, claim)
     claim.release()
     open_scheduler(tmp_path, arms=["a", "b"])
-    open_storage.cache_clear()
+    close_storages()
     (tmp_path / "study.log").unlink()
     with pytest.raises(UserError, match=r"s/a holds runs that the storage .* knows nothing of(.|\n)*name=\.\.\."):
         open_scheduler(tmp_path, arms=["a", "b"])
@@ -102,12 +102,12 @@ def test_a_copy_in_memory_holds_what_the_study_holds_and_leaves_it_alone(tmp_pat
     work(scheduler)
     write_json(tmp_path / "s" / "study.json", {})
     before = table(scheduler)
-    open_storage.cache_clear()
+    close_storages()
     url = copy_in_memory(scheduler.state.url, tmp_path / "s", "s", ["a", "b"])
     copy = open_scheduler(tmp_path, url=url, n_trials=4)
     assert table(copy) == before | {"b": []}
     copy.state.enqueue(copy.state.studies["a"], {"lr": 1e-3})
-    open_storage.cache_clear()
+    close_storages()
     assert table(open_scheduler(tmp_path, arms=["a"])) == before
 
 
@@ -136,7 +136,7 @@ def test_every_confirmation_repeats_the_choice_of_its_search(tmp_path):
 
 def test_the_choices_are_the_same_in_every_process_and_after_more_seeds(tmp_path):
     work(open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=3, confirm="search"))
-    open_storage.cache_clear()
+    close_storages()
     more = open_scheduler(tmp_path, arms=["a"], n_trials=8, confirm_seeds=5, confirm="search")
     before = [read_run(run.run_dir)["params"] for run in more.state.confirmations()[:3]]
     assert [done[3] for done in work(more)] == [4, 5]

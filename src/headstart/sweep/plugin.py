@@ -96,6 +96,7 @@ class ArmsSweeper(Sweeper):
         from headstart.sweep.minutes import fitted_plan, refuse_without_minutes
         from headstart.sweep.plan import make_plan
         from headstart.sweep.settings import read_settings
+        from headstart.sweep.storage import close_storages
 
         ArmsSweeper.ended = None
         try:
@@ -110,6 +111,7 @@ class ArmsSweeper(Sweeper):
             print(f"headstart: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         finally:
+            close_storages()
             release_blas_threads()
         if ended is not None:
             ArmsSweeper.ended = EndedSweep(plan.folder, *ended)

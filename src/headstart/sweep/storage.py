@@ -3,9 +3,9 @@
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import optuna
@@ -17,20 +17,38 @@ from headstart.store import holding_lock
 IN_MEMORY = "sqlite://"
 
 
-@lru_cache(maxsize=8)
+_opened: dict[str, tuple[optuna.storages.BaseStorage, Callable[[], None]]] = {}  # by URL, with what closes it
+_opening = threading.Lock()
+
+
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Optuna storage for a URL: sqlite:///FILE, journal:///FILE, or any SQLAlchemy URL such as postgresql+psycopg://...
 
-    sqlite waits 60 s for other writers instead of Optuna's 5. One storage per URL and process. Raises UserError when
-    the database can't be opened; the text has no password in it.
+    sqlite waits 60 s for other writers instead of Optuna's 5. One storage per URL and process, until `close_storages`.
+    Raises UserError when the database can't be opened; the text has no password in it.
     """
+    with _opening:
+        if url not in _opened:
+            _opened[url] = _open(url)
+        return _opened[url][0]
+
+
+def close_storages() -> None:
+    """Close what this process opened: sqlite then puts its write-ahead log into the file, which can be copied alone."""
+    while _opened:
+        _, (storage, close) = _opened.popitem()
+        storage.remove_session()
+        close()
+
+
+def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
     from sqlalchemy.exc import SQLAlchemyError
 
     if url.startswith("journal:///"):
         path = Path(url.removeprefix("journal:///"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return optuna.storages.JournalStorage(JournalFileBackend(str(path), _JournalLock(path)))
+            return optuna.storages.JournalStorage(JournalFileBackend(str(path), _JournalLock(path))), lambda: None
         except (OSError, ValueError) as error:
             raise UserError(f"the study's storage {url} can't be opened: {error}") from None
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
@@ -40,7 +58,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             with storage.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         # The wrapped one remembers finished trials; without it every look at the study reads all of them again.
-        return optuna.storages.get_storage(storage)
+        return optuna.storages.get_storage(storage), storage.engine.dispose
     except (SQLAlchemyError, ImportError, OSError) as error:
         raise UserError(
             f"the study's storage {without_password(url)} can't be opened: {first_line(error.__cause__ or error)}\n"
