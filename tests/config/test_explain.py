@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from config.helpers_config import composed
+from headstart.config import understood
 from headstart.config.explain import explain, explain_value, unknown_key, unknown_option
 
 COMPLAINTS = [
@@ -60,7 +61,13 @@ def test_an_arm_that_a_study_does_not_have_is_added_with_a_plus():
     with pytest.raises(HydraException) as caught:
         composed("experiments=quickstart", "hydra.sweeper.arms={a: []}", hydra=True)
     said = explain(caught.value, [])
-    assert said == "hydra.sweeper.arms=...: the study has no arm a to change; +hydra.sweeper.arms=... adds arms to it"
+    assert said == "arms=...: the study has no arm a to change; +arms=... adds arms to it, and ~arms.NAME takes one out"
+
+
+def test_an_arm_that_a_study_does_not_have_is_not_taken_out():
+    with pytest.raises(HydraException) as caught:
+        composed("experiments=quickstart", *understood(["~arms.big"]), hydra=True)
+    assert explain(caught.value, []) == "~arms.big: the study has no such arm to take out; leave it out"
 
 
 def test_values_swept_where_hydra_takes_none_are_written_as_one_text():

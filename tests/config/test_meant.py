@@ -146,6 +146,26 @@ def test_what_are_no_arms_is_left_to_hydra(typed):
     assert understood([f"arms={typed}"]) == [f"hydra.sweeper.arms={typed}"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        ("~arms.cnn", "~hydra.sweeper.arms.cnn"),
+        ("~hydra.sweeper.arms.cnn", "~hydra.sweeper.arms.cnn"),
+        ("~arms", "~hydra.sweeper.arms"),
+        ("arms.cnn=model=cnn3", 'hydra.sweeper.arms.cnn=["model=cnn3"]'),
+        (
+            "+arms.big=[model=resnet18, data.classes=[0,1]]",
+            '+hydra.sweeper.arms.big=["model=resnet18","data.classes=[0,1]"]',
+        ),
+        ('arms.cnn=["model=cnn3"]', 'hydra.sweeper.arms.cnn=["model=cnn3"]'),
+        ("arms.cnn=cnn", "hydra.sweeper.arms.cnn=cnn"),
+        ("armsrace=1", "armsrace=1"),
+    ],
+)
+def test_one_arm_of_a_study_is_changed_added_or_taken_out(typed, word):
+    assert understood([typed]) == [word]
+
+
 def test_parts_are_split_outside_of_brackets_and_quotes():
     assert split_outside("a, b[1,2], 'c,d', {e: (f,g)},", ",") == ["a", "b[1,2]", "'c,d'", "{e: (f,g)}"]
 

@@ -59,9 +59,12 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         key, inner = found[1], str(getattr(error.__cause__, "full_key", ""))
         if key == "hydra.sweeper.arms" and inner.startswith(f"{key}."):
             arm = inner.removeprefix(f"{key}.")
-            return f"{key}=...: the study has no arm {arm} to change; +{key}=... adds arms to it"
+            more = "+arms=... adds arms to it, and ~arms.NAME takes one out"
+            return f"arms=...: the study has no arm {arm} to change; {more}"
         return unknown_key(inner if inner.startswith(f"{key}.") else key, words)
     if found := re.match(r"Could not delete (?:from config\. )?'(.*?)'", text):
+        if found[1].startswith("hydra.sweeper.arms."):
+            return f"~{found[1].removeprefix('hydra.sweeper.')}: the study has no such arm to take out; leave it out"
         return f"~{found[1]}: there is no such key to take out; leave it out"
     if found := re.match(r"Sweeping over Hydra's configuration is not supported : '(.*)'", text):
         key, _, value = found[1].partition("=")

@@ -182,26 +182,47 @@ def parses(word: str) -> bool:
 def _arms(word: str) -> str:
     """`hydra.sweeper.arms={cnn:["model=cnn"],big:["model=resnet18"]}` of `arms={cnn: model=cnn, big: model=resnet18}`.
 
-    Hydra's grammar wants quotes around what has an equals sign in it, inside those of the shell.
+    Hydra's grammar wants quotes around what has an equals sign in it, inside those of the shell. One arm of a study is
+    taken out by `~arms.cnn`, and told other overrides by `arms.cnn=model=cnn3`.
     """
-    key, equals, value = word.partition("=")
-    if key_of(word) not in ARMS or not equals:
+    before, equals, value = word.partition("=")
+    typed = key_of(word)
+    for short in ARMS:
+        if typed == short or typed.startswith(f"{short}."):
+            break
+    else:
         return word
-    key = key.replace(key_of(word), ARMS[1])
-    if _has_lists(f"{key}={value}") or not (value.startswith("{") and value.endswith("}")):
+    arm = typed.removeprefix(short).removeprefix(".")
+    key = before.replace(typed, f"{ARMS[1]}.{arm}" if arm else ARMS[1], 1)
+    if not equals:
+        return key
+    if _has_lists(f"{key}={value}"):
         return f"{key}={value}"
+    meant = _overrides_of(value.strip()) if arm else _arms_of(value)
+    return f"{key}={override_value(meant) if meant else value}"  # or for Hydra to refuse
+
+
+def _arms_of(value: str) -> dict[str, list[str]] | None:
+    """The overrides of each arm in `{cnn: model=cnn, big: [model=resnet18, lr=0.1]}`; None: it is no such thing."""
+    if not (value.startswith("{") and value.endswith("}")):
+        return None
     arms: dict[str, list[str]] = {}
     for part in split_outside(value[1:-1], ","):
         name, colon, body = part.partition(":")
         if not colon or "=" in name:  # a further override of the same arm
             name, body = next(reversed(arms), ""), part
-        body = body.strip()
-        inside = split_outside(body[1:-1], ",") if body.startswith("[") and body.endswith("]") else [body]
-        overrides = [text.strip("\"'") for item in inside for text in split_outside(item, " ")]
-        if not name.strip() or not body or not all("=" in text for text in overrides):
-            return f"{key}={value}"  # for Hydra to refuse
+        overrides = _overrides_of(body.strip())
+        if not name.strip() or overrides is None:
+            return None
         arms.setdefault(name.strip(" \"'"), []).extend(overrides)
-    return f"{key}={override_value(arms)}"
+    return arms
+
+
+def _overrides_of(body: str) -> list[str] | None:
+    """What `model=cnn`, `model=cnn lr=0.1` or `[model=cnn, lr=0.1]` gives one arm; None: it is none of these."""
+    inside = split_outside(body[1:-1], ",") if body.startswith("[") and body.endswith("]") else [body]
+    overrides = [text.strip("\"'") for item in inside for text in split_outside(item, " ")]
+    return overrides if body and all("=" in text for text in overrides) else None
 
 
 def _has_lists(word: str) -> bool:

@@ -98,7 +98,7 @@ def test_too_little_time_names_what_is_needed_and_what_would_make_it_less(planne
     assert "4.2 minutes here (this machine is busy: 1.8 times as long); give" in str(too_short(plan, error, busy))
     plan = planned("name=s", "minutes=3", "experiments=augmentation")
     said = str(too_short(plan, error, frame(plan, flip=PACE, none=quick)))
-    assert said.endswith("image_size=..., leave an arm out ('~hydra.sweeper.arms.flip' takes longest)")
+    assert said.endswith("image_size=..., leave an arm out ('~arms.flip' takes longest)")
     plan = planned("name=s", "minutes=3", "model=cnn,resnet18,resnet9")
     assert "fewer arms (resnet18 takes longest)" in str(too_short(plan, error, frame(plan, resnet18=PACE, cnn=quick)))
     plan = planned("name=s", "minutes=3")

@@ -132,7 +132,7 @@ def too_short(plan: Plan, error: TooShortError, frame: Frame) -> UserError:
     configured = plan.settings.arms is not None
     less = ["data.train_size=...", "image_size=..."]
     if len(plan.arms) > 2:
-        drop = shlex.quote(f"~hydra.sweeper.arms.{slowest}")
+        drop = shlex.quote(f"~arms.{slowest}")
         less.append(
             f"leave an arm out ({drop} takes longest)" if configured else f"fewer arms ({slowest} takes longest)"
         )
