@@ -105,7 +105,7 @@ def _contents(
 ) -> tuple[dict[str, bytes], dict[str, list[str]]]:
     """Each program's file, and what else is to be said of it, by its name in PROGRAMS."""
     pictures = calibration(classifier, calibrate) if INT8 in programs else None
-    contents = {name: PROGRAMS[name].content(classifier) for name in programs if name != INT8}
+    contents = {name: make(classifier) for name in programs if (make := PROGRAMS[name].content)}
     if pictures is None:
         return contents, {}
     found = quantised(classifier, contents.get("onnx") or onnx_bytes(classifier), pictures)
@@ -136,14 +136,14 @@ class _Program(NamedTuple):
     """A format that is a program of its own."""
 
     file: str
-    content: Callable[[Classifier], bytes]
+    content: Callable[[Classifier], bytes] | None  # None: made of another program's
     use: str  # with {path}
 
 
-INT8 = "onnx-int8"  # made of the one in float32
+INT8 = "onnx-int8"
 PROGRAMS = {
     "onnx": _Program("model.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
-    INT8: _Program("model.int8.onnx", onnx_bytes, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
+    INT8: _Program("model.int8.onnx", None, 'onnxruntime: onnxruntime.InferenceSession("{path}")'),
     "torch": _Program("model.pt2", torch_bytes, 'torch alone: torch.export.load("{path}").module()'),
 }
 FORMATS = ("weights", *PROGRAMS)
