@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import parsed_once
 import pytest
+import ready
 
 pytest_plugins = ["fast"]
 
@@ -25,6 +27,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="takes minutes: make test ARGS=--slow"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configuration_files_are_parsed_once() -> Iterator[None]:
+    """Commands in this process compose the same files hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        parsed_once.keep(patch.setattr)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +64,13 @@ def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """`headstart(*words)` runs the command in tmp_path as a process of its own."""
+    """`headstart(*words)` runs the command in tmp_path as a process of its own, that needs no imports any more."""
+    return lambda *words, **options: ready.run(*words, folder=tmp_path, **options)
+
+
+@pytest.fixture
+def fresh_headstart(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """The same with a fresh interpreter: for what the first imports are part of."""
 
     def run(
         *words: str, timeout: float = 300, environment: dict[str, str] | None = None

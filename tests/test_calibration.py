@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 STUDIES = 10
+FOLDER = ROOT / "experiments" / "calibration"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,18 @@ def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibr
     assert 5 <= found["seeds"] <= 15 and found["epochs"] < 1.6
 
 
+@pytest.fixture
+def simulated(monkeypatch):
+    """`simulated(name, seed)`: what is said of a study of that scenario; files: through files and tables."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(FOLDER)
+    from calibrate import scenarios
+    from simulate import run_study
+
+    named = {scenario.name: scenario for scenario in scenarios()}
+    return lambda name, seed, **ways: run_study(named[name], seed, **ways)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -58,19 +71,10 @@ def test_arms_that_differ_get_their_winner_with_as_many_seeds_as_it_takes(calibr
         "3 arms, one 2 sd better, auto",
     ],
 )
-def test_what_is_said_is_the_same_through_files_and_tables_and_without(name):
+def test_what_is_said_is_the_same_through_files_and_tables_and_without(name, simulated):
     """Most of `make calibrate` leaves the tables out: it may, as long as they change nothing."""
-    script = (
-        "from calibrate import scenarios; from simulate import run_study\n"
-        f"scenario = next(s for s in scenarios() if s.name == {name!r})\n"
-        "for seed in (0, 1): print(run_study(scenario, seed), run_study(scenario, seed, files=True), sep='|')"
-    )
-    folder = ROOT / "experiments/calibration"
-    out = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True).stdout
-    ways = [line.split("|") for line in out.splitlines()]
-    assert len(ways) == 2
-    for directly, through_files in ways:
-        assert directly == through_files
+    for seed in (0, 1):
+        assert str(simulated(name, seed)) == str(simulated(name, seed, files=True))
 
 
 def test_unequal_budgets_get_none(calibrated):

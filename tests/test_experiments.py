@@ -62,7 +62,7 @@ def some(study: str) -> object:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_study_plans_and_writes_nothing(study, headstart, tmp_path):
-    done = headstart("-m", f"experiments={study}", "dry_run=true", *tiny(study))
+    done = headstart("-m", f"experiments={study}", "dry_run=true", *tiny(study), program="brief")
     assert done.returncode == 0, done.stderr
     question = (experiments_folder() / f"{study}.yaml").read_text().splitlines()[1].removeprefix("# ")
     assert question in done.stderr and ("1 trial an arm" if study in ONE_TRIAL else "2 trials an arm") in done.stderr
@@ -72,7 +72,7 @@ def test_study_plans_and_writes_nothing(study, headstart, tmp_path):
 @pytest.mark.parametrize("study", list(map(some, STUDIES)))
 def test_study_runs_to_its_tables_and_then_has_nothing_left_to_run(study, headstart, tmp_path):
     words = ["-m", f"experiments={study}", *tiny(study)]
-    first = headstart(*words)
+    first = headstart(*words, program="brief")
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "outputs" / study
     rows = read_table(folder / "tables" / "trials.csv")
@@ -80,7 +80,7 @@ def test_study_runs_to_its_tables_and_then_has_nothing_left_to_run(study, headst
     assert len(searched) and (searched == (1 if study in ONE_TRIAL else 2)).all()
     assert rows[rows.phase != "confirm"].test_accuracy.isna().all()
     results = {p: p.stat().st_mtime_ns for p in folder.rglob("result.json")}
-    again = headstart(*words)
+    again = headstart(*words, program="brief")
     assert again.returncode == 0, again.stderr
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("result.json")} == results
 

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import ready
 from conftest import ROOT, TINY
 from helpers_runs import make_run, make_study, write_predictions
 from matplotlib.axes import Axes
@@ -204,8 +205,7 @@ def test_single_runs_beside_a_study_are_none_of_its_arms_runs(tmp_path):
 def trained(tmp_path_factory):
     """A folder with one real run of the small network, trained for two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    command = [sys.executable, "-c", "from headstart.cli.main import main; main()", *TINY, "precision=fp32", "lr=1e-3"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = ready.run(*TINY, "precision=fp32", "lr=1e-3", folder=folder)
     assert done.returncode == 0, done.stderr
     return folder / "outputs" / "runs"
 

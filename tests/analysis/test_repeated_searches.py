@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from helpers_runs import make_study, write_predictions
+from report.helpers_report import drawn
 
 import headstart as hs
 from headstart.analysis import CaveatKind
@@ -16,7 +17,6 @@ from headstart.analysis.columns import SEARCHES
 from headstart.analysis.csv_tables import read_table
 from headstart.cli.report import print_report
 from headstart.report import write_report
-from headstart.report.figures import draw_all
 from headstart.store import read_run, write_json
 
 RANDOM, PRETRAINED = (60.0, 64.0, 61.0, 62.0), (70.0, 71.0, 73.0, 69.0)  # test accuracies, a study each
@@ -37,9 +37,9 @@ def change(folder, **values):
     write_json(folder / "result.json", result | values)
 
 
-@pytest.fixture
-def study(tmp_path):
-    return hs.load(*make_repeats(tmp_path))
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return hs.load(*make_repeats(tmp_path_factory.mktemp("repeats")))
 
 
 def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searches(study):
@@ -55,8 +55,7 @@ def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searche
 
 
 def test_in_the_picture_of_learning_rates_repeats_look_alike(study):
-    (picture,) = [p for p in draw_all(study) if p.name == "learning_rate"]
-    axis = picture.figure.axes[0]
+    axis = drawn(study, "learning_rate").figure.axes[0]
     assert [text.get_text() for text in axis.get_legend().get_texts()][:2] == ["q/random", "q/pretrained"]
     dots = [line for line in axis.lines if line.get_label() == "_COMPLETE"]
     assert [len(line.get_xdata()) for line in dots] == [20, 20]  # of four studies each

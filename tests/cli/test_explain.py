@@ -1,35 +1,33 @@
 """`headstart explain`: a figure of one network or of all arms, and mistakes in a sentence."""
 
-import itertools
+import shutil
 
 import numpy as np
 import pytest
+import ready
 from conftest import TINY
 from PIL import Image
 
 from cli.helpers_cli import refused
 
-STUDIES = itertools.count()  # a storage is opened once in a process, by its name
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The folder of a study, with its report."""
+    folder = tmp_path_factory.mktemp("ended")
+    words = ["-m", *TINY, "model=cnn,logistic_regression", "epochs=4", "lr=1e-3,3e-3", "n_trials=2", "confirm_seeds=1"]
+    done = ready.run(*words, "name=study", folder=folder, environment={"HEADSTART_CACHE": str(folder / "cache")})
+    assert done.returncode == 0, done.stderr
+    return folder / "outputs" / "study"
 
 
 @pytest.fixture
-def study(command, tmp_path):
-    words = [
-        "-m",
-        *TINY,
-        "model=cnn,logistic_regression",
-        "epochs=4",
-        "lr=1e-3,3e-3",
-        "n_trials=2",
-        "confirm_seeds=1",
-        f"name={(name := f'study{next(STUDIES)}')}",
-    ]
-    code, _, text = command(*words)
-    assert code == 0, text
+def study(ended, tmp_path):
+    shutil.copytree(ended, tmp_path / "outputs" / "study")
     for picture in ("3/a.png", "elsewhere/b.png"):
         (tmp_path / picture).parent.mkdir()
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)).save(tmp_path / picture)
-    return f"outputs/{name}"
+    return "outputs/study"
 
 
 def test_all_arms_of_a_study_side_by_side_and_one_alone(study, command, tmp_path):

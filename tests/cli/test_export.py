@@ -7,7 +7,7 @@ from cli.helpers_cli import refused, tiny
 
 
 @pytest.fixture
-def study(command):
+def study(command, without_plots):
     words = ["model=cnn", "augmentation=none,flip", "lr=1e-3,3e-3", "epochs=4", "n_trials=2", "confirm_seeds=1"]
     assert command("-m", *tiny(*words, "name=study"))[0] == 0
     return "outputs/study"

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+import ready
 from conftest import ROOT, TINY
 
 from headstart.cli import interrupts
 from headstart.training import trial_context
 
 PROGRAM = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
-TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 COMMANDS = {
     "a run": [*TINY, "epochs=1000"],
@@ -65,13 +65,15 @@ def test_a_command_that_has_not_begun_ends_at_once_with_one_word(name, seconds, 
 @pytest.mark.parametrize("words", [[], ["jobs=2"], ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2"]], ids=str)
 def test_a_sweep_that_has_begun_ends_with_one_line_that_says_how_to_go_on(words, number, tmp_path):
     plan = ["-m", "name=s", "data=digits", "model=cnn", "epochs=2000", "n_trials=4", "threads=1", *words]
-    process = start([*TOY, *plan], tmp_path, TOY_SECONDS="0.02")
+    environment = {"TOY_SECONDS": "0.02", "PYTHONPATH": str(ROOT / "tests")}
+    with open(tmp_path / "stderr", "wb") as said:
+        process = ready.start(*plan, folder=tmp_path, program="toy", environment=environment, stderr=said)
     while not len(list(tmp_path.glob("outputs/s/cnn/search/*/epochs.csv"))) > bool(words):
         assert process.poll() is None
         time.sleep(0.01)
-    code, said = ended(process, number)
-    assert code == CODES[number]
-    lines = [line for line in said.splitlines() if not line.startswith(("study s", "  "))]
+    os.killpg(process.pid, number)
+    assert process.wait(60) == CODES[number]
+    lines = [line for line in (tmp_path / "stderr").read_text().splitlines() if not line.startswith(("study s", "  "))]
     lines = [line for line in lines if "resource_tracker" not in line]  # joblib's own process, of what ended at once
     assert lines == ["interrupted; run the same command to go on, a network from its last checkpoint"]
 

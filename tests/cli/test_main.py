@@ -133,8 +133,8 @@ def test_values_may_name_what_hydra_knows_of_the_job(typed):
     refused(*typed(*TINY, "data=folder", "+data.root=${hydra:runtime.cwd}/none", "data.train_size=null"), r"/none")
 
 
-def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(headstart, tmp_path):
-    done = headstart(*TINY, "data.train_size=101")
+def test_a_process_with_a_mistake_ends_with_code_1_and_three_lines(fresh_headstart, tmp_path):
+    done = fresh_headstart(*TINY, "data.train_size=101")
     refused(done.returncode, done.stderr, "no multiple of 10")
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
@@ -164,14 +164,16 @@ def test_a_study_and_a_model_of_ones_own_are_found_by_all_of_a_sweeps_processes(
     assert headstart(*words).returncode == 0
 
 
-def test_a_study_by_its_path_is_found_by_all_of_a_sweeps_processes_and_no_library_logs(headstart, typed, tmp_path):
+def test_a_study_by_its_path_is_found_by_all_of_a_sweeps_processes_and_no_library_logs(
+    fresh_headstart, headstart, typed, tmp_path
+):
     path = tmp_path / "my studies" / "mine.yaml"
     path.parent.mkdir()
     path.write_text(OWN_STUDY.replace("model=mine", "model=logistic_regression"))
     refused(*typed(*TINY, f"experiments={path}"), r"add -m: headstart -m .*experiments=\S+/my studies/mine\.yaml")
     words = ["-m", "experiments=my studies/mine", "data=digits", "n_trials=2", "confirm_seeds=1", "threads=1", "jobs=2"]
     fresh = {"MPLCONFIGDIR": str(tmp_path / "matplotlib")}  # where matplotlib has to list the fonts
-    done = headstart(*words, "name=s", environment=fresh)
+    done = fresh_headstart(*words, "name=s", environment=fresh)
     assert done.returncode == 0 and "Is mine better?" in done.stderr, done.stderr
     assert "Traceback" not in (tmp_path / "outputs/s/worker-1.log").read_text()
     assert (tmp_path / "matplotlib").is_dir() and "font" not in done.stderr
@@ -181,8 +183,8 @@ def test_a_study_by_its_path_is_found_by_all_of_a_sweeps_processes_and_no_librar
     assert again.returncode == 0 and "6 of 6 runs exist" in again.stderr + again.stdout, again.stderr
 
 
-def test_train_in_front_is_a_run(headstart, tmp_path):
-    done = headstart("train", *TINY, "epochs=1", "hydra.run.dir=run")
+def test_train_in_front_is_a_run(fresh_headstart, tmp_path):
+    done = fresh_headstart("train", *TINY, "epochs=1", "hydra.run.dir=run")
     assert done.returncode == 0 and (tmp_path / "run" / "result.json").is_file(), done.stderr
 
 

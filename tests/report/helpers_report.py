@@ -11,6 +11,8 @@ from headstart.analysis import Predictions, Results, columns
 from headstart.analysis.arms_table import arms_table
 from headstart.analysis.pairs_table import pairs_table
 from headstart.data.thumbnails import choose_thumbnails
+from headstart.report import Material, plots
+from headstart.report.figures import PLOTS
 from headstart.store import StudyFile, write_json
 
 SPACE = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}}
@@ -149,6 +151,13 @@ def legend_words(ax):
 
 def sentences(ax):
     return " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
+
+
+def drawn(frames, name):
+    """The plot of this name as the page has it, drawn alone; None where there is nothing for it."""
+    (plot,) = (plot for plot in PLOTS if plot.name == name)
+    with plots.style():
+        return plot.figure(Material(frames))
 
 
 def names(found):

@@ -23,7 +23,9 @@ def sweep(tmp_path, monkeypatch, capfd):
     """`sweep(*words)` runs `headstart -m` in tmp_path with the toy network, in-process; returns (exit code, text)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, m: str = "-m", preflight: bool = False, **environment: str) -> tuple[int, str]:
+    def run(
+        *words: str, m: str = "-m", preflight: bool = False, plots: bool = False, **environment: str
+    ) -> tuple[int, str]:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["headstart", *([m] if m else []), *SMALL, *words])
             patch.setenv("OMP_NUM_THREADS", "1")
@@ -32,6 +34,8 @@ def sweep(tmp_path, monkeypatch, capfd):
                 patch.setenv(key, value)
             patch.setattr("headstart.cli.job.run_job", toy.job)
             patch.setattr("headstart.cli.interrupts.signal.signal", lambda *_: None)
+            if not plots:  # which takes as long as the rest
+                patch.setattr("headstart.report.figures.draw_all", lambda results: [])
             if not preflight:
                 patch.setattr("headstart.sweep.preflight.run_preflight", lambda cfgs: None)
                 patch.setattr("headstart.sweep.preflight.measured_paces", lambda cfgs, elsewhere: {})

@@ -4,19 +4,17 @@ import csv
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
+import ready
 from conftest import ROOT
 
 from headstart import store
 
-TOY = [sys.executable, str(ROOT / "tests" / "toy.py")]
-REAL = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
+TOY, REAL = "toy", ready.COMMAND
 COMMON = ["-m", "name=s", "data=digits", "model=cnn", "threads=1", "search=qmc", "budget.pruner=null"]
 TOY_WORDS = [*COMMON, "epochs=4", "n_trials=7", "confirm_seeds=2"]
 REAL_WORDS = [
@@ -32,15 +30,15 @@ pytestmark = pytest.mark.timeout(5400)  # the slow ones take their time
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def start(folder: Path, command: list[str], *words: str, seconds: float = 0.03) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOY_SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "tests")}
+def start(folder: Path, program: str, *words: str, seconds: float = 0.03) -> ready.Process:
+    environment = {"TOY_SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "tests")}
     folder.mkdir(exist_ok=True)
     with open(folder / "output", "ab") as out:
-        return subprocess.Popen([*command, *words], cwd=folder, env=environment, stdout=out, stderr=out)
+        return ready.start(*words, folder=folder, environment=environment, program=program, stdout=out, stderr=out)
 
 
-def finish(folder: Path, command: list[str], *words: str) -> None:
-    code = start(folder, command, *words, seconds=0).wait(300)
+def finish(folder: Path, program: str, *words: str) -> None:
+    code = start(folder, program, *words, seconds=0).wait(300)
     assert code == 0, (folder / "output").read_text()[-3000:]
 
 
@@ -66,13 +64,13 @@ def table(folder: Path, *left_out: str) -> list[dict[str, str]]:
 
 
 def kill_at_random(
-    folder: Path, command: list[str], words: list[str], rounds: int, dice: random.Random, spread: float
+    folder: Path, program: str, words: list[str], rounds: int, dice: random.Random, spread: float
 ) -> int:
     """Start the sweep and kill it, `rounds` times at most; returns how often it was killed before it was done."""
     kills = 0
     for _ in range(rounds):
         before = begun(folder)
-        process = start(folder, command, *words)
+        process = start(folder, program, *words)
         wait_for(lambda p=process, n=before: p.poll() is not None or begun(folder) > n or dice.random() < 0.002)
         time.sleep(dice.random() * spread)
         if process.poll() is not None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_killed_writer_of_the_journal_blocks_nobody(tmp_path):
     path = tmp_path / "study.log"
     program = f"import time; from pathlib import Path; from headstart.sweep.storage import _JournalLock as L; \
 L(Path({str(path)!r})).acquire(); print('held', flush=True); time.sleep(60)"
-    holder = subprocess.Popen([TOY[0], "-c", program], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     with holder:
         assert holder.stdout.readline().strip() == "held"
         holder.kill()
@@ -139,7 +140,7 @@ L(Path({str(path)!r})).acquire(); print('held', flush=True); time.sleep(60)"
 def test_one_process_at_a_time_holds_the_studys_lock(tmp_path):
     program = f"from pathlib import Path; from headstart.sweep.storage import study_lock\n\
 with study_lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
-    holder = subprocess.Popen([TOY[0], "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with holder:
         assert holder.stdout.readline().strip() == "held"
         begin = time.monotonic()
@@ -231,7 +232,7 @@ def test_a_sweep_in_a_journal_is_killed_and_completes(tmp_path, monkeypatch):
     monkeypatch.setenv("HEADSTART_STORAGE", "journal:///outputs/s/study.log")
     process = start(tmp_path, TOY, *TOY_WORDS, seconds=0.1)
     wait_for(lambda: begun(tmp_path) >= 2)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     finish(tmp_path, TOY, *TOY_WORDS)
     assert {r["state"] for r in table(tmp_path)} == {"COMPLETE"}
@@ -253,7 +254,7 @@ import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path; from sweep.helpers_sweep import open_scheduler
 open_scheduler(Path({str(tmp_path)!r}), arms=['a'], url='sqlite:///{tmp_path}/study.db', n_trials=1)
 """
-    together = [subprocess.Popen([TOY[0], "-c", program]) for _ in range(4)]
+    together = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
     assert [p.wait(120) for p in together] == [0] * 4
 
 

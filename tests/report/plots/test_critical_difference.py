@@ -9,9 +9,8 @@ import pytest
 from scipy.stats import rankdata
 
 from headstart.report import Material, plots
-from headstart.report.figures import draw_all
 from headstart.report.plots.critical_difference import beaten, families, paired_ranks
-from report.helpers_report import lines, names, ranked, sentences, study
+from report.helpers_report import drawn, lines, ranked, sentences, study
 
 ARMS = tuple("abcdefgh")
 SPREAD = np.random.default_rng(1).normal(0, 0.5, (8, 5))
@@ -69,7 +68,7 @@ def test_ties_share_a_rank_and_only_seeds_that_all_have_count(ax):
 def test_arms_without_a_reading_are_left_out_and_named(eight):
     trials = eight.trials[~(eight.trials["arm"].eq("c") & eight.trials["phase"].eq("confirm"))]
     untested = type(eight)(**vars(eight) | {"trials": trials})
-    found = next(p for p in draw_all(untested) if p.name == "critical_difference")
+    found = drawn(untested, "critical_difference")
     assert len(lines(found.figure.axes[0], "rank")) == 7
     assert found.caption.endswith("Not tested yet, and not there: c.")
 
@@ -81,10 +80,10 @@ def test_no_seed_that_all_arms_have_is_said(eight, ax):
 
 
 def test_the_page_has_it_for_more_than_six_arms_only(eight, ax):
-    assert "critical_difference" not in names(draw_all(study(*ARMS[:6])))
     few = study(*ARMS[:6])
+    assert drawn(few, "critical_difference") is None
     assert plots.critical_difference(few.trials, few.pairs, ax) is None
-    found = next(p for p in draw_all(eight) if p.name == "critical_difference")
+    found = drawn(eight, "critical_difference")
     assert "Demšar" in found.caption and found.alt.startswith("Average rank of test accuracy over 5 seeds: a 1.")
     assert "h 8.00." in found.alt
 
@@ -94,7 +93,7 @@ def test_each_study_data_and_size_has_a_diagram_of_its_own(eight):
     few = eight.pairs[eight.pairs["arm_b"].isin(["b", "c"])].assign(data="other")
     both = type(eight)(**vars(eight) | {"pairs": pd.concat([few, eight.pairs, more])})
     assert [len(own) for own in families(both.pairs)] == [28, 28]
-    found = next(p for p in draw_all(both) if p.name == "critical_difference")
+    found = drawn(both, "critical_difference")
     assert ["500" in ax.get_title(loc="left") for ax in found.figure.axes] == [False, True]
     assert found.figure.get_figheight() > 5
 

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from headstart import statistics
 from headstart.analysis import load_results
 from headstart.report import plots
-from headstart.report.figures import draw_all
 from headstart.report.plots.search import random_draws
 from headstart.store import StudyFile
-from report.helpers_report import arms_of, legend_words, lines, study
+from report.helpers_report import arms_of, drawn, legend_words, lines, study
 
 
 def test_learning_rate_draws_each_state_in_its_own_way_and_the_bounds(ax):
@@ -42,8 +41,8 @@ def test_repeats_of_a_search_are_drawn_with_the_bounds_of_all_of_them(tmp_path):
         make_study(tmp_path / f"q_{s}", {"cnn": 60.0}, trials=3, seeds=2, name=f"q_{s}", seed=s, spaces={"cnn": space})
         for s in (0, 10)
     ]
-    (drawn,) = [figure for figure in draw_all(load_results(*folders)) if figure.name == "learning_rate"]
-    assert [line.get_xdata()[0] for line in lines(drawn.figure.axes[0], "bound")] == [1e-6, 1e-1]
+    picture = drawn(load_results(*folders), "learning_rate")
+    assert [line.get_xdata()[0] for line in lines(picture.figure.axes[0], "bound")] == [1e-6, 1e-1]
 
 
 def test_a_search_over_one_rate_alone_is_drawn(ax):
