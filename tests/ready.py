@@ -121,10 +121,14 @@ def _server() -> socket.socket:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     command = [sys.executable, "-c", f"import ready; ready.serve({theirs.fileno()})"]
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    process = subprocess.Popen(
-        command, cwd="/", env=environment, pass_fds=[theirs.fileno()], start_new_session=True, **pipes
-    )
-    theirs.close()
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                command, cwd="/", env=environment, pass_fds=[theirs.fileno()], start_new_session=True, **pipes
+            )
+    except BaseException:  # with --fast the test is skipped here
+        ours.close()
+        raise
     atexit.register(lambda: (ours.close(), process.wait()))
     return ours
 
