@@ -43,9 +43,9 @@ def ran(name: str) -> set[str]:
 
 def test_lists_become_arms_of_equal_budget_and_the_same_command_again_runs_nothing(sweep):
     words = ["name=s", "model=cnn,resnet18", "n_trials=3", "confirm_seeds=2"]
-    code, text = sweep(*words)
+    code, text = sweep(*words, plots=True)
     assert code == 0, text
-    assert "2 arms (cnn, resnet18)" in text
+    assert "2 arms (cnn, resnet18)" in text and list(Path("outputs/s/plots").glob("*.svg"))
     expected = {(a, p): n for a in ("cnn", "resnet18") for p, n in (("search", 3), ("confirm", 2))}
     assert counts("s") == expected
     before = {f: b for f, b in files_below(Path("outputs/s")).items() if "result" in f or f.endswith("epochs.csv")}
