@@ -1,8 +1,10 @@
 """What the tests of sweeps share: whole sweeps in this process, and plans of those that are not run."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import toy
@@ -16,6 +18,7 @@ from headstart.sweep.settings import read_settings
 from headstart.sweep.storage import close_storages
 from headstart.training import trial_context
 from sweep.helpers_sweep import SMALL
+from sweep.postgres import Server, free_port
 
 
 @pytest.fixture
@@ -75,3 +78,23 @@ def planned(composed) -> Callable[..., Plan]:
         return make_plan(settings, GlobalHydra.instance().config_loader(), config, list(config.hydra.overrides.task))
 
     return plan
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A running PostgreSQL server of this process's tests."""
+    pytest.importorskip("psycopg")
+    found = Server(Path(f"/tmp/headstart-postgres-{os.getpid()}"), free_port(), "s3cr3t-hunter2")
+    try:
+        found.create()
+        found.start()
+        yield found
+    finally:
+        found.stop()
+        shutil.rmtree(found.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server: Server) -> str:
+    """URL of a database of that server, with its password."""
+    return server.url()

@@ -1,10 +1,7 @@
 """Storages: Optuna's own tests on ours, kills in mid-write, and a real PostgreSQL server."""
 
-import glob
-import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,12 +16,8 @@ from headstart.config.resolvers import study_storage
 from headstart.errors import UserError
 from headstart.sweep.storage import _JournalLock, close_storages, is_there, open_storage, study_lock, without_password
 from sweep.helpers_sweep import open_scheduler
+from sweep.postgres import needs_server
 from sweep.test_kills import TOY, TOY_WORDS, begun, finish, start, table, wait_for
-
-SERVER = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
-needs_server = pytest.mark.skipif(
-    SERVER is None or (os.geteuid() == 0 and not shutil.which("runuser")), reason="needs PostgreSQL's server programs"
-)
 
 
 class OurStorages(StorageTestCase):
@@ -45,6 +38,23 @@ class TestJournal(OurStorages):
     @pytest.fixture
     def storage(self, tmp_path):
         return open_storage(f"journal:///{tmp_path}/study.log")
+
+
+@pytest.fixture(scope="module")
+def on_postgres(server):
+    server.execute("CREATE DATABASE borrowed")
+    yield open_storage(server.url("borrowed"))
+    open_storage.cache_clear()
+
+
+@needs_server
+class TestPostgres(StorageTestCase):
+    """On one database, emptied before each test: a new one takes Optuna as long as a test."""
+
+    @pytest.fixture
+    def storage(self, server, on_postgres):
+        server.execute("TRUNCATE studies, trials CASCADE", database="borrowed")
+        return on_postgres
 
 
 @pytest.mark.parametrize(
@@ -148,50 +158,6 @@ with study_lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
         holder.kill()
         with study_lock(tmp_path):
             assert time.monotonic() - begin >= 0.3
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def as_server(*words: str) -> list[str]:
-    """A command as the user that may run the server, which refuses root."""
-    return ["runuser", "-u", "postgres", "--", *words] if os.geteuid() == 0 else list(words)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    """URL of a database of a real server with a password."""
-    pytest.importorskip("psycopg")
-    folder = Path(f"/tmp/headstart-postgres-{os.getpid()}")
-    folder.mkdir()
-    (folder / "password").write_text("hunter2\n")
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    port, data = free_port(), folder / "data"
-    words = [
-        f"{SERVER}/initdb",
-        "-D",
-        str(data),
-        "-U",
-        "me",
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={folder}/password",
-        "-N",
-    ]
-    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-    subprocess.run(as_server(*words), check=True, **quiet)
-    options = f"-p {port} -k {folder} -h 127.0.0.1"
-    pg_ctl = [f"{SERVER}/pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w"]
-    subprocess.run(as_server(*pg_ctl, "start"), check=True, **quiet)
-    try:
-        yield f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run(as_server(*pg_ctl, "stop", "-m", "immediate"), check=False, **quiet)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @needs_server
