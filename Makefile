@@ -11,8 +11,10 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 # Containers often forbid Python to keep what it compiles; without this every start would compile 3,000 files again.
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
+pinned = $(shell sed -n "s/^$(1)==//p" constraints.txt)
+
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test bench calibrate forecasts hostile torture lint dashboard clean
+.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture lint dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,10 @@ report: .venv/.installed ## collate a folder of runs into tables again: DIR=outp
 
 test: .venv/.installed ## all tests; ARGS=--fast: an answer in a minute, from the quick ones; ARGS=--slow: those of minutes, too
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+
+borrowed: .venv/.installed ## fetch the tests of Hydra's stock sweeper, which `make test` then runs on ours, too
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary hydra-optuna-sweeper \
+		--dest .venv/borrowed 'hydra-optuna-sweeper==$(call pinned,hydra-optuna-sweeper)'
 
 bench: .venv/.installed ## the short benchmarks, each against a named peer, into outputs/benchmarks/
 	@$(BIN)/python experiments/benchmarks/data_path.py
@@ -64,7 +70,7 @@ clean: ## remove the environment and caches, never outputs/
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("headstart needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up .venv (once; PyTorch is large: about 5 GB with CUDA, seconds to minutes by the network)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==$(shell sed -n "s/^uv==//p" constraints.txt)' 2>/dev/null || \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==$(call pinned,uv)' 2>/dev/null || \
 		{ echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(BYTECODE) -c constraints.txt -e '.[dev,dashboard]'
 	@touch $@

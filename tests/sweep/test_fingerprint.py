@@ -28,6 +28,15 @@ def test_changed_settings_are_refused_key_by_key_and_new_arms_are_not(tmp_path):
     assert set(read_json(tmp_path / "study.json")["arms"]) == {"cnn", "resnet18"}
 
 
+def test_a_grid_whose_steps_were_added_up_in_binary_goes_on(tmp_path):
+    key = "first points"
+    record_fingerprint(tmp_path, fingerprint(**{key: [{"drop": 3 * 0.3, "optimizer": "sgd"}]}))
+    record_fingerprint(tmp_path, fingerprint(**{key: [{"drop": 0.9, "optimizer": "sgd"}]}))
+    for other in ([{"drop": 0.9001, "optimizer": "sgd"}], [{"drop": 0.9, "optimizer": "adam"}], [], None):
+        with pytest.raises(UserError, match=key):
+            record_fingerprint(tmp_path, fingerprint(**{key: other}))
+
+
 def test_what_the_report_knows_of_an_arm_stays_when_a_later_command_leaves_the_arm_out(tmp_path):
     both = fingerprint() | dict(spaces={"cnn": {"lr": {}}, "big": {"lr": {}}}, arm_order=["big", "cnn"], n_trials=5)
     both |= dict(settings={"big": 3})

@@ -168,6 +168,19 @@ def test_a_distribution_is_described_by_its_bounds_or_choices():
     assert bounds(CategoricalDistribution([1, 2])) == dict(choices=(1, 2))
 
 
+@pytest.mark.parametrize(
+    ("steps", "values"),
+    [
+        ("range(0,1,0.3)", [0.0, 0.3, 0.6, 0.9]),
+        ("range(0,1,0.1)", [i / 10 for i in range(10)]),
+        ("range(1,10,4)", [1, 5, 9]),
+    ],
+)
+def test_steps_of_a_grid_are_the_numbers_that_were_typed(steps, values):
+    found = [point["drop"] for point in grid(space_of({"drop": steps}))]
+    assert found == values and set(map(type, found)) == {type(values[0])}
+
+
 STEPS = FloatDistribution(0, 0.4, step=0.2)
 SMALL = {"lr": CategoricalDistribution([1e-3, 1e-2]), "depth": IntDistribution(1, 3), "drop": STEPS}
 

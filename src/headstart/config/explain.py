@@ -74,6 +74,11 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
         return refused_value(found[1]) or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
     if found := re.search(r"In '(search/\w+)'.*\nKey '(\w+)' not in '(\w+)SamplerConfig'", text):
         search, key, sampler = found[1].replace("/", "="), found[2], found[3].lower()
+        if search == "search=random":
+            return (
+                f"hydra/sweeper/sampler={sampler} takes no {key}, and what a study draws has to be repeatable; "
+                "take another sampler of Optuna's, such as gp or nsgaii"
+            )
         return (
             f"{search} sets {key} of its own sampler, which {sampler} has not; other samplers go with search=random: "
             f"search=random hydra/sweeper/sampler={sampler} (a grid: search=decades)"

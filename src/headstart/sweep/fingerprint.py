@@ -1,6 +1,7 @@
 """What a study fixed when it began, and the refusal to go on with anything else."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,6 +137,17 @@ def refuse_changes(folder: Path, fingerprint: dict[str, Any]) -> None:
         _refuse(folder, changes, typed | ({split: "split"} if split else {}))
 
 
+def _are_close(before: Any, now: Any) -> bool:
+    """Whether two values differ by no more than last digits: the steps of a grid were once added up in binary."""
+    if isinstance(before, int | float) and isinstance(now, int | float):
+        return math.isclose(before, now, rel_tol=1e-12, abs_tol=1e-15)
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(_are_close, before, now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before.keys() == now.keys() and all(_are_close(before[key], now[key]) for key in now)
+    return before == now
+
+
 def _in_words_of_today(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """What was fixed of an arm, of `data` and `model` what is still said: it may have begun with another version."""
     data = {key.removeprefix("data."): value for key, value in recorded.items() if key.startswith("data.")}
@@ -184,7 +196,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any], within: str = "") -> l
         was, is_now = before.get(key, missing), now.get(key, missing)
         if isinstance(was, dict) and isinstance(is_now, dict):
             found += _changed(was, is_now, f"{within}{key}: ")
-        elif was != is_now:
+        elif not _are_close(was, is_now):
             was, is_now = ("null" if value is None else value for value in (was, is_now))
             found.append(f"{within}{key}: was {was}, now {is_now}")
     return found

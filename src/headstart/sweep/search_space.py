@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -171,7 +172,7 @@ def _values(distribution: BaseDistribution) -> list[Any] | None:
         return list(distribution.choices)
     if not getattr(distribution, "step", None) or distribution.log:
         return None
-    return [distribution.low + i * distribution.step for i in range(int(_size(distribution)))]
+    return [_value_at(distribution, place) for place in range(int(_size(distribution)))]
 
 
 # ---- sizes and ranges
@@ -223,7 +224,11 @@ def _place(distribution: BaseDistribution, value: Any) -> int:
 def _value_at(distribution: BaseDistribution, place: int) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[place]
-    return distribution.low + place * (distribution.step or 0)
+    if isinstance(distribution, IntDistribution):
+        return distribution.low + place * distribution.step
+    # As it is typed: three steps of 0.3 are 0.9, and 0.8999999999999999 in binary.
+    low, step = Decimal(repr(distribution.low)), Decimal(repr(distribution.step or 0))
+    return min(float(low + place * step), distribution.high)
 
 
 def extremes(distribution: BaseDistribution) -> tuple[Any, ...]:
