@@ -73,18 +73,22 @@ def explain(error: HydraException, words: Sequence[str]) -> str:
     if found := re.match(r"Error merging override (.*)", text):
         return refused_value(found[1]) or f"{found[1]}: {first_line(error.__cause__)}; {SEE_VALUES}"
     if found := re.search(r"In '(search/\w+)'.*\nKey '(\w+)' not in '(\w+)SamplerConfig'", text):
-        search, key, sampler = found[1].replace("/", "="), found[2], found[3].lower()
-        if search == "search=random":
-            return (
-                f"hydra/sweeper/sampler={sampler} takes no {key}, and what a study draws has to be repeatable; "
-                "take another sampler of Optuna's, such as gp or nsgaii"
-            )
-        return (
-            f"{search} sets {key} of its own sampler, which {sampler} has not; other samplers go with search=random: "
-            f"search=random hydra/sweeper/sampler={sampler} (a grid: search=decades)"
-        )
+        return _other_sampler(found[1].replace("/", "="), found[2], found[3].lower())
     kept = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(kept[:3]) or f"the configuration cannot be composed: {first_line(error.__cause__ or error)}"
+
+
+def _other_sampler(search: str, key: str, sampler: str) -> str:
+    """What to type in place of a sampler that has no such key."""
+    if search == "search=random":
+        return (
+            f"hydra/sweeper/sampler={sampler} takes no {key}, and what a study draws has to be repeatable; "
+            "take another sampler of Optuna's, such as gp or nsgaii"
+        )
+    return (
+        f"{search} sets {key} of its own sampler, which {sampler} has not; other samplers go with search=random: "
+        f"search=random hydra/sweeper/sampler={sampler} (a grid: search=decades)"
+    )
 
 
 def _quoted(word: str) -> str:
