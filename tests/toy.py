@@ -1,7 +1,8 @@
 """`headstart` with a made-up network, for tests of sweeps: the real configuration and study, epochs that cost nothing.
 
 Accuracy depends on learning rate, model, epoch and seed alone. Environment: TOY_SECONDS, time per epoch; TOY_FAILS,
-`arm:number:phase` of the runs that raise, TOY_DIES of those that end their process, separated by commas.
+`arm:number:phase` of the runs that raise, TOY_DIES of those that end their process, separated by commas; TOY_COMMANDS:
+workers are no forks, but commands.
 """
 
 import math
@@ -91,6 +92,8 @@ def main() -> None:
     preflight.run_preflight = lambda cfgs: None  # it makes the real networks
     figures.draw_all = lambda results: []  # which takes as long as the rest
     workers.PROGRAM = [sys.executable, __file__]
+    if os.environ.get("TOY_COMMANDS"):
+        workers.can_fork = lambda: False
     cli.main()
 
 

@@ -173,6 +173,25 @@ def test_several_jobs_are_taken_with_a_launcher_of_processes(composed):
     assert settings(composed("hydra/launcher=joblib"), n_jobs=3).n_jobs == 3
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:secret@host:port/db",
+        "postgresql+psycopg://me:secret",
+        "postgresql+psycopg://me:secret/db",
+        "postgresql+psycopg://me:at@secret@host/db",
+        "postgresql+psycopg://me:secret@[::1/db",
+        "postgresql+psycopg:me:secret@host/db",
+        "me:secret@host/db",
+    ],
+)
+def test_a_mistyped_url_is_refused_without_its_password(composed, monkeypatch, url):
+    monkeypatch.setenv("HEADSTART_STORAGE", url)
+    with pytest.raises(UserError, match=r"^hydra.sweeper.storage=.*\*\*\*") as error:
+        settings(composed())
+    assert "secret" not in str(error.value)
+
+
 def test_a_password_in_the_storages_url_is_refused_without_being_shown(composed):
     with pytest.raises(UserError, match="HEADSTART_STORAGE") as error:
         settings(composed("hydra.sweeper.storage=postgresql://me:secret@host/db"))

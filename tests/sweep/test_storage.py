@@ -44,7 +44,7 @@ class TestJournal(OurStorages):
 def on_postgres(server):
     server.execute("CREATE DATABASE borrowed")
     yield open_storage(server.url("borrowed"))
-    open_storage.cache_clear()
+    close_storages()
 
 
 @needs_server
@@ -63,6 +63,15 @@ class TestPostgres(StorageTestCase):
         ("postgresql+psycopg://me:secret@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
         ("postgresql://me:a@b@host/db", "postgresql://me:***@host/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:a/b?c#d:e@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:secret@host:port/db", "postgresql://me:***@host:port/db"),
+        ("postgresql+psycopg:me:secret@host/db", "postgresql+psycopg:***@host/db"),
+        ("me:secret@host/db", "me:***@host/db"),
+        ("postgresql://me:secret", "postgresql://me:***"),
+        ("postgresql://me:12345secret/db", "postgresql://me:***"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+        ("postgresql://host/db?sslpassword=secret&x=a:b", "postgresql://host/db?sslpassword=***&x=a:b"),
+        ("nonsense", "nonsense"),
         ("sqlite:///outputs/s/study.db", "sqlite:///outputs/s/study.db"),
         ("sqlite:////a:b@c/study.db", "sqlite:////a:b@c/study.db"),
         ("journal:////a:b@c/what?password=d/study.log", "journal:////a:b@c/what?password=d/study.log"),

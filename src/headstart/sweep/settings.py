@@ -158,12 +158,20 @@ def _refuse_url(url: str) -> None:
     if url.startswith("journal:///"):
         return
     try:
-        make_url(url).get_dialect().import_dbapi()
+        parsed = make_url(url)
+        parsed.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise UserError(
             f"hydra.sweeper.storage={without_password(url)}: {first_line(error)}; expected sqlite:///FILE, "
             "journal:///FILE or another URL of SQLAlchemy's, such as postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
+    except ValueError:  # whose text may be the password
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):
+        raise UserError(
+            f"hydra.sweeper.storage={without_password(url)}: what stands for its host and port is neither; "
+            "in a password write @ as %40, : as %3A and / as %2F"
+        )
 
 
 def _refuse_stock_keys(given: Mapping[str, Any]) -> None:

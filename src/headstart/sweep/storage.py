@@ -3,15 +3,17 @@
 import fcntl
 import os
 import re
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from headstart.errors import OutsideFault, UserError, first_line
+from headstart.errors import OutsideFault, UserError, first_line, listed
 from headstart.store import holding_lock
 
 IN_MEMORY = "sqlite://"
@@ -53,6 +55,8 @@ def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
             raise UserError(f"the study's storage {url} can't be opened: {error}") from None
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
+        if is_there(url):
+            _refuse_tables_of_others(url, arguments)
         storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
         if url.startswith("sqlite:///"):  # a write-ahead log is as durable, with one sync a commit instead of four
             with storage.engine.connect() as connection:
@@ -65,6 +69,40 @@ def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
             "Expected sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or another URL "
             "of SQLAlchemy's"
         ) from None
+    except RuntimeError as error:  # Optuna's, at tables that another version of it has made
+        raise UserError(
+            f"the study's storage {without_password(url)} has the tables of another version of Optuna; "
+            f"{_how_to_upgrade(url) if 'storage upgrade' in str(error) else 'a newer one: pip install -U optuna'}"
+        ) from None
+
+
+def _refuse_tables_of_others(url: str, arguments: dict[str, Any]) -> None:
+    """Look before Optuna makes its tables beside those of a program that calls its own by the same names."""
+    from optuna.storages._rdb import models
+    from sqlalchemy import create_engine, inspect
+
+    engine = create_engine(url, **arguments)
+    try:
+        look, optunas = inspect(engine), models.BaseModel.metadata.tables
+        found = {name: {column["name"] for column in look.get_columns(name)} for name in look.get_table_names()}
+    finally:
+        engine.dispose()
+    if found.get("version_info", set()) >= set(optunas["version_info"].columns.keys()):
+        return  # Optuna has made them, in whatever version
+    others = [name for name in optunas if name in found and not found[name] >= set(optunas[name].columns.keys())]
+    if others := [*others, *(name for name in found if name == "alembic_version")]:
+        raise UserError(
+            f"the study's storage {without_password(url)} is the database of another program: {listed(others)} "
+            f"{'is a table' if len(others) == 1 else 'are tables'} of its own that Optuna would have, too; "
+            "give studies a database of their own"
+        )
+
+
+def _how_to_upgrade(url: str) -> str:
+    """The command that brings tables up to date; a password on a command line would be read by whoever lists them."""
+    if without_password(url) == url:
+        return f"copy it, then type: optuna storage upgrade --storage {shlex.quote(url)}"
+    return 'copy it, then type: OPTUNA_STORAGE="$HEADSTART_STORAGE" optuna storage upgrade'
 
 
 @contextmanager
@@ -92,14 +130,15 @@ def is_there(url: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL with the password replaced by ***; what follows journal:/// is a path, which has none."""
+    """The URL, even a mistyped one, with the password replaced by ***; what follows journal:/// is a path."""
     if url.startswith("journal:///"):
         return url
-    url = re.sub(r"(?i)([?&](?:password|passwd)=)[^&]*", r"\1***", url)
+    url = re.sub(r"(?i)([?&][^=&]*passw[^=&]*=)[^&]*", r"\1***", url)
     head, at, tail = url.rpartition("@")
-    scheme, colons, login = head.partition("://")
-    has_password = at and ":" in login and not login.startswith("/")  # no host, so no login: /FOLDER/a:b@c/study.db
-    return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}" if has_password else url
+    scheme, colons, login = head.rpartition("://")
+    if at and ":" in login and not login.startswith("/"):  # no host, so no login: /FOLDER/a:b@c/study.db
+        return f"{scheme}{colons}{login.partition(':')[0]}:***@{tail}"
+    return re.sub(r"^([^/]*://[^/:@?]+):(?!\d*(?:[/?]|$)).*", r"\1:***", url)  # where the host was forgotten
 
 
 class _JournalLock:
