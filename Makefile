@@ -5,16 +5,20 @@ DIR ?= outputs/$(EXPERIMENT)
 JOBS ?=
 ARGS ?=
 TORCH ?=
+# Versions of everything and the SHA-256 of their files. TORCH= takes files of another registry than these were read from,
+# and where yours builds its own, give constraints.txt: the same versions, any files.
+CONSTRAINTS ?= $(if $(TORCH),constraints.txt,constraints-hashed.txt)
 BIN := .venv/bin
 # PyTorch's own index holds a small build without CUDA; the plain registry always works.
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH),)
 # Containers often forbid Python to keep what it compiles; without this every start would compile 3,000 files again.
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode,)
 
+AUDIT := 2.10.1
 pinned = $(shell sed -n "s/^$(1)==//p" constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture lint dashboard clean
+.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture lint audit hashes dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +63,14 @@ torture: .venv/.installed ## kill and damage small studies, seeded: ARGS="--minu
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
+audit: .venv/.installed ## ask the package registry for known vulnerabilities of every version in constraints.txt: ARGS="-s osv"
+	@$(BIN)/uv tool run --quiet --from pip-audit==$(AUDIT) pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		-r constraints-hashed.txt $(ARGS) || \
+		{ echo "not all is known to be well: a version above has a known vulnerability, or could not be asked after" >&2; exit 1; }
+
+hashes: ## write constraints-hashed.txt: the SHA-256 of every file that the package registry has of constraints.txt
+	@$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate -o constraints-hashed.txt constraints.txt
+
 dashboard: .venv/.installed ## watch a study in the browser: EXPERIMENT=quickstart
 	@$(BIN)/optuna-dashboard sqlite:///$(DIR)/study.db
 
@@ -66,11 +78,13 @@ clean: ## remove the environment and caches, never outputs/
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './outputs/*' -prune -exec rm -rf {} +
 
-.venv/.installed: setup.cfg pyproject.toml constraints.txt
+.venv/.installed: setup.cfg pyproject.toml constraints.txt constraints-hashed.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("headstart needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
 	@echo "Setting up .venv (once; PyTorch is large: about 5 GB with CUDA, seconds to minutes by the network)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==$(call pinned,uv)' 2>/dev/null || \
-		{ echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(BYTECODE) -c constraints.txt -e '.[dev,dashboard]'
+	@awk '/^uv==/ {found = 1} found {print} found && !/\\$$/ {exit}' $(CONSTRAINTS) >.venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .venv/uv.txt 2>.venv/refused || \
+		{ grep -A 9 'DO NOT MATCH' .venv/refused >&2 && echo "the package registry has another uv than constraints-hashed.txt; if you trust it: CONSTRAINTS=constraints.txt" >&2 || \
+		echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(BYTECODE) -c $(CONSTRAINTS) -b $(CONSTRAINTS) -e '.[dev,dashboard]'
 	@touch $@

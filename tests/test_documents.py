@@ -45,6 +45,17 @@ def test_makefile_help_names_every_target(tmp_path):
     assert sorted(phony.split()) == sorted(described)
 
 
+def test_every_version_that_is_pinned_has_the_digests_of_its_files():
+    pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    hashed = re.findall(r"^(\S+==\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", _locked(), re.MULTILINE)
+    assert sorted(name for name, _ in hashed) == sorted(pinned)
+    assert "".join(f"{name} \\\n{digests}" for name, digests in hashed) == _locked()
+
+
+def _locked() -> str:
+    return (ROOT / "constraints-hashed.txt").read_text()
+
+
 def test_published_tables_have_the_columns_that_are_written_now():
     paths = sorted(RESULTS.rglob("*.csv"))
     assert {path.stem for path in paths} >= {"trials", "arms", "pairs", "ledger", "searches", "search_pairs"}
