@@ -8,8 +8,8 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from headstart.errors import UserError
-from headstart.store import read_run
+from headstart.errors import OutsideFault, UserError
+from headstart.store import AT_WORK, is_alive, read_run
 from headstart.sweep.arms import Arm
 from headstart.sweep.launch import ClaimRunner, SharedLock, job_overrides
 from headstart.sweep.plan import Plan
@@ -50,10 +50,11 @@ class Jobs:
         return [job]
 
 
-def runner(tmp_path, n_jobs=1, endings=(), deaths=(), **changes):
+def runner(tmp_path, n_jobs=1, endings=(), deaths=(), launcher="joblib", **changes):
     scheduler = open_scheduler(tmp_path, **changes)
     settings = SimpleNamespace(n_jobs=n_jobs, max_consecutive_failures=3, source_overrides=["epochs=1"])
-    config = OmegaConf.create({"name": "s", "hydra": {"sweep": {"dir": str(scheduler.state.folder)}}})
+    hydra = {"sweep": {"dir": str(scheduler.state.folder)}, "runtime": {"choices": {"hydra/launcher": launcher}}}
+    config = OmegaConf.create({"name": "s", "hydra": hydra})
     plan = Plan(settings, config, ["epochs=2"], scheduler.state.arms, {}, None, 6, {})
     status = SweepStatus(scheduler.state, jobs=n_jobs, quiet=True)
     return ClaimRunner(plan, scheduler, status, Jobs(scheduler, endings, deaths))
@@ -112,10 +113,33 @@ def test_a_run_whose_worker_always_dies_is_failed(tmp_path):
     running = runner(tmp_path, arms=["a"], n_trials=1, deaths={"a/search/000": 9})
     running.run()
     assert (
-        "its process died 3 times (out of memory?): a worker was terminated"
+        "its process died 3 times (out of memory, or of time?): a worker was terminated"
         in (read_run(tmp_path / "s/a/search/000")["reason"])
     )
     assert running.failures_in_a_row == 1
+
+
+def test_a_cluster_that_starts_no_job_ends_the_study_and_fails_no_trial(tmp_path):
+    running = runner(tmp_path, arms=["a"], deaths={"a/search/000": 9}, launcher="submitit_slurm")
+    with pytest.raises(OutsideFault, match="hydra/launcher=submitit_slurm started no job: a worker was terminated"):
+        running.run()
+    assert len(running.launcher.launched) == 3
+    assert not (tmp_path / "s/a/search/000/result.json").exists()
+    assert not is_alive(tmp_path / "s/a/search/000")
+
+
+def test_a_job_of_a_cluster_that_dies_is_run_again_beside_others(tmp_path):
+    running = runner(tmp_path, arms=["a"], n_trials=2, deaths={"a/search/001": 2}, launcher="submitit_slurm")
+    alone = []
+
+    def begin(run):
+        (tmp_path / "s" / run / AT_WORK).touch()
+        alone.append(running.running._alone)
+
+    running.launcher.meanwhile = begin
+    running.run()
+    assert alone == [False] * 4
+    assert running.scheduler.state.find("a", 1).state.name == "COMPLETE"
 
 
 def test_what_ends_one_thread_ends_all_and_is_raised(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headstart.errors import UserError
-from headstart.store import read_run
+from headstart.store import append_epoch, read_run
 from headstart.sweep.arms import Arm
 from headstart.sweep.scheduler import WAIT
 from headstart.sweep.trial import OWNER
@@ -264,6 +264,19 @@ def test_a_run_whose_process_dies_again_and_again_is_failed_in_the_end(tmp_path,
     assert (result["state"], result["arm"], result["phase"]) == ("FAILED", "a", kind)
     assert "died 3 times" in result["reason"]
     assert scheduler.claim() is None
+
+
+def test_a_run_that_comes_further_each_time_is_not_failed(tmp_path):
+    """As one whose jobs are ended by a cluster's time limit."""
+    scheduler, states = open_scheduler(tmp_path, arms=["a"], n_trials=1), []
+    for loss in range(7):
+        claim = scheduler.claim()
+        if loss < 5:
+            append_epoch(claim.run_dir, dict(epoch=loss + 1, val_accuracy=50.0))
+        states.append(scheduler.tell(claim, RuntimeError("out of time")))
+        claim.release()
+    assert states == ["RUNNING"] * 6 + ["FAILED"]
+    assert "died 3 times" in read_run(claim.run_dir)["reason"]
 
 
 def test_a_job_that_waited_in_a_queue_finds_that_its_run_was_given_away(tmp_path):

@@ -1,15 +1,16 @@
 """A job of a study, in whatever process: it tells the study its own outcome."""
 
 import pickle
+import threading
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from omegaconf import open_dict, read_write
 
 from headstart.config import without_hydra
-from headstart.errors import UserError
-from headstart.store import is_alive, read_run, write_json
+from headstart.errors import OutsideFault, UserError
+from headstart.store import AT_WORK, holding_lock, is_alive, read_run, write_json
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.trial_task import TrialTask
 from headstart.training import trial_context
@@ -100,6 +101,42 @@ def test_a_job_whose_run_was_handed_to_another_process_does_nothing(tmp_path, jo
     with pytest.raises(UserError, match="handed to another process while this job waited"):
         TrialTask(ran.append, "another owner")(cfg)
     assert ran == [] and state_of(scheduler)[0] == "RUNNING"
+
+
+def test_a_job_that_does_not_see_the_studys_folder_says_so_and_fails_no_trial(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim, ran = scheduler.claim(), []
+    cfg = job(scheduler, claim)
+    with read_write(HydraConfig.instance().cfg.hydra) as hydra:  # a relative path, and another place to start in
+        hydra.sweep.dir = str(tmp_path / "elsewhere/s")
+        hydra.runtime.output_dir = str(tmp_path / "elsewhere/s/a/search/000")
+    with pytest.raises(OutsideFault, match=r"elsewhere/s as .* sees it is not the study's folder"):
+        TrialTask(ran.append, scheduler.owner)(cfg)
+    assert ran == [] and state_of(scheduler)[0] == "RUNNING"
+
+
+def test_a_second_job_of_a_run_waits_for_the_end_of_the_first(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim, ran = scheduler.claim(), []
+    cfg = job(scheduler, claim)
+    second = threading.Thread(target=TrialTask(lambda cfg: ran.append(cfg.arm), scheduler.owner), args=(cfg,))
+    with holding_lock(claim.run_dir / AT_WORK):  # as the first does
+        second.start()
+        second.join(0.3)
+        assert ran == [] and is_alive(claim.run_dir)
+    second.join(10)
+    assert ran == ["a"]
+
+
+def test_a_run_that_is_claimed_anew_is_one_that_nobody_began(tmp_path, job):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim = scheduler.claim()
+    assert not (claim.run_dir / AT_WORK).exists()
+    with pytest.raises(SystemExit):
+        TrialTask(lambda cfg: exec("raise SystemExit(143)"), scheduler.owner)(job(scheduler, claim))
+    assert (claim.run_dir / AT_WORK).exists()
+    again = scheduler.claim()
+    assert again.run_dir == claim.run_dir and not (claim.run_dir / AT_WORK).exists()
 
 
 def test_a_task_can_be_sent_to_another_process_and_holds_no_password():

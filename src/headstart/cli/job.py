@@ -17,7 +17,7 @@ from headstart.cli.console import lost_output, refuse
 from headstart.cli.run_summary import print_run
 from headstart.config import read_run_config
 from headstart.errors import UserError
-from headstart.store import holding_lock
+from headstart.store import AT_WORK, holding_lock
 
 
 def run_job(cfg: DictConfig) -> float | None:
@@ -30,7 +30,7 @@ def run_job(cfg: DictConfig) -> float | None:
         cfg.phase = "search"
     run_dir = Path(hydra_cfg.runtime.output_dir)
     # Locked where `resume=` was typed twice within the seconds that a start takes: each would train and read the test.
-    alone = holding_lock(run_dir / ".running", wait=False) if single else contextlib.nullcontext(True)
+    alone = holding_lock(run_dir / AT_WORK, wait=False) if single else contextlib.nullcontext(True)
     with alone as is_alone:
         if not is_alone:
             raise SystemExit(refuse(f"{run_dir}: this run is going on in another process"))

@@ -108,7 +108,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 def runs_elsewhere(cfg: DictConfig) -> bool:
     """Whether the jobs run on other machines, with devices and disks of their own."""
-    return cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith("submitit")
+    return cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith(("submitit", "ray"))
 
 
 def keys_without_effect(cfg: Config) -> frozenset[str]:

@@ -50,13 +50,14 @@ from headstart.store.run_folder import (
     set_aside,
     valid_name,
 )
-from headstart.store.run_lock import is_alive, lock_run
+from headstart.store.run_lock import AT_WORK, is_alive, lock_run
 from headstart.store.run_record import digest_of, read_record, write_record
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
 
 __all__ = [
     "AT_CHANCE",
+    "AT_WORK",
     "DIGEST",
     "EPOCH_FIELDS",
     "FINISHED",

@@ -11,6 +11,8 @@ from headstart.errors import UserError
 from headstart.store.files import explained_errors
 from headstart.store.locks import close_locked, open_locked
 
+AT_WORK = ".running"  # file in a run's folder: locked by the one process that trains, where many may wait for its end
+
 logger = logging.getLogger(__name__)
 
 

@@ -17,6 +17,7 @@ from headstart.config import override_value, runs_elsewhere
 from headstart.errors import UserError, summary
 from headstart.sweep import preflight
 from headstart.sweep.arms import replace_overrides
+from headstart.sweep.cluster import FailedStarts, prepare_cluster
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
 from headstart.sweep.minutes import scheduler_of
 from headstart.sweep.plan import Plan
@@ -67,6 +68,7 @@ def run_sweep(
         status.print_plan(plan)
         status.print_time(paces)
         return None
+    prepare_cluster(plan.config)
     preflight.run_preflight(checks)
     work = partial(_work, plan, context, task, seeds_wanted)
     if reporter:
@@ -167,13 +169,13 @@ class ClaimRunner:
         self.error: BaseException | None = None  # what ended one of the threads, and ends the others
         self.running = SharedLock()
         self.died: set[Path] = set()  # run folders whose job ended with its process
+        self.failed_starts = FailedStarts(plan.launcher)
 
     def run(self) -> None:
         """Run claims until nothing is left. Raises what ended a thread: UserError for too many failures in a row."""
-        n_jobs = self.plan.settings.n_jobs
-        if n_jobs == 1:
+        if self.plan.settings.n_jobs == 1:
             return self._one_after_another()
-        threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(n_jobs)]
+        threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(self.plan.settings.n_jobs)]
         for thread in threads:
             thread.start()
         try:
@@ -209,9 +211,9 @@ class ClaimRunner:
     def _run(self, claim: Claim) -> None:
         self.status.begin(claim)
         # A worker that dies may take the others of its pool with it; whose fault it was shows only who runs alone.
-        with self.running.exclusive() if claim.run_dir in self.died else self.running.shared():
-            error = self._launch(claim)
         try:
+            with self.running.exclusive() if claim.run_dir in self.died else self.running.shared():
+                error = self._launch(claim)
             self.scheduler.end_where_outside(claim, error)
             state = self.scheduler.tell(claim, error)
         finally:
@@ -226,7 +228,10 @@ class ClaimRunner:
             job = self.launcher.launch([words], initial_job_idx=claim.number or 0)[0]
         except Exception as died:  # a launcher's worker was killed: the study decides what becomes of the trial
             trial_context.end_if_told()  # as it was by this process
-            self.died.add(claim.run_dir)
+            if runs_elsewhere(self.plan.config):
+                self.failed_starts.count(claim.run_dir, died)
+            else:  # many may share a pool
+                self.died.add(claim.run_dir)
             return died
         return job._return_value if job.status == JobStatus.FAILED else None
 

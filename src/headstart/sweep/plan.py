@@ -77,6 +77,11 @@ class Plan:
         return Path(self.config.hydra.sweep.dir)
 
     @property
+    def launcher(self) -> str:
+        """The chosen hydra/launcher."""
+        return self.config.hydra.runtime.choices["hydra/launcher"]
+
+    @property
     def jobs(self) -> int:
         """How many runs go on at a time, in processes or threads."""
         return max(self.config.jobs, self.settings.n_jobs)

@@ -5,7 +5,6 @@ run folders alone. A lock on a run's folder, which the kernel frees at kill -9, 
 """
 
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import GaveOut, UserError, summary
-from headstart.store import is_alive, lock_run, read_run
+from headstart.store import AT_WORK, is_alive, lock_run, read_epochs, read_run
 from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
 from headstart.sweep.recovery import GAVE_OUT, outside_fault, reconcile, requeue_failed
@@ -38,7 +37,7 @@ from headstart.sweep.trial import (
     trials_behind,
 )
 
-TIMES_LOST = 3  # a trial whose process died so often under a living sweeper is FAILED
+TIMES_LOST = 3  # a run whose process died so often under a living sweeper, each time where it had begun, is FAILED
 WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave something
 
 
@@ -73,7 +72,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.owner = uuid.uuid4().hex  # this process, in the folders of the runs that it claimed
-        self._lost: Counter[Path] = Counter()
+        self._lost: dict[Path, tuple[int, int]] = {}  # after how many epochs at most, and how often since
         self._tidied: dict[str, tuple[int | None, set[int]]] = {}  # by arm, which trial was the best, which left behind
         with self.state.locked():
             if self.retry_failed:
@@ -125,6 +124,7 @@ class Scheduler:
 
     def _take(self, kind: str, arm: str, number: int | None, params: Point, seed: int | None, run_dir: Path) -> Claim:
         run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / AT_WORK).unlink(missing_ok=True)  # nobody is: nobody holds the run's lock
         (run_dir / OWNER).write_text(self.owner)
         return Claim(kind, arm, number, params, seed, run_dir, lock_run(run_dir))
 
@@ -223,18 +223,22 @@ class Scheduler:
     def tell(self, claim: Claim, error: BaseException | None = None) -> str:
         """After a job returned or died under a living sweeper: its state; one that left no result is handed out again.
 
-        error: what the launcher raised. A run that was lost `TIMES_LOST` times is FAILED.
+        error: what the launcher raised. A run that was lost `TIMES_LOST` times without an epoch more is FAILED.
         """
         with self.state.locked():
-            if not self._is_told(claim):
-                self._lost[claim.run_dir] += 1
-                if self._lost[claim.run_dir] >= TIMES_LOST:
-                    cause = f": {summary(error)}" if error else ""
-                    self._fail(claim, f"its process died {TIMES_LOST} times (out of memory?){cause}")
+            if not self._is_told(claim) and self._times_lost(claim.run_dir) >= TIMES_LOST:
+                cause = f": {summary(error)}" if error else ""
+                self._fail(claim, f"its process died {TIMES_LOST} times (out of memory, or of time?){cause}")
             if claim.kind != "search":
                 return read_run(claim.run_dir)["state"]
             self.tidy(claim.arm, ended=claim.number)
             return state_of(self.state.find(claim.arm, claim.number))
+
+    def _times_lost(self, run_dir: Path) -> int:
+        """Count a loss of the run, from 1 where it had come further than ever: then a time limit may have ended it."""
+        epochs, (most, times) = len(read_epochs(run_dir)), self._lost.get(run_dir, (0, 0))
+        self._lost[run_dir] = (epochs, 1) if epochs > most else (most, times + 1)
+        return self._lost[run_dir][1]
 
     def _is_told(self, claim: Claim) -> bool:
         """Whether the run has ended; what its job could not tell the study any more is told from its result."""

@@ -1,5 +1,7 @@
 """The task function as a job of a study runs it, in whatever process the launcher chose."""
 
+import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import key_of
-from headstart.errors import UserError, summary
-from headstart.store import lock_run
+from headstart.errors import OutsideFault, UserError, summary
+from headstart.store import AT_WORK, holding_lock, lock_run
+from headstart.sweep.cluster import ending_with_an_epoch
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.recovery import outside_fault
 from headstart.sweep.settings import plain, pruner_of
@@ -17,12 +20,15 @@ from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
 from headstart.training import trial_context
 
+log = logging.getLogger(__name__)
+
 
 class TrialTask:
     """A picklable task that tells the study its own outcome, so that nothing depends on the sweeper's life.
 
     owner: the process that claimed the run. A job that waited in a queue while that process died, and whose run was
-    handed out again since, does nothing.
+    handed out again since, does nothing. One that a cluster starts a second time, as it lost sight of a node on which
+    the first still trains, waits for the end of that and goes on from what it left.
     """
 
     def __init__(self, task: TaskFunction, owner: str):
@@ -34,10 +40,16 @@ class TrialTask:
         study_folder = Path(HydraConfig.get().sweep.dir)
         with study_lock(study_folder):
             owner = run_dir / OWNER
+            if not owner.exists() and not (study_folder / "study.json").exists():
+                raise OutsideFault(
+                    f"{study_folder.absolute()} as {socket.gethostname()} sees it is not the study's folder.\n"
+                    "Jobs on other machines have to find it at the same path: share it, and where they start elsewhere "
+                    "give hydra.sweep.dir= an absolute one."
+                )
             if not owner.exists() or owner.read_text(errors="replace") != self.owner:
                 raise UserError(f"{run_dir} was handed to another process while this job waited")
             lock = lock_run(run_dir)
-        with lock:
+        with lock, ending_with_an_epoch(), holding_lock(run_dir / AT_WORK, waiting=_say_that_it_waits):
             try:
                 trial_context.study_folder = study_folder
                 return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
@@ -66,6 +78,10 @@ class TrialTask:
             raise
         reporter.tell(run_dir, returned)
         return returned
+
+
+def _say_that_it_waits() -> None:
+    log.info("another job is at work on this run; this one waits for its end")
 
 
 def _facts(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
