@@ -159,6 +159,9 @@ def test_a_guess_is_made_only_where_something_is_alike():
         unknown_option("data/cifar", ["cifar10"]) == "data=cifar is unknown. Did you mean cifar10? Choose from cifar10"
     )
     assert unknown_option("data/xyz", ["b", "a"]) == "data=xyz is unknown. Choose from a, b"
+    said = unknown_option("hydra/launcher/ray", ["basic"])
+    assert said == "hydra/launcher=ray needs a plugin that is not installed: pip install 'headstart[ray]'"
+    assert unknown_option("hydra/launcher/rays", ["basic"]) == "hydra/launcher=rays is unknown. Choose from basic"
 
 
 def test_a_value_that_cannot_be_read_is_named_with_its_key():

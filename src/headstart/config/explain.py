@@ -33,6 +33,7 @@ ELSEWHERE = {
     "seeds": "confirm_seeds",
     "workers": "jobs",
 }  # keys by the names that other programs give them
+LAUNCHERS = {"joblib": "cluster", "submitit_local": "cluster", "submitit_slurm": "cluster", "ray": "ray"}  # extras
 
 
 def explain(error: HydraException, words: Sequence[str]) -> str:
@@ -122,6 +123,8 @@ def unknown_option(wanted: str, valid: Sequence[str]) -> str:
         chosen = f"model={known[0]} model.name={known[1]}"
         arms = shlex.quote(f"arms={{cnn: model=cnn, {known[1]}: {chosen}}}")
         return f"{group}={shown(name)} is unknown. {known[0]} has it: write {chosen}, or as one of several {arms}"
+    if group == "hydra/launcher" and name in LAUNCHERS:
+        return f"{group}={name} needs a plugin that is not installed: pip install 'headstart[{LAUNCHERS[name]}]'"
     return f"{group}={shown(name)} is unknown. {_choose(name.removesuffix('.yaml'), valid)}{more}"
 
 
