@@ -18,7 +18,7 @@ AUDIT := 2.10.1
 pinned = $(shell sed -n "s/^$(1)==//p" constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture lint audit hashes dashboard clean
+.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture slurm lint audit hashes dashboard clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ hostile: .venv/.installed ## two thousand hostile requests against a server, and
 
 torture: .venv/.installed ## kill and damage small studies, seeded: ARGS="--minutes 20" a slice; hours, and goes on
 	@$(BIN)/python experiments/torture/torture.py $(ARGS)
+
+slurm: .venv/.installed ## a study on a Slurm of this machine's own, disturbed in every way: ARGS="--accounts"; needs slurm-wlm, munge
+	@$(BIN)/python experiments/torture/slurm.py $(ARGS)
 
 lint: .venv/.installed ## style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
