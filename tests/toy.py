@@ -64,7 +64,7 @@ def job(cfg: DictConfig) -> float:
     break_if_asked(f"{cfg.arm}:{facts.get('number')}:{phase}")
     state, reason, values = "COMPLETE", "", []
     for epoch in range(1, cfg.epochs + 1):
-        if len(store.read_epochs(run_dir).rows) < epoch:
+        if not (again := len(store.read_epochs(run_dir).rows) >= epoch):
             if cfg.lr > 1e3:
                 state, reason = "DIVERGED", "loss is not finite"
                 break
@@ -72,7 +72,7 @@ def job(cfg: DictConfig) -> float:
             row = dict(epoch=epoch, steps=epoch, images=10 * epoch, lr=cfg.lr, val_accuracy=accuracy(cfg, epoch))
             store.append_epoch(run_dir, row)
         values.append(accuracy(cfg, epoch))
-        if reason := trial_context.report(values[-1], epoch):
+        if reason := trial_context.report(values[-1], epoch, again=again):
             state = "PRUNED"
             break
     best = max(values, default=None)

@@ -35,12 +35,15 @@ class Study:
         self.folder, self.cluster, self.place = folder, cluster, folder / "outputs/study"
         self.environment = cluster.environment | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         self.said = folder / "said.txt"
+        self.begun: list[subprocess.Popen] = []
 
     def begin(self, *words: str) -> subprocess.Popen:
         """Start its command."""
         with open(self.said, "ab") as out:
             command = [*HEADSTART, *STUDY, *words]
-            return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=out, stderr=out)
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=out, stderr=out)
+        self.begun.append(process)
+        return process
 
     def send(self, *options: str, words: tuple[str, ...] = ()) -> str:
         """Send its command to Slurm as a job of its own; return the job's id."""
@@ -216,6 +219,9 @@ def disturbed(disturb: Callable[[Study], str], folder: Path, cluster: Cluster, w
         last = study.said.read_text(errors="replace").splitlines()[-3:] if study.said.exists() else []
         return False, f"{error}: {' / '.join(last)}"
     finally:
+        for process in study.begun:  # one that goes on would send more jobs
+            process.kill()
+            process.wait()
         for job in cluster.jobs():
             cluster.ask("scancel", job)
         wait_for(lambda: not cluster.jobs())

@@ -80,7 +80,7 @@ class NetworkTrainer:
         row = self.checkpoints.resume(state)
         if row:
             log.info("going on after epoch %d of %d", state.epoch, epochs)
-        outcome = self._after(row) if row else None
+        outcome = self._after(row, again=True) if row else None
         while outcome is None and state.epoch < epochs:
             row = self.one_epoch(state.epoch + 1)
             if row is None:
@@ -97,14 +97,14 @@ class NetworkTrainer:
         if self.state.epoch < self.settings.epochs:
             self.checkpoints.write_if_due(self.state)
 
-    def _after(self, row: dict[str, Any]) -> Outcome | None:
+    def _after(self, row: dict[str, Any], again: bool = False) -> Outcome | None:
         """Announce an epoch and say whether the run ends with it.
 
         After a resume that of the last epoch again, whose announcement the kill may have prevented.
         """
         self.watcher.epoch(row)
         state, patience = self.state, self.settings.patience
-        pruned = trial_context.report(row["val_accuracy"], row["epoch"])
+        pruned = trial_context.report(row["val_accuracy"], row["epoch"], again=again)
         if pruned and state.epoch < self.settings.epochs:
             return Outcome("PRUNED", pruned, paused=trial_context.pauses_after(state.epoch))
         if patience is not None and state.epoch - state.best.epoch >= patience:

@@ -33,16 +33,19 @@ def ending_with_an_epoch() -> Iterator[None]:
         log.info("this job's time is running out; it ends after this epoch, with a checkpoint")
 
     signal.signal(number, note)
+    end = None
     try:
         yield
-    except SystemExit:
-        if told:
-            submitits(*told[0])
-        raise
+    except SystemExit as error:
+        end = error
     finally:
         signal.signal(number, submitits)
         if told:
             trial_context.stop = 0
+    if end is not None:
+        if told:
+            submitits(*told[0])
+        raise end
 
 
 def _number_of_signal() -> int | None:
