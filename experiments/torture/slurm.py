@@ -240,6 +240,7 @@ def main() -> int:
     if given.folder.exists() and not (given.folder / "cluster/slurm.conf").exists():
         sys.exit(f"{given.folder} holds something else; name another folder by --folder")
     shutil.rmtree(given.folder, ignore_errors=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cluster's daemons end with this process
     chosen = [d for d in DISTURBANCES if not given.only or d.__name__ in given.only.split(",")]
     os.environ["HEADSTART_CACHE"] = tempfile.mkdtemp(prefix="headstart-slurm-cache-")
     code = 0
