@@ -72,7 +72,7 @@ def job(cfg: DictConfig) -> float:
             row = dict(epoch=epoch, steps=epoch, images=10 * epoch, lr=cfg.lr, val_accuracy=accuracy(cfg, epoch))
             store.append_epoch(run_dir, row)
         values.append(accuracy(cfg, epoch))
-        if reason := trial_context.report(values[-1], epoch, again=again):
+        if reason := trial_context.report(values[-1], epoch, goes_on=again or epoch == cfg.epochs):
             state = "PRUNED"
             break
     best = max(values, default=None)

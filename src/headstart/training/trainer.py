@@ -98,14 +98,12 @@ class NetworkTrainer:
             self.checkpoints.write_if_due(self.state)
 
     def _after(self, row: dict[str, Any], again: bool = False) -> Outcome | None:
-        """Announce an epoch and say whether the run ends with it.
-
-        After a resume that of the last epoch again, whose announcement the kill may have prevented.
-        """
+        """Announce an epoch (again: after a resume, as a kill may have prevented it); say whether the run ends with it."""
         self.watcher.epoch(row)
         state, patience = self.state, self.settings.patience
-        pruned = trial_context.report(row["val_accuracy"], row["epoch"], again=again)
-        if pruned and state.epoch < self.settings.epochs:
+        is_last = state.epoch == self.settings.epochs
+        pruned = trial_context.report(row["val_accuracy"], row["epoch"], goes_on=again or is_last)
+        if pruned and not is_last:
             return Outcome("PRUNED", pruned, paused=trial_context.pauses_after(state.epoch))
         if patience is not None and state.epoch - state.best.epoch >= patience:
             return Outcome("COMPLETE", f"no better validation accuracy for {patience} epochs")

@@ -46,13 +46,14 @@ def end_if_told() -> None:
         raise SystemExit(stop)
 
 
-def report(val_accuracy: float, epoch: int, *, again: bool = False) -> str | None:
+def report(val_accuracy: float, epoch: int, *, goes_on: bool = False) -> str | None:
     """What a run calls after each epoch: the reason for which the study prunes it here, None to go on.
 
-    val_accuracy: percent. again: of the epoch that a resumed run begins after; one that was told to stop before that
-    trains another, so that each start brings the run on. Raises SystemExit when the process was told to stop.
+    val_accuracy: percent. goes_on: after the epoch that a resumed run begins with, and after the last, which has no
+    checkpoint: else a run that is told to stop as often as it starts would come no further. Raises SystemExit when the
+    process was told to stop.
     """
-    if not again:
+    if not goes_on:
         end_if_told()
     return None if trial is None else trial.report(val_accuracy, epoch)
 

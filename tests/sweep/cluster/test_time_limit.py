@@ -51,7 +51,7 @@ def test_what_submitit_does_waits_for_the_end_of_the_epoch(in_a_job):
 def test_a_job_that_is_told_while_it_starts_trains_an_epoch_before_it_ends(in_a_job):
     with pytest.raises(RuntimeError), ending_with_an_epoch():
         os.kill(os.getpid(), signal.SIGUSR2)
-        assert trial_context.report(50.0, 7, again=True) is None  # of the epoch that the checkpoint stands at
+        assert trial_context.report(50.0, 7, goes_on=True) is None  # of the epoch that the checkpoint stands at
         trial_context.report(51.0, 8)
         pytest.fail("the run went on")
 
