@@ -98,7 +98,7 @@ class NetworkTrainer:
             self.checkpoints.write_if_due(self.state)
 
     def _after(self, row: dict[str, Any], again: bool = False) -> Outcome | None:
-        """Announce an epoch (again: after a resume, as a kill may have prevented it); say whether the run ends with it."""
+        """Announce an epoch (again, as a kill may have prevented it); say whether the run ends with it."""
         self.watcher.epoch(row)
         state, patience = self.state, self.settings.patience
         is_last = state.epoch == self.settings.epochs
