@@ -239,7 +239,9 @@ def main() -> None:
         raise SystemExit(f"{', '.join(missing)} not found; on Debian: apt install {packages}")
     with Cluster(given.folder, given.nodes, given.accounts) as cluster:
         print(f"export SLURM_CONF={cluster.folder}/slurm.conf", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        ends = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # not before: the daemons would be deaf to them
+        signal.sigwait(ends)
 
 
 if __name__ == "__main__":
