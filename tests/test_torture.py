@@ -12,17 +12,20 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import commands, damage, kills
-from torture import is_wanted, whole_study
+from commands import whole_study
+
+def is_wanted(part, row):
+    return part.is_wanted({key: str(value) for key, value in row.items()})
 
 commands.warm_up()
 here = Path.cwd()
 seconds = whole_study(here / "plain", kills.STUDIES["plain"])
 row = kills.try_series(here / "plain", here / "killed", "plain", 1, seconds)
-assert is_wanted("kills", {key: str(value) for key, value in row.items()}), row
+assert is_wanted(kills, row), row
 whole_study(here / "whole", damage.STUDY)
 for file, kind in (("outputs/study/cnn/search/001/result.json", "flip"), ("outputs/study/study.db", "half")):
     row = damage.try_case(here / "whole", here / "case", file, kind, 1)
-    assert is_wanted("damage", {key: str(value) for key, value in row.items()}), row
+    assert is_wanted(damage, row), row
     assert row["again_same"] == (not file.endswith(".db")) and row["said"], row
 """
 

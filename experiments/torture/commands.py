@@ -1,11 +1,46 @@
 """Commands of headstart in processes that are forked from one which has imported everything: a second each, not ten."""
 
+import importlib
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+IMPORTED = (
+    "alembic.command",
+    "alembic.migration",
+    "hydra.experimental.callback",
+    "hydra.main",
+    "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
+    "jinja2",
+    "matplotlib.pyplot",
+    "mako.template",
+    "optuna",
+    "pandas",
+    "pydantic.type_adapter",
+    "rich.table",
+    "scipy.io",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.orm",
+    "timm",
+    "torch",
+    "triton.language",
+    "headstart.cli.checks",
+    "headstart.cli.job",
+    "headstart.cli.main",
+    "headstart.cli.report",
+    "headstart.data.sources",
+    "headstart.report.figures",
+    "headstart.report.page",
+    "headstart.sweep.launch",
+    "headstart.training.prepare",
+    "headstart.training.run",
+)
 
 
 @dataclass
@@ -23,28 +58,18 @@ def warm_up(plots: bool = False) -> None:
     plots: whether reports draw any, which takes longer than all else.
     """
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg", COLUMNS="120")
-    import hydra.main
-    import matplotlib.pyplot
-    import optuna
-    import pandas
-    import sklearn.linear_model
-    import sqlalchemy.dialects.sqlite
-    import torch
-
-    import headstart.cli.main
-    import headstart.cli.report
-    import headstart.report.figures
-    import headstart.sweep.launch
-    import headstart.training.prepare
-
-    del hydra, matplotlib, optuna, pandas, sklearn, sqlalchemy, headstart
-    torch.set_num_threads(1)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    sys.modules["torch"].set_num_threads(1)
     if not plots:
         sys.modules["headstart.report.figures"].draw_all = lambda *_: []
 
 
-def begin(folder: Path, words: list[str], log: Path) -> int:
-    """Begin `headstart WORDS` in a folder, in a process group of its own; return its number."""
+def begin(folder: Path, words: list[str], log: Path, before: Callable[[], object] | None = None) -> int:
+    """Begin `headstart WORDS` in a folder, in a process group of its own; return its number.
+
+    before: called in the process, all being ready for the command.
+    """
     sys.stdout.flush()
     process = os.fork()
     if process:
@@ -59,6 +84,8 @@ def begin(folder: Path, words: list[str], log: Path) -> int:
         sys.argv = ["headstart", *words]
         from headstart.cli.main import main
 
+        if before is not None:
+            before()
         main()
         code = 0
     except SystemExit as end:
@@ -90,3 +117,12 @@ def run(folder: Path, *words: str, limit: float = 600.0) -> Ended:
     """Run `headstart WORDS` in a folder to its end."""
     log, began = folder / "said.txt", time.monotonic()
     return finish(begin(folder, list(words), log), log, began, limit)
+
+
+def whole_study(place: Path, words: tuple[str, ...]) -> float:
+    """Run a study that nobody disturbs; return the seconds that it took."""
+    place.mkdir(parents=True)
+    ended = run(place, *words)
+    if ended.code:
+        sys.exit(f"the undisturbed study ended with {ended.code}:\n{ended.text[-2000:]}")
+    return ended.seconds

@@ -7,10 +7,11 @@ with the rows of an undisturbed one.
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from commands import run
+from commands import run, whole_study
 from same import difference, tables
 
 KINDS = ("flip", "half", "empty", "garbage", "shape")
@@ -19,6 +20,19 @@ STUDY = (
     *("epochs=2", "batch_size=50", "threads=1", "precision=fp32", "augmentation=none", "n_trials=3", "confirm_seeds=2"),
 )
 FOREIGN = {".json": b'[{"state": "COMPLETE"}]', ".yaml": b"- 1\n- {a: b}\n", ".csv": b"a,b\n1,2\n", "": b"\x00" * 4096}
+KEYS = ("file", "kind", "seed")
+
+
+def attempts(work: Path, seed: int) -> Iterator[tuple[tuple[str, str, int], Callable[[], dict[str, object]]]]:
+    """(file, kind of damage, seed) of every case, and what tries it."""
+    whole_study(work / "whole", STUDY)
+    for case in cases(work / "whole", 1000, seed):
+        yield case, partial(try_case, work / "whole", work / "case", *case)
+
+
+def is_wanted(row: dict[str, str]) -> bool:
+    """Whether a case ended as it has to."""
+    return row["accepted"] == "False" and row["tracebacks"] == "0"
 
 
 def damaged(data: bytes, kind: str, suffix: str, rng: random.Random) -> bytes:
@@ -68,9 +82,6 @@ def try_case(whole: Path, folder: Path, file: str, kind: str, seed: int) -> dict
     healed = again.code == 0 and not (different := difference(before, tables(folder / "outputs/study")))
     said = path.name in again.text or "damaged" in again.text or "the storage" in again.text
     return dict(
-        file=file,
-        kind=kind,
-        seed=seed,
         report_exit=report.code,
         report_same=unchanged,
         report_named=named,

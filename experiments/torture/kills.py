@@ -4,16 +4,17 @@ Wanted of each: exit 0, and the rows of a study that was never disturbed; no tri
 """
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
-from commands import begin, finish, run
+from commands import begin, finish, run, whole_study
 from same import difference, tables
 
 VICTIMS = ("group", "worker", "parent")
@@ -26,6 +27,25 @@ STUDIES = {  # searches and confirmations; with rungs, at which trials pause and
     "halving": ("-m", "name=study", *SMALL, "epochs=9", "n_trials=6", "confirm_seeds=1", "halving=3"),
 }
 MOST_KILLS = 4  # of one series
+KEYS = ("study", "seed")
+
+
+def attempts(work: Path, seed: int) -> Iterator[tuple[tuple[str, int], Callable[[], dict[str, object]]]]:
+    """(study, seed) of every series without end, the studies in turn, and what tries it."""
+    seconds: dict[str, float] = {}
+    for number, study in ((number, study) for number in itertools.count(seed) for study in STUDIES):
+
+        def attempt(study: str = study, number: int = number) -> dict[str, object]:
+            if study not in seconds:
+                seconds[study] = whole_study(work / study, STUDIES[study])
+            return try_series(work / study, work / "killed", study, number, seconds[study])
+
+        yield (study, number), attempt
+
+
+def is_wanted(row: dict[str, str]) -> bool:
+    """Whether a series ended as it has to."""
+    return row["same"] == "True" and row["lost"] == "0" and row["tracebacks"] == "0"
 
 
 def try_series(whole: Path, folder: Path, study: str, seed: int, seconds: float) -> dict[str, object]:
@@ -44,8 +64,6 @@ def try_series(whole: Path, folder: Path, study: str, seed: int, seconds: float)
     last = run(folder, *STUDIES[study])
     differs = difference(tables(whole / "outputs/study"), tables(folder / "outputs/study")) if last.code == 0 else ""
     return dict(
-        study=study,
-        seed=seed,
         kills=len(killed),
         what="; ".join(killed),
         exit=last.code,

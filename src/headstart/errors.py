@@ -1,6 +1,11 @@
 """The exception for mistakes a user can make, and its kinds; exceptions in one line; how names stand in a sentence."""
 
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_THE_MACHINE = (*FULL, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
 
 
 class UserError(Exception):
@@ -20,6 +25,30 @@ class Damaged(UserError):
 
 class GaveOut(OutsideFault):
     """Memory or a device that gave out under a run: others may have had it, or the run wants more than there is."""
+
+
+def machine_fault(error: BaseException | None) -> OutsideFault | None:
+    """What an error means that the disk or the system is behind, not what was asked, in a sentence; None for others."""
+    for cause in causes(error):
+        if isinstance(cause, OutsideFault):  # said already
+            return cause
+        if isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE:
+            said = "disk full" if cause.errno in FULL else os.strerror(cause.errno)
+            done = "written" if cause.errno in (*FULL, errno.EROFS) else "read or written"
+            return OutsideFault(
+                f"{said}: {cause.filename or 'a file'} could not be {done}.\n"
+                "Mend the cause and give the same command again: it goes on."
+            )
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def printable(text: str) -> str:

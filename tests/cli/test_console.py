@@ -33,11 +33,23 @@ def test_what_was_typed_is_not_repeated_without_end(capsys):
     assert len(capsys.readouterr().err) < 150
 
 
-def test_an_error_that_is_not_of_stdout_is_raised_as_it_is():
-    for error in (OSError(errno.ENOSPC, "full", "a/file"), OSError(errno.ENOENT, "gone")):
+def test_an_error_that_is_not_of_the_machine_is_raised_as_it_is():
+    for error in (OSError(errno.EACCES, "forbidden", "a/file"), OSError(errno.ENOENT, "gone")):
         with pytest.raises(OSError) as raised:
             lost_output(error)
         assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "full", "a/file"), "disk full: a/file could not be written."),
+        (OSError(errno.EMFILE, "many", "a/file"), "Too many open files: a/file could not be read or written."),
+    ],
+)
+def test_what_the_disk_or_the_system_fails_is_said_in_a_sentence(error, said, capsys):
+    assert lost_output(error) == 1
+    assert capsys.readouterr().err.startswith(f"headstart: {said}")
 
 
 ASCII = dict(LANG="C", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii")

@@ -1,12 +1,14 @@
 """A job of a study, in whatever process: it tells the study its own outcome."""
 
 import pickle
+import sqlite3
 import threading
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict, read_write
+from sqlalchemy.exc import OperationalError
 
 from headstart.config import without_hydra
 from headstart.errors import OutsideFault, UserError
@@ -71,6 +73,20 @@ def test_a_job_that_raises_is_recorded_and_told_as_failed(tmp_path, job):
     assert (found["state"], found["reason"], found["params"]) == ("FAILED", "out of paper", {"lr": 0.1})
     assert [found[name] for name in ("study", "arm", "phase", "number")] == ["s", "a", "search", 0]  # its row's place
     assert trial_context.trial is None
+
+
+def test_a_database_that_fails_under_a_report_is_no_fault_of_the_run(tmp_path, job, monkeypatch):
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim = scheduler.claim()
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    monkeypatch.setattr("optuna.Trial.report", lambda *_: exec("raise full", {"full": full}))
+
+    def task(cfg):
+        with pytest.raises(OutsideFault, match="^disk full: the study's database could not be written"):
+            trial_context.report(40.0, 1)
+        return 42.0
+
+    assert TrialTask(task, scheduler.owner)(job(scheduler, claim)) == 42.0
 
 
 def test_a_confirmation_knows_its_trial_and_tells_nothing(tmp_path, job):

@@ -1,5 +1,7 @@
 """One run from configuration to record: what it leaves, what it reads, and that a second one is the same."""
 
+import errno
+import os
 import shlex
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from conftest import configured, untimed
 
 from headstart import store
 from headstart.data import sources as data
-from headstart.errors import UserError
-from headstart.training import Lines, prepare_run
+from headstart.errors import OutsideFault, UserError
+from headstart.training import Lines, prepare_run, trial_context
 from headstart.training import run as training_run
 from headstart.training.trainer import NetworkTrainer
 
@@ -155,6 +157,21 @@ def test_a_failed_run_says_why_and_runs_again(run, monkeypatch):
     assert (failed["state"], failed["reason"], failed["lr"]) == ("FAILED", "division by zero", 1e-3)
     assert run(folder=folder)[0]["state"] == "COMPLETE"
     assert (folder / "result.failed-1.json").exists()
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE, errno.ENOSPC, errno.EROFS])
+def test_what_the_disk_or_the_system_fails_is_no_result_of_a_run_in_a_study(fault, run, monkeypatch):
+    def failing(descriptor):
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(trial_context, "study_folder", Path.cwd())
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(OutsideFault):
+            run()
+    folder = next(iter(Path.cwd().glob("run-*")))
+    assert not (folder / "result.json").exists()
+    assert run(folder=folder)[0]["state"] == "COMPLETE"
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", "[" * 5000 + "]" * 5000], ids=lambda text: text[:5])

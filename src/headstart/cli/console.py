@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from headstart.errors import machine_fault
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,12 +34,14 @@ def refuse(text: str, command: str = "headstart") -> int:
 def lost_output(error: OSError) -> int:
     """Of a stdout that can't be written, as one that leads to a full disk: say so; return the command's exit code.
 
-    Raises any other error as it is.
+    So of any other file that the disk or the system fails. Raises any other error as it is.
     """
     if isinstance(error, BrokenPipeError):
         return leave_pipe()
     if error.filename is not None or error.errno not in NOT_WRITTEN:
-        raise error
+        if (fault := machine_fault(error)) is None:
+            raise error
+        return refuse(str(fault))
     leave_pipe()
     return refuse(f"stdout could not be written: {error.strerror}")
 

@@ -14,13 +14,22 @@ from headstart.errors import OutsideFault, UserError, summary
 from headstart.store import AT_WORK, holding_lock, lock_run
 from headstart.sweep.cluster import ending_with_an_epoch
 from headstart.sweep.pruners import make_pruner
-from headstart.sweep.recovery import outside_fault
+from headstart.sweep.recovery import explained_faults, outside_fault
 from headstart.sweep.settings import plain, pruner_of
 from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
 from headstart.training import trial_context
 
 log = logging.getLogger(__name__)
+
+
+class TrainingReporter(Reporter):
+    """A reporter that says whose fault it is when the study's database fails: training would take it for the run's."""
+
+    def report(self, value: float, step: int) -> str | None:
+        """As Reporter has it. Raises OutsideFault."""
+        with explained_faults():
+            return super().report(value, step)
 
 
 class TrialTask:
@@ -64,7 +73,7 @@ class TrialTask:
         # The storage's URL is the job's own: pickled with the task it could leak a password.
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
         study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(pruner_of(plain(sweeper.pruner), cfg))
-        reporter = Reporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
+        reporter = TrainingReporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
         if cfg.phase == "confirm" and (behind := trials_behind(run_dir)) is not None:
             settings = {key: OmegaConf.select(cfg, key_of(key)) for key in reporter.facts["params"]}
             reporter.facts |= dict(params=settings, search_trials=behind)

@@ -21,7 +21,7 @@ from headstart.data import (
     sample_sheet,
     shrink,
 )
-from headstart.errors import GaveOut, OutsideFault, UserError, first_line, summary
+from headstart.errors import GaveOut, OutsideFault, UserError, first_line, machine_fault, summary
 from headstart.store import (
     AT_CHANCE,
     OUTCOMES,
@@ -77,12 +77,12 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
             worse = run_config.values.corruptions
             return _conclude(facts, trainer, trainer.run(), reads_test=reads_test, worse=worse, **kept)
         except Exception as error:
-            fault = gave_out(error)
+            fault = gave_out(error) or machine_fault(error)
             if trial_context.study_folder is None or not isinstance(fault or error, OutsideFault):
                 _record_failure(run_config, run_dir, summary(fault or error))
-            if fault:
-                raise fault from error
-            raise
+            if fault is None or fault is error:
+                raise
+            raise fault from error
 
 
 def gave_out(error: Exception) -> GaveOut | None:

@@ -1,31 +1,23 @@
 """Faults that no trial can help: a full disk, no memory, a lost database. They end a sweep, and fail no trial."""
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headstart.errors import GaveOut, OutsideFault, first_line
+from headstart.errors import GaveOut, OutsideFault, causes, first_line, machine_fault
 
 GAVE_OUT = ".gave-out"  # file in the folder of a run that has ended a sweep once by what gave out under it
-FULL = (errno.ENOSPC, errno.EDQUOT)
-OF_THE_MACHINE = (*FULL, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
 
 
 def outside_fault(error: BaseException | None) -> OutsideFault | None:
     """What an error means that comes from outside of the run that met it, in a sentence; None for any other."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, OutsideFault):
             return cause
-        if isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE:
-            where = f"{cause.filename} could not be written" if cause.filename else "a file could not be written"
-            said = "disk full" if cause.errno in FULL else os.strerror(cause.errno)
-            return OutsideFault(f"{said}: {where}.\nMend the cause and give the same command again: it goes on.")
         if _is_of_a_database(cause):
             return OutsideFault(_of_the_database(cause))
         if isinstance(cause, MemoryError):
             return GaveOut("out of memory; free some, or give a smaller batch_size, image_size or jobs=")
-    return None
+    return machine_fault(error)
 
 
 @contextmanager
@@ -37,15 +29,6 @@ def explained_faults() -> Iterator[None]:
         if (fault := outside_fault(error)) is None:
             raise
         raise fault from error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_of_a_database(error: BaseException) -> bool:
