@@ -1,7 +1,7 @@
 """A fault at every system call with which one trial, and one report, write: a kill, or an error of the disk, by strace.
 
-Wanted of each: no traceback; where the command ends as if all were well, and names no file, its tables are those of an undisturbed one; and
-the same command again, the fault gone, ends with them, no trial lost or doubled.
+Wanted of each: no traceback; where the command ends as if all were well, and names no file, its tables are those of an
+undisturbed one; and the same command again, the fault gone, ends with them, no trial lost or doubled.
 """
 
 import contextlib
@@ -86,21 +86,29 @@ def points(whole: Path, folder: Path, command: str) -> list[Point]:
         if (match := LINE.match(line)) and line.split()[0] == own:
             call, rest = match["call"], match["rest"]
             counts[call] += 1
-            file = (re.findall(r'"([^"]*)"', rest) if call in MAKE else re.findall(r"<([^>]*)>", rest))[:1]
-            if file and not _is_elsewhere(file[0], folder):
+            file = _file_of(rest, call)
+            if file != Path() and not _is_elsewhere(file, folder):
                 writes = call != "openat" or "O_CREAT" in rest or "O_WRONLY" in rest or "O_RDWR" in rest
-                found.append(Point(call, counts[call], _short(file[0], folder), writes))
+                found.append(Point(call, counts[call], _short(file, folder), writes))
     return found
 
 
-def _is_elsewhere(file: str, folder: Path) -> bool:
+def _file_of(line: str, call: str) -> Path:
+    """The file that a call is about, as strace writes it down; an empty path where it is about none."""
+    found = re.findall(r'"([^"]*)"' if call in MAKE else r"<([^>]*)>", line)
+    return Path(found[0] if found else "")
+
+
+def _is_elsewhere(file: Path, folder: Path) -> bool:
     """Whether a file is Python's, or the machine's; the command runs in its own folder, from which names may begin."""
-    return file.startswith("/") and not file.startswith((str(folder), os.environ["HEADSTART_CACHE"]))
+    places = (folder, Path(os.environ["HEADSTART_CACHE"]))
+    return file.is_absolute() and not any(file.is_relative_to(place) for place in places)
 
 
-def _short(file: str, folder: Path) -> str:
+def _short(file: Path, folder: Path) -> str:
     """A file's name without where this study lies and without what differs from time to time."""
-    return re.sub(r"\d{4}-\d\d-\d\d[^/]*|[0-9a-f]{12,}|tmp\w{8}", "*", file.removeprefix(f"{folder}/"))
+    inside = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return re.sub(r"\d{4}-\d\d-\d\d[^/]*|[0-9a-f]{12,}|tmp\w{8}", "*", inside.as_posix())
 
 
 def begin_with(whole: Path, folder: Path, command: str) -> None:
@@ -142,15 +150,15 @@ def try_case(whole: Path, folder: Path, command: str, fault: str, point: Point) 
     options = ["-e", f"trace={point.call}", "-e", f"inject={point.call}:{kind}:when={point.number}"]
     began, notes = time.monotonic(), folder / "calls.txt"
     broken = traced(folder, COMMANDS[command], options, notes)
-    hit = (fault == "SIGKILL" and broken.code == -9) or "(INJECTED)" in notes.read_text(errors="replace")
+    met = [line for line in notes.read_text(errors="replace").splitlines() if line.endswith("(INJECTED)")]
     expected = tables(whole / "outputs/study")
-    noticed = broken.code or Path(point.file).name in broken.text
+    noticed = broken.code or (met and _file_of(met[0], point.call).name in broken.text)
     wrong = "" if noticed else difference(expected, tables(folder / "outputs/study"))
     again = run(folder, *STUDY)
     differs = difference(expected, tables(folder / "outputs/study")) if again.code == 0 else ""
     lines = broken.text.strip().splitlines() or [""]
     return dict(
-        hit=hit,
+        hit=bool(met) or (fault == "SIGKILL" and broken.code == -9),
         exit=broken.code,
         wrong=wrong,
         said=" / ".join(lines[-2:])[:300] if broken.code > 0 else "",

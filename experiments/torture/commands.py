@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ IMPORTED = (
     "headstart.training.prepare",
     "headstart.training.run",
 )
+
+MOST_LINES = 12  # of a refusal
 
 
 @dataclass
@@ -91,8 +94,6 @@ def begin(folder: Path, words: list[str], log: Path, before: Callable[[], object
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 1
     finally:
@@ -126,3 +127,45 @@ def whole_study(place: Path, words: tuple[str, ...]) -> float:
     if ended.code:
         sys.exit(f"the undisturbed study ended with {ended.code}:\n{ended.text[-2000:]}")
     return ended.seconds
+
+
+def answer(folder: Path, *words: str) -> tuple[int, str]:
+    """Run `headstart WORDS` in this process, in a folder; return its exit code and what it said, a traceback included.
+
+    For a process that was forked to be lost: the folder, the outputs and Hydra's state stay as the command leaves them.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from headstart.cli.main import main
+    from headstart.sweep.storage import open_storage
+
+    os.chdir(folder)
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+    open_storage.cache_clear()
+    said = os.memfd_create("said")
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    sys.argv, code = ["headstart", *words], 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    text = os.pread(said, 10**7, 0).decode(errors="replace")
+    os.close(said)
+    return code, text
+
+
+def fault_of(code: int, text: str) -> str:
+    """What is wrong with an answer: a traceback, or a refusal that is none of ours; "" where nothing is."""
+    if "Traceback" in text or code not in (0, 1):
+        return f"exit {code}: {text[-400:]}"
+    is_clear = "headstart" in text and len(text.splitlines()) <= MOST_LINES
+    return "" if code == 0 or is_clear else f"an unclear refusal: {text[-400:]}"

@@ -13,7 +13,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -22,12 +21,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import calls
 import damage
 import kills
+import pages
+import pictures
+import places
 import resume
+import settings
+import weight_files
+import words
 from commands import warm_up
 
 # Each has KEYS, the columns that tell its cases apart, attempts(work, seed), which yields the values of these and what
 # tries the case and returns its row, and is_wanted(row).
-PARTS: dict[str, ModuleType] = dict(calls=calls, resume=resume, kills=kills, damage=damage)
+PARTS: dict[str, ModuleType] = {
+    module.__name__: module
+    for module in (calls, resume, kills, damage, pictures, weight_files, pages, words, settings, places)
+}
 
 
 def known(path: Path) -> list[dict[str, str]]:
@@ -80,8 +88,8 @@ def tell(part: str, rows: list[dict[str, str]], path: Path) -> bool:
     """Print what came of a part; return whether all is as wanted."""
     bad = [row for row in rows if not PARTS[part].is_wanted(row)]
     print(f"{part}: {len(rows)} tried, {len(bad)} of them not as wanted ({path})", flush=True)
-    if "kind" in PARTS[part].KEYS:
-        print("  ", ", ".join(f"{count} {kind}" for kind, count in Counter(row["kind"] for row in rows).items()))
+    for column in {"tried", "taken", "refused", "cuts"} & rows[0].keys() if rows else ():  # of a line that is a batch
+        print("  ", column, sum(int(row[column]) for row in rows))
     for row in bad[:20]:
         print("  ", {key: value for key, value in row.items() if value})
     return not bad

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable, Iterator
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-OF_THE_MACHINE = (*FULL, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
+OF_WRITING = (*FULL, errno.EFBIG, errno.EROFS)
+OF_THE_MACHINE = (*OF_WRITING, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
 
 
 class UserError(Exception):
@@ -34,7 +35,7 @@ def machine_fault(error: BaseException | None) -> OutsideFault | None:
             return cause
         if isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE:
             said = "disk full" if cause.errno in FULL else os.strerror(cause.errno)
-            done = "written" if cause.errno in (*FULL, errno.EROFS) else "read or written"
+            done = "written" if cause.errno in OF_WRITING else "read or written"
             return OutsideFault(
                 f"{said}: {cause.filename or 'a file'} could not be {done}.\n"
                 "Mend the cause and give the same command again: it goes on."

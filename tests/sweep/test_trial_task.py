@@ -82,7 +82,7 @@ def test_a_database_that_fails_under_a_report_is_no_fault_of_the_run(tmp_path, j
     monkeypatch.setattr("optuna.Trial.report", lambda *_: exec("raise full", {"full": full}))
 
     def task(cfg):
-        with pytest.raises(OutsideFault, match="^disk full: the study's database could not be written"):
+        with pytest.raises(OutsideFault, match=r"^disk full: the study's database could not be written"):
             trial_context.report(40.0, 1)
         return 42.0
 
