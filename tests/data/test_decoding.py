@@ -32,6 +32,17 @@ def test_unreadable_files_are_all_named(tmp_path, read):
     assert not list((tmp_path / "cache").glob("folder-*"))
 
 
+def test_a_damaged_file_has_the_same_pixels_on_disk_and_in_memory(tmp_path):
+    file = io.BytesIO()
+    draw_image(1, size=(24, 20), mode="L").save(file, "TIFF")
+    rows = struct.pack("<HHII", 0x0116, 4, 1, 20)  # in a strip, of which there is one
+    assert rows in file.getvalue()
+    content = file.getvalue().replace(rows, struct.pack("<HHII", 0x0116, 4, 1, 1))
+    (tmp_path / "x.tif").write_bytes(content)
+    on_disk, in_memory = decoding.decode(tmp_path / "x.tif", 12), decoding.decode(io.BytesIO(content), 12)
+    assert np.array_equal(on_disk[0], in_memory[0]) and on_disk[1:] == in_memory[1:]
+
+
 def test_an_image_bomb_is_refused_by_its_header(tmp_path, read):
     root = make_tree(tmp_path / "pictures", THREE)
 

@@ -142,7 +142,9 @@ def _read(file: Path | io.BytesIO):
     """The picture in RGB, upright, and width and height in the file."""
     from PIL import Image
 
-    with Image.open(file, formats=formats()) as image:
+    # Never by its path: Pillow would map such a file, and take other bytes for its pixels where it is damaged.
+    opened = file.open("rb") if isinstance(file, Path) else contextlib.nullcontext(file)
+    with opened as content, Image.open(content, formats=formats()) as image:
         width, height = image.size
         if width * height > Image.MAX_IMAGE_PIXELS:
             raise ValueError(f"{width} x {height} pixels; at most {Image.MAX_IMAGE_PIXELS:,} are decoded")
