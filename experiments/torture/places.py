@@ -190,8 +190,10 @@ WITHIN: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "20 open files": _limited(resource.RLIMIT_NOFILE, 20),
     "files of 20 kB": _limited(resource.RLIMIT_FSIZE, 20_000),
     "files of 2 kB": _limited(resource.RLIMIT_FSIZE, 2_000),
-    "a disk of 100 kB": _mounted("size=100k", lambda folder: folder / "outputs", "size=50m"),
-    "a disk of 300 kB": _mounted("size=300k", lambda folder: folder / "outputs", "size=50m"),
+    **{
+        f"a disk of {size} kB": _mounted(f"size={size}k", lambda folder: folder / "outputs", "size=50m")
+        for size in (100, 300, 600, 900)
+    },
     "a disk of 20 files": _mounted("nr_inodes=20", lambda folder: folder / "outputs", "nr_inodes=10000"),
     "a read-only folder": _mounted("ro", lambda folder: folder / "outputs", "rw"),
     "a read-only home": _home("ro"),

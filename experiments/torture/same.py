@@ -17,6 +17,12 @@ def tables(study: Path) -> dict[str, pd.DataFrame]:
     return found
 
 
+def is_noted(trials: pd.DataFrame) -> bool:
+    """Whether a row of trials.csv says that what a run left is damaged, or not there any more."""
+    reasons = trials["reason"].fillna("").str.contains("unreadable|damaged|no run")
+    return bool((reasons | (trials["state"] == "INTERRUPTED")).any())
+
+
 def difference(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> str:
     """The first thing in which they differ, in words; "" where they are the same."""
     for name, frame in one.items():

@@ -24,6 +24,7 @@ import kills
 import pages
 import pictures
 import places
+import records
 import resume
 import settings
 import weight_files
@@ -34,7 +35,7 @@ from commands import warm_up
 # tries the case and returns its row, and is_wanted(row).
 PARTS: dict[str, ModuleType] = {
     module.__name__: module
-    for module in (calls, resume, kills, damage, pictures, weight_files, pages, words, settings, places)
+    for module in (calls, resume, kills, damage, records, pictures, weight_files, pages, words, settings, places)
 }
 
 
