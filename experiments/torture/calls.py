@@ -122,6 +122,9 @@ def begin_with(whole: Path, folder: Path, command: str) -> None:
 
 def attempts(work: Path, seed: int) -> Iterator[tuple[tuple[object, ...], Callable[[], dict[str, object]]]]:
     """(command, fault, call, its number, file) of every case, in an order that the seed shuffles, and what tries it."""
+    if shutil.which("strace") is None:
+        print("calls: there is no strace here, which brings the faults about; nothing is tried")
+        return
     whole, folder = work / "whole", work / "case"
     whole_study(whole, STUDY)
     found = [

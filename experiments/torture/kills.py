@@ -15,16 +15,18 @@ from pathlib import Path
 
 import pandas as pd
 from commands import begin, finish, run, whole_study
+from damage import ARMS, SOURCE
 from same import difference, tables
 
 VICTIMS = ("group", "worker", "parent")
 SMALL = (
-    *("data=digits", "data.train_size=100", "batch_size=50", "threads=1", "precision=fp32", "augmentation=none"),
-    *("model=cnn", "model.depth=1", "model.width=4", "jobs=2"),
+    *("-m", "name=study", "data=digits", "data.train_size=100", "batch_size=50", "threads=1", "precision=fp32"),
+    *("augmentation=none", "model.depth=1", "model.width=4", "jobs=2"),
 )
-STUDIES = {  # searches and confirmations; with rungs, at which trials pause and go on
-    "plain": ("-m", "name=study", *SMALL, "epochs=2", "n_trials=4", "confirm_seeds=2", "budget.pruner=null"),
-    "halving": ("-m", "name=study", *SMALL, "epochs=9", "n_trials=6", "confirm_seeds=1", "halving=3"),
+STUDIES = {  # searches and confirmations; with rungs, at which trials pause and go on; with a source run before them
+    "plain": (*SMALL, "model=cnn", "epochs=2", "n_trials=4", "confirm_seeds=2", "budget.pruner=null"),
+    "halving": (*SMALL, "model=cnn", "epochs=9", "n_trials=6", "confirm_seeds=1", "halving=3"),
+    "source": (*SMALL, ARMS, SOURCE, "epochs=2", "n_trials=2", "confirm_seeds=1", "budget.pruner=null"),
 }
 MOST_KILLS = 4  # of one series
 KEYS = ("study", "seed")

@@ -69,7 +69,11 @@ def _visit(folder: Path, place: str, command: str) -> dict[str, object]:
     words = COMMANDS[command]
     if place in WITHIN:
         enter, leave = WITHIN[place]
-        enter(folder)
+        try:
+            enter(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = f"no such place can be made here: {error}"
+            return dict(exit="", wrong="", said=said, again_exit=0, last_line="", has_tables=False)
         broken = run(folder, *words)
         leave(folder)
     else:

@@ -52,6 +52,7 @@ def torture(part: str, folder: Path, seed: int, until: float) -> list[dict[str, 
     path, module = folder / f"{part}.csv", PARTS[part]
     done = {tuple(row[key] for key in module.KEYS) for row in known(path)}
     work = Path(tempfile.mkdtemp(prefix="headstart-torture-", dir=fast_disk()))
+    os.environ["HEADSTART_CACHE"] = str(work / "cache")
     try:
         with open(path, "a", newline="", encoding="utf-8") as file:
             for identity, attempt in module.attempts(work, seed):
@@ -106,7 +107,6 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("outputs/torture"))
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    os.environ["HEADSTART_CACHE"] = tempfile.mkdtemp(prefix="headstart-torture-cache-", dir=fast_disk())
     warm_up()
     end, all_wanted = time.monotonic() + 60 * given.minutes, True
     for place, part in enumerate(given.only):
@@ -115,7 +115,6 @@ def main() -> int:
         now = time.monotonic()  # what a part leaves of its time is shared by those behind it
         rows = torture(part, given.folder, given.seed, now + (end - now) / (len(given.only) - place))
         all_wanted &= tell(part, rows, given.folder / f"{part}.csv")
-    shutil.rmtree(os.environ["HEADSTART_CACHE"], ignore_errors=True)
     return int(not all_wanted)
 
 
