@@ -71,7 +71,7 @@ def in_a_process(attempt: Callable[[int], str], seeds: range) -> tuple[list[str]
             os.dup2(silent, 1)
             os.dup2(silent, 2)
             for seed in seeds:
-                os.write(writes, (" ".join(attempt(seed).split())[:500] + "\n").encode(errors="replace"))
+                os.write(writes, (" ".join(_told(attempt, seed).split())[:500] + "\n").encode(errors="replace"))
             code = 0
         finally:
             os._exit(code)
@@ -83,6 +83,13 @@ def in_a_process(attempt: Callable[[int], str], seeds: range) -> tuple[list[str]
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     end = f"stuck for {LONGEST:g} s" if is_stuck else f"the process ended with {code}" if len(said) < len(seeds) else ""
     return said, end, slowest
+
+
+def _told(attempt: Callable[[int], str], seed: int) -> str:
+    try:
+        return attempt(seed)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _read_lines(descriptor: int, count: int) -> tuple[list[str], float, bool]:

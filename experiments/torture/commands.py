@@ -138,13 +138,11 @@ def answer(folder: Path, *words: str) -> tuple[int, str]:
     from hydra.core.hydra_config import HydraConfig
 
     from headstart.cli.main import main
-    from headstart.sweep.storage import open_storage
 
     os.chdir(folder)
     os.environ["HYDRA_FULL_ERROR"] = "1"
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
-    open_storage.cache_clear()
     said = os.memfd_create("said")
     for stream in (1, 2):
         os.dup2(said, stream)

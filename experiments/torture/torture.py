@@ -52,6 +52,7 @@ def torture(part: str, folder: Path, seed: int, until: float) -> list[dict[str, 
     path, module = folder / f"{part}.csv", PARTS[part]
     done = {tuple(row[key] for key in module.KEYS) for row in known(path)}
     work = Path(tempfile.mkdtemp(prefix="headstart-torture-", dir=fast_disk()))
+    (work / "cache").mkdir()
     os.environ["HEADSTART_CACHE"] = str(work / "cache")
     try:
         with open(path, "a", newline="", encoding="utf-8") as file:
