@@ -108,7 +108,7 @@ def try_value(work: Path, seed: int, number: int) -> str:
         return str(error)
     strange = {path for path in set(work.rglob("*")) - before if not path.is_relative_to(folder / "outputs")}
     if any(path.name == CANARY for path in strange) or any(path.parent == work for path in strange):
-        return f"{typed}: made {sorted(strange)[:3]}"
+        return f"{way} {' '.join(words)} {key}={value[:40]}: made {sorted(strange)[:3]}"
     if fault := fault_of(code, text):
-        return f"{typed}: {fault}"
+        return f"{way} {' '.join(words)} {key}={value[:40]}: {fault}"
     return TAKEN if code == 0 else REFUSED

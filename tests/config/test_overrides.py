@@ -21,6 +21,8 @@ WORDS = [
     ("model=" + "a" * 300, r"^model=a+\.\.\. is unknown\. Choose from airbench, cnn"),
     ("hydra/launcher=" + "a" * 300, r"^hydra/launcher=a+\.\.\.: expected the name of an option$"),
     ("lr=" + "[" * 5000 + "]" * 5000, r"^lr=\[+\.\.\. is not understood: its brackets are nested more than 50 levels"),
+    ("halving=" + "9" * 400, r"^halving=9+\.\.\. is not understood: no number has more than 300 digits$"),
+    ("-m lr=interval(1," + "9_" * 300 + "9)", r"no number has more than 300 digits$"),
     ("data.root=", r"^data\.root=: expected a folder, such as data\.root=some/folder$"),
     ("hydra.run.dir=''", r"^hydra\.run\.dir='': expected a folder"),
     ("-m hydra.sweep.dir=", r"^hydra\.sweep\.dir=: expected a folder"),

@@ -23,6 +23,7 @@ NAMES = ("name", "arm")
 NAMED = re.compile(rf"(\+*(?:{'|'.join(NAMES)})=)(?!null$)([\w.-]+)")  # a text, whatever it looks like
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "resume", "data.root", "data.cache")  # Python takes "" for where it is
 LONGEST_NAME = 250  # bytes of a file's name, without .yaml
+MOST_DIGITS = 300  # of a number; a float holds 308 before its point, and Python reads 4,300
 DEEPEST = 50  # levels of brackets; Hydra's parser takes about 200
 RESERVED = {"runs": "single runs", "comparison": "reports on several studies", "tables": "tables"}  # no study's name
 
@@ -56,6 +57,8 @@ def _check_readable(word: str, key: str) -> None:
         raise UserError(f"{shown(word)!r} is not understood; write key=value")
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in key.split("/")):
         raise UserError(f"{shown(word)} is not understood: no key is so long")
+    if re.search(rf"(\d_?){{{MOST_DIGITS + 1}}}", word):
+        raise UserError(f"{shown(word)} is not understood: no number has more than {MOST_DIGITS} digits")
     depth = itertools.accumulate(1 if c in "([{" else -1 if c in ")]}" else 0 for c in word)
     if max(depth, default=0) > DEEPEST:
         raise UserError(f"{shown(word)} is not understood: its brackets are nested more than {DEEPEST} levels deep")
