@@ -50,7 +50,7 @@ from headstart.store.run_folder import (
     set_aside,
     valid_name,
 )
-from headstart.store.run_lock import is_alive, lock_run
+from headstart.store.run_lock import RunLock, is_alive, lock_run
 from headstart.store.run_record import digest_of, read_record, write_record
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
@@ -79,6 +79,7 @@ __all__ = [
     "LeftOutFiles",
     "NotKept",
     "PublishedFigure",
+    "RunLock",
     "Samples",
     "StudyFile",
     "append_epoch",

@@ -8,13 +8,13 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import key_of
-from headstart.errors import UserError, summary
-from headstart.store import lock_run
+from headstart.errors import summary
+from headstart.store import set_aside
+from headstart.sweep.leases import Hold, LostClaim, claims_of
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.recovery import outside_fault
 from headstart.sweep.settings import plain, pruner_of
-from headstart.sweep.storage import study_lock
-from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
+from headstart.sweep.trial import Reporter, record_failure, trials_behind
 from headstart.training import trial_context
 
 
@@ -30,26 +30,26 @@ class TrialTask:
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run one job of the study: search trials report and tell, confirmations only know their trial."""
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        study_folder = Path(HydraConfig.get().sweep.dir)
-        with study_lock(study_folder):
-            owner = run_dir / OWNER
-            if not owner.exists() or owner.read_text(errors="replace") != self.owner:
-                raise UserError(f"{run_dir} was handed to another process while this job waited")
-            lock = lock_run(run_dir)
-        with lock:
-            try:
-                trial_context.study_folder = study_folder
-                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
-            except Exception as error:
-                if not outside_fault(error):
-                    record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
-                raise
-            finally:
-                trial_context.trial = trial_context.study_folder = None
+        run_dir, study_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
+        sweeper = HydraConfig.get().sweeper  # the storage's URL is the job's own: pickled it could leak a password
+        hold = claims_of(cfg.name, study_folder, sweeper.storage, sweeper.lease_seconds).adopt(run_dir, self.owner)
+        try:
+            trial_context.study_folder, trial_context.claim = study_folder, hold
+            with hold.acting():
+                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir, hold)
+        except LostClaim:
+            if hold.is_taken_elsewhere():  # else the folder is its new holder's
+                set_aside(run_dir / "result.json", "fenced")
+            raise
+        except Exception as error:
+            if not outside_fault(error):
+                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
+            raise
+        finally:
+            trial_context.trial = trial_context.study_folder = trial_context.claim = None
+            hold.release()
 
-    def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
-        # The storage's URL is the job's own: pickled with the task it could leak a password.
+    def _in_trial(self, cfg: DictConfig, run_dir: Path, hold: Hold) -> Any:
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
         study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(pruner_of(plain(sweeper.pruner), cfg))
         reporter = Reporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
@@ -62,9 +62,11 @@ class TrialTask:
         except Exception as error:
             if not outside_fault(error):  # else it is claimed again, and the sweeper ends here
                 record_failure(run_dir, summary(error), _facts(cfg, run_dir))
-                reporter.tell_failed(error)
+                with hold.ending():
+                    reporter.tell_failed(error)
             raise
-        reporter.tell(run_dir, returned)
+        with hold.ending():
+            reporter.tell(run_dir, returned)
         return returned
 
 

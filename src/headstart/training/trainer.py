@@ -93,15 +93,13 @@ class NetworkTrainer:
     def _keep(self, row: dict[str, Any]) -> None:
         """Record an epoch that ended: its row first, then, when one is due, the checkpoint that makes it count."""
         self.state.end_epoch(row)
+        trial_context.may_write()
         append_epoch(self.run_dir, row)
         if self.state.epoch < self.settings.epochs:
             self.checkpoints.write_if_due(self.state)
 
     def _after(self, row: dict[str, Any]) -> Outcome | None:
-        """Announce an epoch and say whether the run ends with it.
-
-        After a resume that of the last epoch again, whose announcement the kill may have prevented.
-        """
+        """Announce an epoch, after a resume the last one again (the kill may have prevented it); say if the run ends."""
         self.watcher.epoch(row)
         state, patience = self.state, self.settings.patience
         pruned = trial_context.report(row["val_accuracy"], row["epoch"])
