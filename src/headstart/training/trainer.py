@@ -99,7 +99,7 @@ class NetworkTrainer:
             self.checkpoints.write_if_due(self.state)
 
     def _after(self, row: dict[str, Any]) -> Outcome | None:
-        """Announce an epoch, after a resume the last one again (the kill may have prevented it); say if the run ends."""
+        """Announce an epoch, after a resume the last one again (a kill may have prevented it); say if the run ends."""
         self.watcher.epoch(row)
         state, patience = self.state, self.settings.patience
         pruned = trial_context.report(row["val_accuracy"], row["epoch"])
