@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -11,43 +10,14 @@ from headstart.sweep.leases.server import server_of
 from headstart.sweep.scheduler import WAIT
 from headstart.sweep.trial import Reporter
 from sweep.helpers_sweep import finish, open_scheduler, table, work
+from sweep.leases.helpers_leases import SECONDS, ended, silent
 from sweep.postgres import needs_server
 
 pytestmark = needs_server
-SECONDS = 1.0  # of a lease
 
 
-@pytest.fixture
-def opened(postgres, request):
-    """`opened(place, **changes)`: a scheduler of this test's own study, with a folder in `place`."""
-
-    def scheduler(place: Path, **changes):
-        name = f"t{abs(hash(request.node.nodeid)) % 10**9}"
-        settings = dict(arms=["a"], url=postgres, name=name, lease_seconds=SECONDS, elsewhere="join") | changes
-        return open_scheduler(place, **settings)
-
-    return scheduler
-
-
-def silent(claim) -> None:
-    """Have the claim's holder be heard of no more, as if its process was stopped or cut off."""
-    hold = claim.hold
-    hold._book.server.heartbeat.remove(hold._renew)
-    hold._lock.release()
-    time.sleep(1.2 * SECONDS)
-
-
-def ended(scheduler, claim, **result):
-    """The claim's job and sweeper, to their end."""
-    with claim.hold.acting():
-        finish(scheduler, claim, told=False, **result)
-    state = scheduler.tell(claim)
-    claim.release()
-    return state
-
-
-def test_two_folders_share_a_study_and_what_one_ran_the_other_takes_as_done(opened, tmp_path):
-    here, there = opened(tmp_path / "here", confirm_seeds=2), opened(tmp_path / "there", confirm_seeds=2)
+def test_two_folders_share_a_study_and_what_one_ran_the_other_takes_as_done(shared_study, tmp_path):
+    here, there = shared_study(tmp_path / "here", confirm_seeds=2), shared_study(tmp_path / "there", confirm_seeds=2)
     while (claim := here.claim()) is not None:
         ended(here, claim)
         here, there = there, here
@@ -61,8 +31,8 @@ def test_two_folders_share_a_study_and_what_one_ran_the_other_takes_as_done(open
     assert len(runs[0]) == len(runs[1]) == 4 and not set(runs[0]) & set(runs[1])
 
 
-def test_a_run_is_one_processs_while_it_beats_however_long_it_takes(opened, tmp_path):
-    here, there = opened(tmp_path / "here", n_trials=1), opened(tmp_path / "there", n_trials=1)
+def test_a_run_is_one_processs_while_it_beats_however_long_it_takes(shared_study, tmp_path):
+    here, there = shared_study(tmp_path / "here", n_trials=1), shared_study(tmp_path / "there", n_trials=1)
     claim = here.claim()
     time.sleep(2 * SECONDS)
     assert there.claim() == WAIT
@@ -71,8 +41,8 @@ def test_a_run_is_one_processs_while_it_beats_however_long_it_takes(opened, tmp_
     assert there.claim() is None
 
 
-def test_who_was_silent_is_replaced_and_neither_reports_nor_tells_any_more(opened, tmp_path):
-    here, there = opened(tmp_path / "here", n_trials=1), opened(tmp_path / "there", n_trials=1)
+def test_who_was_silent_is_replaced_and_neither_reports_nor_tells_any_more(shared_study, tmp_path):
+    here, there = shared_study(tmp_path / "here", n_trials=1), shared_study(tmp_path / "there", n_trials=1)
     stale = here.claim()
     reporter = Reporter(f"{here.state.name}/a", here.state.url, 0, here.state.pruner, reports=True)
     with stale.hold.acting():
@@ -94,26 +64,29 @@ def test_who_was_silent_is_replaced_and_neither_reports_nor_tells_any_more(opene
     assert 2 not in trial.intermediate_values or trial.intermediate_values[2] != 2.0
 
 
-def test_a_lease_that_ran_out_while_nobody_wanted_the_run_is_renewed(opened, tmp_path):
-    here = opened(tmp_path, n_trials=1)
+def test_a_lease_that_ran_out_while_nobody_wanted_the_run_is_renewed(shared_study, tmp_path):
+    here = shared_study(tmp_path, n_trials=1)
     claim = here.claim()
     silent(claim)
     claim.hold.check()
     assert ended(here, claim) == "COMPLETE"
 
 
-def test_whose_process_is_gone_on_this_machine_is_replaced_at_once(opened, tmp_path):
-    here, again = opened(tmp_path, n_trials=1, lease_seconds=600), opened(tmp_path, n_trials=1, lease_seconds=600)
+def test_whose_process_is_gone_on_this_machine_is_replaced_at_once(shared_study, tmp_path):
+    here, again = (
+        shared_study(tmp_path, n_trials=1, lease_seconds=600),
+        shared_study(tmp_path, n_trials=1, lease_seconds=600),
+    )
     claim = here.claim()
     assert again.claim() == WAIT
     claim.hold._lock.release()  # as the kernel does at kill -9
     assert again.claim().number == 0
 
 
-def test_a_decision_of_who_was_stopped_meanwhile_is_rolled_back(opened, tmp_path):
-    here = opened(tmp_path / "here", n_trials=2)
+def test_a_decision_of_who_was_stopped_meanwhile_is_rolled_back(shared_study, tmp_path):
+    here = shared_study(tmp_path / "here", n_trials=2)
     server_of.cache_clear()  # so that the other has connections and a heartbeat of its own, as in another process
-    there = opened(tmp_path / "there", n_trials=2)
+    there = shared_study(tmp_path / "there", n_trials=2)
     claims = here.state.claims
     with pytest.raises(LostClaim, match="the lock of study"), claims.lock():
         claims.server.heartbeat._beats.clear()
