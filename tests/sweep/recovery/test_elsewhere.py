@@ -58,7 +58,7 @@ def test_a_result_elsewhere_is_neither_lost_nor_run_again_unless_that_is_asked_f
     assert line.endswith(f":{there.folder}; it runs again here")
     claim = again.claim()
     assert (claim.kind, claim.number) == ("search", 1)
-    ended(again, claim)
+    ended(again, claim, seconds_train=1.5)  # by which its bytes are others
     assert table(again) == before and again.claim() is None
     of_there = opened_again(shared_study, there)
     assert any("what lay here is now .001.superseded-1" in line for line in of_there.disagreements)
