@@ -209,24 +209,43 @@ time_t time(time_t *found) {
 """  # libfaketime refuses Python's time.sleep
 
 
-@pytest.fixture(scope="module")
-def other_clock(tmp_path_factory) -> str:
-    """A library under which a program's wall clock is SECONDS_OFF from the machine's."""
+NO_LOCKS = """
+#include <errno.h>
+int flock(int file, int how) { errno = ENOLCK; return -1; }
+"""  # as on a file system without them
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """`compiled(source)`: the path of a library to be loaded before any other."""
     if not shutil.which("cc"):
         pytest.skip("needs a C compiler")
-    folder = tmp_path_factory.mktemp("clock")
-    (folder / "clock.c").write_text(OTHER_CLOCK)
-    words = ["cc", "-shared", "-fPIC", "-o", str(folder / "clock.so"), str(folder / "clock.c"), "-ldl"]
-    subprocess.run(words, check=True)
-    return str(folder / "clock.so")
+
+    def library(source: str) -> str:
+        (tmp_path / "library.c").write_text(source)
+        words = ["cc", "-shared", "-fPIC", "-o", str(tmp_path / "library.so"), str(tmp_path / "library.c"), "-ldl"]
+        subprocess.run(words, check=True)
+        return str(tmp_path / "library.so")
+
+    return library
+
+
+@pytest.mark.slow
+def test_run_folders_may_lie_on_a_file_system_without_locks(started, tmp_path, postgres, compiled):
+    without = dict(LD_PRELOAD=compiled(NO_LOCKS))
+    lost = started("there", seconds=60, lease=3, **without)
+    wait_for(lambda: said(tmp_path, "there"))
+    lost.kill()
+    lost.wait()
+    running = [started("there", seconds=0.5, lease=3, **without) for _ in range(2)]  # in one folder
+    assert [process.wait(100) for process in running] == [0, 0], said(tmp_path, "there")
+    check(tmp_path, postgres, started.name, "there")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("offset", [3600, -3600])
-def test_a_process_whose_clock_is_an_hour_off_takes_nothing_from_others(
-    started, tmp_path, postgres, other_clock, offset
-):
-    its = dict(LD_PRELOAD=other_clock, SECONDS_OFF=str(offset))
+def test_a_process_whose_clock_is_an_hour_off_takes_nothing_from_others(started, tmp_path, postgres, compiled, offset):
+    its = dict(LD_PRELOAD=compiled(OTHER_CLOCK), SECONDS_OFF=str(offset))
     said_by = subprocess.run(
         [sys.executable, "-c", "import time; print(time.time())"], env=os.environ | its, capture_output=True, check=True
     )
