@@ -21,6 +21,7 @@ IN_MEMORY = "sqlite://"
 
 _opened: dict[str, tuple[optuna.storages.BaseStorage, Callable[[], None]]] = {}  # by URL, with what closes it
 _opening = threading.Lock()
+closing: list[Callable[[], None]] = []  # called with the last storage: closes what else a process has of a server
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -41,6 +42,8 @@ def close_storages() -> None:
         _, (storage, close) = _opened.popitem()
         storage.remove_session()
         close()
+    for also in closing:
+        also()
 
 
 def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:

@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from headstart.sweep.leases import LostClaim
-from headstart.sweep.leases.server import server_of
+from headstart.sweep.leases import LostClaim, server
 from headstart.sweep.scheduler import WAIT
 from headstart.sweep.trial import Reporter
 from sweep.helpers_sweep import finish, open_scheduler, table, work
@@ -85,7 +84,7 @@ def test_whose_process_is_gone_on_this_machine_is_replaced_at_once(shared_study,
 
 def test_a_decision_of_who_was_stopped_meanwhile_is_rolled_back(shared_study, tmp_path):
     here = shared_study(tmp_path / "here", n_trials=2)
-    server_of.cache_clear()  # so that the other has connections and a heartbeat of its own, as in another process
+    server._servers.clear()  # so that the other has connections and a heartbeat of its own, as in another process
     there = shared_study(tmp_path / "there", n_trials=2)
     claims = here.state.claims
     with pytest.raises(LostClaim, match="the lock of study"), claims.lock():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from headstart.sweep.storage import open_storage
+from headstart.sweep.storage import close_storages
 from sweep.helpers_sweep import open_scheduler, table, work
 from sweep.leases.worker import SETTINGS
 from sweep.postgres import needs_server
@@ -176,7 +176,7 @@ def test_the_server_begins_anew_while_processes_work(started, tmp_path, postgres
         if process.wait(100) != 0:  # it met the server as it was away
             assert "OperationalError" in "".join(said(tmp_path, place))
             assert started(place, seconds=0, lease=5).wait(100) == 0
-    open_storage.cache_clear()
+    close_storages()
     check(tmp_path, postgres, started.name, "here", "there")
 
 

@@ -10,7 +10,7 @@ import optuna
 import psycopg
 import pytest
 
-from headstart.sweep.storage import open_storage
+from headstart.sweep.storage import close_storages, open_storage
 from sweep.postgres import Server, needs_server
 from sweep.test_kills import TOY, TOY_WORDS, finish, start, table, wait_for
 
@@ -33,7 +33,7 @@ def database(server: Server, request, monkeypatch) -> str:
     server.execute(f"CREATE DATABASE {name}")
     monkeypatch.setenv("HEADSTART_STORAGE", server.url(name))
     yield server.url(name)
-    open_storage.cache_clear()
+    close_storages()
 
 
 def begun(url: str) -> set[str]:

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from sqlalchemy import create_engine
 
 from headstart.sweep.leases import table
 from headstart.sweep.leases.server import server_of
@@ -77,7 +78,7 @@ def test_studies_whose_names_begin_alike_are_told_apart(connection):
 
 def test_tables_are_made_once_by_any_number_of_processes(postgres, server):
     server.execute("CREATE DATABASE made_together")
-    engine, failed = server_of.__wrapped__(server.url("made_together")).engine, []
+    engine, failed = create_engine(server.url("made_together")), []
 
     def make():
         try:

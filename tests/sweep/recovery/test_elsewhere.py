@@ -118,3 +118,14 @@ def test_a_source_run_has_to_be_in_the_folder_that_joins(shared_study, tmp_path)
         there.claim()
     copied("source", here.state, there.state)
     assert there.claim().kind == "search"
+
+
+def test_runs_of_before_there_were_leases_are_noted_by_their_own_folders_and_no_other_runs_them_again(
+    shared_study, two, server
+):
+    here, there = two
+    server.execute(f"DELETE FROM headstart_leases WHERE study LIKE '{here.name}/%'")
+    again = opened_again(shared_study, there)
+    assert len(again.disagreements) == 1 and "nobody has noted where its result lies" in again.disagreements[0]
+    assert opened_again(shared_study, here).disagreements == []
+    assert {run_dir.name for run_dir in here.claims.ended()} == {"000", "001", "seed-1"}

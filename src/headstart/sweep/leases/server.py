@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -16,7 +15,7 @@ from headstart.errors import UserError, first_line
 from headstart.sweep.leases import table
 from headstart.sweep.leases.fences import check_fences
 from headstart.sweep.leases.heartbeat import Heartbeat
-from headstart.sweep.storage import without_password
+from headstart.sweep.storage import closing, without_password
 
 BEATS = 4  # within the time of a lease, so that one that fails costs nothing
 
@@ -37,9 +36,26 @@ class Server:
             check_fences(connection)
 
 
-@lru_cache(maxsize=8)
+_servers: dict[str, Server] = {}  # by URL
+
+
 def server_of(url: str) -> Server:
-    """The server of a URL, with our tables in it. Raises UserError where it can't be reached."""
+    """The server of a URL, with our tables in it; one a process. Raises UserError where it can't be reached."""
+    if url not in _servers:
+        _servers[url] = _reached(url)
+    return _servers[url]
+
+
+def close_servers() -> None:
+    """Close the connections of this process; whoever still needs one opens it anew."""
+    while _servers:
+        _servers.popitem()[1].engine.dispose()
+
+
+closing.append(close_servers)
+
+
+def _reached(url: str) -> Server:
     try:
         engine = create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=8)
         with engine.begin() as connection:

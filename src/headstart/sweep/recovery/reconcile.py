@@ -59,6 +59,9 @@ def _reconcile_search(state: StudyState, arm: str, ended: Ended, away: Ended) ->
                 yield f"{run_dir}: its result lies in {away[run_dir].place}; it runs again here"
             continue
         record = read_run(run_dir)
+        if state.has_joined and run_dir not in ended and record["state"] not in FINISHED:
+            yield f"{run_dir}: nobody has noted where its result lies; give the command in the first folder, too"
+            continue
         if record["state"] == "RUNNING":  # a job that has told how it ended is about to let go of its folder
             continue
         if fault := _no_record_of(trial, record):
