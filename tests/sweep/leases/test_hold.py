@@ -99,6 +99,7 @@ def test_stopped_for_longer_than_its_lease_a_process_finds_its_run_gone_and_goes
     check(tmp_path, postgres, started.name, "here", "there")
 
 
+@pytest.mark.slow
 def test_a_process_that_takes_longer_than_a_lease_keeps_its_run(started, tmp_path, postgres):
     slow = started("there", seconds=5, lease=2.5)
     wait_for(lambda: said(tmp_path, "there"))
