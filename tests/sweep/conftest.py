@@ -103,12 +103,17 @@ def postgres(server: Server) -> str:
 
 
 @pytest.fixture
-def shared_study(postgres: str, request: pytest.FixtureRequest) -> Callable[..., Scheduler]:
+def shared_study(postgres: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Scheduler]]:
     """`shared_study(place, **changes)`: a scheduler of this test's own study on the server, its folder in `place`."""
 
     def opened(place: Path, **changes: Any) -> Scheduler:
         name = f"t{abs(hash(request.node.nodeid)) % 10**9}"
         settings = dict(arms=["a"], url=postgres, name=name, lease_seconds=1.0, elsewhere="join") | changes
-        return open_scheduler(place, **settings)
+        made.append(open_scheduler(place, **settings))
+        return made[-1]
 
-    return opened
+    made: list[Scheduler] = []
+    yield opened
+    for scheduler in made:  # claims that a test has left
+        scheduler.state.claims.server.heartbeat.clear()
+    close_storages()

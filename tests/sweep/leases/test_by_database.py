@@ -88,7 +88,7 @@ def test_a_decision_of_who_was_stopped_meanwhile_is_rolled_back(shared_study, tm
     there = shared_study(tmp_path / "there", n_trials=2)
     claims = here.state.claims
     with pytest.raises(LostClaim, match="the lock of study"), claims.lock():
-        claims.server.heartbeat._beats.clear()
+        claims.server.heartbeat.clear()
         with ThreadPoolExecutor(1) as other:
             claimed = other.submit(there.claim)  # the server ends the session that has the lock, and passes it on
             assert claimed.result(20 * SECONDS).number == 0

@@ -1,6 +1,5 @@
 """The thread that keeps leases alive."""
 
-import threading
 import time
 
 from sqlalchemy.exc import OperationalError
@@ -15,10 +14,6 @@ def wait_for(condition, seconds: float = 10) -> None:
         time.sleep(0.005)
 
 
-def names() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
-
-
 def test_beats_go_on_through_errors_of_the_database_until_they_are_removed_and_the_thread_ends():
     heart, beats = Heartbeat(), []
 
@@ -31,7 +26,7 @@ def test_beats_go_on_through_errors_of_the_database_until_they_are_removed_and_t
     wait_for(lambda: len(beats) >= 3)
     heart.remove(beat)
     heart.remove(beat)
-    wait_for(lambda: "headstart-heartbeat" not in names())
+    wait_for(lambda: heart._thread is None)
     count = len(beats)
     time.sleep(0.05)
     assert len(beats) == count
@@ -47,5 +42,6 @@ def test_the_one_who_needs_most_beats_sets_the_pace_at_once():
     time.sleep(0.02)
     heart.add(add_quick, 0.01)
     wait_for(lambda: len(quick) >= 2)
-    heart.remove(add_slow)
     heart.remove(add_quick)
+    heart.remove(add_slow)
+    wait_for(lambda: heart._thread is None)

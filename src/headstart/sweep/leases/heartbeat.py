@@ -39,17 +39,25 @@ class Heartbeat:
         with self._changed:
             if beat in self._beats:
                 self._beats.remove(beat)
+            if not self._beats:
+                self._changed.notify()  # the thread ends
+
+    def clear(self) -> None:
+        """Call none of them any more."""
+        with self._changed:
+            self._beats.clear()
+            self._changed.notify()
 
     def _run(self) -> None:
         last = time.monotonic()
         while True:
             with self._changed:
-                if (wait := last + self.seconds - time.monotonic()) > 0:
-                    self._changed.wait(wait)  # shorter where somebody needs more beats
-                    continue
                 if not self._beats:
                     self._thread = None
                     return
+                if (wait := last + self.seconds - time.monotonic()) > 0:
+                    self._changed.wait(wait)  # shorter where somebody needs more beats
+                    continue
                 beats = list(self._beats)
             last = time.monotonic()
             for beat in beats:

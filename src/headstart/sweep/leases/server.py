@@ -49,7 +49,9 @@ def server_of(url: str) -> Server:
 def close_servers() -> None:
     """Close the connections of this process; whoever still needs one opens it anew."""
     while _servers:
-        _servers.popitem()[1].engine.dispose()
+        _, server = _servers.popitem()
+        server.heartbeat.clear()
+        server.engine.dispose()
 
 
 closing.append(close_servers)
