@@ -52,7 +52,7 @@ def said(tmp_path: Path, place: str) -> list[str]:
     return (tmp_path / place / "output").read_text().splitlines()
 
 
-def wait_for(condition, seconds: float = 60) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

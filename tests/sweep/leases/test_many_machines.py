@@ -68,7 +68,7 @@ def merged(folder: Path, *others: Path) -> list[dict[str, str]]:
 def test_of_two_machines_one_dies_and_the_other_ends_the_study(tmp_path, database, undisturbed):
     here, there = tmp_path / "here", tmp_path / "there"
     lost = start(there, TOY, *TOY_WORDS, *JOIN, seconds=0.3)
-    wait_for(lambda: trained(there) >= 2)
+    wait_for(lambda: trained(there) >= 2, 300)
     lost.kill()
     lost.wait()
     finish(here, TOY, *TOY_WORDS, *JOIN)
@@ -84,11 +84,11 @@ def test_of_two_machines_one_dies_and_the_other_ends_the_study(tmp_path, databas
 def test_a_stopped_machine_that_goes_on_again_writes_nothing_more(tmp_path, database, undisturbed):
     here, there = tmp_path / "here", tmp_path / "there"
     stopped = start(there, TOY, *TOY_WORDS, *JOIN, seconds=1)
-    wait_for(lambda: trained(there) >= 1)
+    wait_for(lambda: trained(there) >= 1, 300)
     stopped.send_signal(signal.SIGSTOP)
     try:
         working = start(here, TOY, *TOY_WORDS, *JOIN, seconds=0.1)
-        wait_for(lambda: (here / "outputs/s/cnn/search/000/result.json").exists())
+        wait_for(lambda: (here / "outputs/s/cnn/search/000/result.json").exists(), 300)
     finally:
         stopped.send_signal(signal.SIGCONT)
     assert [stopped.wait(200), working.wait(200)] == [0, 0], (there / "output").read_text()[-3000:]
