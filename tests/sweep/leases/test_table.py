@@ -83,6 +83,7 @@ def test_tables_are_made_once_by_any_number_of_processes(postgres, server):
     def make():
         try:
             with engine.begin() as connection:
+                table.wait_for_making(connection)
                 table.make_tables(connection)
         except Exception as error:
             failed.append(error)

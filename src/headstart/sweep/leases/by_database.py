@@ -30,7 +30,7 @@ from headstart.sweep.leases.hold import DatabaseHold
 from headstart.sweep.leases.server import BEATS, Server, seconds_since_boot, server_of, this_machine
 from headstart.sweep.leases.table import Here, Key, Row
 from headstart.sweep.storage import make_folder, open_storage
-from headstart.sweep.trial import has_ended
+from headstart.sweep.trial import OWNER, has_ended
 
 
 class DatabaseClaims:
@@ -105,6 +105,7 @@ class DatabaseClaims:
     def take(self, run_dir: Path, owner: str) -> DatabaseHold:
         """Lease the run. Raises LostClaim where its last holder has come back to life at this moment."""
         run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / OWNER).write_text(owner)  # for people
         began, key, forced = seconds_since_boot(), self.key_of(run_dir), not self.is_alive(run_dir)
         with self._changing(run_dir) as connection:
             token = table.take(connection, key, owner, self.seconds, self.here, forced=forced)

@@ -15,7 +15,7 @@ from headstart.errors import UserError, first_line
 from headstart.sweep.leases import table
 from headstart.sweep.leases.fences import check_fences
 from headstart.sweep.leases.heartbeat import Heartbeat
-from headstart.sweep.storage import closing, without_password
+from headstart.sweep.storage import closing, open_storage, without_password
 
 BEATS = 4  # within the time of a lease, so that one that fails costs nothing
 
@@ -61,6 +61,8 @@ def _reached(url: str) -> Server:
     try:
         engine = create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=8)
         with engine.begin() as connection:
+            table.wait_for_making(connection)
+            open_storage(url)  # Optuna's own first, which refuses the database of another program, or version
             table.make_tables(connection)
     except (SQLAlchemyError, ImportError) as error:
         raise UserError(

@@ -58,9 +58,13 @@ RUN = "study = :study AND run = :run"
 UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 
 
+def wait_for_making(connection: Connection) -> None:
+    """Be the only process that makes tables, until the end of the transaction."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), dict(key=MAKING))
+
+
 def make_tables(connection: Connection) -> None:
     """Make the tables where they are missing."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), dict(key=MAKING))
     for statement in TABLES.split(";"):
         connection.execute(text(statement))
 
