@@ -16,6 +16,7 @@ Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
 Seeds = Annotated[int, Ge(0), Le(10_000)]  # how many
 Processes = Annotated[int, Ge(1), Le(1024)]
 PictureSize = Annotated[int, Ge(8), Le(4096)]  # pixels a side
+LeaseSeconds = Annotated[float, Ge(1), Le(86_400)]
 Positive = Annotated[float, Gt(0)]
 Factor = Annotated[float, Gt(1), Le(1000)]
 Share = Annotated[float, Ge(0), Lt(1)]

@@ -1,5 +1,7 @@
 """What has to be said beside a verdict is said, under its kind."""
 
+import shutil
+
 from analysis.helpers_analysis import SPACE, confirm, describe_study, result_of, run, said, search
 from headstart.analysis.caveats import NOT_CONVERGED, CaveatKind
 from headstart.analysis.comparison import compare
@@ -127,3 +129,18 @@ def test_single_runs_of_one_network_on_different_data_are_named(tmp_path):
         run(tmp_path, name, arm="cnn", phase="run", study=None, data=data, val_accuracy=score, seed=0)
     (caveat,) = (c for c in compare(tmp_path).caveats if c.kind is CaveatKind.NOT_PAIRED)
     assert str(caveat) == "cnn is told of digits; its runs on pets are not compared with it."
+
+
+def test_runs_that_ended_in_other_folders_are_missed_until_they_are_copied_and_no_winner_is_named(fair):
+    study = read_json(fair / "study.json")
+    write_json(fair / "study.json", study | dict(places={"b/search/004": "node7:/x/s", "b/search/003": "node8:/x/s"}))
+    kept = shutil.move(fair / "b/search/004", fair.parent / "kept")
+    found = compare(fair)
+    assert said(
+        found, "unfinished here: 9 of 10 search trials", "1 run has ended in node7:/x/s: copy it into this folder"
+    )
+    assert not said(found, "The same command goes on")
+    assert "results of 1 run lie in other folders" in found.verdicts[0]
+    shutil.move(kept, fair / "b/search/004")
+    assert not said(compare(fair), "unfinished")
+    assert "other folders" not in compare(fair).verdicts[0]

@@ -1,11 +1,14 @@
 """A run is alive as long as its own process is, whatever its children and those who ask do."""
 
+import errno
 import os
 import signal
 import time
 
 import pytest
 
+from headstart.errors import UserError
+from headstart.store.files import write_atomically
 from headstart.store.run_lock import is_alive, lock_run
 from store.helpers_store import finish, kill, python
 
@@ -102,3 +105,17 @@ def test_asking_from_many_processes_at_once_never_makes_a_dead_run_look_alive(tm
     script = "import sys; from headstart.store import is_alive\nprint(sum(is_alive(sys.argv[1]) for _ in range(2000)))"
     for process in [python(script, tmp_path) for _ in range(3)]:
         assert finish(process) == "0\n"
+
+
+def test_without_locks_a_run_is_refused_unless_something_else_says_that_it_is_alive(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("headstart.store.run_lock.fcntl.flock", refused)
+    with pytest.raises(UserError, match=r"cannot be locked \(No locks available\)"):
+        lock_run(tmp_path)
+    assert lock_run(tmp_path, needed=False) is None
+    write_atomically(tmp_path / "file", b"one")  # by a name of its own
+    write_atomically(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "file"]

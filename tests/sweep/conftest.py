@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy
@@ -14,10 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from headstart.sweep.plan import Plan, make_plan
+from headstart.sweep.scheduler import Scheduler
 from headstart.sweep.settings import read_settings
 from headstart.sweep.storage import close_storages
 from headstart.training import trial_context
-from sweep.helpers_sweep import SMALL
+from sweep.helpers_sweep import SMALL, open_scheduler
 from sweep.postgres import Server, free_port
 
 
@@ -98,3 +100,20 @@ def server() -> Iterator[Server]:
 def postgres(server: Server) -> str:
     """URL of a database of that server, with its password."""
     return server.url()
+
+
+@pytest.fixture
+def shared_study(postgres: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Scheduler]]:
+    """`shared_study(place, **changes)`: a scheduler of this test's own study on the server, its folder in `place`."""
+
+    def opened(place: Path, **changes: Any) -> Scheduler:
+        name = f"t{abs(hash(request.node.nodeid)) % 10**9}"
+        settings = dict(arms=["a"], url=postgres, name=name, lease_seconds=1.0, elsewhere="join") | changes
+        made.append(open_scheduler(place, **settings))
+        return made[-1]
+
+    made: list[Scheduler] = []
+    yield opened
+    for scheduler in made:  # claims that a test has left
+        scheduler.state.claims.server.heartbeat.clear()
+    close_storages()

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from headstart.errors import OutsideFault, UserError
 from headstart.store import AT_WORK, is_alive, read_run
 from headstart.sweep.arms import Arm
-from headstart.sweep.launch import ClaimRunner, SharedLock, job_overrides
+from headstart.sweep.launch import ClaimRunner, SharedLock
 from headstart.sweep.plan import Plan
+from headstart.sweep.preflight import job_overrides
 from headstart.sweep.progress import SweepStatus
 from headstart.training import trial_context
 from sweep.helpers_sweep import finish, open_scheduler

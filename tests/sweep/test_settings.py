@@ -68,6 +68,8 @@ def test_only_the_grid_sampler_is_a_grid(composed, search, is_grid):
         ),
         (dict(retry_failed="yes"), r"^hydra\.sweeper\.retry_failed=yes: expected true or false$"),
         (dict(retry_failed=1), r"^hydra\.sweeper\.retry_failed=1: expected true or false$"),
+        (dict(lease_seconds=0.5), r"^hydra\.sweeper\.lease_seconds=0\.5: expected a number from 1 to 86400$"),
+        (dict(elsewhere="joins"), r"^hydra\.sweeper\.elsewhere=joins: expected join, rerun or null$"),
         (dict(extend_at_edge=0), r"^search\.extend_at_edge=0: expected true or false$"),
         (dict(extend_at_edge="maybe"), r"^search\.extend_at_edge=maybe: expected true or false$"),
         (dict(params=[1]), r"^hydra\.sweeper\.params=\[1\]: expected a mapping or null, such as \{lr: "),
@@ -196,3 +198,19 @@ def test_a_password_in_the_storages_url_is_refused_without_being_shown(composed)
     with pytest.raises(UserError, match="HEADSTART_STORAGE") as error:
         settings(composed("hydra.sweeper.storage=postgresql://me:secret@host/db"))
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("word", ["hydra.sweeper.lease_seconds=5", "hydra.sweeper.elsewhere=join"])
+def test_what_needs_a_server_is_refused_without_one(composed, monkeypatch, word):
+    with pytest.raises(UserError, match=r"needs a PostgreSQL server .*HEADSTART_STORAGE=postgresql"):
+        settings(composed(word))
+    monkeypatch.setenv("HEADSTART_STORAGE", "postgresql+psycopg://me:secret@host/db")
+    assert settings(composed(word, "minutes=null"))
+    if "elsewhere" in word:
+        with pytest.raises(UserError, match=r"^minutes=3 fits a study to one machine; give hydra\.sweeper\.elsewhere="):
+            settings(composed(word, "minutes=3"))
+
+
+def test_leases_last_a_minute_and_other_folders_are_strangers_by_default(composed):
+    found = settings(composed())
+    assert (found.lease_seconds, found.elsewhere) == (60.0, None)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from headstart.errors import OutsideFault
 from headstart.training import trial_context
 
 
@@ -65,3 +66,19 @@ def test_the_context_and_a_clock_come_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_who_has_lost_its_claim_neither_writes_nor_reports(monkeypatch):
+    trial_context.may_write()  # nobody else may have the run
+
+    class Lost:
+        def check(self) -> None:
+            raise OutsideFault("others work there")
+
+    trial = Pruning(9)
+    monkeypatch.setattr(trial_context, "trial", trial)
+    monkeypatch.setattr(trial_context, "claim", Lost())
+    for write in (trial_context.may_write, lambda: trial_context.report(50.0, 1)):
+        with pytest.raises(OutsideFault, match="others work there"):
+            write()
+    assert trial.reported == []

@@ -116,7 +116,18 @@ def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> I
     if ended.sum() < trials_wanted or done < wanted or own["open"].any():
         state = f"{ended.sum()} of {trials_wanted} search trials and {done} of {wanted} confirmations have ended"
         goes_on = f" The same command goes on: {study.command}" if study.command else ""
-        yield f"The study is unfinished: {state}.{goes_on}"
+        yield f"The study is unfinished{' here' if study.places else ''}: {state}.{_away(study) or goes_on}"
+    elif study.places:
+        yield f"The study is unfinished here.{_away(study)}"
+
+
+def _away(study: StudyFile) -> str:
+    """What is said of runs whose results lie in other folders of the study; "" without any."""
+    if not study.places:
+        return ""
+    runs, where = counted(len(study.places), "run"), listed(sorted(set(study.places.values())))
+    verb, they = ("has", "it") if len(study.places) == 1 else ("have", "them")
+    return f" {runs} {verb} ended in {where}: copy {they} into this folder, and have the report made again."
 
 
 def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[int]:

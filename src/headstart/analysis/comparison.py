@@ -113,17 +113,23 @@ def _studies(root: Path, file: StudyFile, trials: pd.DataFrame) -> Iterator[tupl
     """Each study with its rows, by the folder that its study.json is in; other runs by the name they give."""
     trials = _with_facts(root, trials)
     if (root / "study.json").exists():
-        yield file, trials
+        yield file.lacking(_ended(trials)), trials
         return
     top = trials["run_dir"].str.partition("/")[0] if len(trials) else trials["run_dir"]
     rest = pd.Series(True, index=trials.index)
     for folder in sorted(path.parent.name for path in root.glob("*/study.json")):
         inside = top == folder
         if inside.any():
-            yield read_study(root / folder / "study.json") or NO_STUDY, trials[inside]
+            study = read_study(root / folder / "study.json") or NO_STUDY
+            yield study.lacking({run.removeprefix(f"{folder}/") for run in _ended(trials[inside])}), trials[inside]
         rest = rest & ~inside
     for _, own in trials[rest].groupby("study", dropna=False, sort=True):
         yield NO_STUDY, own
+
+
+def _ended(trials: pd.DataFrame) -> set[str]:
+    """Folders of the runs that have ended."""
+    return set(trials.loc[~trials["state"].isin(OPEN), "run_dir"])
 
 
 # ---- how many seeds there have to be

@@ -216,6 +216,8 @@ def _reasons(a: pd.Series, b: pd.Series, study: StudyFile) -> list[str]:
     for arm in (a, b):
         if (begun := int(arm["confirmations"])) < study.least_seeds and known(arm["best_number"]) is not None:
             reasons.append(f"{study.least_seeds - begun} of {study.least_seeds} confirmations of {arm['arm']} are open")
+    if study.places:
+        reasons.append(f"results of {counted(len(study.places), 'run')} lie in other folders")
     if not same_images(a, b):
         reasons.append("not the same images, classes or split, or not known to be (data_sha256)")
     return reasons

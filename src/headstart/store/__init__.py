@@ -34,7 +34,7 @@ from headstart.store.files import (
     write_json,
 )
 from headstart.store.image_cache import shared_images, write_facts, write_images
-from headstart.store.locks import holding_lock
+from headstart.store.locks import WITHOUT_LOCKS, holding_lock
 from headstart.store.run_folder import (
     AT_CHANCE,
     FINISHED,
@@ -50,7 +50,7 @@ from headstart.store.run_folder import (
     set_aside,
     valid_name,
 )
-from headstart.store.run_lock import AT_WORK, is_alive, lock_run
+from headstart.store.run_lock import AT_WORK, RunLock, is_alive, lock_run
 from headstart.store.run_record import digest_of, read_record, write_record
 from headstart.store.scratch import scratch_folder
 from headstart.store.study_file import METRICS, PublishedFigure, StudyFile, check_figures, is_number, read_study
@@ -72,6 +72,7 @@ __all__ = [
     "RUN_MARKERS",
     "UNREADABLE_ARRAYS",
     "WEIGHT_SUFFIXES",
+    "WITHOUT_LOCKS",
     "DataRecord",
     "Epochs",
     "FeatureCache",
@@ -80,6 +81,7 @@ __all__ = [
     "LeftOutFiles",
     "NotKept",
     "PublishedFigure",
+    "RunLock",
     "Samples",
     "StudyFile",
     "append_epoch",

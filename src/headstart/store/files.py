@@ -8,6 +8,7 @@ import math
 import os
 import stat
 import struct
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import OutsideFault, UserError
-from headstart.store.locks import acquire, close_locked
+from headstart.store.locks import WITHOUT_LOCKS, acquire, close_locked, open_locked
 
 LARGEST_RECORD = 64 * 2**20  # bytes; a foreign file of this size is not read into memory
 DEEPEST = 50  # levels of brackets in JSON; a configuration has ten
@@ -38,10 +39,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 def replace_file(path: Path, parts: Iterable[bytes], previous: Path | None = None) -> None:
     """Write `parts` to `path` as `write_atomically` does; the file that was there is kept as `previous`, if given."""
-    temporary = path.with_name(path.name + ".tmp")
     with explained_errors(path):
-        # Locked against other writers; one that waited finds the name moved away and opens it anew.
-        descriptor = acquire(temporary, flags=os.O_NOFOLLOW)
+        temporary, descriptor = _open_temporary(path)
         try:
             os.ftruncate(descriptor, 0)
             for part in parts:
@@ -58,6 +57,20 @@ def replace_file(path: Path, parts: Iterable[bytes], previous: Path | None = Non
         finally:
             close_locked(descriptor)
         sync_folder(path.parent)
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """A file to write before it takes the name `path`, and its descriptor, for `close_locked`."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        # Locked against other writers; one that waited finds the name moved away and opens it anew.
+        return temporary, acquire(temporary, flags=os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        temporary.unlink(missing_ok=True)
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")  # which no other writer has
+        return temporary, open_locked(temporary, os.O_EXCL)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

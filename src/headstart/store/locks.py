@@ -1,10 +1,13 @@
 """Locks by `flock`, which the kernel drops however a process ends, and which no forked child keeps."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of `flock` on a file system that has none
 
 # Descriptors that hold a lock. A forked child inherits the lock with the descriptor, and would keep a dead owner's
 # run looking alive; so it closes them first thing. (Closing does not unlock: the description is shared with the owner.)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Self
+from typing import Self, overload
 
 from headstart.errors import UserError
 from headstart.store.files import explained_errors
@@ -37,8 +37,19 @@ class RunLock:
         self.release()
 
 
-def lock_run(run_dir: str | Path) -> RunLock:
+@overload
+def lock_run(run_dir: str | Path) -> RunLock: ...
+
+
+@overload
+def lock_run(run_dir: str | Path, *, needed: bool) -> RunLock | None: ...
+
+
+def lock_run(run_dir: str | Path, *, needed: bool = True) -> RunLock | None:
     """Lock the run's folder until `release`, the end of the `with` block or of this process (not of its children).
+
+    needed: whether nothing else says that the run's process is alive; otherwise None is returned where the file system
+    has no locks.
 
     Raises:
         UserError: the folder cannot be written, or its file system has no locks.
@@ -50,6 +61,8 @@ def lock_run(run_dir: str | Path) -> RunLock:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError as error:
         close_locked(descriptor)
+        if not needed:
+            return None
         raise UserError(
             f"{path} cannot be locked ({error.strerror}); without locks a trial could run twice.\n"
             "Choose a folder for the results on a file system that has flock."

@@ -1,9 +1,10 @@
 """What a study says of itself in study.json, beside its runs; read without trust, as a file that people edit."""
 
+import dataclasses
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class StudyFile:
     spaces: Mapping[str, Settings] = field(default_factory=dict)  # per arm and key: {low, high, log} or {choices}
     common: Settings = field(default_factory=dict)  # what was set for the study
     reported: tuple[PublishedFigure, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)  # host:folder of runs that ended, where several folders are
 
     @classmethod
     def of(cls, content: Any) -> "StudyFile":
@@ -86,8 +88,13 @@ class StudyFile:
             settings={arm: n for arm, size in _object(values.get("settings")).items() if (n := _count(size))},
             unpruned=values.get("unpruned") is True,
             arm_order=tuple(name for name in _listed(values.get("arm_order")) if isinstance(name, str)),
+            places={run: place for run, place in _object(values.get("places")).items() if _text(place)},
             reported=tuple(_figures(_listed(values.get("reported")))),
         )
+
+    def lacking(self, runs: Collection[str]) -> "StudyFile":
+        """The same, with the places of those runs alone that have ended and are not among `runs`."""
+        return dataclasses.replace(self, places={k: v for k, v in self.places.items() if k not in runs})
 
     @property
     def kept_time(self) -> str:

@@ -1,6 +1,7 @@
 """Run what the scheduler hands out until nothing is left, beside other processes that do the same."""
 
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,20 +14,21 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 
-from headstart.config import override_value, runs_elsewhere
+from headstart.config import runs_elsewhere
 from headstart.errors import UserError, summary
+from headstart.store import read_json, write_json
 from headstart.sweep import preflight
-from headstart.sweep.arms import replace_overrides
 from headstart.sweep.cluster import FailedStarts, prepare_cluster
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
+from headstart.sweep.leases import LostClaim, claims_of
 from headstart.sweep.minutes import scheduler_of
 from headstart.sweep.plan import Plan
 from headstart.sweep.progress import SweepStatus, arm_without_runs, failed_arms
 from headstart.sweep.pruners import make_pruner
-from headstart.sweep.recovery import explained_faults
+from headstart.sweep.recovery import explained_faults, record_places
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
-from headstart.sweep.storage import IN_MEMORY, copy_in_memory, open_storage, study_lock
+from headstart.sweep.storage import IN_MEMORY, copy_in_memory, make_folder, open_storage
 from headstart.sweep.study_state import SeedsWanted, StudyState
 from headstart.sweep.trial_task import TrialTask
 from headstart.sweep.workers import (
@@ -50,14 +52,13 @@ def run_sweep(
 ) -> tuple[tuple[str, ...], str] | None:
     """Print the plan and run what is missing; (problems, error) as `EndedSweep` has them.
 
-    seeds_wanted: who is asked with confirm_seeds=auto.
-    None where nobody reports: a dry run ends with its plan, and of a worker's runs the process that started it tells.
+    seeds_wanted: who is asked with confirm_seeds=auto. Returns None where nobody reports: a dry run ends with its plan,
+    and of a worker's runs the process that started it tells.
     Raises UserError for what a user has to mend.
     """
     if len(plan.looks) > 1 and seeds_wanted is None:
         raise UserError("confirm_seeds=auto needs the command headstart, which compares; give a number of seeds")
-    reporter = reporting_process()
-    if reporter:
+    if reporter := reporting_process():
         end_with(reporter)
     refuse_changes(plan.folder, plan.fingerprint)
     checks = {} if reporter else preflight.configurations_to_check(plan)
@@ -74,19 +75,15 @@ def run_sweep(
     if reporter:
         return work(waiting=None)
     if plan.config.jobs > 1:
-        with study_lock(plan.folder):  # which makes the folder for the workers' logs, or says why that can't be
-            open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
+        make_folder(plan.folder)  # for the workers' logs
+        open_storage(IN_MEMORY)  # which imports what every worker would have to import for its own
     with waiting_workers(partial(work, waiting=None), plan.words(), plan.config.jobs, plan.folder) as waiting:
         return work(waiting=waiting)
 
 
 @explained_faults()
 def _work(
-    plan: Plan,
-    context: HydraContext,
-    task: TaskFunction,
-    seeds_wanted: SeedsWanted,
-    waiting: Waiting | None,
+    plan: Plan, context: HydraContext, task: TaskFunction, seeds_wanted: SeedsWanted, waiting: Waiting | None
 ) -> tuple[tuple[str, ...], str] | None:
     """Open the study and run what it hands out; returns what `run_sweep` does. waiting: None in a worker."""
     is_worker, folder = waiting is None, plan.own_folder()
@@ -102,8 +99,9 @@ def _work(
             ClaimRunner(plan, scheduler, status, launcher).run()
     if is_worker:
         return None
-    problems = [*failed_workers(workers, plan.folder), *failed_arms(scheduler.state)]
-    return tuple(problems), arm_without_runs(scheduler.state)
+    state = scheduler.state
+    problems = [*failed_workers(workers, plan.folder), *failed_arms(state), *record_places(state)]
+    return tuple(problems), arm_without_runs(state)
 
 
 # ---- opening the study
@@ -118,14 +116,18 @@ def _planned_state(plan: Plan, seeds_wanted: SeedsWanted) -> StudyState:
 
 def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
     """Record the study and open it; one that can't begin leaves its name free for one that can."""
-    path = plan.folder / "study.json"
-    with study_lock(plan.folder):
+    path, settings, url = plan.folder / "study.json", plan.settings, plan.config.hydra.sweeper.storage
+    claims = claims_of(plan.config.name, plan.folder, url, settings.lease_seconds)
+    with claims.lock():
         begins = not path.exists()
-        record_fingerprint(plan.folder, plan.fingerprint | plan.facts())
-    settings = plan.settings
+        begun = claims.settings() if begins and settings.elsewhere else None
     try:
-        return scheduler_of(plan)(
-            _open_state(plan, plan.config.hydra.sweeper.storage, seeds_wanted),
+        with claims.lock():
+            if begun is not None:
+                write_json(path, begun)
+            record_fingerprint(plan.folder, plan.fingerprint | plan.facts())
+        scheduler = scheduler_of(plan)(
+            _open_state(plan, url, seeds_wanted),
             partial(make_sampler, settings),
             source=bool(settings.source),
             keep=plan.config.keep,
@@ -133,10 +135,13 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
             retry_failed=settings.retry_failed and not is_worker,
             looks_back=not is_worker,
         )
+        with claims.lock():
+            claims.keep_settings({key: read_json(path)[key] for key in ("common", "arms")})
     except UserError:
         if begins:
             path.unlink(missing_ok=True)
         raise
+    return scheduler
 
 
 def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
@@ -151,6 +156,8 @@ def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
         seed=plan.config.seed,
         pruner=make_pruner(plan.settings.pruner),
         seeds_wanted=seeds_wanted if len(plan.looks) > 1 else None,
+        lease_seconds=plan.settings.lease_seconds,
+        elsewhere=plan.settings.elsewhere,
     )
     while state.ask_for_more_seeds():  # those that were asked for when it last went on
         pass
@@ -199,7 +206,11 @@ class ClaimRunner:
     def _one_after_another(self) -> None:
         while self.error is None:
             trial_context.end_if_told()
-            claim = self.scheduler.claim()
+            try:
+                claim = self.scheduler.claim()
+            except LostClaim as lost:  # this process was stopped while it decided, and others went on
+                print(f"headstart: {lost}", file=sys.stderr, flush=True)
+                continue
             if claim is None:
                 return
             if claim == WAIT:
@@ -214,6 +225,8 @@ class ClaimRunner:
         try:
             with self.running.exclusive() if claim.run_dir in self.died else self.running.shared():
                 error = self._launch(claim)
+            if isinstance(error, LostClaim):
+                print(f"headstart: {error}", file=sys.stderr, flush=True)
             self.scheduler.end_where_outside(claim, error)
             state = self.scheduler.tell(claim, error)
         finally:
@@ -223,7 +236,7 @@ class ClaimRunner:
 
     def _launch(self, claim: Claim) -> BaseException | None:
         """Run the claim's job; what it raised, or what its launcher did."""
-        words = job_overrides(self.plan, claim)
+        words = preflight.job_overrides(self.plan, claim)
         try:
             job = self.launcher.launch([words], initial_job_idx=claim.number or 0)[0]
         except Exception as died:  # a launcher's worker was killed: the study decides what becomes of the trial
@@ -249,21 +262,6 @@ class ClaimRunner:
                 "mend the cause, then run the same command with hydra.sweeper.retry_failed=true; other settings are "
                 "another study, with another name="
             )
-
-
-def job_overrides(plan: Plan, claim: Claim) -> list[str]:
-    """The overrides of a claim's job: what was typed, the arm's, the trial's, and where the run belongs."""
-    own = [f"name={override_value(plan.config.name)}", f"arm={override_value(claim.arm)}", f"phase={claim.kind}"]
-    own += [f"{key}={override_value(value)}" for key, value in claim.params.items()]
-    if claim.seed is not None:
-        own.append(f"seed={claim.seed}")
-        if (fold := plan.fold_of(claim.arm, claim.seed)) is not None:
-            own.append(f"data.fold={fold}")
-    own.append(f"hydra.sweep.subdir={claim.run_dir.relative_to(plan.folder)}")
-    own.append("hydra.job_logging.root.handlers=[file]")
-    arms = plan.settings.source_overrides if claim.kind == "source" else plan.arm(claim.arm).overrides
-    arms = preflight.with_source_weights(arms, plan.folder / "source" / "best.safetensors")
-    return replace_overrides(replace_overrides(plan.fixed, arms), own)
 
 
 class SharedLock:

@@ -47,6 +47,8 @@ class ArmsConf:
     confirm: Any = "${oc.select:confirm,null}"
     max_consecutive_failures: int = 3
     retry_failed: Truth = False
+    lease_seconds: float = 60.0
+    elsewhere: str | None = None
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="arms", node=ArmsConf, provider="headstart")

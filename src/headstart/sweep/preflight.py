@@ -18,6 +18,7 @@ from headstart.sweep.search_space import example_point, extremes
 from headstart.timing import Pace
 
 if TYPE_CHECKING:
+    from headstart.sweep.scheduler import Claim
     from headstart.training import Trainer
 
 
@@ -157,3 +158,18 @@ def _prepared(checks: Mapping[str, Check], **values: Any) -> Iterator[tuple[str,
         except UserError as error:
             raise UserError(f"{whose}: {error}" if len(checks) > 1 else str(error)) from None
         yield whose, trainer
+
+
+def job_overrides(plan: Plan, claim: "Claim") -> list[str]:
+    """The overrides of a claim's job: what was typed, the arm's, the trial's, and where the run belongs."""
+    own = [f"name={override_value(plan.config.name)}", f"arm={override_value(claim.arm)}", f"phase={claim.kind}"]
+    own += [f"{key}={override_value(value)}" for key, value in claim.params.items()]
+    if claim.seed is not None:
+        own.append(f"seed={claim.seed}")
+        if (fold := plan.fold_of(claim.arm, claim.seed)) is not None:
+            own.append(f"data.fold={fold}")
+    own.append(f"hydra.sweep.subdir={claim.run_dir.relative_to(plan.folder)}")
+    own.append("hydra.job_logging.root.handlers=[file]")
+    arms = plan.settings.source_overrides if claim.kind == "source" else plan.arm(claim.arm).overrides
+    arms = with_source_weights(arms, plan.folder / "source" / "best.safetensors")
+    return replace_overrides(replace_overrides(plan.fixed, arms), own)

@@ -1,29 +1,29 @@
 """Hand out the runs of a study: equal budgets for all arms, nothing lost, nothing twice.
 
-Any number of processes work on one study. What happens next is decided under one file lock, from the storage and the
-run folders alone. A lock on a run's folder, which the kernel frees at kill -9, says that its process is alive.
+Any number of processes work on one study. What happens next is decided under one lock, from the storage, the run
+folders and the claims on runs alone (`leases`), which also say whose process is alive.
 """
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import GaveOut, UserError, summary
-from headstart.store import AT_WORK, is_alive, lock_run, read_epochs, read_run
+from headstart.store import read_epochs, read_run
 from headstart.sweep.arms import Arm
 from headstart.sweep.edge_rule import extend_ranges, finish_extensions
+from headstart.sweep.leases import Hold, LostClaim
 from headstart.sweep.recovery import GAVE_OUT, outside_fault, reconcile, requeue_failed
 from headstart.sweep.samplers import drawing, models, sampler_for, seed_of
 from headstart.sweep.search_space import Point
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import (
-    OWNER,
     UNTIL,
     go_on,
     has_ended,
@@ -43,7 +43,7 @@ WAIT = "wait"  # nothing to claim now, but somebody's running trial may leave so
 
 @dataclass
 class Claim:
-    """A run that this process has to do now; holds the run folder's lock until `release`."""
+    """A run that this process has to do now; nobody else does until `release`."""
 
     kind: str  # search, confirm or source
     arm: str
@@ -51,11 +51,11 @@ class Claim:
     params: Point
     seed: int | None
     run_dir: Path
-    lock: Any
+    hold: Hold
 
     def release(self) -> None:
-        """Let go of the run folder: whoever looks now sees that nobody works on it."""
-        self.lock.release()
+        """Let go of the run: whoever looks now sees that nobody works on it."""
+        self.hold.release()
 
 
 @dataclass
@@ -91,12 +91,11 @@ class Scheduler:
             finish_extensions(self.state)
             claimed = self._claim_search()
             if claimed is None and self.extend_at_edge:
-                if self.state.is_searching():
-                    return WAIT  # what is running may move the best, and confirmations read the test split
+                if self.state.is_searching():  # which may move the best, and confirmations read the test split
+                    return WAIT
                 if extend_ranges(self.state):
                     claimed = self._claim_search()
-            claimed = claimed or self._claim_confirmation()
-            if claimed is None:
+            if (claimed := claimed or self._claim_confirmation()) is None:
                 if self.state.is_searching() or self._is_confirming():
                     return WAIT
                 while self.state.ask_for_more_seeds():
@@ -107,7 +106,7 @@ class Scheduler:
             return claimed
 
     def _claim_source(self) -> Claim | str | None:
-        run_dir = self.state.source_dir
+        run_dir, claims = self.state.source_dir, self.state.claims
         result = read_run(run_dir) if (run_dir / "result.json").exists() else {}
         if result.get("state") == "COMPLETE":
             if not (run_dir / "best.safetensors").exists():
@@ -118,15 +117,14 @@ class Scheduler:
                 f"the source run {run_dir} ended as {result.get('state')} ({result.get('reason')}); "
                 "mend its settings and remove that folder"
             )
-        if is_alive(run_dir):
+        if claims.is_alive(run_dir):
             return WAIT
+        if self.state.has_joined:
+            raise UserError(f"the source run lies in another folder of the study; copy it from there to {run_dir}")
         return self._take("source", "source", None, {}, None, run_dir)
 
     def _take(self, kind: str, arm: str, number: int | None, params: Point, seed: int | None, run_dir: Path) -> Claim:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / AT_WORK).unlink(missing_ok=True)  # nobody is: nobody holds the run's lock
-        (run_dir / OWNER).write_text(self.owner)
-        return Claim(kind, arm, number, params, seed, run_dir, lock_run(run_dir))
+        return Claim(kind, arm, number, params, seed, run_dir, self.state.claims.take(run_dir, self.owner))
 
     def _claim_search(self) -> Claim | None:
         """A trial of the arm that is furthest behind: round robin, so that a sweep cut short is still fair."""
@@ -136,8 +134,9 @@ class Scheduler:
     def _claim_trial(self, arm: Arm) -> Claim | None:
         """A paused trial of the arm that goes on, else the waiting one with the lowest number, else a new one."""
         state = self.state
-        for trial in state.going_on(arm):
-            if not is_alive(state.run_dir(arm.name, number_of(trial))):  # the job that paused it may be about to end
+        going_on = [(state.run_dir(arm.name, number_of(trial)), trial) for trial in state.going_on(arm)]
+        for run_dir, trial in sorted(going_on, key=lambda found: not found[0].exists()):  # first those begun here
+            if not state.claims.is_alive(run_dir):  # the job that paused it may be about to end
                 return self._begin(arm, trial)
         if state.started(arm.name) >= state.trials_of(arm.name):
             return None
@@ -197,25 +196,26 @@ class Scheduler:
 
     def _claim_confirmation(self) -> Claim | None:
         for run in self.state.confirmations():
-            if not run.ended and not is_alive(run.run_dir):
+            if not run.ended and not self.state.claims.is_alive(run.run_dir):
                 return self._take("confirm", run.arm, run.number, run.params, run.seed, run.run_dir)
         return None
 
     def _is_confirming(self) -> bool:
-        return any(is_alive(run.run_dir) for run in self.state.confirmations() if not run.ended)
+        return any(self.state.claims.is_alive(run.run_dir) for run in self.state.confirmations() if not run.ended)
 
     # ---- requeueing
 
     def _requeue_dead(self, arm: str) -> None:
         """Trials whose process is gone: told from their result where they had ended, otherwise waiting again."""
-        storage = self.state.storage
-        for trial in self.state.trials(arm):
-            if trial.state != TrialState.RUNNING:
-                continue
+        storage, claims = self.state.storage, self.state.claims
+        for trial in [t for t in self.state.trials(arm) if t.state == TrialState.RUNNING]:
             run_dir = self.state.run_dir(arm, number_of(trial))
-            if not is_alive(run_dir) and not tell(storage, trial, run_dir):
-                (run_dir / OWNER).unlink(missing_ok=True)  # its job may still wait in a queue: it must not start now
-                storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            if claims.seize(run_dir):
+                if tell(storage, trial, run_dir):
+                    claims.note_end(run_dir)
+                else:
+                    claims.reopen(run_dir)
+                    storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             self.state.refresh(arm)
 
     # ---- telling
@@ -223,9 +223,12 @@ class Scheduler:
     def tell(self, claim: Claim, error: BaseException | None = None) -> str:
         """After a job returned or died under a living sweeper: its state; one that left no result is handed out again.
 
-        error: what the launcher raised. A run that was lost `TIMES_LOST` times without an epoch more is FAILED.
+        error: what the launcher raised. A run that was lost `TIMES_LOST` times without an epoch more is FAILED; of one
+        that others have taken over nothing is told.
         """
-        with self.state.locked():
+        with suppress(LostClaim), self.state.locked():
+            if isinstance(error, LostClaim):
+                raise error
             if not self._is_told(claim) and self._times_lost(claim.run_dir) >= TIMES_LOST:
                 cause = f": {summary(error)}" if error else ""
                 self._fail(claim, f"its process died {TIMES_LOST} times (out of memory, or of time?){cause}")
@@ -233,6 +236,7 @@ class Scheduler:
                 return read_run(claim.run_dir)["state"]
             self.tidy(claim.arm, ended=claim.number)
             return state_of(self.state.find(claim.arm, claim.number))
+        return "RUNNING"
 
     def _times_lost(self, run_dir: Path) -> int:
         """Count a loss of the run, from 1 where it had come further than ever: then a time limit may have ended it."""
@@ -242,20 +246,19 @@ class Scheduler:
 
     def _is_told(self, claim: Claim) -> bool:
         """Whether the run has ended; what its job could not tell the study any more is told from its result."""
-        if claim.kind != "search":
-            return has_ended(claim.run_dir)
-        trial = self.state.find(claim.arm, claim.number)
-        if has_stopped(trial):
+        trial = self.state.find(claim.arm, claim.number) if claim.kind == "search" else None
+        if trial is not None and has_stopped(trial):
             return True
         self.state.refresh(claim.arm)
-        return tell(self.state.storage, trial, claim.run_dir)
+        with claim.hold.ending():  # which notes the result that is there
+            return has_ended(claim.run_dir) if trial is None else tell(self.state.storage, trial, claim.run_dir)
 
     def end_where_outside(self, claim: Claim, error: BaseException | None) -> None:
         """Raise the OutsideFault that a job ended with, if it did; its run is left to be claimed again.
 
         A run that is out of memory for the second time wants more than there is: it is FAILED like any other.
         """
-        if (fault := outside_fault(error)) is None:
+        if (fault := outside_fault(error)) is None or isinstance(fault, LostClaim):
             return
         mark = claim.run_dir / GAVE_OUT
         if isinstance(fault, GaveOut) and mark.exists():

@@ -8,9 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import check_node, key_of
 from headstart.errors import UserError, first_line
+from headstart.sweep.leases import has_server
 from headstart.sweep.search_space import FirstPoints, Params
 from headstart.sweep.storage import without_password
-from headstart.typed import Count, Node, Processes, Seeds, Truth, refusal, shown
+from headstart.typed import Count, LeaseSeconds, Node, Processes, Seeds, Truth, refusal, shown
 
 EXAMPLES = {
     "params": '{lr: "tag(log, interval(1e-4, 1e-1))"}',
@@ -43,6 +44,8 @@ class SweeperSettings:
     source: dict[Literal["overrides"], list[str]] | None  # of the run that comes before the arms
     sampler: Node
     pruner: Node | None
+    lease_seconds: LeaseSeconds
+    elsewhere: Literal["join", "rerun"] | None  # what becomes of runs that lie in other folders of the study
 
     @property
     def is_grid(self) -> bool:
@@ -71,6 +74,7 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     _refuse_objective(given)
     _refuse_storage(config)
     _refuse_url(given["storage"])
+    _refuse_without_server(typed, given, config)
     _refuse_stock_keys(given)
     _refuse_basic_launcher(values["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
     return SweeperSettings(**values | dict(params=values["params"] or {}))
@@ -171,6 +175,21 @@ def _refuse_url(url: str) -> None:
         raise UserError(
             f"hydra.sweeper.storage={without_password(url)}: what stands for its host and port is neither; "
             "in a password write @ as %40, : as %3A and / as %2F"
+        )
+
+
+def _refuse_without_server(typed: list[str], given: Mapping[str, Any], config: DictConfig) -> None:
+    """Refuse what only a study has whose claims a database server keeps."""
+    if not has_server(given["storage"]):
+        for key in {"hydra.sweeper.lease_seconds", "hydra.sweeper.elsewhere"} & set(map(key_of, typed)):
+            raise UserError(
+                f"{key} needs a PostgreSQL server that all machines reach: set the environment variable "
+                "HEADSTART_STORAGE=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or leave it out"
+            )
+    elif given["elsewhere"] is not None and config.minutes is not None:
+        raise UserError(
+            f"minutes={config.minutes:g} fits a study to one machine; give hydra.sweeper.elsewhere="
+            f"{given['elsewhere']} without it, with n_trials= and epochs="
         )
 
 

@@ -21,6 +21,7 @@ IN_MEMORY = "sqlite://"
 
 _opened: dict[str, tuple[optuna.storages.BaseStorage, Callable[[], None]]] = {}  # by URL, with what closes it
 _opening = threading.Lock()
+closing: list[Callable[[], None]] = []  # called with the last storage: closes what else a process has of a server
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -41,6 +42,8 @@ def close_storages() -> None:
         _, (storage, close) = _opened.popitem()
         storage.remove_session()
         close()
+    for also in closing:
+        also()
 
 
 def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
@@ -171,15 +174,27 @@ def study_lock(folder: Path) -> Iterator[None]:
     Raises UserError where the folder can't be made or written.
     """
     with ExitStack() as held:
-        try:
+        with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(holding_lock(folder / ".lock"))
-        except OSError as error:
-            raise UserError(
-                f"the study's folder {folder} can't be written ({error.strerror}); start headstart in a folder where "
-                "it can, or name another by hydra.sweep.dir=..."
-            ) from None
         yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make the study's folder. Raises UserError where it can't be made."""
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the study's folder {folder} can't be written ({error.strerror}); start headstart in a folder where "
+            "it can, or name another by hydra.sweep.dir=..."
+        ) from None
 
 
 # ---- a study's place in it

@@ -1,33 +1,24 @@
 """A study as it stands: its arms in the storage, its trials, its best, its folders. Nothing is decided here."""
 
 import threading
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from headstart.errors import UserError
 from headstart.statistics import Choice, choice_of, to_choose_from
-from headstart.store import read_run, write_atomically
+from headstart.store import digest_of
 from headstart.sweep.arms import Arm
+from headstart.sweep.leases import EndedRun, admit, claims_of
 from headstart.sweep.pruners import Halving, curve_of
 from headstart.sweep.search_space import Point, Space, bounds
-from headstart.sweep.storage import (
-    IN_MEMORY,
-    is_there,
-    open_storage,
-    readable,
-    refuse_unknown_runs,
-    study_lock,
-    without_password,
-)
-from headstart.sweep.trial import AFTER, has_begun, has_ended, has_stopped, is_paused, is_promising, number_of
+from headstart.sweep.storage import IN_MEMORY, is_there, readable, refuse_unknown_runs
+from headstart.sweep.trial import AFTER, has_begun, has_stopped, is_paused, is_promising, number_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -61,23 +52,26 @@ class StudyState:
     seed: int
     pruner: optuna.pruners.BasePruner
     seeds_wanted: SeedsWanted = None
+    lease_seconds: float = 60.0  # see claims_of
+    elsewhere: Literal["join", "rerun"] | None = None  # what becomes of runs in other folders; None: there may be none
 
     def __post_init__(self) -> None:
         self.confirm_seeds = {arm.name: self.looks[0] for arm in self.arms}  # asked for by now
+        self.has_joined = False  # whether this folder is a further one of the study
         self._seen = threading.local()  # what a thread read of the trials since it began a snapshot
         self._choices: dict[str, tuple[tuple, Choice]] = {}  # by arm, with the trials that it was fitted to
+        self.claims = claims_of(self.name, self.folder, self.url, self.lease_seconds)
         if not is_there(self.url):  # before opening makes it
             for arm in self.arms:
                 refuse_unknown_runs(self.folder, arm.name, self.url)
         with self.locked(), readable(self.url):  # also the making of the storage's tables
-            self.storage = open_storage(self.url)
+            self.storage = self.claims.storage()
             self.studies = {arm.name: self._open_arm(arm) for arm in self.arms}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the study's lock: one decision at a time, over all processes; trials are read once meanwhile."""
-        lock = nullcontext() if self.url == IN_MEMORY else study_lock(self.folder)  # in memory: nobody else sees it
-        with lock, self.snapshot():
+        with self.claims.lock(), self.snapshot(), self.claims.snapshot():
             self._seen.trials, self._seen.extensions = {}, {}  # what was seen before the lock decides nothing
             yield
 
@@ -89,7 +83,8 @@ class StudyState:
             return
         self._seen.trials, self._seen.extensions = {}, {}
         try:
-            yield
+            with self.claims.snapshot():
+                yield
         finally:
             del self._seen.trials, self._seen.extensions
 
@@ -109,7 +104,8 @@ class StudyState:
             pruner=self.pruner,
             load_if_exists=True,
         )
-        self._refuse_a_stranger(study)
+        if self.url != IN_MEMORY:
+            self.has_joined |= admit(study, self.folder, self.url, joins=self.elsewhere is not None)
         if self.url != IN_MEMORY and not study.get_trials(deepcopy=False):
             refuse_unknown_runs(self.folder, arm.name, self.url)
         if not study.user_attrs.get("first_points_enqueued"):
@@ -121,22 +117,6 @@ class StudyState:
     def study_name(self, arm: str) -> str:
         """Name of the arm's Optuna study in the storage."""
         return f"{self.name}/{arm}"
-
-    def _refuse_a_stranger(self, study: optuna.Study) -> None:
-        """Studies in one database meet by name alone: the trials of another folder's study are none of ours."""
-        if self.url == IN_MEMORY:
-            return
-        path = self.folder / ".study"
-        if not path.exists():
-            write_atomically(path, uuid.uuid4().hex.encode())
-        known = study.user_attrs.get("folder")
-        if known is None:
-            study.set_user_attr("folder", path.read_text(errors="replace"))
-        elif known != path.read_text(errors="replace"):
-            raise UserError(
-                f"the storage {without_password(self.url)} holds a study {study.study_name} whose runs are not in "
-                f"{self.folder};\nput its folder back, or start another by name=..."
-            )
 
     def enqueue(self, study: optuna.Study, point: Point) -> None:
         """Queue a first point, once: a kill may have come between queueing and noting it."""
@@ -234,6 +214,11 @@ class StudyState:
 
     # ---- folders and confirmations
 
+    def away(self) -> dict[Path, EndedRun]:
+        """The runs that have ended whose results lie in other folders of the study, and were not copied to this one."""
+        ended = {run_dir: run for run_dir, run in self.claims.ended().items() if not run.is_ours}
+        return {run_dir: run for run_dir, run in ended.items() if digest_of(run_dir / "result.json") != run.digest}
+
     @property
     def source_dir(self) -> Path:
         """Folder of the run that has to exist before any arm."""
@@ -262,13 +247,14 @@ class StudyState:
                 if (best := self.best(arm)) is not None:
                     run_dir = self.confirm_dir(arm, number_of(best), seed)
                     params = dict(best.params) if self.confirm == "best" else self.choice(arm).repeated(seed)
-                    found.append(Confirmation(arm, number_of(best), seed, run_dir, params, has_ended(run_dir)))
+                    ended = self.claims.has_ended(run_dir)
+                    found.append(Confirmation(arm, number_of(best), seed, run_dir, params, ended))
         return found
 
     def ask_for_more_seeds(self) -> bool:
         """Ask for the confirmations that the verdicts still need, once all those asked for have ended; whether any."""
-        if self.seeds_wanted is None or not self.folder.exists():
-            return False
+        if self.seeds_wanted is None or not self.folder.exists() or self.away():
+            return False  # who is asked compares the runs in this folder
         wanted = self.seeds_wanted(self.folder, self.confirm_seeds)
         more = {arm: wanted.get(arm, 0) for arm, seeds in self.confirm_seeds.items() if wanted.get(arm, 0) > seeds}
         self.confirm_seeds |= more
@@ -287,7 +273,7 @@ class StudyState:
         seen = tuple((number_of(trial), value) for trial, value in zip(trials, values, strict=True))
         if arm not in self._choices or self._choices[arm][0] != seen:
             space = self.space(next(a for a in self.arms if a.name == arm))
-            pictures = read_run(self.run_dir(arm, number_of(self.best(arm)))).get("val_size")
+            pictures = self.claims.val_size(self.run_dir(arm, number_of(self.best(arm))))
             found = choice_of(
                 {key: bounds(distribution) for key, distribution in space.items()},
                 [trial.params for trial in trials],

@@ -2,6 +2,8 @@
 
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,13 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import key_of
-from headstart.errors import OutsideFault, UserError, summary
-from headstart.store import AT_WORK, holding_lock, lock_run
+from headstart.errors import OutsideFault, summary
+from headstart.store import AT_WORK, WITHOUT_LOCKS, holding_lock, set_aside
 from headstart.sweep.cluster import ending_with_an_epoch
+from headstart.sweep.leases import Hold, LostClaim, claims_of
 from headstart.sweep.pruners import make_pruner
 from headstart.sweep.recovery import explained_faults, outside_fault
 from headstart.sweep.settings import plain, pruner_of
-from headstart.sweep.storage import study_lock
 from headstart.sweep.trial import OWNER, Reporter, record_failure, trials_behind
 from headstart.training import trial_context
 
@@ -45,32 +47,32 @@ class TrialTask:
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run one job of the study: search trials report and tell, confirmations only know their trial."""
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        study_folder = Path(HydraConfig.get().sweep.dir)
-        with study_lock(study_folder):
-            owner = run_dir / OWNER
-            if not owner.exists() and not (study_folder / "study.json").exists():
-                raise OutsideFault(
-                    f"{study_folder.absolute()} as {socket.gethostname()} sees it is not the study's folder.\n"
-                    "Jobs on other machines have to find it at the same path: share it, and where they start elsewhere "
-                    "give hydra.sweep.dir= an absolute one."
-                )
-            if not owner.exists() or owner.read_text(errors="replace") != self.owner:
-                raise UserError(f"{run_dir} was handed to another process while this job waited")
-            lock = lock_run(run_dir)
-        with lock, ending_with_an_epoch(), holding_lock(run_dir / AT_WORK, waiting=_say_that_it_waits):
-            try:
-                trial_context.study_folder = study_folder
-                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir)
-            except Exception as error:
-                if not outside_fault(error):
-                    record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
-                raise
-            finally:
-                trial_context.trial = trial_context.study_folder = None
+        run_dir, study_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
+        if not (run_dir / OWNER).exists() and not (study_folder / "study.json").exists():
+            raise OutsideFault(
+                f"{study_folder.absolute()} as {socket.gethostname()} sees it is not the study's folder.\n"
+                "Jobs on other machines have to find it at the same path: share it, and where they start elsewhere "
+                "give hydra.sweep.dir= an absolute one."
+            )
+        sweeper = HydraConfig.get().sweeper  # the storage's URL is the job's own: pickled it could leak a password
+        hold = claims_of(cfg.name, study_folder, sweeper.storage, sweeper.lease_seconds).adopt(run_dir, self.owner)
+        try:
+            trial_context.study_folder, trial_context.claim = study_folder, hold
+            with ending_with_an_epoch(), _alone(run_dir), hold.acting():
+                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir, hold)
+        except LostClaim:
+            if hold.is_taken_elsewhere():  # else the folder is its new holder's
+                set_aside(run_dir / "result.json", "fenced")
+            raise
+        except Exception as error:
+            if not outside_fault(error):
+                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
+            raise
+        finally:
+            trial_context.trial = trial_context.study_folder = trial_context.claim = None
+            hold.release()
 
-    def _in_trial(self, cfg: DictConfig, run_dir: Path) -> Any:
-        # The storage's URL is the job's own: pickled with the task it could leak a password.
+    def _in_trial(self, cfg: DictConfig, run_dir: Path, hold: Hold) -> Any:
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
         study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(pruner_of(plain(sweeper.pruner), cfg))
         reporter = TrainingReporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
@@ -83,10 +85,24 @@ class TrialTask:
         except Exception as error:
             if not outside_fault(error):  # else it is claimed again, and the sweeper ends here
                 record_failure(run_dir, summary(error), _facts(cfg, run_dir))
-                reporter.tell_failed(error)
+                with hold.ending():
+                    reporter.tell_failed(error)
             raise
-        reporter.tell(run_dir, returned)
+        with hold.ending():
+            reporter.tell(run_dir, returned)
         return returned
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Wait for the end of another job of this run; where files have no locks, its lease alone keeps others away."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(holding_lock(run_dir / AT_WORK, waiting=_say_that_it_waits))
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+        yield
 
 
 def _say_that_it_waits() -> None:

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def train_run(run_config: RunConfig, run_dir: Path, *, reads_test: bool, watcher
         log.warning("%s: %s; the run begins anew", run_dir, ended["reason"])
         discard(run_dir)
     set_aside(run_dir / "result.json")
-    with lock_run(run_dir):
+    with lock_run(run_dir, needed=trial_context.claim is None) or nullcontext():
         try:
             trainer = prepare_run(run_config, run_dir, watcher)
             facts = _begin(run_config, trainer)
@@ -178,6 +179,7 @@ def _conclude(
         elif guesses and outcome.paused:
             result.update(reason=f"{outcome.reason}, {AT_CHANCE}")
         if reads_test and outcome.state == "COMPLETE":
+            trial_context.may_write()
             took = latency_facts(trainer)  # first, as whoever is stopped meanwhile has read no test split
             found, of_test = _read_test_split(trainer, facts, worse)
             result, predictions = result | took | found, of_test
@@ -185,6 +187,7 @@ def _conclude(
             predictions |= _predictions(trainer, data.val, "val")
             result |= _keep_best(trainer, dict(architecture=facts["model"], network=network), predictions)
     result |= trainer.further_columns()
+    trial_context.may_write()
     write_record(run_dir / "result.json", result, LEFT)
     for left in run_dir.glob("last.ckpt.previous" if outcome.paused else "last.ckpt*"):
         left.unlink()

@@ -93,6 +93,7 @@ class NetworkTrainer:
     def _keep(self, row: dict[str, Any]) -> None:
         """Record an epoch that ended: its row first, then, when one is due, the checkpoint that makes it count."""
         self.state.end_epoch(row)
+        trial_context.may_write()
         append_epoch(self.run_dir, row)
         if self.state.epoch < self.settings.epochs:
             self.checkpoints.write_if_due(self.state)

@@ -132,6 +132,7 @@ class Checkpoints:
         epochs = digest_of(self.run_dir / "epochs.csv")
         torch.save(dict(identity=self.identity, epochs_sha256=epochs) | state.to_dict(), buffer)
         payload = buffer.getvalue()
+        trial_context.may_write()
         write_checkpoint(self._path, payload)
         if len(payload) > CHEAP_CHECKPOINT:
             end = time.monotonic()

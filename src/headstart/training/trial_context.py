@@ -22,7 +22,15 @@ class Trial(Protocol):
         """Whether the run is to pause after that epoch, and may be gone on with later."""
 
 
+class Claim(Protocol):
+    """The right to work on the run, which others may have taken over from a process that seemed dead."""
+
+    def check(self) -> None:
+        """Raise an OutsideFault where that is so."""
+
+
 trial: Trial | None = None
+claim: Claim | None = None  # on the run that trains; None where nobody else may have it
 study_folder: Path | None = None  # where the runs of a study keep what they share; None outside a study
 at_work = False  # there is something to put in order at the end, such as workers to stop
 goes_on_by = ""  # the command that goes on with what this process has begun; "" before that
@@ -46,6 +54,12 @@ def end_if_told() -> None:
         raise SystemExit(stop)
 
 
+def may_write() -> None:
+    """To be called before something is written into the run's folder: raises OutsideFault where others work there."""
+    if claim is not None:
+        claim.check()
+
+
 def report(val_accuracy: float, epoch: int, *, goes_on: bool = False) -> str | None:
     """What a run calls after each epoch: the reason for which the study prunes it here, None to go on.
 
@@ -55,6 +69,7 @@ def report(val_accuracy: float, epoch: int, *, goes_on: bool = False) -> str | N
     """
     if not goes_on:
         end_if_told()
+    may_write()
     return None if trial is None else trial.report(val_accuracy, epoch)
 
 

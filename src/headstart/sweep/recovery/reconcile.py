@@ -5,7 +5,7 @@ What cannot be trusted runs again: on the CPU it ends in the same row.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from headstart.store import (
     read_record,
     read_run,
 )
+from headstart.sweep.leases import EndedRun
+from headstart.sweep.recovery.elsewhere import put_aside, put_superseded_aside
 from headstart.sweep.recovery.requeue import requeue
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import has_stopped, is_paused, number_of, state_of
@@ -31,23 +33,44 @@ def reconcile(state: StudyState) -> list[str]:
 
     Called with the study's lock held, where no trial of this process runs yet.
     """
-    lines = [f"{place}: {fault}; it runs again" for place, fault in _damaged_beside(state)]
+    ended, away = state.claims.ended(), state.away()
+    lines = list(put_superseded_aside(state, away))
+    if state.elsewhere == "rerun":
+        lines += _rerun_confirmations(state, away)
+    lines += _confirmations(state, ended)
+    lines += [f"{place}: {fault}; it runs again" for place, fault in _damaged_source(state)]
     for arm in (arm.name for arm in state.arms):
-        lines += _reconcile_search(state, arm)
+        lines += _reconcile_search(state, arm, ended, away)
         state.refresh(arm)
     return lines
 
 
-def _reconcile_search(state: StudyState, arm: str) -> Iterator[str]:
+Ended = Mapping[Path, EndedRun]
+
+
+def _reconcile_search(state: StudyState, arm: str, ended: Ended, away: Ended) -> Iterator[str]:
     trials = state.trials(arm)
     for trial in filter(has_stopped, trials):
         run_dir, study = state.run_dir(arm, number_of(trial)), state.studies[arm]
+        if run_dir in away:
+            if state.elsewhere == "rerun":
+                requeue(study, trial)
+                state.claims.reopen(run_dir)
+                yield f"{run_dir}: its result lies in {away[run_dir].place}; it runs again here"
+            continue
         record = read_run(run_dir)
+        if state.has_joined and run_dir not in ended and record["state"] not in FINISHED:
+            yield f"{run_dir}: nobody has noted where its result lies; give the command in the first folder, too"
+            continue
         if record["state"] == "RUNNING":  # a job that has told how it ended is about to let go of its folder
             continue
         if fault := _no_record_of(trial, record):
+            if run_dir in ended and not ended[run_dir].is_ours:
+                yield f"{put_aside(run_dir)}: {fault}; copy the run from {ended[run_dir].place} again"
+                continue
             discard(run_dir)
             requeue(study, trial)
+            state.claims.reopen(run_dir)
             yield f"{run_dir}: {fault}; it runs again"
         elif difference := _told_otherwise(trial, record, curve := _curve(run_dir)):
             if _is_vouched_for(run_dir):
@@ -57,6 +80,9 @@ def _reconcile_search(state: StudyState, arm: str) -> Iterator[str]:
                 discard(run_dir)
                 requeue(study, trial)
                 yield f"{run_dir}: {difference}; it runs again"
+            state.claims.reopen(run_dir)
+        elif _is_to_be_noted(run_dir, ended):
+            state.claims.note_end(run_dir)
     known = {number_of(trial) for trial in trials}
     for result in sorted((state.folder / arm / "search").glob("*/result.json")):
         if result.parent.name.isdecimal() and int(result.parent.name) not in known:
@@ -99,19 +125,48 @@ def _is_vouched_for(run_dir: Path) -> bool:
     return read_record(run_dir / "result.json")[1] is not None
 
 
-def _damaged_beside(state: StudyState) -> Iterator[tuple[Path, str]]:
-    """The confirmations and the source run that cannot be trusted, begun anew, each with what is wrong with it."""
-    for arm in state.arms:
-        for result in sorted((state.folder / arm.name / "confirm").glob("*/seed-*/result.json")):
-            run_dir, record = result.parent, read_run(result.parent)
-            if is_damaged(run_dir):
-                fault = record["reason"]
-            elif str(record.get("seed")) not in ("None", run_dir.name.removeprefix("seed-")):
-                fault = f"it holds the result of seed {record['seed']}"
-            else:
-                continue
+def _is_to_be_noted(run_dir: Path, ended: Ended) -> bool:
+    """Whether the study's claims do not know yet of the result that lies here: its process died before it said so."""
+    noted = ended.get(run_dir)
+    return noted is None or (noted.is_ours and noted.digest != digest_of(run_dir / "result.json"))
+
+
+def _confirmations(state: StudyState, ended: Ended) -> Iterator[str]:
+    """Have confirmations that cannot be trusted begin anew, with a line on each; note those that ended unnoticed."""
+    here = {path.parent for arm in state.arms for path in _of_arm(state, arm.name).glob("*/seed-*/result.json")}
+    gone = {d for d, run in ended.items() if run.is_ours and d not in here and d.parent.parent.name == "confirm"}
+    for run_dir in sorted(here | gone):
+        record, is_copy = read_run(run_dir), run_dir in ended and not ended[run_dir].is_ours
+        if run_dir in gone:
+            fault = "its result is gone"
+        elif is_damaged(run_dir):
+            fault = record["reason"]
+        elif str(record.get("seed")) not in ("None", run_dir.name.removeprefix("seed-")):
+            fault = f"it holds the result of seed {record['seed']}"
+        else:
+            if _is_to_be_noted(run_dir, ended):
+                state.claims.note_end(run_dir)
+            continue
+        if is_copy:
+            yield f"{put_aside(run_dir)}: {fault}; copy the run from {ended[run_dir].place} again"
+        else:
             discard(run_dir)
-            yield run_dir, fault
+            state.claims.reopen(run_dir)
+            yield f"{run_dir}: {fault}; it runs again"
+
+
+def _of_arm(state: StudyState, arm: str) -> Path:
+    return state.folder / arm / "confirm"
+
+
+def _rerun_confirmations(state: StudyState, away: Ended) -> Iterator[str]:
+    for run_dir in (d for d in away if d.parent.parent.name == "confirm"):
+        state.claims.reopen(run_dir)
+        yield f"{run_dir}: its result lies in {away[run_dir].place}; it runs again here"
+
+
+def _damaged_source(state: StudyState) -> Iterator[tuple[Path, str]]:
+    """The source run, if it cannot be trusted, begun anew, with what is wrong with it."""
     source, weights = state.source_dir, state.source_dir / "best.safetensors"
     if is_damaged(source):
         fault = read_run(source)["reason"]

@@ -31,10 +31,13 @@ def requeue_failed(state: StudyState) -> None:
     for arm in (a.name for a in state.arms):
         for trial in state.trials(arm):
             if trial.state == TrialState.FAIL:
-                set_aside(state.run_dir(arm, number_of(trial)) / "result.json")
+                run_dir = state.run_dir(arm, number_of(trial))
+                set_aside(run_dir / "result.json")
                 requeue(state.studies[arm], trial)
+                state.claims.reopen(run_dir)
         state.refresh(arm)
         folders += [path.parent for path in (state.folder / arm / "confirm").glob("*/*/result.json")]
     for folder in folders:
         if read_run(folder)["state"] == "FAILED":
             set_aside(folder / "result.json")
+            state.claims.reopen(folder)

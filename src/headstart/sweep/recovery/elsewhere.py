@@ -1,0 +1,48 @@
+"""Runs of a study whose folders lie elsewhere, with a database server: what becomes of them here, and what is said."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from headstart.store import read_json, write_json
+from headstart.sweep.leases import EndedRun
+from headstart.sweep.study_state import StudyState
+
+
+def put_aside(run_dir: Path) -> Path:
+    """Rename a run's folder so that no report reads it, and return its new name: the study has another result of it."""
+    number = 1 + len(list(run_dir.parent.glob(f".{run_dir.name}.superseded-*")))
+    return run_dir.rename(run_dir.with_name(f".{run_dir.name}.superseded-{number}"))
+
+
+def put_superseded_aside(state: StudyState, away: Mapping[Path, EndedRun]) -> Iterator[str]:
+    """Put aside what lies here of runs that ended elsewhere; yields a line for each.
+
+    They were begun here too, by a process that seemed dead to whoever took them over.
+    """
+    for run_dir, run in away.items():
+        if run_dir.exists() and not state.claims.is_alive(run_dir):
+            yield f"{run_dir}: the study has the result in {run.place}; what lay here is now {put_aside(run_dir).name}"
+
+
+def record_places(state: StudyState) -> list[str]:
+    """Write down for the report where runs lie, if not all of them here; return a line on those that it lacks."""
+    with state.locked():
+        ended, away = state.claims.ended(), state.away()
+        list(put_superseded_aside(state, away))
+        if all(run.is_ours for run in ended.values()):
+            return []
+        places = {run_dir.relative_to(state.folder).as_posix(): run.place for run_dir, run in ended.items()}
+        path = state.folder / "study.json"
+        write_json(path, read_json(path) | dict(places=places))
+    if not away:
+        return []
+    found = Counter(run.place for run in away.values())
+    where = ", ".join(f"{place} ({count})" for place, count in found.items())
+    copy = f"rsync -a --exclude='/.*' {shlex.quote(next(iter(found)))}/ {shlex.quote(str(state.folder))}/"
+    more = ", and the same command, which asks for more seeds where they are needed" if state.seeds_wanted else ""
+    return [
+        f"{len(away)} of {len(ended)} runs lie in other folders of the study and are not in this report: {where};\n"
+        f"copy them here, such as by {copy}\nthen headstart report {shlex.quote(str(state.folder))}{more}"
+    ]
