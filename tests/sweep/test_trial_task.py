@@ -3,6 +3,7 @@
 import pickle
 import sqlite3
 import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -61,6 +62,24 @@ def test_a_search_trial_reports_and_tells_what_it_returned(tmp_path, job):
     assert scheduler.state.find("a", 0).intermediate_values == {1: 40.0}
     assert trial_context.trial is None and not is_alive(claim.run_dir)
     assert trial_context.study_folder is None
+
+
+def test_what_a_cluster_ends_a_job_with_is_no_failure_of_its_run(tmp_path, job, monkeypatch):
+    """Submitit raises after the job has ended with its epoch, where it may not be queued again."""
+
+    @contextmanager
+    def ended_by_the_cluster():
+        with suppress(SystemExit):
+            yield
+        raise RuntimeError("timed out too many times")
+
+    monkeypatch.setattr("headstart.sweep.trial_task.ending_with_an_epoch", ended_by_the_cluster)
+    scheduler = open_scheduler(tmp_path, arms=["a"])
+    claim = scheduler.claim()
+    with pytest.raises(RuntimeError, match="too many times"):
+        TrialTask(lambda cfg: exec("raise SystemExit(140)"), scheduler.owner)(job(scheduler, claim))
+    assert state_of(scheduler) == ("RUNNING", None, None) and not (claim.run_dir / "result.json").exists()
+    assert not is_alive(claim.run_dir)
 
 
 def test_a_job_that_raises_is_recorded_and_told_as_failed(tmp_path, job):

@@ -56,21 +56,25 @@ class TrialTask:
             )
         sweeper = HydraConfig.get().sweeper  # the storage's URL is the job's own: pickled it could leak a password
         hold = claims_of(cfg.name, study_folder, sweeper.storage, sweeper.lease_seconds).adopt(run_dir, self.owner)
-        try:
-            trial_context.study_folder, trial_context.claim = study_folder, hold
-            with ending_with_an_epoch(), _alone(run_dir), hold.acting():
-                return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir, hold)
-        except LostClaim:
-            if hold.is_taken_elsewhere():  # else the folder is its new holder's
-                set_aside(run_dir / "result.json", "fenced")
-            raise
-        except Exception as error:
-            if not outside_fault(error):
-                record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
-            raise
-        finally:
-            trial_context.trial = trial_context.study_folder = trial_context.claim = None
-            hold.release()
+        with (
+            _until_its_end(hold),
+            ending_with_an_epoch(),
+            _alone(run_dir),
+        ):  # a cluster's signal is no failure of the run
+            try:
+                trial_context.study_folder, trial_context.claim = study_folder, hold
+                with hold.acting():
+                    return self.task(cfg) if cfg.phase == "source" else self._in_trial(cfg, run_dir, hold)
+            except LostClaim:
+                if hold.is_taken_elsewhere():  # else the folder is its new holder's
+                    set_aside(run_dir / "result.json", "fenced")
+                raise
+            except Exception as error:
+                if not outside_fault(error):
+                    record_failure(run_dir, summary(error), _facts(cfg, run_dir))  # where nothing below could
+                raise
+            finally:
+                trial_context.trial = trial_context.study_folder = trial_context.claim = None
 
     def _in_trial(self, cfg: DictConfig, run_dir: Path, hold: Hold) -> Any:
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
@@ -91,6 +95,14 @@ class TrialTask:
         with hold.ending():
             reporter.tell(run_dir, returned)
         return returned
+
+
+@contextmanager
+def _until_its_end(hold: Hold) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        hold.release()
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def test_stopped_for_longer_than_its_lease_a_process_finds_its_run_gone_and_goes
     wait_for(lambda: said(tmp_path, "there"))
     stopped.send_signal(signal.SIGSTOP)
     working = started("here", seconds=0.2)
-    wait_for(lambda: "claimed 001" in said(tmp_path, "here"))
+    wait_for(lambda: "claimed 000" in said(tmp_path, "here"))
     stopped.send_signal(signal.SIGCONT)
     assert [stopped.wait(100), working.wait(100)] == [0, 0], said(tmp_path, "there")
     assert said(tmp_path, "there")[:2] == ["claimed 000", "lost 000"]
@@ -148,7 +148,7 @@ def test_cut_off_from_the_server_for_longer_than_its_lease_a_process_loses_its_r
     wait_for(lambda: said(tmp_path, "there"))
     cable.whole.clear()
     working = started("here", seconds=0.2)
-    wait_for(lambda: "claimed 001" in said(tmp_path, "here"))
+    wait_for(lambda: "claimed 000" in said(tmp_path, "here"))
     cable.whole.set()
     assert [cut_off.wait(100), working.wait(100)] == [0, 0], said(tmp_path, "there")
     assert said(tmp_path, "there")[:2] == ["claimed 000", "lost 000"]
