@@ -4,6 +4,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from headstart.report import plots
+from headstart.report.drawing import NARROW
+from headstart.report.plots.style import legend, sample, style
 from report.helpers_report import legend_words, study
 
 
@@ -28,3 +30,15 @@ def test_an_arm_looks_the_same_in_every_plot_whatever_the_order_of_its_rows():
         colours.append([to_hex(h.get_color()) for h in ax.get_legend().legend_handles][:2])
         assert words[:2] == ["b", "a"]
     assert colours == [[looks["b"].colour.lower(), looks["a"].colour.lower()]] * 3
+
+
+def test_in_the_narrowest_figure_the_longest_names_of_arms_are_read_to_their_end():
+    figure = Figure(figsize=(NARROW, 4), layout="constrained")
+    ax = figure.subplots()
+    names = ["cnn", "resnet18_random", "resnet18_cifar100_weights", "efficientnet_lite0_finetuned"]
+    with style():
+        ax.set_ylabel("validation accuracy (%)")
+        legend(ax, [(sample(), f"{name} (3 seeds)") for name in names])
+    figure.draw_without_rendering()
+    there, whole = ax.get_legend().get_window_extent(), figure.bbox
+    assert there.x0 >= whole.x0 and there.x1 <= whole.x1 and there.y0 >= whole.y0

@@ -128,7 +128,9 @@ def legend(ax: "Axes", entries: Sequence[tuple["Artist", str]]) -> None:
         handles, labels = zip(*entries, strict=True)
         wrapped = [textwrap.fill(label, 26) for label in labels]
         below = ax.figure.get_figwidth() < NARROWEST
-        place = dict(bbox_to_anchor=(0, -0.2), ncols=2) if below else dict(bbox_to_anchor=(1.01, 1))
+        # Two columns of the longest labels are just as wide as the narrowest figure, from its edge and close together.
+        tight = dict(ncols=2, handlelength=1.2, handletextpad=0.5, columnspacing=0.8)
+        place = dict(bbox_to_anchor=(-0.12, -0.2), **tight) if below else dict(bbox_to_anchor=(1.01, 1))
         ax.legend(handles, wrapped, loc="upper left", borderaxespad=0, **place)
 
 
