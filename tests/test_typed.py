@@ -107,6 +107,7 @@ IN_WORDS = {
     "Seeds": "a whole number from 0 to 10000",
     "Processes": "a whole number from 1 to 1024",
     "PictureSize": "a whole number from 8 to 4096",
+    "LeaseSeconds": "a number from 1 to 86400",
     "Positive": "a number above 0",
     "Factor": "a number above 1 to 1000",
     "Share": "a number from 0 below 1",

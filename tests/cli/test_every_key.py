@@ -24,7 +24,7 @@ NAMES = "0 1e309 abc inf nan null true"  # texts that a folder may be called; nu
 TAKES = {
     **dict.fromkeys(["name", "arm"], NAMES),
     **dict.fromkeys(["seed", "split_seed", "data.split_seed", "label_smoothing", "confirm_seeds"], "0"),
-    **dict.fromkeys(["image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
+    **dict.fromkeys(["batch_size", "image_size", "clip_grad_norm", "patience", "threads", "reported"], "null"),
     **dict.fromkeys(["deterministic", "tf32", "cudnn_benchmark", "dry_run", "corruptions"], "true"),
     **dict.fromkeys(
         ["data.classes", "data.train_size", "data.validation_size", "data.folds", "data.test_size"], "null"
@@ -53,7 +53,7 @@ TAKES = {
     "model.estimator.early_stopping": "true",
     "hydra.sweeper.confirm_seeds": "0",
     **dict.fromkeys(["margin", "minutes"], "null"),
-    "hydra.sweeper.first_points": "null",
+    **dict.fromkeys(["hydra.sweeper.first_points", "hydra.sweeper.elsewhere"], "null"),
     "hydra.sweeper.custom_search_space": " null",
     "hydra.mode": "null",
     "hydra.sweeper.sampler.seed": "0 null",
