@@ -74,6 +74,10 @@ class Process:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """End it, however busy it is."""
+        self.send_signal(signal.SIGKILL)
+
 
 def start(
     *words: str,
@@ -109,7 +113,7 @@ def run(
         try:
             process.wait(timeout)
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
         said = [(file.seek(0), file.read())[1] for file in (stdout, stderr)]
     return subprocess.CompletedProcess(["headstart", *words], process.returncode, *said)
 
