@@ -87,13 +87,14 @@ def _refuse_tables_of_others(url: str, arguments: dict[str, Any]) -> None:
     engine = create_engine(url, **arguments)
     try:
         look, optunas = inspect(engine), models.BaseModel.metadata.tables
-        found = {name: {column["name"] for column in look.get_columns(name)} for name in look.get_table_names()}
+        there = set(look.get_table_names())
+        found = {name: {column["name"] for column in look.get_columns(name)} for name in optunas if name in there}
     finally:
         engine.dispose()
     if found.get("version_info", set()) >= set(optunas["version_info"].columns.keys()):
         return  # Optuna has made them, in whatever version
-    others = [name for name in optunas if name in found and not found[name] >= set(optunas[name].columns.keys())]
-    if others := [*others, *(name for name in found if name == "alembic_version")]:
+    others = [name for name, columns in found.items() if not columns >= set(optunas[name].columns.keys())]
+    if others := [*others, *({"alembic_version"} & there)]:
         raise UserError(
             f"the study's storage {without_password(url)} is the database of another program: {listed(others)} "
             f"{'is a table' if len(others) == 1 else 'are tables'} of its own that Optuna would have, too; "
