@@ -21,6 +21,7 @@ from training.helpers_training import (
     OPTIMIZERS,
     SCHEDULES,
     Cut,
+    Pausing,
     fingerprint,
     frozen_network,
     small_network,
@@ -56,21 +57,6 @@ def attempts(work: Path, seed: int) -> Iterator[tuple[tuple[str, ...], Callable[
 def is_wanted(row: dict[str, str]) -> bool:
     """Whether all cuts of a combination ended in the same bytes."""
     return not row["differs"]
-
-
-class Pausing:
-    """A trial of a study with rungs: it pauses after so many epochs, and may be gone on with."""
-
-    def __init__(self, after: int):
-        self.after, self.facts = after, {}
-
-    def report(self, value: float, step: int) -> str | None:
-        """The reason for which the run should end here."""
-        return f"paused after epoch {step}" if step >= self.after else None
-
-    def pauses_after(self, epoch: int) -> bool:
-        """Whether a checkpoint has to stay of that epoch."""
-        return epoch >= self.after
 
 
 def try_combination(work: Path, seed: int, *combination: str) -> dict[str, object]:

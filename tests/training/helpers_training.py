@@ -135,6 +135,21 @@ def recomputing(monkeypatch, do):
         return do()
 
 
+class Pausing:
+    """A trial of a study with rungs: it pauses after so many epochs, and may be gone on with."""
+
+    def __init__(self, after: int):
+        self.after, self.facts = after, {}
+
+    def report(self, value: float, step: int) -> str | None:
+        """The reason for which the run should end here."""
+        return f"paused after epoch {step}" if step >= self.after else None
+
+    def pauses_after(self, epoch: int) -> bool:
+        """Whether a checkpoint has to stay of that epoch."""
+        return epoch >= self.after
+
+
 def trainer(
     data: Dataset, folder: Path, optimizer="adam", schedule="constant", augment="none", **options
 ) -> NetworkTrainer:

@@ -15,6 +15,7 @@ from training.helpers_training import (
     OPTIMIZERS,
     SCHEDULES,
     Cut,
+    Pausing,
     fingerprint,
     frozen_network,
     interrupted,
@@ -79,19 +80,6 @@ def test_large_checkpoints_are_written_only_as_often_as_their_cost_allows(pictur
         run = trainer(pictures, folder)
         assert fingerprint(run, run.run()) == expected
         assert [row["epoch"] for row in run.watcher.rows] == list(range(reached, 5))
-
-
-class Pausing:
-    """A trial that pauses after some epochs, and is gone on with."""
-
-    def __init__(self, after: int):
-        self.after, self.facts = after, {}
-
-    def report(self, value: float, step: int) -> str | None:
-        return f"paused after epoch {step}" if step >= self.after else None
-
-    def pauses_after(self, epoch: int) -> bool:
-        return epoch >= self.after
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
