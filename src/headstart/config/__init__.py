@@ -4,6 +4,7 @@ from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
 from headstart.config.groups import composed, groups, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
+from headstart.config.job_configs import context_of_jobs
 from headstart.config.meant import understood
 from headstart.config.overrides import RESERVED, check_keys, check_typed, check_words, quote_names, refuse_deletion
 from headstart.config.own_files import check_own_files
@@ -35,6 +36,7 @@ __all__ = [
     "check_values",
     "check_words",
     "composed",
+    "context_of_jobs",
     "decades",
     "expand_config_dir",
     "expand_resume",
