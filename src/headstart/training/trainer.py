@@ -17,7 +17,7 @@ from headstart.data import Dataset, Split, normalise
 from headstart.models import Model, classify, count_parameters, export_bytes, is_frozen, parameter_groups, set_trainable
 from headstart.store import append_epoch
 from headstart.training import trial_context
-from headstart.training.batches import AUGMENTATION, ORDER, batch_starts, random_stream
+from headstart.training.batches import AUGMENTATION, ORDER, batch_starts, evaluation_batch, random_stream
 from headstart.training.compiling import compile_ahead, compiled
 from headstart.training.devices import autocast, device_name, move_network
 from headstart.training.frozen_features import FrozenFeatures
@@ -28,7 +28,6 @@ from headstart.training.trainer_state import Checkpoints, TrainerState
 
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 500
 SECONDS_BETWEEN_LOOKS = 0.5  # the loss is read from the device, and shown, no more often than this
 
 
@@ -266,8 +265,9 @@ class NetworkTrainer:
         """The logits of a split's images in order, batch by batch."""
         table = self.features.table(split) if self.frozen else None
         images = self.val if split is self.data.val else split
-        for start in range(0, len(split.labels), EVALUATION_BATCH):
-            rows = slice(start, min(start + EVALUATION_BATCH, len(split.labels)))
+        at_once = evaluation_batch(self.settings.image_size, self.settings.device)
+        for start in range(0, len(split.labels), at_once):
+            rows = slice(start, min(start + at_once, len(split.labels)))
             if table is None:
                 yield self._logits(self.network, images.pictures(rows).to(self.settings.device))
             else:
