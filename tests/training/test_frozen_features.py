@@ -80,15 +80,26 @@ def test_what_does_not_change_features_does_not_change_their_name():
 
 @pytest.mark.parametrize("count", [1, 2, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH - 5])
 def test_every_picture_has_its_own_features_wherever_batches_end(count):
-    model, split = frozen_network("cnn"), noise(count)
-    table = prepared(model).table(split, (0, 3))
+    check_features("cnn", count)
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 50])
+def test_large_pictures_have_theirs_in_smaller_batches(count):
+    assert check_features("test_resnet", count, image_size=128)._at_once() == 16
+
+
+def check_features(network: str, count: int, **options: int) -> FrozenFeatures:
+    """Each picture has what the backbone makes of it, mirrored both ways, too."""
+    model, split = frozen_network(network), noise(count)
+    features = prepared(model, **options)
+    table = features.table(split, (0, 3))
     picked = torch.randperm(count)[: 2 * BATCH]
     which = torch.randint(2, (len(picked),)) * 3
     pairs = zip(split.images[picked], which.tolist(), strict=True)
     images = torch.cat([flipped(picture[None], flip) for picture, flip in pairs])
-    expected = prepared(model).compute(images)
-    assert torch.allclose(table.rows(picked, which), expected, atol=1e-5)
+    assert torch.allclose(table.rows(picked, which), features.compute(images), atol=1e-5)
     assert torch.equal(table.rows(picked), table.rows(picked, torch.zeros_like(picked)))
+    return features
 
 
 def test_features_of_another_network_under_the_right_name_are_refused(said, kept):

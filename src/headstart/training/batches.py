@@ -4,7 +4,7 @@ import torch
 
 ORDER, AUGMENTATION = 0, 1  # streams of random numbers in an epoch
 LARGEST, SMALLEST, STEPS = 128, 8, 16  # a batch's pictures where nobody says how many, and an epoch's steps
-ON_GPU, ON_CPU, FEWEST = 500, 250, 32  # pictures that are evaluated at a time
+ON_GPU, ON_CPU, FEWEST = 500, 250, 16  # pictures that are evaluated at a time
 CACHED_PIXELS = 250 * 32 * 32  # of them, on the CPU: what more leave in a layer no longer fits into its caches
 
 

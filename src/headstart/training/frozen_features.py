@@ -24,6 +24,7 @@ from torch import Tensor
 from headstart.data import Dataset, Split, normalise
 from headstart.models import Model, backbone_digest, backbone_features, halves_agree
 from headstart.store import FeatureCache, FeatureEntry, NotKept, cache_limit, cache_root, shown_path, shown_size
+from headstart.training.batches import evaluation_batch
 from headstart.training.devices import autocast, device_name
 from headstart.training.feature_table import FeatureTable, Layout, agrees
 from headstart.training.flips import FLIPS, REAL_IMAGES, Augmentation, drawn_flips, flipped, needed_flips
@@ -32,7 +33,7 @@ from headstart.training.settings import Settings
 log = logging.getLogger(__name__)
 
 VERSION = 2  # raise it when the same key no longer means the same features
-BATCH = 128  # images at a time, always as many where there are as many: the last digits of float32 depend on it
+BATCH = 128  # images at a time at most, always as many for a size: the last digits of float32 depend on it
 SECONDS_BETWEEN_LOOKS = 0.5
 AGREEMENT = 1e-3  # of two images computed again, in units of the largest feature; float32 on the CPU
 COARSE_AGREEMENT = 0.1  # bfloat16 has 8 bits, and a GPU may compute a batch of another size by another algorithm
@@ -211,17 +212,21 @@ class FrozenFeatures:
         split, begin = missing.split, time.monotonic()
         count = len(split.labels)
         before, total, last_look = missing.position * count, missing.of * count, begin
-        for start in range(0, count, BATCH):
-            first = max(0, min(start, count - BATCH))  # the last batch is a full one too, and starts before
-            images = flipped(split.pictures(slice(first, first + BATCH)), missing.flip)
+        at_once = self._at_once()
+        for start in range(0, count, at_once):
+            first = max(0, min(start, count - at_once))  # the last batch is a full one too, and starts before
+            images = flipped(split.pictures(slice(first, first + at_once)), missing.flip)
             yield missing.layout.to_numpy(self.compute(images)[start - first :])
-            now, done = time.monotonic(), min(count, start + BATCH)
+            now, done = time.monotonic(), min(count, start + at_once)
             if now - last_look > SECONDS_BETWEEN_LOOKS:
                 last_look = now
                 self.progress(before + done, total, done / (now - begin))
         seconds = max(time.monotonic() - begin, 1e-9)
         self.seconds += seconds
         self.progress(before + count, total, count / seconds)
+
+    def _at_once(self) -> int:
+        return min(BATCH, evaluation_batch(self.settings.image_size, self.settings.device))
 
     def _splits(self, images: Tensor) -> bool:
         with autocast(self.settings.device, self.settings.precision):
@@ -241,7 +246,7 @@ class FrozenFeatures:
             mean=settings.mean,
             std=settings.std,
             precision=settings.precision,
-            batch=BATCH,
+            batch=self._at_once(),
             pictures=_digest(split),
             flip=flip,
             device=_computed_by(settings.device),
