@@ -1,8 +1,7 @@
-"""The configurations of a sweep's jobs: one is composed, and those that differ in values alone are its copies."""
+"""The configurations of a sweep's jobs: options are composed once, and jobs that differ in values alone get copies."""
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -10,26 +9,27 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-KEPT = 64  # compositions; a study has one for the trials of an arm, and one for its confirmations
+KEPT = 64  # compositions; a study has one an arm
 
 
 def context_of_jobs(context: HydraContext, cfg: DictConfig) -> HydraContext:
-    """What a launcher is to be given: where its jobs run in this process, with a loader that composes once."""
+    """What a sweep and its launcher compose with; where jobs run in this process, options are composed once."""
     if cfg.hydra.runtime.choices["hydra/launcher"] != "basic":
         return context  # other launchers take their loader to other processes, for a job each
     return replace(context, config_loader=JobConfigs(context.config_loader))
 
 
 class JobConfigs:
-    """A config loader for the jobs that run in this process, in place of Hydra's, whose configurations it gives.
+    """A config loader for one sweep, in place of Hydra's, whose configurations it gives.
 
-    Hydra reads and merges some twenty files for each job, which takes fifteen times as long as a copy does. The jobs of
-    an arm have the same options; they differ in their learning rate, seed and folder. Files that are changed while a
-    study runs no longer change its later trials.
+    Hydra reads and merges some twenty files for each job, which takes ten times as long as a copy does. The jobs of an
+    arm have the same options; they differ in their learning rate, seed and folder. So what is composed is the job's
+    options without its values, once; its values are then set in a copy, as Hydra would set them.
     """
 
     def __init__(self, loader: ConfigLoader):
@@ -43,15 +43,23 @@ class JobConfigs:
         """Compose a job's configuration of the sweep's overrides and its own. Raises Hydra's errors."""
         overrides = OverridesParser.create().parse_overrides(sweep_overrides)
         values = _values(overrides, master_config.hydra.runtime.choices)
-        words = tuple(o.key_or_group if o.key_or_group in values else str(o.input_line) for o in overrides)
-        template = self._composed.get(words)
-        if template is not None and _are_leaves(template, values):
-            with suppress(OmegaConfBaseException):  # a value that its key does not have: Hydra says so in its own words
-                return _copy(template, master_config, overrides, values)
-        cfg = self._loader.load_sweep_config(master_config, sweep_overrides)
-        if len(self._composed) < KEPT:
-            self._composed[words] = deepcopy(cfg)
-        return cfg
+        try:
+            options = self._options(
+                master_config, [str(o.input_line) for o in overrides if o.key_or_group not in values]
+            )
+            if _are_leaves(options, values):
+                return _with_values(options, values, master_config, overrides)
+        except (HydraException, OmegaConfBaseException):  # which Hydra explains by all of the job's overrides
+            pass
+        return self._loader.load_sweep_config(master_config, sweep_overrides)
+
+    def _options(self, master_config: DictConfig, words: list[str]) -> DictConfig:
+        found = self._composed.get(tuple(words))
+        if found is None:
+            found = self._loader.load_sweep_config(master_config, words)
+            if len(self._composed) < KEPT:
+                self._composed[tuple(words)] = found
+        return found
 
 
 def _values(overrides: Sequence[Override], groups: Container[str]) -> dict[str, Any]:
@@ -73,17 +81,17 @@ def _values(overrides: Sequence[Override], groups: Container[str]) -> dict[str, 
     return found
 
 
-def _are_leaves(template: DictConfig, values: Mapping[str, Any]) -> bool:
+def _are_leaves(options: DictConfig, values: Mapping[str, Any]) -> bool:
     """Whether each of these keys names one value in the composed configuration."""
-    nodes = [OmegaConf.select(template, key, throw_on_resolution_failure=False) for key in values]
+    nodes = [OmegaConf.select(options, key, throw_on_resolution_failure=False) for key in values]
     return not any(OmegaConf.is_config(node) for node in nodes)
 
 
-def _copy(
-    template: DictConfig, master_config: DictConfig, overrides: Sequence[Override], values: Mapping[str, Any]
+def _with_values(
+    options: DictConfig, values: Mapping[str, Any], master_config: DictConfig, overrides: Sequence[Override]
 ) -> DictConfig:
-    """The composed configuration with other values, and the overrides that led to it. Raises OmegaConf's errors."""
-    cfg = deepcopy(template)
+    """The composed configuration with these values, and the overrides that led to it. Raises OmegaConf's errors."""
+    cfg = deepcopy(options)
     for key, value in values.items():
         OmegaConf.update(cfg, key, value, merge=True)
     typed = OmegaConf.to_container(master_config.hydra.overrides.hydra)

@@ -14,7 +14,7 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 
-from headstart.config import context_of_jobs, runs_elsewhere
+from headstart.config import runs_elsewhere
 from headstart.errors import UserError, summary
 from headstart.store import read_json, write_json
 from headstart.sweep import preflight
@@ -94,9 +94,7 @@ def _work(
         jobs = 1 if waiting is None else plan.config.jobs
         with workers_beside(plan.words(), jobs, plan.folder, waiting) as workers, status:
             launcher = Plugins.instance().instantiate_launcher(
-                config=plan.config,
-                hydra_context=context_of_jobs(context, plan.config),
-                task_function=TrialTask(task, scheduler.owner),
+                config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
             )
             ClaimRunner(plan, scheduler, status, launcher).run()
     if is_worker:

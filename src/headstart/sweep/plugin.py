@@ -94,6 +94,7 @@ class ArmsSweeper(Sweeper):
         began = time.time()
         if self.config.jobs > 1:
             hold_blas_threads()
+        from headstart.config import context_of_jobs
         from headstart.sweep.launch import run_sweep
         from headstart.sweep.minutes import fitted_plan, refuse_without_minutes
         from headstart.sweep.plan import make_plan
@@ -101,14 +102,15 @@ class ArmsSweeper(Sweeper):
         from headstart.sweep.storage import close_storages
 
         ArmsSweeper.ended = None
+        context = context_of_jobs(self.context, self.config)
         try:
             settings = read_settings(self.settings, self.config)
-            plan = make_plan(settings, self.context.config_loader, self.config, arguments)
+            plan = make_plan(settings, context.config_loader, self.config, arguments)
             if self.config.minutes is None:
                 refuse_without_minutes(plan)
             else:
-                plan = fitted_plan(plan, self.context.config_loader, began)
-            ended = run_sweep(plan, self.context, self.task, ArmsSweeper.seeds_wanted)
+                plan = fitted_plan(plan, context.config_loader, began)
+            ended = run_sweep(plan, context, self.task, ArmsSweeper.seeds_wanted)
         except UserError as error:
             print(f"headstart: {error}", file=sys.stderr)
             raise SystemExit(1) from None
