@@ -105,6 +105,15 @@ def test_a_job_may_change_its_configuration(hydra):
         cfg.phase = "search"
 
 
+def test_what_the_sweep_resolves_is_so_for_later_jobs(hydra):
+    loader, configs, words = hydra[0], JobConfigs(hydra[0]), [*COMMON, "lr=0.1"]
+    master = copy.deepcopy(hydra[1])
+    before = state_of(configs.load_sweep_config(master, words))
+    assert master.hydra.run.dir  # which has the time in it
+    later = state_of(configs.load_sweep_config(master, words))
+    assert before != later == state_of(loader.load_sweep_config(master, words))
+
+
 def test_no_more_than_so_many_are_kept(hydra, monkeypatch):
     monkeypatch.setattr("headstart.config.job_configs.KEPT", 1)
     assert KEPT > 1
