@@ -53,7 +53,7 @@ TAKES = {
     "model.estimator.early_stopping": "true",
     "hydra.sweeper.confirm_seeds": "0",
     **dict.fromkeys(["margin", "minutes"], "null"),
-    **dict.fromkeys(["hydra.sweeper.first_points", "hydra.sweeper.elsewhere"], "null"),
+    **dict.fromkeys(["hydra.sweeper.first_points", "hydra.sweeper.elsewhere", "hydra.sweeper.sync"], "null"),
     "hydra.sweeper.custom_search_space": " null",
     "hydra.mode": "null",
     "hydra.sweeper.sampler.seed": "0 null",

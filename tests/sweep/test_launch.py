@@ -1,7 +1,5 @@
 """Running what was claimed: the overrides of its job, threads, jobs that die, failures in a row."""
 
-import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +9,11 @@ from omegaconf import OmegaConf
 from headstart.errors import OutsideFault, UserError
 from headstart.store import AT_WORK, is_alive, read_run
 from headstart.sweep.arms import Arm
-from headstart.sweep.launch import ClaimRunner, SharedLock
+from headstart.sweep.launch import ClaimRunner
 from headstart.sweep.plan import Plan
 from headstart.sweep.preflight import job_overrides
 from headstart.sweep.progress import SweepStatus
+from headstart.sweep.sync import Synced
 from headstart.training import trial_context
 from sweep.helpers_sweep import finish, open_scheduler
 
@@ -58,7 +57,7 @@ def runner(tmp_path, n_jobs=1, endings=(), deaths=(), launcher="joblib", **chang
     config = OmegaConf.create({"name": "s", "hydra": hydra})
     plan = Plan(settings, config, ["epochs=2"], scheduler.state.arms, {}, None, 6, {})
     status = SweepStatus(scheduler.state, jobs=n_jobs, quiet=True)
-    return ClaimRunner(plan, scheduler, status, Jobs(scheduler, endings, deaths))
+    return ClaimRunner(plan, scheduler, status, Jobs(scheduler, endings, deaths), Synced(scheduler.state, None))
 
 
 def failing(*runs):
@@ -179,28 +178,3 @@ def test_a_jobs_overrides_are_what_was_typed_the_arms_and_its_own(tmp_path):
     source = SimpleNamespace(kind="source", arm="source", number=None, params={}, seed=None)
     source.run_dir = plan.folder / "source"
     assert job_overrides(plan, source)[:4] == ["epochs=1", "name=s", "arm=source", "phase=source"]
-
-
-def test_who_runs_alone_waits_for_all_and_all_for_him():
-    lock, done = SharedLock(), []
-
-    def run(name: str, hold, seconds: float) -> None:
-        with hold():
-            done.append(f"{name} begins")
-            time.sleep(seconds)
-            done.append(f"{name} ends")
-
-    words = [
-        ("a", lock.shared, 0.3),
-        ("b", lock.shared, 0.3),
-        ("alone", lock.exclusive, 0.2),
-        ("c", lock.shared, 0),
-    ]
-    threads = [threading.Thread(target=run, args=each) for each in words]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join()
-    assert done[:2] == ["a begins", "b begins"] and set(done[2:4]) == {"a ends", "b ends"}
-    assert done[4:] == ["alone begins", "alone ends", "c begins", "c ends"]

@@ -200,17 +200,31 @@ def test_a_password_in_the_storages_url_is_refused_without_being_shown(composed)
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("word", ["hydra.sweeper.lease_seconds=5", "hydra.sweeper.elsewhere=join"])
+OF_A_SERVER = ["hydra.sweeper.lease_seconds=5", "hydra.sweeper.elsewhere=join", "hydra.sweeper.sync=file:///store"]
+
+
+@pytest.mark.parametrize("word", OF_A_SERVER)
 def test_what_needs_a_server_is_refused_without_one(composed, monkeypatch, word):
     with pytest.raises(UserError, match=r"needs a PostgreSQL server .*HEADSTART_STORAGE=postgresql"):
         settings(composed(word))
     monkeypatch.setenv("HEADSTART_STORAGE", "postgresql+psycopg://me:secret@host/db")
     assert settings(composed(word, "minutes=null"))
-    if "elsewhere" in word:
-        with pytest.raises(UserError, match=r"^minutes=3 fits a study to one machine; give hydra\.sweeper\.elsewhere="):
+    if "lease" not in word:
+        with pytest.raises(
+            UserError, match=f"^minutes=3 fits a study to one machine; give {re.escape(word)} without it"
+        ):
             settings(composed(word, "minutes=3"))
+
+
+def test_who_syncs_joins_and_no_file_gets_a_stores_password(composed, monkeypatch):
+    monkeypatch.setenv("HEADSTART_STORAGE", "postgresql+psycopg://me:secret@host/db")
+    assert settings(composed("hydra.sweeper.sync=file:///store")).elsewhere == "join"
+    assert settings(composed("hydra.sweeper.sync=file:///store", "hydra.sweeper.elsewhere=rerun")).elsewhere == "rerun"
+    with pytest.raises(UserError, match=r"^hydra\.sweeper\.sync=s3://\.\.\.: a URL with a password") as error:
+        settings(composed("hydra.sweeper.sync=s3://key:hunter2@bucket/studies"))
+    assert "hunter2" not in str(error.value)
 
 
 def test_leases_last_a_minute_and_other_folders_are_strangers_by_default(composed):
     found = settings(composed())
-    assert (found.lease_seconds, found.elsewhere) == (60.0, None)
+    assert (found.lease_seconds, found.elsewhere, found.sync) == (60.0, None, None)

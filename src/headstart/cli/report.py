@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headstart.errors import UserError
 from headstart.export import TARGETS
-from headstart.store import find_runs
+from headstart.store import check_remote, fetch_study, find_runs
 
 if TYPE_CHECKING:
     from headstart.analysis import Results
@@ -34,6 +34,10 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     kind.add_argument("--to", choices=list(TARGETS), help="write every run into the store of another tracker instead")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of that store; default: export/ in the study's")
     kind.add_argument("--tables", action="store_true", help="only the CSV tables, which is fast")
+    fetch = (
+        "first fetch the runs that DIR lacks from where hydra.sweeper.sync= put them, such as s3://BUCKET/studies/NAME"
+    )
+    parser.add_argument("--fetch", metavar="URL", help=fetch)
     explain = "also where the arms looked on test pictures (Grad-CAM; needs captum and the runs' weights), once for all"
     parser.add_argument("--explain", action="store_true", help=explain)
     kind.add_argument(
@@ -51,12 +55,26 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--out goes with --to: it is the folder of another tracker's store.")
     if arguments.explain and (arguments.to is not None or arguments.tables or len(arguments.folders) > 1):
         raise UserError("--explain is for the page of one study: headstart report DIR --explain")
+    if arguments.fetch is not None:
+        fetch_runs(arguments.folders, arguments.fetch)
     if arguments.to is not None:
         print(export_runs(arguments.folders, arguments.to, arguments.out))
     elif arguments.tables:
         print(*write_tables(arguments.folders), sep="\n")
     else:
         report(arguments.folders, arguments.forecast, explain=arguments.explain)
+
+
+def fetch_runs(folders: list[Path], url: str) -> None:
+    """Fetch into the one folder what it lacks of a study in a store, with a line for each run that is left out.
+
+    Raises:
+        UserError: there are several folders, or the URL is none, cannot be read, or is not that of the folder's study.
+    """
+    if len(folders) > 1:
+        raise UserError("--fetch is for one study: headstart report DIR --fetch URL")
+    for line in fetch_study(folders[0], check_remote(url, "--fetch")):
+        print(f"headstart report: {line}", file=sys.stderr)
 
 
 def report(folders: list[Path], forecast: int | None = None, *, explain: bool = False) -> None:

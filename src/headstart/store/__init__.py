@@ -35,6 +35,7 @@ from headstart.store.files import (
 )
 from headstart.store.image_cache import shared_images, write_facts, write_images
 from headstart.store.locks import WITHOUT_LOCKS, holding_lock
+from headstart.store.remote_study import RemoteStudy, check_remote, fetch_study
 from headstart.store.run_folder import (
     AT_CHANCE,
     FINISHED,
@@ -45,6 +46,7 @@ from headstart.store.run_folder import (
     discard,
     find_runs,
     is_damaged,
+    put_aside,
     read_facts,
     read_run,
     set_aside,
@@ -81,6 +83,7 @@ __all__ = [
     "LeftOutFiles",
     "NotKept",
     "PublishedFigure",
+    "RemoteStudy",
     "RunLock",
     "Samples",
     "StudyFile",
@@ -90,10 +93,12 @@ __all__ = [
     "cache_root",
     "changes_since",
     "check_figures",
+    "check_remote",
     "describe_features",
     "digest_of",
     "discard",
     "expanded",
+    "fetch_study",
     "find_data_record",
     "find_runs",
     "holding_lock",
@@ -104,6 +109,7 @@ __all__ = [
     "keep_data_record",
     "keep_listing",
     "lock_run",
+    "put_aside",
     "read_checkpoint",
     "read_data_record",
     "read_epochs",

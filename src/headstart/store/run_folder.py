@@ -130,6 +130,12 @@ def set_aside(result: Path, what: str = "failed") -> None:
         result.rename(result.with_name(f"result.{what}-{number}.json"))
 
 
+def put_aside(run_dir: Path) -> Path:
+    """Rename a run's folder so that no report reads it, and return its new name: the study has another result of it."""
+    number = 1 + len(list(run_dir.parent.glob(f".{run_dir.name}.superseded-*")))
+    return run_dir.rename(run_dir.with_name(f".{run_dir.name}.superseded-{number}"))
+
+
 def discard(run_dir: Path) -> None:
     """Have a run that cannot be trusted begin anew: its result is kept beside, its epochs and checkpoints go."""
     set_aside(run_dir / "result.json", "damaged")

@@ -4,8 +4,6 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +23,12 @@ from headstart.sweep.minutes import scheduler_of
 from headstart.sweep.plan import Plan
 from headstart.sweep.progress import SweepStatus, arm_without_runs, failed_arms
 from headstart.sweep.pruners import make_pruner
-from headstart.sweep.recovery import explained_faults, record_places
+from headstart.sweep.recovery import SharedLock, explained_faults, record_places
 from headstart.sweep.samplers import make_sampler
 from headstart.sweep.scheduler import WAIT, Claim, Scheduler
 from headstart.sweep.storage import IN_MEMORY, copy_in_memory, make_folder, open_storage
 from headstart.sweep.study_state import SeedsWanted, StudyState
+from headstart.sweep.sync import Synced
 from headstart.sweep.trial_task import TrialTask
 from headstart.sweep.workers import (
     SECONDS_TO_STOP,
@@ -88,7 +87,7 @@ def _work(
     """Open the study and run what it hands out; returns what `run_sweep` does. waiting: None in a worker."""
     is_worker, folder = waiting is None, plan.own_folder()
     with trial_context.working("the same command" + (f" with {shlex.quote(folder)}" if folder else "")):
-        scheduler = _begin(plan, seeds_wanted, is_worker)
+        scheduler, synced = _begin(plan, seeds_wanted, is_worker)
         status = SweepStatus(scheduler.state, plan.jobs, quiet=is_worker)
         status.print_plan(plan, scheduler.disagreements)
         jobs = 1 if waiting is None else plan.config.jobs
@@ -96,12 +95,15 @@ def _work(
             launcher = Plugins.instance().instantiate_launcher(
                 config=plan.config, hydra_context=context, task_function=TrialTask(task, scheduler.owner)
             )
-            ClaimRunner(plan, scheduler, status, launcher).run()
+            runner = ClaimRunner(plan, scheduler, status, launcher, synced)
+            runner.run()
+            while synced.fetch():  # verdicts may ask for more seeds, once all runs are here
+                runner.run()
     if is_worker:
         return None
     state = scheduler.state
-    problems = [*failed_workers(workers, plan.folder), *failed_arms(state), *record_places(state)]
-    return tuple(problems), arm_without_runs(state)
+    problems = [*failed_workers(workers, plan.folder), *failed_arms(state), *record_places(state, synced.url)]
+    return tuple(problems), "\n".join(filter(None, (arm_without_runs(state), synced.end())))
 
 
 # ---- opening the study
@@ -114,8 +116,11 @@ def _planned_state(plan: Plan, seeds_wanted: SeedsWanted) -> StudyState:
     return _open_state(plan, url, seeds_wanted)
 
 
-def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
-    """Record the study and open it; one that can't begin leaves its name free for one that can."""
+def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> tuple[Scheduler, Synced]:
+    """Record the study and open it; one that can't begin leaves its name free for one that can.
+
+    What lies in a store alone is fetched before the storage and the folder are compared.
+    """
     path, settings, url = plan.folder / "study.json", plan.settings, plan.config.hydra.sweeper.storage
     claims = claims_of(plan.config.name, plan.folder, url, settings.lease_seconds)
     with claims.lock():
@@ -126,8 +131,12 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
             if begun is not None:
                 write_json(path, begun)
             record_fingerprint(plan.folder, plan.fingerprint | plan.facts())
+        state = _open_state(plan, url, seeds_wanted)
+        synced = Synced(state, settings.sync)
+        if not is_worker:
+            synced.begin()
         scheduler = scheduler_of(plan)(
-            _open_state(plan, url, seeds_wanted),
+            state,
             partial(make_sampler, settings),
             source=bool(settings.source),
             keep=plan.config.keep,
@@ -141,7 +150,7 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> Scheduler:
         if begins:
             path.unlink(missing_ok=True)
         raise
-    return scheduler
+    return scheduler, synced
 
 
 def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
@@ -170,8 +179,8 @@ def _open_state(plan: Plan, url: str, seeds_wanted: SeedsWanted) -> StudyState:
 class ClaimRunner:
     """Launches the runs that this process claims, in `n_jobs` threads that wait for nobody."""
 
-    def __init__(self, plan: Plan, scheduler: Scheduler, status: SweepStatus, launcher: Launcher):
-        self.plan, self.scheduler, self.status, self.launcher = plan, scheduler, status, launcher
+    def __init__(self, plan: Plan, scheduler: Scheduler, status: SweepStatus, launcher: Launcher, synced: Synced):
+        self.plan, self.scheduler, self.status, self.launcher, self.synced = plan, scheduler, status, launcher, synced
         self.failures_in_a_row = 0
         self.error: BaseException | None = None  # what ended one of the threads, and ends the others
         self.running = SharedLock()
@@ -229,6 +238,7 @@ class ClaimRunner:
                 print(f"headstart: {error}", file=sys.stderr, flush=True)
             self.scheduler.end_where_outside(claim, error)
             state = self.scheduler.tell(claim, error)
+            self.synced.put(claim.run_dir)
         finally:
             claim.release()
         self.status.end(claim, state)
@@ -262,37 +272,3 @@ class ClaimRunner:
                 "mend the cause, then run the same command with hydra.sweeper.retry_failed=true; other settings are "
                 "another study, with another name="
             )
-
-
-class SharedLock:
-    """A lock that many threads share or one has alone; who wants it alone goes before those who come later."""
-
-    def __init__(self) -> None:
-        self._changed, self._sharing, self._alone = threading.Condition(), 0, False
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Run beside others."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._sharing += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._sharing -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Run while no other does; nobody else begins once this one waits."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
-            self._changed.wait_for(lambda: not self._sharing)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()

@@ -49,6 +49,7 @@ class ArmsConf:
     retry_failed: Truth = False
     lease_seconds: float = 60.0
     elsewhere: str | None = None
+    sync: str | None = None
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="arms", node=ArmsConf, provider="headstart")

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.config import check_node, key_of
 from headstart.errors import UserError, first_line
+from headstart.store import check_remote
 from headstart.sweep.leases import has_server
 from headstart.sweep.search_space import FirstPoints, Params
 from headstart.sweep.storage import without_password
@@ -46,6 +47,7 @@ class SweeperSettings:
     pruner: Node | None
     lease_seconds: LeaseSeconds
     elsewhere: Literal["join", "rerun"] | None  # what becomes of runs that lie in other folders of the study
+    sync: str | None  # URL of a store by which the folders come together
 
     @property
     def is_grid(self) -> bool:
@@ -74,7 +76,10 @@ def read_settings(given: Mapping[str, Any], config: DictConfig) -> SweeperSettin
     _refuse_objective(given)
     _refuse_storage(config)
     _refuse_url(given["storage"])
-    _refuse_without_server(typed, given, config)
+    if values["sync"] is not None:
+        check_remote(values["sync"], "hydra.sweeper.sync")
+        values["elsewhere"] = values["elsewhere"] or "join"
+    _refuse_without_server(typed, values, config)
     _refuse_stock_keys(given)
     _refuse_basic_launcher(values["n_jobs"], str(config.hydra.runtime.choices["hydra/launcher"]))
     return SweeperSettings(**values | dict(params=values["params"] or {}))
@@ -178,18 +183,20 @@ def _refuse_url(url: str) -> None:
         )
 
 
-def _refuse_without_server(typed: list[str], given: Mapping[str, Any], config: DictConfig) -> None:
+def _refuse_without_server(typed: list[str], values: Mapping[str, Any], config: DictConfig) -> None:
     """Refuse what only a study has whose claims a database server keeps."""
-    if not has_server(given["storage"]):
-        for key in {"hydra.sweeper.lease_seconds", "hydra.sweeper.elsewhere"} & set(map(key_of, typed)):
+    if not has_server(config.hydra.sweeper.storage):
+        of_server = [f"hydra.sweeper.{key}" for key in ("lease_seconds", "elsewhere", "sync")]
+        for key in (key for key in of_server if key in map(key_of, typed)):
             raise UserError(
                 f"{key} needs a PostgreSQL server that all machines reach: set the environment variable "
                 "HEADSTART_STORAGE=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or leave it out"
             )
-    elif given["elsewhere"] is not None and config.minutes is not None:
+    elif values["elsewhere"] is not None and config.minutes is not None:
+        key = "elsewhere" if values["sync"] is None else "sync"
         raise UserError(
-            f"minutes={config.minutes:g} fits a study to one machine; give hydra.sweeper.elsewhere="
-            f"{given['elsewhere']} without it, with n_trials= and epochs="
+            f"minutes={config.minutes:g} fits a study to one machine; give hydra.sweeper.{key}="
+            f"{values[key]} without it, with n_trials= and epochs="
         )
 
 

@@ -5,15 +5,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from headstart.store import read_json, write_json
+from headstart.store import put_aside, read_json, write_json
 from headstart.sweep.leases import EndedRun
 from headstart.sweep.study_state import StudyState
-
-
-def put_aside(run_dir: Path) -> Path:
-    """Rename a run's folder so that no report reads it, and return its new name: the study has another result of it."""
-    number = 1 + len(list(run_dir.parent.glob(f".{run_dir.name}.superseded-*")))
-    return run_dir.rename(run_dir.with_name(f".{run_dir.name}.superseded-{number}"))
 
 
 def put_superseded_aside(state: StudyState, away: Mapping[Path, EndedRun]) -> Iterator[str]:
@@ -23,11 +17,19 @@ def put_superseded_aside(state: StudyState, away: Mapping[Path, EndedRun]) -> It
     """
     for run_dir, run in away.items():
         if run_dir.exists() and not state.claims.is_alive(run_dir):
-            yield f"{run_dir}: the study has the result in {run.place}; what lay here is now {put_aside(run_dir).name}"
+            yield make_way(run_dir, run)
 
 
-def record_places(state: StudyState) -> list[str]:
-    """Write down for the report where runs lie, if not all of them here; return a line on those that it lacks."""
+def make_way(run_dir: Path, run: EndedRun) -> str:
+    """Put aside what lies here of a run that ended elsewhere; return a line on it."""
+    return f"{run_dir}: the study has the result in {run.place}; what lay here is now {put_aside(run_dir).name}"
+
+
+def record_places(state: StudyState, synced_to: str = "") -> list[str]:
+    """Write down for the report where runs lie, if not all of them here; return a line on those that it lacks.
+
+    synced_to: URL of the store from which the others were fetched, as far as they lay there.
+    """
     with state.locked():
         ended, away = state.claims.ended(), state.away()
         list(put_superseded_aside(state, away))
@@ -40,9 +42,11 @@ def record_places(state: StudyState) -> list[str]:
         return []
     found = Counter(run.place for run in away.values())
     where = ", ".join(f"{place} ({count})" for place, count in found.items())
+    lacking = f"{len(away)} of {len(ended)} runs lie in other folders of the study and are not in this report: {where};"
+    if synced_to:
+        return [f"{lacking}\nthey are not whole in {synced_to}: give the same command there, then here once more"]
     copy = f"rsync -a --exclude='/.*' {shlex.quote(next(iter(found)))}/ {shlex.quote(str(state.folder))}/"
     more = ", and the same command, which asks for more seeds where they are needed" if state.seeds_wanted else ""
     return [
-        f"{len(away)} of {len(ended)} runs lie in other folders of the study and are not in this report: {where};\n"
-        f"copy them here, such as by {copy}\nthen headstart report {shlex.quote(str(state.folder))}{more}"
+        f"{lacking}\ncopy them here, such as by {copy}\nthen headstart report {shlex.quote(str(state.folder))}{more}"
     ]

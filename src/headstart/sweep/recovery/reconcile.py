@@ -17,12 +17,13 @@ from headstart.store import (
     digest_of,
     discard,
     is_damaged,
+    put_aside,
     read_epochs,
     read_record,
     read_run,
 )
 from headstart.sweep.leases import EndedRun
-from headstart.sweep.recovery.elsewhere import put_aside, put_superseded_aside
+from headstart.sweep.recovery.elsewhere import put_superseded_aside
 from headstart.sweep.recovery.requeue import requeue
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import has_stopped, is_paused, number_of, state_of
