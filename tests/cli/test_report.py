@@ -13,6 +13,7 @@ from headstart.analysis import load_results as load
 from headstart.cli.report import load_reported, write_tables
 from headstart.errors import UserError
 from headstart.report import write_report
+from headstart.store import RemoteStudy, find_runs, read_json, write_record
 
 
 def written(*folders: Path) -> list[Path]:
@@ -40,6 +41,43 @@ def test_published_tables_are_not_overwritten_by_empty_ones(tmp_path, without_pl
         write_tables([tmp_path / "left"])
     written(tmp_path / "left")
     assert (tmp_path / "left/tables/trials.csv").read_bytes() == before
+
+
+def test_a_study_is_fetched_from_a_store_before_it_is_reported(tmp_path, command):
+    here, remote = make_study(tmp_path / "tiny", trials=1, seeds=1), RemoteStudy(f"file://{tmp_path}/store/tiny")
+    remote.keep_study(read_json(here / "study.json"), "1")
+    *runs, last = find_runs(here)
+    for run in (*runs, last):
+        write_record(run / "result.json", read_json(run / "result.json"), ["epochs.csv"])
+    for run in runs:
+        remote.put_run(run, run.relative_to(here).as_posix())
+    words = ["report", "fetched", "--fetch", remote.url, "--tables"]
+    assert command(*words)[0] == 0
+    assert len(read_table(tmp_path / "fetched/tables/trials.csv")) == len(runs)
+    name = last.relative_to(here).as_posix()
+    remote.put_run(last, name)
+    (tmp_path / "store/tiny" / name / "result.json").write_text("{")
+    code, _, said = command(*words)
+    assert code == 0 and said.startswith(f"headstart report: {remote.url}/{name} is left out: unreadable result.json")
+    remote.put_run(last, name)
+    assert command(*words)[::2] == (0, "")
+    write_tables([here])
+    tables = [(tmp_path / folder / "tables/trials.csv").read_bytes() for folder in ("tiny", "fetched")]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["one", "two", "--fetch", "file:///store/s"], "--fetch is for one study: headstart report DIR --fetch URL"),
+        (["one", "--fetch", "store/s"], "--fetch=store/s: expected the URL of a place that fsspec reaches"),
+        (["one", "--fetch", "file:///nowhere/s"], "file:///nowhere/s holds no study; expected what stood behind"),
+    ],
+)
+def test_what_cannot_be_fetched_is_a_sentence(tmp_path, command, words, told):
+    code, _, said = command("report", *words)
+    assert code == 1 and said.startswith(f"headstart report: {told}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_studies_side_by_side_share_tables_and_page_beside_the_first(tmp_path, without_plots):

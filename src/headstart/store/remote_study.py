@@ -142,12 +142,18 @@ class RemoteStudy:
         with self._explained():
             system.pipe_file(self._at(STUDY), as_json(dict(content) | dict(id=study_id)))
 
-    def put_files(self, folder: Path) -> None:
-        """Put what lies directly in the study's folder for its report: the records of its data."""
+    def put_data_records(self, folder: Path) -> None:
+        """Put the records of the study's data there, which lie directly in its folder."""
         there = self.sizes()
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for path in sorted(folder.iterdir()):
             if RECORDS_OF_DATA.fullmatch(path.name) and there.get(path.name) != path.stat().st_size:
                 self._put(path, path.name)
+
+    def get_data_records(self, folder: Path) -> None:
+        """Fetch those that the folder lacks."""
+        for name in filter(RECORDS_OF_DATA.fullmatch, self.sizes()):
+            if not (folder / name).exists():
+                self._get(name, folder / name)
 
     def _put(self, path: Path, name: str) -> None:
         system, _ = self._opened
@@ -218,9 +224,7 @@ def fetch_study(folder: Path, url: str) -> list[str]:
         write_json(folder / STUDY, study)
     elif differing := _differing(read_json(folder / STUDY), study):
         raise UserError(f"{remote.url} and {folder} are not of one study: they differ in {differing}")
-    for name in filter(RECORDS_OF_DATA.fullmatch, remote.sizes()):
-        if not (folder / name).exists():
-            remote._get(name, folder / name)
+    remote.get_data_records(folder)
     lines = []
     for name in remote.runs():
         run_dir = folder / name

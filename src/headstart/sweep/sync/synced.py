@@ -49,7 +49,7 @@ class Synced:
 
     def put(self, run_dir: Path) -> None:
         """Put a run there that has just ended. To be called while its claim is held: others wait for that."""
-        if self.remote is None or self._name(run_dir) not in self._ended_here():
+        if self.remote is None or run_dir not in self._ended_here(run_dir):
             return
         try:
             self.remote.put_run(run_dir, self._name(run_dir))
@@ -83,20 +83,19 @@ class Synced:
         study_id = self.state.studies[self.state.arms[0].name].user_attrs["folder"]
         self.remote.keep_study(read_json(self.state.folder / "study.json"), study_id)
 
-    def _ended_here(self) -> dict[str, Path]:
-        """Runs whose result in this folder is the one that the study has, by name."""
-        ended = {d: run.digest for d, run in self.state.claims.ended().items() if run.is_ours}
-        found = {self._name(d): d for d, digest in ended.items() if digest_of(d / "result.json") == digest}
+    def _ended_here(self, *of: Path) -> list[Path]:
+        """Runs, or those of some, whose result in this folder is the one that the study has."""
+        ended = {d: run.digest for d, run in self.state.claims.ended().items() if run.is_ours and (not of or d in of)}
+        found = [d for d, digest in ended.items() if digest_of(d / "result.json") == digest]
         source = self.state.source_dir
-        if not self.state.has_joined and read_run(source)["state"] == "COMPLETE":
-            found[self._name(source)] = source
-        return found
+        is_ours = not self.state.has_joined and (not of or source in of)
+        return found + [source] * (is_ours and read_run(source)["state"] == "COMPLETE")
 
     def _put_missing(self) -> None:
-        here = self._ended_here()
+        here = {self._name(run_dir): run_dir for run_dir in self._ended_here()}
         for name in self.remote.lacking(here):
             self.remote.put_run(here[name], name)
-        self.remote.put_files(self.state.folder)
+        self.remote.put_data_records(self.state.folder)
 
     def _name(self, run_dir: Path) -> str:
         return run_dir.relative_to(self.state.folder).as_posix()
@@ -131,10 +130,11 @@ class Synced:
     def _fetch_source(self) -> None:
         """Fetch the run that comes before the arms, of which each folder has its own, into a folder that joins."""
         source = self.state.source_dir
-        if not self.state.has_joined or source.exists() or "source" not in self.remote.runs():
+        name = self._name(source)
+        if not self.state.has_joined or source.exists() or not self.remote.sizes(name):
             return
-        if fault := self.remote.fetch_run("source", source, None, lambda found: found.rename(source)):
-            self._say(f"{self.url}/source is left out: {fault}")
+        if fault := self.remote.fetch_run(name, source, None, lambda found: found.rename(source)):
+            self._say(f"{self.url}/{name} is left out: {fault}")
 
     def _say(self, line: str) -> None:
         with self._changing:
