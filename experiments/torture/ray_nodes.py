@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,11 @@ RAY = str(Path(sys.executable).with_name("ray"))
 STUDY = ["-m", "name=study", "data=digits", "model=cnn", "threads=1", "search=qmc", "budget.pruner=null"]
 STUDY += ["data.train_size=200", "epochs=12", "batch_size=32", "augmentation=none", "n_trials=4", "confirm_seeds=2"]
 PORT = 6399
+AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port")
 ON_RAY = ["hydra/launcher=ray", "hydra.sweeper.n_jobs=2", f"hydra.launcher.ray.init.address=127.0.0.1:{PORT}"]
 SECONDS_AT_MOST = 900  # that anything may take
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT["RAY_raylet_start_wait_time_s"] = f"{SECONDS_AT_MOST}"  # on a machine that is busy otherwise
 
 
 class Node:
@@ -37,10 +40,16 @@ class Node:
         where = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={folder}"]
         words = where if is_head else [f"--address=127.0.0.1:{PORT}"]
         words += ["--block", "--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
-        with open(folder.with_suffix(".head" if is_head else ".node"), "ab") as out:
+        # Ports that Ray finds by itself it waits for, half a minute at most, which a busy machine takes.
+        words += [f"--{port}={_free_port()}" for port in AGENTS]
+        self.said = folder.with_suffix(".head" if is_head else ".node")
+        with open(self.said, "ab") as out:
             self.process = subprocess.Popen(
                 [RAY, "start", *words], env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
             )
+        wait_for(lambda: "Ray runtime started" in self.said.read_text() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise OSError(f"ray start has ended: {self.said} says why")
 
     def kill(self) -> int:
         """End all of its processes by SIGKILL, none of which can start another meanwhile; return how many they were."""
@@ -69,7 +78,6 @@ def two_nodes() -> Iterator[list[Node]]:
     try:
         for is_head in (True, False):
             nodes.append(Node(folder, is_head=is_head))
-            wait_for(lambda: len(_alive()) >= len(nodes))
         yield nodes
     finally:
         for node in reversed(nodes):
@@ -77,14 +85,10 @@ def two_nodes() -> Iterator[list[Node]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive() -> list[str]:
-    """The ids of the nodes that the head knows to be alive."""
-    script = (
-        f"import ray; ray.init(address='127.0.0.1:{PORT}', log_to_driver=False, logging_level='CRITICAL');"
-        "print(*(n['NodeID'] for n in ray.nodes() if n['Alive']))"
-    )
-    asked = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    return asked.stdout.split() if asked.returncode == 0 else []
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -67,10 +67,12 @@ class RemoteStudy:
         """The file system, and the study's path in it."""
         from fsspec.core import url_to_fs
 
+        # Nothing is remembered of a store that others write to; and on S3 nothing makes folders, and what would is told
+        # to make buckets.
+        options = dict(use_listings_cache=False, skip_instance_cache=True)
         is_local = self.url.partition("://")[0] in ("file", "local")
         with self._explained():
-            # On S3 nothing makes folders, and what would is told to make buckets.
-            found, path = url_to_fs(self.url, use_listings_cache=False, **(dict(auto_mkdir=True) if is_local else {}))
+            found, path = url_to_fs(self.url, **options | (dict(auto_mkdir=True) if is_local else {}))
         return found, path.rstrip("/")
 
     @contextmanager
