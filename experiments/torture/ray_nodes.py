@@ -9,6 +9,7 @@ ran without Ray. It exits 1 where they did not.
 import argparse
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-e
 ON_RAY = ["hydra/launcher=ray", "hydra.sweeper.n_jobs=2", f"hydra.launcher.ray.init.address=127.0.0.1:{PORT}"]
 SECONDS_AT_MOST = 900  # that anything may take
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT |= dict(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # which nodes and command share
 ENVIRONMENT["RAY_raylet_start_wait_time_s"] = f"{SECONDS_AT_MOST}"  # on a machine that is busy otherwise
 
 
@@ -47,6 +49,9 @@ class Node:
             self.process = subprocess.Popen(
                 [RAY, "start", *words], env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
             )
+
+    def wait(self) -> None:
+        """Wait until it can be used. Raises OSError where it has ended."""
         wait_for(lambda: "Ray runtime started" in self.said.read_text() or self.process.poll() is not None)
         if self.process.poll() is not None:
             raise OSError(f"ray start has ended: {self.said} says why")
@@ -78,6 +83,7 @@ def two_nodes() -> Iterator[list[Node]]:
     try:
         for is_head in (True, False):
             nodes.append(Node(folder, is_head=is_head))
+            nodes[-1].wait()
         yield nodes
     finally:
         for node in reversed(nodes):
@@ -190,7 +196,8 @@ def main() -> int:
                 done = disturb(study, nodes)
             unequal = difference(wanted, tables(study.place))
         except (subprocess.SubprocessError, TimeoutError, OSError) as error:
-            done, unequal = f"{error}", " / ".join(study.said.read_text(errors="replace").splitlines()[-3:])
+            last = study.said.read_text(errors="replace").splitlines()[-3:] if study.said.exists() else []
+            done, unequal = f"{error}", " / ".join(last) or "nothing was said"
         code = code or int(bool(unequal))
         kept = f"{disturb.__name__}: {done}; {unequal or 'tables equal'}"
         print(f"{'BAD ' if unequal else 'good'} {time.monotonic() - began:4.0f} s  {kept}", flush=True)
