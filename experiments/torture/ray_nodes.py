@@ -38,13 +38,13 @@ ENVIRONMENT["RAY_raylet_start_wait_time_s"] = f"{SECONDS_AT_MOST}"  # on a machi
 class Node:
     """A node of one CPU; the first that is started is the head."""
 
-    def __init__(self, folder: Path, *, is_head: bool):
+    def __init__(self, folder: Path, said: Path, *, is_head: bool):
         where = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={folder}"]
         words = where if is_head else [f"--address=127.0.0.1:{PORT}"]
         words += ["--block", "--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
         # Ports that Ray finds by itself it waits for, half a minute at most, which a busy machine takes.
         words += [f"--{port}={_free_port()}" for port in AGENTS]
-        self.said = folder.with_suffix(".head" if is_head else ".node")
+        self.said = said
         with open(self.said, "ab") as out:
             self.process = subprocess.Popen(
                 [RAY, "start", *words], env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
@@ -58,7 +58,7 @@ class Node:
 
     def kill(self) -> int:
         """End all of its processes by SIGKILL, none of which can start another meanwhile; return how many they were."""
-        found = [self.process.pid]
+        found = [self.process.pid] if self.process.poll() is None else []
         for pid in found:  # which grows
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
@@ -76,13 +76,13 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def two_nodes() -> Iterator[list[Node]]:
-    """A cluster of two nodes, of one CPU each."""
+def two_nodes(said: Path) -> Iterator[list[Node]]:
+    """A cluster of two nodes, of one CPU each. said: folder for what they say."""
     folder = Path(tempfile.mkdtemp(prefix="headstart-ray-"))  # short: names of sockets may not be long
     nodes: list[Node] = []
     try:
         for is_head in (True, False):
-            nodes.append(Node(folder, is_head=is_head))
+            nodes.append(Node(folder, said / ("head.txt" if is_head else "node.txt"), is_head=is_head))
             nodes[-1].wait()
         yield nodes
     finally:
@@ -112,13 +112,13 @@ class Study:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True)
         self.place, self.said = folder / "outputs/study", folder / "said.txt"
-        self._folder = folder
+        self.folder = folder
 
     def begin(self, *words: str) -> subprocess.Popen:
         """Start its command."""
         with open(self.said, "ab") as out:
             command = [*HEADSTART, *STUDY, f"hydra.sweep.dir={self.place}", *words]
-            return subprocess.Popen(command, cwd=self._folder, env=ENVIRONMENT, stdout=out, stderr=out)
+            return subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdout=out, stderr=out)
 
     def at_work(self, epoch: int) -> int:
         """How many trials have come to that epoch and have not ended."""
@@ -163,7 +163,7 @@ def cluster_lost(study: Study, nodes: list[Node]) -> str:
     for node in reversed(nodes):
         node.kill()
     code = command.wait(SECONDS_AT_MOST)
-    with two_nodes():
+    with two_nodes(study.folder):
         end(study.begin(*ON_RAY))
     return f"both nodes killed while two trials trained; the command ended with {code}, and was given again"
 
@@ -192,7 +192,7 @@ def main() -> int:
     for disturb in (d for d in DISTURBANCES if not given.only or d.__name__ in given.only.split(",")):
         began, study = time.monotonic(), Study(given.folder.resolve() / disturb.__name__)
         try:
-            with two_nodes() as nodes:
+            with two_nodes(study.folder) as nodes:
                 done = disturb(study, nodes)
             unequal = difference(wanted, tables(study.place))
         except (subprocess.SubprocessError, TimeoutError, OSError) as error:

@@ -114,10 +114,12 @@ def test_a_run_half_replaced_by_a_later_result_is_none(tmp_path, remote, url, mo
 
 @pytest.mark.parametrize("name", ["epochs.csv", "result.json", "best.safetensors"])
 def test_a_run_that_somebody_changed_in_the_store_is_left_out(tmp_path, remote, url, there, name):
-    remote.put_run(made(tmp_path / "here"), RUN)
+    run_dir = made(tmp_path / "here")
+    remote.put_run(run_dir, RUN)
     content = (there / name).read_bytes()
     (there / name).write_bytes(content.replace(b"5", b"6").replace(b"1", b"7"))
     assert name in left_out(tmp_path, url)
+    assert remote.lacking({RUN: run_dir}) == ([RUN] if name == "result.json" else [])  # of the others, sizes are seen
 
 
 def test_a_result_without_digests_is_left_out(tmp_path, remote, url, there):
