@@ -19,6 +19,8 @@ def main() -> None:
     print_anywhere()
     logging.raiseExceptions = False  # what a full disk does not take of a log is no traceback for each line of it
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # which tells of every cache that it fills
+    for name in ("botocore", "aiobotocore"):  # which tell in each process where they found credentials
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         code = _answer(sys.argv[1:])
         sys.stdout.flush()
