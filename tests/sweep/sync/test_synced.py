@@ -74,6 +74,19 @@ def test_a_result_whose_process_was_killed_before_it_was_put_is_put_when_the_com
     assert of_there.fetch() and read_run(there.state.run_dir("a", 0))["state"] == "COMPLETE"
 
 
+def test_what_a_lost_machine_took_with_it_can_run_again_and_what_it_had_put_need_not(synced):
+    (here, of_here), (_, of_there) = synced("here"), synced("there")
+    of_here.begin()
+    put(here, of_here, here.claim())
+    ended(here, here.claim())
+    of_there.begin()
+    again, _ = synced("there", elsewhere="rerun", looks_back=True)
+    (line,) = again.disagreements
+    assert line.startswith(f"{again.state.run_dir('a', 1)}: its result lies in ") and line.endswith(
+        "it runs again here"
+    )
+
+
 def test_who_looks_while_a_result_is_on_its_way_waits_for_it(synced, monkeypatch):
     (here, of_here), (_, of_there) = synced("here"), synced("there")
     claim = here.claim()
