@@ -71,7 +71,7 @@ def rows_by_report(folder: Path, store: str) -> list[dict[str, str]]:
 
 def test_a_study_of_two_folders_is_whole_in_both_and_in_a_third_that_only_reports(tmp_path, store, undisturbed):
     here, there = tmp_path / "here", tmp_path / "there"
-    both = [start(folder, TOY, *words(store), seconds=0.2) for folder in (here, there)]
+    both = [start(here, TOY, *words(store), "jobs=2", seconds=0.2), start(there, TOY, *words(store), seconds=0.2)]
     assert [process.wait(300) for process in both] == [0, 0], (here / "output").read_text()[-3000:]
     assert table(here) == table(there) == rows_by_report(tmp_path / "report", store) == undisturbed
     runs = [run for run in find_runs(here / "outputs/s") if run.parts[-2] != "store"]
