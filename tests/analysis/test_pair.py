@@ -77,6 +77,11 @@ def test_on_10000_pictures_the_unpaired_error_is_that_of_two_proportions():
     assert half_width(known) == pytest.approx(196 * np.sqrt((0.8 * 0.2 + 0.78 * 0.22) / 10_000), rel=1e-3)
 
 
+def test_pictures_alone_leave_no_more_than_two_accuracies_can_differ_by():
+    few = Pair(arm(RIGHT[:, :2], images=IMAGES[:2]), arm(~RIGHT[:, :2], images=IMAGES[:2])).pictures()
+    assert half_width(few.alone, 0.99) > 100 and few.at(0.99).half_width == 100
+
+
 def test_a_nearly_perfect_accuracy_on_few_pictures_is_not_sure():
     shares = np.array([37 / 38, 33 / 38])  # 36 and 32 of 36, and a right and a wrong answer more
     assert unpaired_pictures(100.0, 100 * 32 / 36, 36).variance == pytest.approx(

@@ -1,6 +1,5 @@
 """arms.csv: per arm its search, its best setting, that setting over its seeds, and how fast it learns."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,7 +35,6 @@ FACTS = (
 )
 LATENCY = ("latency_seconds", "latency_p95_seconds", "answers_per_second")
 NO_STUDY = StudyFile()
-UNKNOWN = Uncertainty(math.nan, math.nan)
 NO_ANSWERS: Mapping[str, Answers | None] = {}
 
 
@@ -142,7 +140,7 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row: dict[str, Any] = {"seeds": summary.n, "test_mean": summary.mean, "test_std": summary.std}
     row["train_mean"] = tested["train_accuracy"].mean()
-    seeds = Uncertainty(summary.std**2 / summary.n, summary.n - 1) if summary.n > 1 else UNKNOWN
+    seeds = summary.uncertainty
     known_of = seeds if answers is None else statistics.crossed_uncertainty(answers.of(answers.seeds))
     whole = known_of if luck is None else statistics.together(known_of, luck)
     row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)

@@ -407,7 +407,9 @@ PAIRS: Columns = {
     "seeds_ci_low": _points("lower bound of the 95 % interval for new seeds alone, not corrected"),
     "seeds_ci_high": _points("upper bound of the same interval"),
     "level": _number("", "level of the interval, by Holm's step and the error that is spent at this number of seeds"),
-    "detectable": _points("true difference that such an interval would have told from zero 80 times in 100"),
+    "detectable": _points(
+        "true difference that such an interval would have told from zero 80 times in 100; empty: not even one of 100"
+    ),
     "probability_of_improvement": _number("", "P(a > b) of fresh runs, over all combinations of seeds"),
     "p": _number("", "two-sided p-value of the paired t test"),
     "p_holm": _number("", "the same, corrected for all looks at the seeds and, by Holm, for all pairs of `family`"),
@@ -509,8 +511,8 @@ SEARCHES: Columns = {
     "val_lowest": _percent("the same of the least lucky search"),
     "test_mean": _percent("test accuracy of the best trial's confirmations, mean over repeats"),
     "test_std": _points("its standard deviation over repeats (n - 1)"),
-    "test_ci_low": _percent("lower bound of its 95 % interval (Student t)"),
-    "test_ci_high": _percent("upper bound of its 95 % interval (Student t)"),
+    "test_ci_low": _percent("lower bound of its 95 % interval (Student t on log odds) for repeated searches"),
+    "test_ci_high": _percent("upper bound of the same interval"),
     "test_lowest": _percent("the same of the least lucky search"),
     **_of_trials("data", "train_size"),
 }

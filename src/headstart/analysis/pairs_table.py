@@ -56,7 +56,9 @@ def pairs_table(
     rows = []
     for pair, difference in zip(pairs, compared, strict=True):
         judged = _verdict_columns(pair, difference, len(pairs), study)
-        measured = _measured_columns(pair) | {"seeds": difference.n, "detectable": statistics.detectable(difference)}
+        detectable = statistics.detectable(difference)
+        measured = _measured_columns(pair) | {"seeds": difference.n}
+        measured |= {"detectable": detectable if math.isfinite(detectable) else None}
         rows.append(measured | difference_columns(difference, len(pairs)) | judged)
     return frame_of(rows, PAIRS)
 
