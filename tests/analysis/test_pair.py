@@ -19,7 +19,11 @@ def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA, fold=pd.NA, 
     repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE", fold=fold)).convert_dtypes()
     answers = Answers(tuple(seeds), images, right) if answered else None
     return ArmOfPair(
-        pd.Series({"luck_std": luck, "test_images": tested}), ArmRuns(None, repeats), pd.DataFrame(), answers, NO_EPOCHS
+        pd.Series({"luck_std": luck, "test_images": tested}),
+        ArmRuns(repeats, None, repeats),
+        pd.DataFrame(),
+        answers,
+        NO_EPOCHS,
     )
 
 
