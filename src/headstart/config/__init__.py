@@ -2,7 +2,7 @@
 
 from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
-from headstart.config.groups import composed, groups, options, study_file
+from headstart.config.groups import composed, groups, option_alone, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.job_configs import context_of_jobs
 from headstart.config.meant import understood
@@ -50,6 +50,7 @@ __all__ = [
     "key_of",
     "keys_without_effect",
     "make",
+    "option_alone",
     "options",
     "outspoken",
     "override_value",
