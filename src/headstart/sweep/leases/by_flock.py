@@ -104,5 +104,5 @@ class FlockClaims:
         """They are in the folder's study.json."""
         return None
 
-    def keep_settings(self, content: Mapping[str, Any]) -> None:
+    def keep_settings(self, study_file: Path) -> None:
         """They are in the folder's study.json."""
