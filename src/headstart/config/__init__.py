@@ -10,7 +10,7 @@ from headstart.config.overrides import RESERVED, check_keys, check_typed, check_
 from headstart.config.own_files import check_own_files
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
-from headstart.config.run_config import RunConfig, read_run_config
+from headstart.config.run_config import RunConfig, check_without_torch, read_run_config
 from headstart.config.schema import (
     DESCRIBING,
     check_values,
@@ -34,6 +34,7 @@ __all__ = [
     "check_own_files",
     "check_typed",
     "check_values",
+    "check_without_torch",
     "check_words",
     "composed",
     "context_of_jobs",
