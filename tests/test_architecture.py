@@ -172,12 +172,9 @@ def named(module: str, *, for_types: bool = False) -> Iterator[str]:
 
 def test_files_are_short_and_folders_hold_few():
     lengths = {module: len(path.read_text().splitlines()) for module, path in FILES.items()}
-    assert {m: n for m, n in lengths.items() if n > LONGEST_FILE and m not in EXEMPT} == {}
+    assert {m: n for m, n in lengths.items() if n > LONGEST_FILE} == {}
     folders = [path.parent for path in FILES.values()]
     assert max(map(folders.count, folders)) <= MOST_FILES + 1  # and __init__
-
-
-EXEMPT = {"headstart.analysis.columns"}  # a list, a line or two each
 
 
 def test_functions_are_short():
