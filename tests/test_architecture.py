@@ -226,7 +226,7 @@ except SystemExit:
         (["data=folder", "data.root=.", "data.size=abc"], "data.size=abc: expected a whole number from 1 to 4096"),
         (
             ["data=digits", "schedule=cosine", "schedule.warmup=2"],
-            "schedule.warmup=2: expected a number from 0 and below 1",
+            "schedule.warmup=2: expected a number from 0 below 1",
         ),
         (["-m", "data=digits", "data.folds=x", "model=cnn,resnet9"], "data.folds=x: expected a whole number from 2"),
     ],

@@ -130,7 +130,7 @@ class DatabaseClaims:
 
     def _is_dead(self, row: Row, run_dir: Path) -> bool:
         is_ours = (row.machine, row.folder) == (self.here.machine, self.here.folder)
-        return is_ours and (run_dir / ".lock").exists() and not is_alive(run_dir)
+        return is_ours and (run_dir / ".lock").exists() and not is_alive(run_dir, patient=False)
 
     def seize(self, run_dir: Path) -> bool:
         """Fence off whoever had the run and is gone."""
