@@ -51,9 +51,8 @@ def load_model(path: str | Path, arm: str | None = None) -> "Classifier":
     folder = expanded(path)
     if not folder.exists():
         raise UserError(f"{path} does not exist; give the folder of a run or a study, or a file of weights")
-    runs = find_runs(folder) if folder.is_dir() else []
-    is_run = runs == [folder]
-    if is_run or not (runs or _holds_study(folder)):
+    if not _holds_runs(folder):
+        is_run = folder.is_dir() and bool(find_runs(folder, most=1))
         if arm is not None:
             raise UserError(f"{path} holds one network, so there is no arm to choose: {arm}")
         if folder.is_dir() and not is_run and not any(folder.glob("*model.*")):  # as exported, or kept by a hub
@@ -74,8 +73,7 @@ def load_models(path: str | Path, arm: str | None = None) -> "dict[str, Classifi
     In place of a network that was not kept stands why. Raises UserError as `load_model` does.
     """
     folder = expanded(path)
-    is_study = folder.is_dir() and (_holds_study(folder) or find_runs(folder) not in ([], [folder]))
-    if arm is not None or not is_study:
+    if arm is not None or not _holds_runs(folder):
         return {arm or Path(path).name: load_model(path, arm)}
     study, found = load(folder), {}
     for name in study.arms["arm"]:
@@ -86,7 +84,11 @@ def load_models(path: str | Path, arm: str | None = None) -> "dict[str, Classifi
     return found
 
 
-def _holds_study(folder: Path) -> bool:
+def _holds_runs(folder: Path) -> bool:
+    """Whether a folder is of a study, or of several runs or studies; False of a run's own folder."""
+    found = find_runs(folder, most=2) if folder.is_dir() else []
+    if found:
+        return found != [folder]
     return (folder / "study.json").exists() or (folder / "tables" / "trials.csv").exists()
 
 

@@ -16,6 +16,7 @@ from headstart.analysis.comparison import compare, seeds_wanted, write_compariso
 from headstart.analysis.csv_tables import read_table
 from headstart.analysis.ledger import ledger_table
 from headstart.analysis.pairs_table import pairs_table, verdict_lines
+from headstart.analysis.runs_of_arm import runs_by_arm
 from headstart.store import read_study
 
 TABLE_COLUMNS = {"arms": ARMS, "pairs": PAIRS, "ledger": LEDGER}
@@ -99,11 +100,12 @@ def test_writing_again_changes_no_byte_and_follows_the_runs_on_disk(fair):
 def test_the_functions_take_what_the_tables_hold(fair):
     paths, study = write_comparison(fair), read_study(fair / "study.json")
     trials, epochs = map(read_table, paths[:2])
-    found = arms_table(trials, epochs, study)
-    judged, spent = pairs_table(found, trials, study), ledger_table(trials)
+    runs = runs_by_arm(trials, study)
+    found = arms_table(runs, epochs, study)
+    judged, spent = pairs_table(found, runs, study), ledger_table(trials, runs)
     assert found["halfway_accuracy"].isna().all() and found["test_mean"].tolist() == [90.2, 92.0]
     assert judged["winner"].tolist() == ["a"] and len(verdict_lines(judged)) == 1
-    assert len(caveats(found, judged, spent, trials, study)) > 2
+    assert len(caveats(found, judged, spent, trials, runs, study)) > 2
 
 
 def test_torch_hydra_and_optuna_are_not_imported():

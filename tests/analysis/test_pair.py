@@ -19,7 +19,11 @@ def arm(right=RIGHT, *, seeds=(1, 2, 3), images=IMAGES, luck=pd.NA, fold=pd.NA, 
     repeats = pd.DataFrame(dict(seed=seeds, test_accuracy=scores, state="COMPLETE", fold=fold)).convert_dtypes()
     answers = Answers(tuple(seeds), images, right) if answered else None
     return ArmOfPair(
-        pd.Series({"luck_std": luck, "test_images": tested}), ArmRuns(None, repeats), pd.DataFrame(), answers, NO_EPOCHS
+        pd.Series({"luck_std": luck, "test_images": tested}),
+        ArmRuns(repeats, None, repeats),
+        pd.DataFrame(),
+        answers,
+        NO_EPOCHS,
     )
 
 
@@ -75,6 +79,11 @@ def test_a_search_that_was_not_tested_on_known_pictures_leaves_them_out():
 def test_on_10000_pictures_the_unpaired_error_is_that_of_two_proportions():
     known = unpaired_pictures(80.0, 78.0, 10_000)
     assert half_width(known) == pytest.approx(196 * np.sqrt((0.8 * 0.2 + 0.78 * 0.22) / 10_000), rel=1e-3)
+
+
+def test_pictures_alone_leave_no_more_than_two_accuracies_can_differ_by():
+    few = Pair(arm(RIGHT[:, :2], images=IMAGES[:2]), arm(~RIGHT[:, :2], images=IMAGES[:2])).pictures()
+    assert half_width(few.alone, 0.99) > 100 and few.at(0.99).half_width == 100
 
 
 def test_a_nearly_perfect_accuracy_on_few_pictures_is_not_sure():

@@ -27,6 +27,7 @@ from analysis.helpers_analysis import (
 from headstart.analysis.collate import collate
 from headstart.analysis.comparison import compare
 from headstart.analysis.pairs_table import pairs_table
+from headstart.analysis.runs_of_arm import runs_by_arm
 from headstart.store import read_run, read_study, write_json
 
 
@@ -237,7 +238,8 @@ def test_seconds_are_not_compared_between_machines(tmp_path):
 
 def test_the_sampling_error_of_cifar10s_test_split_is_a_percentage_point(fair):
     frame = compare(fair).arms.assign(test_images=10000, test_mean=95.0)
-    judged = pairs_table(frame, collate(fair).trials, read_study(fair / "study.json"))
+    study = read_study(fair / "study.json")
+    judged = pairs_table(frame, runs_by_arm(collate(fair).trials, study), study)
     assert judged["test_sampling"][0] == pytest.approx(0.43, abs=0.005)
 
 

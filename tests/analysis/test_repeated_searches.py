@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 from helpers_runs import make_study, write_predictions
 from report.helpers_report import drawn
+from scipy.special import expit, logit
 
 import headstart as hs
 from headstart.analysis import CaveatKind
@@ -49,7 +50,9 @@ def test_studies_that_differ_in_the_seed_alone_are_repeats_of_their_arms_searche
     assert (row["repeats"], row["trials"], row["epochs_searched"]) == (4, 5, 15)
     assert (row["test_mean"], row["test_lowest"]) == (pytest.approx(scores.mean()), scores.min())
     assert (row["val_mean"], row["val_lowest"]) == (pytest.approx(np.mean(RANDOM)), min(RANDOM))
-    interval = scipy.stats.t.interval(0.95, 3, scores.mean(), scipy.stats.sem(scores))
+    odds, error = logit(scores.mean() / 100), scipy.stats.sem(scores) / 100
+    error /= scores.mean() / 100 * (1 - scores.mean() / 100)
+    interval = 100 * expit(scipy.stats.t.interval(0.95, 3, odds, error))  # on log odds, as arms' are
     assert (row["test_ci_low"], row["test_ci_high"]) == pytest.approx(interval)
     assert (row["best_lr_low"], row["best_lr_high"]) == (1e-3, 1e-3)
 
@@ -72,6 +75,11 @@ def test_they_are_compared_over_studies_and_the_sentence_says_that_luck_is_inclu
     assert pair["winner"] == "q/pretrained" and study.verdicts[0] == pair["verdict"] + "."
     assert f"{low:.2f} to {high:.2f}, 4 searches, luck of the search and new test pictures included" in pair["verdict"]
     assert any("believe the former" in caveat.text for caveat in study.caveats)
+
+
+def test_the_interval_of_nearly_perfect_searches_stays_within_100_percent(tmp_path):
+    study = hs.load(*make_repeats(tmp_path, random=(98.9, 90.0, 98.8), pretrained=(97.9, 97.0, 97.5)))
+    assert (study.searches["test_ci_high"] < 100).all()
 
 
 @pytest.mark.parametrize(("images", "winner"), [(20, None), (2000, "q/pretrained")])

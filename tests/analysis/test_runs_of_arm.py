@@ -1,15 +1,16 @@
 """The runs behind an arm are the same in every table, plot, gallery and sentence."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers_runs import make_run, make_study, write_predictions
 from matplotlib.figure import Figure
 
 import headstart as hs
 from headstart.analysis import CaveatKind
-from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.runs_of_arm import runs_by_arm, runs_of_arm
 from headstart.report.figures import draw_all
-from headstart.store import read_json, write_json
+from headstart.store import StudyFile, read_json, write_json
 
 ACCURACIES = {10: (40.0, 60.0, 75.0), 32: (10.0, 20.0, 30.0)}  # by batch size, after each epoch
 
@@ -93,6 +94,17 @@ def test_a_repeated_seed_counts_once_and_the_tested_run_of_it(tmp_path):
     make_run(tmp_path, "b", seed=1, state="FAILED", **own)
     runs = runs_of_arm(hs.load(tmp_path).trials)
     assert runs.repeats["run_dir"].tolist() == ["a"]
+
+
+def test_the_arms_of_a_study_have_their_runs_found_once_in_its_order(tmp_path):
+    trials = hs.load(make_study(tmp_path / "tiny", {"b": 70.0, "a": 60.0}, trials=3, seeds=2)).trials
+    found = runs_by_arm(trials, StudyFile(arm_order=("b", "gone", "a")))
+    assert list(found) == ["b", "a"] and list(runs_by_arm(trials, StudyFile())) == list(trials["arm"].unique())
+    for name, runs in found.items():
+        alone = runs_of_arm(trials[trials["arm"] == name])
+        assert runs.best.equals(alone.best)
+        for part in ("rows", "repeats"):
+            pd.testing.assert_frame_equal(getattr(runs, part), getattr(alone, part))
 
 
 def test_an_arm_of_which_nothing_may_be_selected_has_no_runs_behind_it(tmp_path):

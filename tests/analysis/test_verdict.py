@@ -106,6 +106,14 @@ def test_an_interval_around_zero_bounds_the_difference():
     assert judge(changed(searches, n=10)).next_steps == ()
 
 
+def test_where_no_difference_would_have_been_shown_the_sentence_says_so():
+    wide = paired_difference([90.0, 20.0, 95.0], [30.0, 80.0, 10.0])
+    sentence = judge(replace(CLEAR, compared=wide)).sentence
+    assert sentence.startswith("no difference larger than 100.00 points shown")
+    assert "95 % interval -100.00 to 100.00" in sentence
+    assert sentence.endswith("; not even one of 100 would have been shown 80 times in 100")
+
+
 @pytest.mark.parametrize("change", [{"low": -0.1}, {"p_holm": 0.05}, {"p_holm": 0.2}, {"low": 0.0}])
 def test_no_winner_without_both_the_interval_and_the_p_value(change):
     assert judge(changed(**change)).winner == ""

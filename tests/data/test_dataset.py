@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from headstart.data import sources
-from headstart.data.dataset import Part, SplitOptions, assemble
+from headstart.data.dataset import Part, assemble
+from headstart.data.splits import SplitOptions
 from headstart.errors import UserError
 
 

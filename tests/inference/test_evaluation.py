@@ -9,7 +9,7 @@ from PIL import Image
 
 from headstart.data import CORRUPTIONS
 from headstart.errors import UserError
-from headstart.inference import Classifier, evaluate, labelled_pictures, robustness
+from headstart.inference import Classifier, Picture, evaluate, find_pictures, labelled_pictures
 from headstart.inference.evaluation import LabelledPictures, fitted_temperature, temperature_for, tempered
 from inference.helpers_inference import CLASSES, finished
 
@@ -149,12 +149,39 @@ def test_the_temperature_undoes_what_made_the_answers_too_sure(classifier):
 
 def test_robustness_counts_right_answers_on_pictures_made_worse(classifier):
     arrays = RANDOM.integers(0, 256, (10, 32, 32, 3), np.uint8)
-    from headstart.inference import find_pictures
-
     pictures = find_pictures(arrays)
     said = classifier.predict(arrays)["class"].tolist()
     labels = np.array([classifier.classes.index(name) for name in said])
-    found = robustness(classifier, LabelledPictures(pictures, labels, classifier.classes))
+    given = LabelledPictures(pictures, labels, classifier.classes)
+    assert evaluate(classifier, given).robustness is None
+    found = evaluate(classifier, given, corruptions=True).robustness
     assert list(found.index) == list(CORRUPTIONS) and list(found.columns) == [1, 2, 3, 4, 5]
     wrong = LabelledPictures(pictures, (labels + 1) % 3, classifier.classes)
-    assert ((found + robustness(classifier, wrong)) <= 100).all(axis=None) and found.loc["jpeg", 1] > 0
+    other = evaluate(classifier, wrong, corruptions=True).robustness
+    assert ((found + other) <= 100).all(axis=None) and found.loc["jpeg", 1] > 0
+
+
+class Counted(io.BytesIO):
+    """A file that knows how often it was read from."""
+
+    reads = 0
+
+    def read(self, size=-1):
+        self.reads += 1
+        return super().read(size)
+
+
+def test_pictures_that_are_made_worse_are_read_no_second_time(classifier):
+    arrays, reads, found = RANDOM.integers(0, 256, (3, 32, 32, 3), np.uint8), [], []
+    for corruptions in (False, True):
+        files = [Counted() for _ in arrays]
+        for array, file in zip(arrays, files, strict=True):
+            Image.fromarray(array).save(file, "PNG")
+            file.reads = file.seek(0)
+        pictures = [Picture(str(place), file) for place, file in enumerate(files)]
+        given = LabelledPictures(pictures, np.zeros(3, int), classifier.classes)
+        found.append(evaluate(classifier, given, corruptions=corruptions))
+        reads.append([file.reads for file in files])
+    assert reads[0] == reads[1] and min(reads[0]) > 0
+    np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
+    assert found[0].robustness is None and found[1].robustness.shape == (len(CORRUPTIONS), 5)

@@ -10,6 +10,7 @@ import pandas as pd
 from headstart.analysis import Predictions, Results, columns
 from headstart.analysis.arms_table import arms_table
 from headstart.analysis.pairs_table import pairs_table
+from headstart.analysis.runs_of_arm import runs_by_arm
 from headstart.data.thumbnails import choose_thumbnails
 from headstart.report import Material, plots
 from headstart.report.figures import PLOTS
@@ -24,12 +25,14 @@ CLASSES = ("cat", "dog", "deer")
 
 def arms_of(trials, epochs, about=None):
     """arms.csv of such runs, with what study.json says."""
-    return arms_table(trials, epochs, StudyFile.of(about))
+    study = StudyFile.of(about)
+    return arms_table(runs_by_arm(trials, study), epochs, study)
 
 
 def pairs_of(arms, trials, about=None):
     """pairs.csv of such arms."""
-    return pairs_table(arms, trials, StudyFile.of(about))
+    study = StudyFile.of(about)
+    return pairs_table(arms, runs_by_arm(trials, study), study)
 
 
 def frame(rows, columns):

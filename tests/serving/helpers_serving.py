@@ -1,5 +1,7 @@
 """What the tests of the server share: a server as a process of its own, and pictures."""
 
+import contextlib
+import ctypes
 import io
 import json
 import os
@@ -7,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 SECONDS_TO_START = 120
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000  # of Linux
 COLOURS = ("blue", "green", "red")
 
 
@@ -108,6 +112,20 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(60)
+
+
+@contextlib.contextmanager
+def held(pid: int) -> Iterator[None]:
+    """A process that does not run for a while, as in a debugger: no signal has stopped it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        assert libc.ptrace(request, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(pid, WALL)
+    try:
+        yield
+    finally:
+        libc.ptrace(PTRACE_DETACH, pid, None, None)
 
 
 def _name(pid: str) -> str:

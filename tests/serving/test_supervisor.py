@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from serving.helpers_serving import a_picture, as_files
+from serving.helpers_serving import a_picture, as_files, held
 
 CLIENTS, EACH = 8, 12
 MOST_KILLS = 8
@@ -47,6 +47,18 @@ def test_nothing_is_lost_when_workers_are_killed_under_load(server):
     assert "Traceback" not in server.errors.read_text()
 
 
+def test_what_a_stopped_worker_was_doing_is_done_by_another_that_replaces_it(trained, start):
+    server = start(trained, "--timeout", "60")
+    expected = server.predict(a_picture(3)).json()["predictions"][0]["probability"]
+    (worker,) = server.processes("serve-worker")
+    os.kill(worker, signal.SIGSTOP)
+    answer = server.predict(a_picture(3))  # far within its time-out, or httpx gives up after 60 s
+    assert answer.status_code == 200 and answer.elapsed.total_seconds() < 30
+    assert answer.json()["predictions"][0]["probability"] == pytest.approx(expected, abs=1e-6)
+    assert server.processes("serve-worker") != [worker] and server.figures()["headstart_workers_died"] == 1
+    assert server.errors.read_text() == f"headstart serve: worker {worker} was stopped by a signal, and is replaced\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_when_what_was_accepted_is_answered(trained, exported, start, number):
     """Once with torch, once with onnxruntime, which says the same."""
@@ -54,16 +66,15 @@ def test_a_signal_ends_it_when_what_was_accepted_is_answered(trained, exported, 
     server = start(model, "--backend", backend)
     expected = server.predict(a_picture(7)).json()
     (worker,) = server.processes("serve-worker")
-    os.kill(worker, signal.SIGSTOP)  # so that what is sent now waits
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(server.predict(a_picture(7))))
-    waiting.start()
-    server.wait_until(lambda: server.figures()["headstart_queue_pictures"] == 1)
-    server.process.send_signal(number)
-    server.wait_until(lambda: server.lines("stopping"))
-    server.wait_until(lambda: not answers_calls(server.port))
-    assert server.process.poll() is None
-    os.kill(worker, signal.SIGCONT)
+    with held(worker):  # so that what is sent now waits
+        waiting.start()
+        server.wait_until(lambda: server.figures()["headstart_queue_pictures"] == 1)
+        server.process.send_signal(number)
+        server.wait_until(lambda: server.lines("stopping"))
+        server.wait_until(lambda: not answers_calls(server.port))
+        assert server.process.poll() is None
     waiting.join(30)
     assert answers[0].status_code == 200
     row, before = (found["predictions"][0] for found in (answers[0].json(), expected))

@@ -1,7 +1,5 @@
 """Limits on what a request may hold, and on how much is accepted at a time."""
 
-import os
-import signal
 import threading
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 
 from headstart.serving.settings import Settings
 from headstart.serving.uploads import Admission, Refused
-from serving.helpers_serving import a_picture, as_files, coloured, encoded
+from serving.helpers_serving import a_picture, as_files, coloured, encoded, held
 
 
 @pytest.mark.parametrize(
@@ -52,8 +50,7 @@ def test_a_full_queue_and_a_request_out_of_time_are_503_with_retry_after(small_s
     (worker,) = small_server.processes("serve-worker")
     small = encoded(coloured(1, "red", (20, 20)))
     waited = []
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with held(worker):
         ask = lambda *contents: waited.append(small_server.predict(*contents))  # noqa: E731
         threads = [threading.Thread(target=ask, args=contents) for contents in ((small, small), (small,))]
         for thread in threads:
@@ -65,8 +62,6 @@ def test_a_full_queue_and_a_request_out_of_time_are_503_with_retry_after(small_s
             assert answer.json()["detail"] == "the queue is full: 3 pictures wait"
         for thread in threads:
             thread.join(30)
-    finally:
-        os.kill(worker, signal.SIGCONT)
     assert [(answer.status_code, answer.headers["retry-after"]) for answer in waited] == [(503, "1")] * 2
     assert waited[0].json()["detail"] == "no answer after 3 seconds"
     small_server.wait_until(lambda: small_server.figures()["headstart_queue_pictures"] == 0)

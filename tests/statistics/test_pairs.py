@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headstart.statistics import compare_pairs, foreseen_detectable, paired_difference, probability_of_improvement
+from headstart.statistics import (
+    compare_pairs,
+    detectable,
+    foreseen_detectable,
+    paired_difference,
+    probability_of_improvement,
+)
 from headstart.statistics.pairs import holm, holm_levels
 
 A = [93.1, 92.4, 94.0, 93.6, 92.9]
@@ -35,6 +41,18 @@ def test_paired_difference_equals_scipy_on_random_studies():
 def test_swapping_the_arms_mirrors_the_difference():
     ab, ba = paired_difference(A, B), paired_difference(B, A)
     assert (ab.difference, ab.low, ab.high, ab.p) == pytest.approx((-ba.difference, -ba.high, -ba.low, ba.p))
+
+
+def test_no_interval_leaves_what_two_percentages_can_differ_by():
+    a, b = [90.0, 20.0, 95.0], [30.0, 80.0, 10.0]
+    wide = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert wide.low < -100 and wide.high > 100
+    alone, (of_family, *_) = paired_difference(a, b), compare_pairs([[paired_difference(a, b)]] * 3)
+    assert (alone.low, alone.high) == (of_family.low, of_family.high) == (-100, 100)
+    assert alone.p == pytest.approx(stats.ttest_rel(a, b).pvalue)  # the test is that of the whole interval
+    assert detectable(alone) == math.inf and detectable(paired_difference(A, B)) < 2
+    still = paired_difference([90.0] * 3, [80.0] * 3)
+    assert math.isnan(detectable(still))
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_runs_are_found_by_any_of_their_files_sorted_and_without_tables(tmp_path
         "tables/search/000",
     ]
     assert find_runs(tmp_path / "b/search/001") == [tmp_path / "b/search/001"]
+    assert len(find_runs(tmp_path, most=2)) == 2
 
 
 def test_links_that_lead_out_or_in_circles_are_not_followed(tmp_path):

@@ -1,7 +1,6 @@
 """arms.csv: per arm its search, its best setting, that setting over its seeds, and how fast it learns."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ from headstart.analysis.arm_speed import halfway_accuracy, speed_columns
 from headstart.analysis.columns import ARMS, ARMS_SHORT, CORRUPTED, ERRORS, READ_FIRST, SCORES
 from headstart.analysis.csv_tables import first, frame_of
 from headstart.analysis.predictions import Answers
-from headstart.analysis.runs_of_arm import ARM_PHASES, disagreements, is_tested, runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, disagreements, is_tested
 from headstart.statistics import Uncertainty
 from headstart.store import OUTCOMES, StudyFile
 
@@ -36,24 +35,23 @@ FACTS = (
 )
 LATENCY = ("latency_seconds", "latency_p95_seconds", "answers_per_second")
 NO_STUDY = StudyFile()
-UNKNOWN = Uncertainty(math.nan, math.nan)
 NO_ANSWERS: Mapping[str, Answers | None] = {}
 
 
 def arms_table(
-    trials: pd.DataFrame,
+    runs: Mapping[str, ArmRuns],
     epochs: pd.DataFrame,
     study: StudyFile = NO_STUDY,
     answers: Mapping[str, Answers | None] = NO_ANSWERS,
 ) -> pd.DataFrame:
     """Return a row per arm (`ARMS`): its search, its best setting, and its confirmations.
 
-    `trials`, `epochs`: rows of trials.csv and epochs.csv, of one study; `study`: its study.json, without which ranges
+    `runs`, `epochs`: the arms' runs, rows of epochs.csv, of one study; `study`: its study.json, without which ranges
     and edges are not known; `answers`: by arm, without which an interval is about these test images. An arm without
     search trials is made of its single runs: the best one and its repeats, equal in everything but the seed. `halfway`
-    columns need the count of classes, which `compare` finds in the runs' files (column `classes` of `trials`).
+    columns need the count of classes, which `compare` finds in the runs' files (column `classes` of the runs' rows).
     """
-    rows = [_arm_row(name, rows, epochs, study, answers.get(name)) for name, rows in by_arm(trials, study)]
+    rows = [_arm_row(name, own, epochs, study, answers.get(name)) for name, own in runs.items()]
     return frame_of(rows, ARMS)
 
 
@@ -76,19 +74,11 @@ def with_study(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return frame.assign(**{column: frame["study"].fillna("runs") + "/" + frame[column] for column in columns})
 
 
-def by_arm(trials: pd.DataFrame, study: StudyFile) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The arms' rows in the study's order of arms."""
-    for name in dict.fromkeys([*study.arm_order, *trials["arm"].dropna()]):
-        rows = trials[(trials["arm"] == name) & trials["phase"].isin(ARM_PHASES)]
-        if len(rows):
-            yield name, rows
-
-
 def _arm_row(
-    name: str, rows: pd.DataFrame, epochs: pd.DataFrame, study: StudyFile, answers: Answers | None
+    name: str, runs: ArmRuns, epochs: pd.DataFrame, study: StudyFile, answers: Answers | None
 ) -> dict[str, Any]:
+    rows = runs.rows
     search = rows[rows["phase"] == "search"]
-    runs = runs_of_arm(rows)
     choice = search_choice(name, search, epochs, study)
     return (
         {"study": first(rows["study"]), "arm": name}
@@ -97,7 +87,7 @@ def _arm_row(
         | _confirmation_columns(runs.repeats)
         | search_columns(name, search, to_the_end(search, epochs), study)
         | choice_columns(choice, runs)
-        | {"disagreement": "; ".join(disagreements(name, rows, runs)) or None}
+        | {"disagreement": "; ".join(disagreements(name, runs)) or None}
         | _score_columns(runs.tested, answers, luck_of(choice, runs))
         | _latency_columns(runs.tested)
         | speed_columns(runs.repeats, epochs)
@@ -142,7 +132,7 @@ def _score_columns(tested: pd.DataFrame, answers: Answers | None, luck: Uncertai
     summary = statistics.summarise(tested["test_accuracy"].astype(float))
     row: dict[str, Any] = {"seeds": summary.n, "test_mean": summary.mean, "test_std": summary.std}
     row["train_mean"] = tested["train_accuracy"].mean()
-    seeds = Uncertainty(summary.std**2 / summary.n, summary.n - 1) if summary.n > 1 else UNKNOWN
+    seeds = summary.uncertainty
     known_of = seeds if answers is None else statistics.crossed_uncertainty(answers.of(answers.seeds))
     whole = known_of if luck is None else statistics.together(known_of, luck)
     row["test_ci_low"], row["test_ci_high"] = statistics.accuracy_interval(summary.mean, whole)

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from headstart.analysis.arm_search import ways_out
 from headstart.analysis.arms_table import NO_STUDY, OPEN
 from headstart.analysis.csv_tables import first
 from headstart.analysis.pairs_table import sampling_width
-from headstart.analysis.runs_of_arm import ARM_PHASES, differing_machines, runs_of_arm
+from headstart.analysis.runs_of_arm import ARM_PHASES, ArmRuns, differing_machines
 from headstart.analysis.verdict import counted
 from headstart.errors import listed
 from headstart.store import WEIGHT_SUFFIXES, StudyFile
@@ -62,14 +62,19 @@ class Caveat:
 
 
 def caveats(
-    arms: pd.DataFrame, pairs: pd.DataFrame, ledger: pd.DataFrame, trials: pd.DataFrame, study: StudyFile = NO_STUDY
+    arms: pd.DataFrame,
+    pairs: pd.DataFrame,
+    ledger: pd.DataFrame,
+    trials: pd.DataFrame,
+    runs: Mapping[str, ArmRuns],
+    study: StudyFile = NO_STUDY,
 ) -> list[Caveat]:
     """Return what has to be said beside the verdicts of one study; [] without runs."""
     if trials.empty:
         return []
     said = {
         CaveatKind.DEAD_END: _dead_ends(arms, trials, study),
-        CaveatKind.UNFINISHED: _unfinished(arms, trials, study),
+        CaveatKind.UNFINISHED: _unfinished(arms, runs, study),
         CaveatKind.SINGLE_RUNS: _single_runs(arms),
         CaveatKind.LUCK_OF_THE_SEARCH: _luck(arms),
         CaveatKind.TEST_READS: _test_reads(trials),
@@ -79,10 +84,10 @@ def caveats(
         CaveatKind.NOT_PAIRED: itertools.chain(_not_paired(arms), _of_other_data(arms, trials)),
         CaveatKind.OWN_WEIGHTS: _own_weights(arms, trials),
         CaveatKind.UNSUCCESSFUL: _unsuccessful(arms),
-        CaveatKind.NOT_CONVERGED: _not_converged(arms, trials),
+        CaveatKind.NOT_CONVERGED: _not_converged(arms, runs),
         CaveatKind.FEW_SETTINGS: _few_settings(arms, study),
-        CaveatKind.NOT_VARIED: _not_varied(arms, trials),
-        CaveatKind.FOLDS: _folds(arms, trials),
+        CaveatKind.NOT_VARIED: _not_varied(arms, runs),
+        CaveatKind.FOLDS: _folds(arms, runs),
         CaveatKind.MACHINES: _differing(trials),
         CaveatKind.EDGE_UNCHECKED: _unchecked(arms, study),
         CaveatKind.SECONDS_NOT_COMPARED: _machines(pairs),
@@ -102,7 +107,7 @@ def _dead_ends(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> It
         yield f"{arm['arm']}: none of its trials may be selected ({states}).{why}" + (further and f" Try {further}")
 
 
-def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> Iterator[str]:
+def _unfinished(arms: pd.DataFrame, runs: Mapping[str, ArmRuns], study: StudyFile) -> Iterator[str]:
     """Trials and confirmations that the study still owes; of a budget that was raised, what the furthest arm had."""
     order, seeds = study.arm_order, study.least_seeds
     own = arms[arms["arm"].isin(order)]
@@ -112,7 +117,7 @@ def _unfinished(arms: pd.DataFrame, trials: pd.DataFrame, study: StudyFile) -> I
     each |= {arm: max(n, each[arm]) for arm, n in zip(own["arm"], ended, strict=True)}
     nothing_to_confirm = ((ended >= own["arm"].map(each)) & own["best_number"].isna()).sum()
     trials_wanted, wanted = sum(each.values()), seeds * (len(order) - nothing_to_confirm)
-    done = sum(min(n, seeds) for n in _ended_confirmations(own, trials))
+    done = sum(min(n, seeds) for n in _ended_confirmations(own, runs))
     if ended.sum() < trials_wanted or done < wanted or own["open"].any():
         state = f"{ended.sum()} of {trials_wanted} search trials and {done} of {wanted} confirmations have ended"
         goes_on = f" The same command goes on: {study.command}" if study.command else ""
@@ -130,11 +135,10 @@ def _away(study: StudyFile) -> str:
     return f" {runs} {verb} ended in {where}: copy {they} into this folder, and have the report made again."
 
 
-def _ended_confirmations(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[int]:
+def _ended_confirmations(arms: pd.DataFrame, runs: Mapping[str, ArmRuns]) -> Iterator[int]:
     """Per arm, the confirmations of its present best trial that have ended."""
-    for _, arm in arms[arms["tuned"]].iterrows():
-        runs = _repeats(arm, trials)
-        yield int((~runs["state"].isin(OPEN)).sum())
+    for name in arms.loc[arms["tuned"], "arm"]:
+        yield int((~runs[name].repeats["state"].isin(OPEN)).sum())
 
 
 def _few_settings(arms: pd.DataFrame, study: StudyFile) -> Iterator[str]:
@@ -242,23 +246,19 @@ def _unsuccessful(arms: pd.DataFrame) -> Iterator[str]:
             yield f"{arm['arm']}: {missing} of {all_of_them} confirmations failed or have not ended."
 
 
-def _not_converged(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+def _not_converged(arms: pd.DataFrame, runs: Mapping[str, ArmRuns]) -> Iterator[str]:
     """Runs behind an arm's test accuracy whose fit was cut short, which the state COMPLETE doesn't say."""
     for _, arm in arms.iterrows():
-        runs = _repeats(arm, trials)
-        short = runs[runs["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
+        repeats = runs[arm["arm"]].repeats
+        short = repeats[repeats["reason"].str.contains(NOT_CONVERGED, regex=False).fillna(False)]
         if len(short):
             what = counted(len(short), "confirmation" if arm["tuned"] else "single run")
             yield f"{arm['arm']}: {what} {first(short['reason'])}; a longer fit might score otherwise."
 
 
-def _repeats(arm: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
-    return runs_of_arm(trials[trials["arm"] == arm["arm"]]).repeats
-
-
-def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+def _not_varied(arms: pd.DataFrame, runs: Mapping[str, ArmRuns]) -> Iterator[str]:
     names = arms.loc[arms["folds"].isna(), "arm"]
-    still = [runs_of_arm(trials[trials["arm"] == name]).all_the_same for name in names]
+    still = [runs[name].all_the_same for name in names]
     if same := ", ".join(itertools.compress(names, still)):
         yield (
             f"{same}: every seed gave the same model, its fit draws nothing at random. An interval over seeds has no "
@@ -266,16 +266,16 @@ def _not_varied(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _folds(arms: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+def _folds(arms: pd.DataFrame, runs: Mapping[str, ArmRuns]) -> Iterator[str]:
     folded = arms[arms["tuned"] & arms["seeds"].gt(1) & arms["folds"].notna()]
     if names := _names(folded):
         yield f"{names}: what two folds leave to train on overlaps; for wholly new images the intervals are too narrow."
     for _, arm in folded.iterrows():
-        runs = runs_of_arm(trials[trials["arm"] == arm["arm"]])
-        used = runs.repeats["fold"].value_counts()
+        own = runs[arm["arm"]]
+        used = own.repeats["fold"].value_counts()
         if len(used) < arm["folds"] or used.nunique() > 1:
             yield f"{arm['arm']}: its {used.sum()} confirmations do not use all {arm['folds']} folds equally often."
-        if runs.all_the_same:
+        if own.all_the_same:
             yield f"{arm['arm']}: seeds with the same fold gave the same model; more seeds than folds say no more."
 
 

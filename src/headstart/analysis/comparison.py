@@ -1,14 +1,14 @@
 """The runs below a folder compared, study by study: all tables, and the sentences that belong to them."""
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from headstart.analysis.arms_table import NO_STUDY, OPEN, arms_table, by_arm, of_several_studies, short_table
+from headstart.analysis.arms_table import NO_STUDY, OPEN, arms_table, of_several_studies, short_table
 from headstart.analysis.caveats import Caveat, caveats
 from headstart.analysis.collate import Collated, collate
 from headstart.analysis.columns import ARMS, LEDGER, PAIRS
@@ -17,7 +17,7 @@ from headstart.analysis.ledger import ledger_table
 from headstart.analysis.pairs_table import looks_of, pairs_table, verdict_lines
 from headstart.analysis.predictions import corruptions_table, read_answers
 from headstart.analysis.published_figures import reported_table
-from headstart.analysis.runs_of_arm import ArmRuns, runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns, runs_by_arm
 from headstart.errors import UserError
 from headstart.store import StudyFile, read_json, read_study
 
@@ -95,18 +95,19 @@ def _compare(root: Path, collated: Collated) -> Comparison:
 
 
 def _tables(
-    root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame
+    root: Path, study: StudyFile, runs: Mapping[str, ArmRuns], epochs: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """arms.csv and pairs.csv of one study."""
-    answers = {name: read_answers(root, runs_of_arm(rows).tested) for name, rows in by_arm(trials, study)}
-    arms = arms_table(trials, epochs, study, answers)
-    return arms, pairs_table(arms, trials, study, answers, epochs)
+    answers = {name: read_answers(root, own.tested) for name, own in runs.items()}
+    arms = arms_table(runs, epochs, study, answers)
+    return arms, pairs_table(arms, runs, study, answers, epochs)
 
 
 def _part(root: Path, study: StudyFile, trials: pd.DataFrame, epochs: pd.DataFrame) -> _Part:
-    arms, pairs = _tables(root, study, trials, epochs)
-    ledger = ledger_table(trials)
-    return _Part(arms, pairs, ledger, caveats(arms, pairs, ledger, trials, study))
+    runs = runs_by_arm(trials, study)
+    arms, pairs = _tables(root, study, runs, epochs)
+    ledger = ledger_table(trials, runs)
+    return _Part(arms, pairs, ledger, caveats(arms, pairs, ledger, trials, runs, study))
 
 
 def _studies(root: Path, file: StudyFile, trials: pd.DataFrame) -> Iterator[tuple[StudyFile, pd.DataFrame]]:
@@ -149,10 +150,10 @@ def seeds_wanted(root: str | Path, arms: Collection[str]) -> dict[str, int]:
     wanted = dict.fromkeys(arms, looks.at[0])
     for look, following in itertools.pairwise(looks.at):
         seen = trials[trials["phase"].ne("confirm") | trials["seed"].le((study.seed or 0) + look).fillna(False)]
-        runs = {arm: runs_of_arm(rows) for arm, rows in by_arm(seen, study)}
+        runs = runs_by_arm(seen, study)
         if any(not _has_ended(runs[arm], look) for arm in runs if wanted.get(arm, 0) >= look):
             break
-        _, pairs = _tables(root, study, seen, collated.epochs)
+        _, pairs = _tables(root, study, runs, collated.epochs)
         undecided = pairs[pairs["undecided"] & pairs["arm_a"].isin(wanted) & pairs["arm_b"].isin(wanted)]
         wanted |= dict.fromkeys([*undecided["arm_a"], *undecided["arm_b"]], following)
     return wanted

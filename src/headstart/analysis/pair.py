@@ -71,8 +71,9 @@ class SharedPictures:
         return statistics.pictures_alone(self.difference)
 
     def at(self, level: float) -> PicturesAlone:
-        """What they alone leave, at the level of an interval."""
-        return PicturesAlone(self.number, statistics.half_width(self.alone, level), self.is_paired)
+        """What they alone leave, at the level of an interval: at most what two accuracies can differ by."""
+        half_width = min(statistics.LARGEST, statistics.half_width(self.alone, level))
+        return PicturesAlone(self.number, half_width, self.is_paired)
 
     def with_repeats(self, repeats: Uncertainty) -> tuple[Uncertainty, ...]:
         """Independent parts of the difference's variance for new repeats on new pictures.

@@ -9,12 +9,12 @@ import pandas as pd
 
 from headstart import statistics
 from headstart.analysis.arm_search import first_trials
-from headstart.analysis.arms_table import NO_ANSWERS, NO_STUDY, by_arm
+from headstart.analysis.arms_table import NO_ANSWERS, NO_STUDY
 from headstart.analysis.columns import EPOCHS, PAIRS, THRESHOLDS
 from headstart.analysis.csv_tables import frame_of, known
 from headstart.analysis.pair import ArmOfPair, Pair
 from headstart.analysis.predictions import Answers
-from headstart.analysis.runs_of_arm import runs_of_arm
+from headstart.analysis.runs_of_arm import ArmRuns
 from headstart.analysis.verdict import ArmEvidence, NextStep, PairEvidence, PicturesAlone, counted, verdict
 from headstart.statistics import Edge, Looks, PairedDifference
 from headstart.store import StudyFile
@@ -33,7 +33,7 @@ HIDDEN = {  # what more seeds would hardly bring
 
 def pairs_table(
     arms: pd.DataFrame,
-    trials: pd.DataFrame,
+    runs: Mapping[str, ArmRuns],
     study: StudyFile = NO_STUDY,
     answers: Mapping[str, Answers | None] = NO_ANSWERS,
     epochs: pd.DataFrame = NO_EPOCHS,
@@ -41,11 +41,10 @@ def pairs_table(
     """Return a row per pair of arms on the same data and train_size (`PAIRS`), corrected as one family.
 
     Of an arm with pretrained weights and one without the former is `a`, else the more accurate one: a gain is positive.
-    `arms`: as `arms_table` returns it, from the same `trials`, `epochs`, `study` and `answers`.
+    `arms`: as `arms_table` returns it, from the same `runs`, `epochs`, `study` and `answers`.
     """
-    own = dict(by_arm(trials, study))
     sides = [
-        ArmOfPair(row, runs_of_arm(own[name]), first_trials(name, own[name], epochs, study), answers.get(name), epochs)
+        ArmOfPair(row, runs[name], first_trials(name, runs[name].rows, epochs, study), answers.get(name), epochs)
         for name, row in zip(arms["arm"], (row for _, row in arms.iterrows()), strict=True)
     ]
     couples = itertools.combinations(sides, 2)
@@ -56,7 +55,9 @@ def pairs_table(
     rows = []
     for pair, difference in zip(pairs, compared, strict=True):
         judged = _verdict_columns(pair, difference, len(pairs), study)
-        measured = _measured_columns(pair) | {"seeds": difference.n, "detectable": statistics.detectable(difference)}
+        detectable = statistics.detectable(difference)
+        measured = _measured_columns(pair) | {"seeds": difference.n}
+        measured |= {"detectable": detectable if math.isfinite(detectable) else None}
         rows.append(measured | difference_columns(difference, len(pairs)) | judged)
     return frame_of(rows, PAIRS)
 

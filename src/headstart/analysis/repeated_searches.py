@@ -146,8 +146,7 @@ def repeated_searches(studies: Iterable[tuple[StudyFile, pd.DataFrame, pd.DataFr
             caveats.append(f"{a.name} and {b.name} have no seed in common, and only equal seeds are paired.")
     for group in groups:
         caveats += [f"{group.name}: {reason}." for reason in group.reasons()]
-    if couples:
-        caveats.append(WHICH_TO_BELIEVE)
+    caveats += [WHICH_TO_BELIEVE] if couples else []
     return RepeatedSearches(
         frame_of([_search_row(group) for group in groups], SEARCHES),
         frame_of(_pair_rows(couples), SEARCH_PAIRS),
@@ -240,7 +239,8 @@ def _search_row(group: _Group) -> dict[str, Any]:
     row |= {"best_lr_low": min(rates, default=None), "best_lr_high": max(rates, default=None)}
     row |= {"val_mean": statistics.summarise(validation).mean, "val_lowest": min(validation, default=None)}
     row |= {"test_mean": summary.mean, "test_std": summary.std, "test_lowest": min(test, default=None)}
-    return row | {"test_ci_low": summary.low, "test_ci_high": summary.high}
+    low, high = statistics.accuracy_interval(summary.mean, summary.uncertainty)
+    return row | {"test_ci_low": low, "test_ci_high": high}
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs

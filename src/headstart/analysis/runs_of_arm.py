@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from headstart.analysis.csv_tables import known
-from headstart.store import OUTCOMES
+from headstart.store import OUTCOMES, StudyFile
 
 ARM_PHASES = ("search", "confirm", "run")  # the source run, which all arms share, is none of theirs
 _KEYS = ["phase", "number", "search_trials", "seed", "state", "val_accuracy", "test_accuracy"]
@@ -30,6 +30,7 @@ MACHINE = ("device", "precision", "torch_version")  # what may differ, and is sa
 class ArmRuns:
     """The runs behind an arm, rows of trials.csv."""
 
+    rows: pd.DataFrame  # all of the arm's, of its search, its confirmations and its single runs
     best: pd.Series | None  # the trial, or single run, that the validation split selects; None: none may be selected
     repeats: pd.DataFrame  # one per seed, by seed: the present choice's confirmations, or single runs equal to the best
 
@@ -65,6 +66,12 @@ def html_table(frame: pd.DataFrame) -> str:
     return texts.fillna("").to_html(index=False, border=0)
 
 
+def runs_by_arm(trials: pd.DataFrame, study: StudyFile) -> dict[str, ArmRuns]:
+    """Find them for every arm of a study that has runs, in the study's order of arms."""
+    own = dict(iter(trials[trials["phase"].isin(ARM_PHASES)].groupby("arm", sort=False)))
+    return {name: runs_of_arm(own[name]) for name in dict.fromkeys([*study.arm_order, *own]) if name in own}
+
+
 def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
     """Find them among the rows of trials.csv of one arm of one study.
 
@@ -78,7 +85,7 @@ def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
     phase = "search" if (keys["phase"] == "search").any() else "run"
     candidates = keys[(keys["phase"] == phase) & (keys["state"] == "COMPLETE") & keys["val_accuracy"].notna()]
     if candidates.empty:
-        return ArmRuns(None, rows.iloc[:0])
+        return ArmRuns(rows, None, rows.iloc[:0])
     ranked = candidates.sort_values(["val_accuracy", "number"], ascending=[False, True], kind="stable")
     best = rows.loc[ranked.index[0]]
     if phase == "search":
@@ -88,7 +95,7 @@ def runs_of_arm(rows: pd.DataFrame) -> ArmRuns:
         repeats = keys.loc[settings.index[settings == settings[best.name]]]
     tested = is_tested(repeats)
     tested_last = pd.concat([repeats[~tested], repeats[tested]]).drop_duplicates("seed", keep="last")
-    return ArmRuns(best, rows.loc[tested_last.sort_values("seed", kind="stable").index])
+    return ArmRuns(rows, best, rows.loc[tested_last.sort_values("seed", kind="stable").index])
 
 
 def of_present_choice(rows: pd.DataFrame, best: int) -> pd.Series:
@@ -113,11 +120,9 @@ def _settings(rows: pd.DataFrame) -> pd.Series:
 # ---- what must be equal in all of them
 
 
-def disagreements(arm: str, rows: pd.DataFrame, runs: ArmRuns) -> Iterator[str]:
-    """What the arm's search trials and present confirmations differ in, though they must not; a reason each.
-
-    `rows`: the arm's, of trials.csv; `runs`: those behind it.
-    """
+def disagreements(arm: str, runs: ArmRuns) -> Iterator[str]:
+    """What the arm's search trials and present confirmations differ in, though they must not; a reason each."""
+    rows = runs.rows
     searched = {name.removeprefix("params_").rpartition(".")[2] for name in rows if name.startswith("params_")}
     searched |= {column for key, columns in FOLLOWS.items() if key in searched for column in columns}
     both = pd.concat([rows[rows["phase"] == "search"], runs.repeats]) if len(runs.repeats) else rows

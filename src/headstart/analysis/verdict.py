@@ -135,8 +135,9 @@ def verdict(evidence: PairEvidence) -> Verdict:
     if evidence.margin is not None and largest < evidence.margin:
         return Verdict(f"{evidence.names} differ by less than {evidence.margin:g} points ({_measured(evidence)})")
     sentence = f"no difference larger than {largest:.2f} points shown between {evidence.names} ({_measured(evidence)})"
-    if math.isfinite(found := statistics.detectable(compared, POWER)):
-        sentence += f"; one of {found:.2f} would have been shown {100 * POWER:g} times in 100"
+    if not math.isnan(found := statistics.detectable(compared, POWER)):
+        shown = f"one of {found:.2f}" if math.isfinite(found) else "not even one of 100"
+        sentence += f"; {shown} would have been shown {100 * POWER:g} times in 100"
     if evidence.is_hidden:
         sentence += f"; {_pictures(evidence.pictures)}"
     return Verdict(sentence, next_steps=_more_seeds(evidence))

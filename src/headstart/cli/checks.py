@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headstart.cli.console import refuse
 from headstart.cli.paths import check_paths
-from headstart.config import check_typed, check_values, explain_value, runs_elsewhere
+from headstart.config import check_typed, check_values, check_without_torch, explain_value, runs_elsewhere
 from headstart.errors import UserError
 from headstart.store import OUTCOMES, read_run
 
@@ -37,6 +37,8 @@ class Check(Callback):
         try:
             check_typed(cfg, multirun)
             check_values(cfg)
+            if not multirun:  # the arms of a sweep are checked one by one
+                check_without_torch(cfg)
             _check_device(cfg)
             if not runs_elsewhere(cfg):
                 check_paths(cfg)

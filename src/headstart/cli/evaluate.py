@@ -47,16 +47,15 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Do what was typed; return 1 where a picture could not be read. Raises UserError."""
     check_model(arguments.model)
-    from headstart.inference import evaluate, labelled_pictures, robustness
+    from headstart.inference import evaluate, labelled_pictures
     from headstart.notebook import load_model
 
     given = labelled_pictures(arguments.data, arguments.part)
     classifier = load_model(arguments.model, arguments.arm)
     for line in (*given.notes, *_seen_in_training(classifier, arguments.data)):
         print(f"headstart evaluate: {line}", file=sys.stderr)
-    evaluation = evaluate(classifier, given)
-    found = evaluation.metrics()
-    worse = robustness(classifier, given) if arguments.corruptions else None
+    evaluation = evaluate(classifier, given, corruptions=arguments.corruptions)
+    found, worse = evaluation.metrics(), evaluation.robustness
     if arguments.json:
         kept = {} if worse is None else {"robustness": worse.to_dict("index")}
         print(json.dumps(found | kept))

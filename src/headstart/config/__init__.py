@@ -2,7 +2,7 @@
 
 from headstart.config.explain import explain, explain_value, refused_value
 from headstart.config.grammar import key_of, override_value
-from headstart.config.groups import composed, groups, options, study_file
+from headstart.config.groups import composed, groups, option_alone, options, study_file
 from headstart.config.instantiate import WHITELIST, check_node, make
 from headstart.config.job_configs import context_of_jobs
 from headstart.config.meant import understood
@@ -10,7 +10,7 @@ from headstart.config.overrides import RESERVED, check_keys, check_typed, check_
 from headstart.config.own_files import check_own_files
 from headstart.config.resolvers import decades
 from headstart.config.resume import expand_resume
-from headstart.config.run_config import RunConfig, read_run_config
+from headstart.config.run_config import RunConfig, check_without_torch, read_run_config
 from headstart.config.schema import (
     DESCRIBING,
     check_values,
@@ -34,6 +34,7 @@ __all__ = [
     "check_own_files",
     "check_typed",
     "check_values",
+    "check_without_torch",
     "check_words",
     "composed",
     "context_of_jobs",
@@ -50,6 +51,7 @@ __all__ = [
     "key_of",
     "keys_without_effect",
     "make",
+    "option_alone",
     "options",
     "outspoken",
     "override_value",

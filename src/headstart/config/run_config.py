@@ -21,6 +21,8 @@ from headstart.config.schema import (
 )
 from headstart.errors import UserError
 
+WITHOUT_TORCH = ("data", "schedule")  # groups whose functions are there before torch is, which takes seconds
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -71,6 +73,16 @@ class RunConfig:
         return command_line(changes, self.keys_without_effect)
 
 
+def check_without_torch(cfg: DictConfig) -> None:
+    """Refuse what `read_run_config` would, of the groups that are checked in no time. Raises UserError."""
+    for group in WITHOUT_TORCH:
+        _check_group(group, OmegaConf.to_container(cfg[group], resolve=True))
+
+
+def _check_group(group: str, node: Mapping[str, Any]) -> None:
+    check_node(group, node, partial=group in PARTIAL, passed=PASSED.get(group, frozenset()))
+
+
 def read_run_config(cfg: DictConfig, choices: Mapping[str, str]) -> RunConfig:
     """Check, resolve and type one job's configuration, as Hydra composed it; choices: hydra.runtime.choices.
 
@@ -82,9 +94,8 @@ def read_run_config(cfg: DictConfig, choices: Mapping[str, str]) -> RunConfig:
     cfg.search = cfg.budget = None  # a sweep's; nothing in them can be wrong for one run
     values = OmegaConf.to_object(cfg)
     check_values(values)
-    for group in RUN_GROUPS:
-        passed = PASSED.get(group, frozenset())
-        check_node(group, getattr(values, group), partial=group in PARTIAL, passed=passed)
+    for group in (*WITHOUT_TORCH, *(group for group in RUN_GROUPS if group not in WITHOUT_TORCH)):
+        _check_group(group, getattr(values, group))
     unfreeze = values.model.get("unfreeze_epoch")
     if unfreeze is not None and unfreeze > values.epochs:
         raise UserError(

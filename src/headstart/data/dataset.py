@@ -4,15 +4,14 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
 
 from headstart.data.copies import CopyCounts
 from headstart.data.decoding import FileFacts
-from headstart.data.splits import choose_classes, nested, one_fold, shuffled, stratified
-from headstart.errors import UserError
+from headstart.data.splits import SplitOptions, choose_classes, nested, one_fold, shuffled, stratified
 from headstart.store import FileListing
 
 
@@ -117,34 +116,6 @@ class Part:
         """The chosen pictures in the source's order."""
         order = np.argsort(self.rows, kind="stable")
         return Split(*map(tensor_on, (self.images, self.labels[order], self.rows[order])))
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """What a configuration says about the classes, the training subset and the split. Equal ones have equal hashes."""
-
-    classes: Sequence[str | int] | None  # names, or positions in the source's, renumbered in this order; None: all
-    train_size: int | None  # training pictures, as many of each class; smaller subsets lie within larger; None: all
-    # Pictures split off train, or a fraction of it, each class in proportion; "auto": the source says how many.
-    validation_size: int | float | Literal["auto"] | None
-    split_seed: int  # decides alone which pictures are split off, and which a subset takes
-    # Into which the subset is divided, each class in proportion: one validates, others train; "auto": the source says.
-    folds: int | Literal["auto"] | None = None
-    fold: int = 0  # which one, from 0
-    class_weights: Literal["balanced"] | None = None  # of the training loss: as heavy as a class is rare; None: 1 each
-
-    def __post_init__(self) -> None:
-        if self.folds is None and self.fold:
-            raise UserError(f"data.fold={self.fold} has no effect without folds; add data.folds=..., or leave it out")
-        if isinstance(self.folds, int) and self.fold >= self.folds:
-            raise UserError(f"data.fold={self.fold}: the folds of data.folds={self.folds} are 0 to {self.folds - 1}")
-        if isinstance(self.folds, int) and self.validation_size not in (None, "auto"):
-            raise UserError(
-                f"data.folds={self.folds} and data.validation_size={self.validation_size} are both given; a fold is "
-                "the validation part, so leave the second out, or give data.validation_size=null"
-            )
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))  # a list has no hash
 
 
 def assemble(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from headstart.data.copies import Copies
+from headstart.data.folder_tree import Tree
 from headstart.data.look_alikes import perceptual_hashes, small_grey
 from headstart.data.picture_files import formats, shown
 from headstart.data.refusals import Unreadable
@@ -23,9 +25,6 @@ from headstart.store import shared_images, write_facts, write_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from headstart.data.copies import Copies
-    from headstart.data.folder_tree import Tree
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class FileFacts:
     said: Sequence[str]  # of copies and look-alikes, a sentence each
 
     @classmethod
-    def of(cls, tree: "Tree", decoded: Decoded, copies: "Copies", places: Mapping[str, np.ndarray]) -> Self:
+    def of(cls, tree: Tree, decoded: Decoded, copies: Copies, places: Mapping[str, np.ndarray]) -> Self:
         """What is worth keeping of what was seen."""
         return cls(
             root=tree.root,

@@ -9,12 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.copies import Choice, Copies, Look
-from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
+from headstart.data.dataset import Dataset, Part, assemble
 from headstart.data.decoding import Decoded, FileFacts, decode_once
 from headstart.data.folder_tree import Tree
 from headstart.data.picture_files import shown
 from headstart.data.refusals import TooManyCopies, Unreadable
-from headstart.data.splits import VALIDATION_SHARE, choose_classes, stratified, usual_folds, usual_validation_size
+from headstart.data.splits import (
+    VALIDATION_SHARE,
+    SplitOptions,
+    choose_classes,
+    stratified,
+    usual_folds,
+    usual_validation_size,
+)
 from headstart.errors import UserError
 from headstart.store import DIGEST, FileListing
 

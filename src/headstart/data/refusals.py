@@ -1,12 +1,11 @@
 """Why a data set is not trained on as it is, though the rest of it can be looked at."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from headstart.errors import UserError
 
-if TYPE_CHECKING:
-    from headstart.data.dataset import Dataset
+DataSet = TypeVar("DataSet")
 
 
 class Refused(UserError):
@@ -14,7 +13,7 @@ class Refused(UserError):
 
     way_out = ""  # what it can be mended for, or chosen,
     words: tuple[str, ...] = ()  # and by which overrides
-    anyway: "Callable[[], Dataset]"  # reads the data set without what is wrong, or with it: to be looked at
+    anyway: Callable[[], Any]  # reads the data set without what is wrong, or with it: to be looked at
 
 
 class Unreadable(Refused):
@@ -34,7 +33,7 @@ class TooManyCopies(Refused):
     words = ("data.duplicates=drop",)
 
 
-def read_anyway(read: "Callable[[], Dataset]") -> "tuple[Dataset, list[Refused]]":
+def read_anyway(read: Callable[[], DataSet]) -> tuple[DataSet, list[Refused]]:
     """What `read` reads, or could read but for what it refuses; and what that is.
 
     Raises UserError for what leaves nothing to look at.

@@ -1,22 +1,27 @@
-"""The data sources that configurations name, a function per `_target_`; each ends in `dataset.assemble`."""
+"""The data sources that configurations name, a function per `_target_`; each ends in `dataset.assemble`.
+
+torch comes when one is called: a configuration's keys and values are held against these functions before.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from annotated_types import Ge, Le, Lt
 
-from headstart.data import cifar, image_folder
+from headstart.data import cifar
 from headstart.data.copies import Choice
-from headstart.data.dataset import Dataset, Part, SplitOptions, assemble
+from headstart.data.folder_tree import Tree
 from headstart.data.label_lists import read_folder, read_table
-from headstart.data.splits import stratified
+from headstart.data.splits import SplitOptions, stratified
 from headstart.errors import UserError
 from headstart.store import cache_root, expanded
 from headstart.typed import Count, Fraction, Seed
+
+if TYPE_CHECKING:
+    from headstart.data.dataset import Dataset, Part
 
 Classes: TypeAlias = Sequence[str | int] | None  # names or positions
 Size: TypeAlias = Count | Fraction  # pictures, or a share of them
@@ -37,7 +42,7 @@ def cifar10(
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     download: bool = True,
-) -> Dataset:
+) -> "Dataset":
     """CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): 50,000 + 10,000 pictures, 32 x 32, 10 classes.
 
     root: folder that holds, or is to hold, `cifar-10-batches-py`, torchvision's layout. Files are md5-checked and never
@@ -61,7 +66,7 @@ def cifar100(
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     download: bool = True,
-) -> Dataset:
+) -> "Dataset":
     """CIFAR-100, 100 fine classes; otherwise as `cifar10`."""
     options = SplitOptions(
         classes, train_size, _usual(0.1, validation_size, folds), split_seed, folds, fold, class_weights
@@ -78,7 +83,7 @@ def digits(
     folds: Folds | None = None,
     fold: Fold = 0,
     class_weights: ClassWeights = None,
-) -> Dataset:
+) -> "Dataset":
     """Handwritten digits that come inside scikit-learn: 1,797 grey pictures of 8 x 8 pixels, 0 .. 16, 10 classes.
 
     Enlarged four times by bilinear interpolation and scaled from 0 .. 16 to 0 .. 255, the same in all three channels.
@@ -86,7 +91,10 @@ def digits(
     scikit-learn's order. The keys: see `SplitOptions`; validation_size=None is a fifth. Raises UserError for choices
     that the data cannot meet.
     """
+    import torch
     from sklearn.datasets import load_digits
+
+    from headstart.data.dataset import Part, assemble
 
     options = SplitOptions(
         classes, train_size, _usual(0.2, validation_size, folds), split_seed, folds, fold, class_weights
@@ -119,7 +127,7 @@ def folder(
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     duplicates: Choice | None = None,
-) -> Dataset:
+) -> "Dataset":
     """Any tree of image files: root/{train,val,test}/<class>/**, only some of these parts, or root/<class>/**.
 
     The parts may be called Training, valid, Testing and the like, too. Labels in metadata.csv or metadata.jsonl
@@ -142,9 +150,7 @@ def folder(
     if cache.absolute().resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.cache={cache} lies among the pictures in {root}; give a folder outside.")
     options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold, class_weights)
-    return image_folder.read_dataset(
-        tree, size=size, cache=cache, test_size=test_size, duplicates=duplicates, options=options
-    )
+    return _of_files(tree, size=size, cache=cache, test_size=test_size, duplicates=duplicates, options=options)
 
 
 def table(
@@ -161,7 +167,7 @@ def table(
     fold: Fold = 0,
     class_weights: ClassWeights = None,
     duplicates: Choice | None = None,
-) -> Dataset:
+) -> "Dataset":
     """Pictures that a CSV file lists: columns path (below the file's folder), label and, if wanted, split.
 
     root: the file. split: train, val or test, or as folders of parts may be called; without that column, and for parts
@@ -169,14 +175,15 @@ def table(
     Raises UserError for a list that lacks a column or names files that are not there, too.
     """
     options = SplitOptions(classes, train_size, validation_size, split_seed, folds, fold, class_weights)
-    return image_folder.read_dataset(
-        read_table(expanded(root)),
-        size=size,
-        cache=cache_root() if cache is None else expanded(cache),
-        test_size=test_size,
-        duplicates=duplicates,
-        options=options,
-    )
+    cache = cache_root() if cache is None else expanded(cache)
+    tree = read_table(expanded(root))
+    return _of_files(tree, size=size, cache=cache, test_size=test_size, duplicates=duplicates, options=options)
+
+
+def _of_files(tree: Tree, **how: Any) -> "Dataset":
+    from headstart.data.image_folder import read_dataset
+
+    return read_dataset(tree, **how)
 
 
 def _usual(share: float, size: int | float | None, folds: int | None) -> int | float | None:
@@ -184,15 +191,17 @@ def _usual(share: float, size: int | float | None, folds: int | None) -> int | f
     return share if size is None and folds is None else size
 
 
-def _cifar(kind: str, root: str | Path, options: SplitOptions, download: bool) -> Dataset:
+def _cifar(kind: str, root: str | Path, options: SplitOptions, download: bool) -> "Dataset":
     return _cifar_once(kind, str(expanded(root)), options, download)
 
 
 @lru_cache(maxsize=2)  # read once per process, however many trials it runs
-def _cifar_once(kind: str, root: str, options: SplitOptions, download: bool) -> Dataset:
+def _cifar_once(kind: str, root: str, options: SplitOptions, download: bool) -> "Dataset":
+    from headstart.data.dataset import Part, assemble
+
     names, images, labels = cifar.read_part(kind, root, train=True, download=download)
 
-    def test() -> Part:
+    def test() -> "Part":
         return Part.whole(*cifar.read_part(kind, root, train=False, download=download)[1:])
 
     each = [cifar.TEST_IMAGES // len(names)] * len(names)

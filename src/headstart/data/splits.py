@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +12,34 @@ from headstart.statistics import ENOUGH_TO_CHOOSE
 
 VALIDATION_SHARE = 0.1  # of the pictures
 USUAL_FOLDS = 3  # of fewer pictures than a quarter of which is enough: each part then validates once
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """What a configuration says about the classes, the training subset and the split. Equal ones have equal hashes."""
+
+    classes: Sequence[str | int] | None  # names, or positions in the source's, renumbered in this order; None: all
+    train_size: int | None  # training pictures, as many of each class; smaller subsets lie within larger; None: all
+    # Pictures split off train, or a fraction of it, each class in proportion; "auto": the source says how many.
+    validation_size: int | float | Literal["auto"] | None
+    split_seed: int  # decides alone which pictures are split off, and which a subset takes
+    # Into which the subset is divided, each class in proportion: one validates, others train; "auto": the source says.
+    folds: int | Literal["auto"] | None = None
+    fold: int = 0  # which one, from 0
+    class_weights: Literal["balanced"] | None = None  # of the training loss: as heavy as a class is rare; None: 1 each
+
+    def __post_init__(self) -> None:
+        if self.folds is None and self.fold:
+            raise UserError(f"data.fold={self.fold} has no effect without folds; add data.folds=..., or leave it out")
+        if isinstance(self.folds, int) and self.fold >= self.folds:
+            raise UserError(f"data.fold={self.fold}: the folds of data.folds={self.folds} are 0 to {self.folds - 1}")
+        if isinstance(self.folds, int) and self.validation_size not in (None, "auto"):
+            raise UserError(
+                f"data.folds={self.folds} and data.validation_size={self.validation_size} are both given; a fold is "
+                "the validation part, so leave the second out, or give data.validation_size=null"
+            )
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))  # a list has no hash
 
 
 def choose_classes(names: tuple[str, ...], classes: tuple[str | int, ...] | None) -> list[int]:

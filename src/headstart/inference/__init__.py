@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from headstart.inference.classifier import Classifier
     from headstart.inference.container import MODEL, check_container_folder, write_container
     from headstart.inference.describe import describe_weights, show_weights
-    from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures, robustness
+    from headstart.inference.evaluation import Evaluation, evaluate, labelled_pictures
     from headstart.inference.explanation import MapLayer, explain, map_layer
     from headstart.inference.export import FORMATS, export_model, export_run
     from headstart.inference.onnx_export import facts, onnx_bytes
@@ -21,7 +21,7 @@ _MODULES = {
     "classifier": ("Classifier",),
     "container": ("MODEL", "check_container_folder", "write_container"),
     "describe": ("describe_weights", "show_weights"),
-    "evaluation": ("Evaluation", "evaluate", "labelled_pictures", "robustness"),
+    "evaluation": ("Evaluation", "evaluate", "labelled_pictures"),
     "explanation": ("MapLayer", "explain", "map_layer"),
     "export": ("FORMATS", "export_model", "export_run"),
     "onnx_export": ("facts", "onnx_bytes"),
@@ -48,7 +48,6 @@ __all__ = [
     "labelled_pictures",
     "map_layer",
     "onnx_bytes",
-    "robustness",
     "show_weights",
     "write_container",
 ]

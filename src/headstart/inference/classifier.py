@@ -16,13 +16,12 @@ from headstart.data import normalise
 from headstart.errors import UserError, printable
 from headstart.inference.finished import check_finished
 from headstart.inference.networks import chosen, fitting, made
-from headstart.inference.pictures import Picture, decode_pictures, find_pictures
+from headstart.inference.pictures import PREDICTION_BATCH, Picture, find_pictures, in_batches
 from headstart.models import Weights, from_file
 from headstart.store import expanded
 
 log = logging.getLogger(__name__)
 
-PREDICTION_BATCH = 256  # pictures at a time, so that a long list fits into memory
 # Pixels a side, for runs whose weights do not say it yet; sources of files have a key for it.
 SOURCE_SIZES = {"cifar10": 32, "cifar100": 32, "digits": 8}
 
@@ -122,9 +121,7 @@ class Classifier:
         self, pictures: list[Picture], *, errors: Literal["raise", "row"] = "raise", batch: int | None = None
     ) -> Iterator[pd.DataFrame]:
         """Yield what `predict` returns, `batch` pictures at a time (None: PREDICTION_BATCH), as they are done."""
-        batch = batch or PREDICTION_BATCH
-        for some in (pictures[start : start + batch] for start in range(0, len(pictures), batch)):
-            decoded = decode_pictures(some, self.picture_size)
+        for some, decoded in in_batches(pictures, self.picture_size, batch or PREDICTION_BATCH):
             for picture, array in zip(some, decoded, strict=True):
                 if isinstance(array, str) and errors == "raise":
                     raise UserError(f"{picture.name} cannot be read as an image: {array}")

@@ -1,7 +1,7 @@
 """How good a trained network is on labelled pictures that its run has not seen."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import pandas as pd
 from headstart.config import composed, make
 from headstart.data import CORRUPTIONS, STRENGTHS, corrupted, read_labelled
 from headstart.errors import UserError, first_line, printable
-from headstart.inference.classifier import PREDICTION_BATCH, Classifier, class_columns
-from headstart.inference.pictures import Picture, decode_pictures
+from headstart.inference.classifier import Classifier, class_columns
+from headstart.inference.pictures import Picture, in_batches
 from headstart.statistics import expected_calibration_error
 from headstart.store import PREDICTIONS, UNREADABLE_ARRAYS, expanded
 from headstart.training import classification_metrics
@@ -76,6 +76,7 @@ class Evaluation:
     probabilities: np.ndarray  # float32 [N, classes]
     unread: dict[str, str]  # name: why it could not be read
     temperature: float | None  # by which the logits are divided to fit the validation split; None: it is not at hand
+    robustness: pd.DataFrame | None = None  # accuracy in percent on them made worse, by kind and strength, if asked for
 
     def metrics(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval, macro precision, recall, F1 and calibration errors in percent; the loss."""
@@ -109,24 +110,40 @@ class Evaluation:
         return rows[rows["label"] != rows["predicted"]].sort_values("probability", ascending=False).head(count)
 
 
-def evaluate(classifier: Classifier, given: LabelledPictures) -> Evaluation:
+def evaluate(classifier: Classifier, given: LabelledPictures, *, corruptions: bool = False) -> Evaluation:
     """Let the network answer; labels go by the classes' names.
+
+    corruptions: also about the pictures made worse, each at the size to which it is decoded.
 
     Raises:
         UserError: the pictures' classes are not the network's, or none of the pictures can be read.
     """
-    place_of = places_of(classifier.classes, given.classes)
-    frames = list(classifier.predictions(given.pictures, errors="row"))
-    frame = pd.concat(frames)
-    good = frame["error"].isna().to_numpy()
-    names = [picture.name for picture in given.pictures]
-    if not good.any():
-        raise UserError(f"none of {len(names)} pictures can be read; the first: {names[0]}: {frame['error'].iloc[0]}")
-    unread = {name: reason for name, reason, fine in zip(names, frame["error"], good, strict=True) if not fine}
-    probabilities = frame.loc[good].iloc[:, -len(classifier.classes) :].to_numpy(np.float32)
-    read = [name for name, fine in zip(names, good, strict=True) if fine]
-    labels = np.array(place_of)[given.labels[good]]
-    return Evaluation(classifier.classes, read, labels, probabilities, unread, fitted_temperature(classifier))
+    labels = np.array(places_of(classifier.classes, given.classes))[given.labels]
+    read, shares, right, unread = [], [], [], {}
+    for places, images in _readable(given.pictures, classifier.picture_size, unread):
+        read += places
+        shares.append(classifier.probabilities(images))
+        if corruptions:
+            right.append(_right_when_worse(classifier, images, places, labels[places]))
+    if not read:
+        first, reason = next(iter(unread.items()))
+        raise UserError(f"none of {len(given.pictures)} pictures can be read; the first: {first}: {reason}")
+    names = [given.pictures[place].name for place in read]
+    found = classifier.classes, names, labels[read], np.concatenate(shares), unread, fitted_temperature(classifier)
+    return Evaluation(*found, 100 * sum(right) / len(read) if corruptions else None)
+
+
+def _readable(pictures: Sequence[Picture], size: int, unread: dict[str, str]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Positions of the pictures that can be read, and these decoded, batch by batch; to `unread` why others can't."""
+    start = 0
+    for some, decoded in in_batches(pictures, size):
+        good = [place for place, array in enumerate(decoded) if not isinstance(array, str)]
+        unread |= {p.name: array for p, array in zip(some, decoded, strict=True) if isinstance(array, str)}
+        if good:
+            images = np.stack([decoded[place] for place in good])
+            del decoded  # which would be held beside them
+            yield [start + place for place in good], images
+        start += len(some)
 
 
 def places_of(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:
@@ -188,22 +205,13 @@ def temperature_for(labels: np.ndarray, probabilities: np.ndarray) -> float:
 # --------------------------------------------------------------------------------------------------------- corruptions
 
 
-def robustness(classifier: Classifier, given: LabelledPictures) -> pd.DataFrame:
-    """Accuracy in percent on the pictures made worse: a row per kind of CORRUPTIONS, a column per strength.
-
-    Each picture is made worse at the size to which it is decoded. Pictures that can't be read are left out. Raises
-    UserError for classes that are not the network's.
-    """
-    place_of = np.array(places_of(classifier.classes, given.classes))
+def _right_when_worse(
+    classifier: Classifier, images: np.ndarray, places: Sequence[int], labels: np.ndarray
+) -> pd.DataFrame:
+    """Right answers about the pictures made worse: a row per kind of CORRUPTIONS, a column per strength."""
     right = pd.DataFrame(0, index=pd.Index(CORRUPTIONS, name="corruption"), columns=list(STRENGTHS))
-    total = 0
-    for start in range(0, len(given.pictures), PREDICTION_BATCH):
-        decoded = decode_pictures(given.pictures[start : start + PREDICTION_BATCH], classifier.picture_size)
-        good = [place for place, array in enumerate(decoded) if not isinstance(array, str)]
-        labels = place_of[given.labels[start : start + PREDICTION_BATCH][good]]
-        total += len(good)
-        for kind in CORRUPTIONS if good else ():
-            for strength in STRENGTHS:
-                worse = corrupted((decoded[place] for place in good), kind, strength, (start + place for place in good))
-                right.loc[kind, strength] += int((classifier.probabilities(worse).argmax(1) == labels).sum())
-    return 100 * right / total
+    for kind in CORRUPTIONS:
+        for strength in STRENGTHS:
+            worse = corrupted(images, kind, strength, places)
+            right.loc[kind, strength] = int((classifier.probabilities(worse).argmax(1) == labels).sum())
+    return right

@@ -11,7 +11,7 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config import composed, explain, key_of, make, options
+from headstart.config import composed, explain, key_of, make, option_alone, options
 from headstart.errors import UserError
 from headstart.models import Model, Weights, fits
 
@@ -89,7 +89,7 @@ def _ours(_: Weights) -> Iterator[list[str]]:
     """The options of conf/model that are a network each, one for all that differ in weights and freezing alone."""
     seen = set()
     for option in sorted(options("model"), key=lambda option: (len(option), option)):
-        node = composed([f"model={option}"]).model
+        node = option_alone("model", option)
         facts = tuple(node.get(key) for key in ("_target_", "name", "stem"))
         if str(facts[0]).rpartition(".")[2] in ALONE and facts not in seen and not OmegaConf.is_missing(node, "name"):
             seen.add(facts)

@@ -3,7 +3,7 @@
 import glob
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STDIN = "-"
+PREDICTION_BATCH = 256  # pictures at a time
 Source: TypeAlias = "Path | io.BytesIO | np.ndarray | Image"
 
 
@@ -100,6 +101,15 @@ def _at(given: str, stdin: io.BufferedIOBase | None) -> list[Picture]:
     if not found:
         raise UserError(f"{given} matches no picture")
     return found
+
+
+def in_batches(
+    pictures: Sequence[Picture], size: int, batch: int = PREDICTION_BATCH
+) -> Iterator[tuple[Sequence[Picture], list[np.ndarray | str]]]:
+    """So many pictures at a time, with what `decode_pictures` makes of them, so that a long list fits into memory."""
+    for start in range(0, len(pictures), batch):
+        some = pictures[start : start + batch]
+        yield some, decode_pictures(some, size)
 
 
 def decode_pictures(pictures: Iterable[Picture], size: int) -> list[np.ndarray | str]:

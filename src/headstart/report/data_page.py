@@ -5,19 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.errors import UserError
 from headstart.report.data_samples import DATA_SAMPLES, samples_svg, samples_width
 from headstart.report.data_view import DataView
-from headstart.report.drawing import embedded
+from headstart.report.drawing import EmbeddedFigure, embedded
 from headstart.report.plots.data_samples import read_sheet, samples_caption, samples_words
 from headstart.store import DataRecord, write_atomically
-
-if TYPE_CHECKING:
-    from headstart.report.page import EmbeddedFigure
 
 PAGE, PICTURE = "index.html", "samples.png"
 OURS = '<meta name="generator" content="headstart">'
@@ -81,9 +77,7 @@ def write_data_page(
     return folder / PAGE
 
 
-def _figure(data: SurveyedData) -> "EmbeddedFigure":
-    from headstart.report.page import EmbeddedFigure
-
+def _figure(data: SurveyedData) -> EmbeddedFigure:
     record = data.record
     source, width = embedded(samples_svg(record, data.png)), samples_width(record)
     words = DATA_SAMPLES.title, samples_caption(record), samples_words(record)

@@ -67,6 +67,21 @@ class DrawnFigure:
         return "<figure>{}<figcaption>{}</figcaption></figure>".format(*words)
 
 
+@dataclass(frozen=True)
+class EmbeddedFigure:
+    """A figure in the page: its SVG as a `data:` URI, the words for those who can't see it, the PNG beside the page."""
+
+    title: str
+    caption: str
+    alt: str
+    source: str
+    png: str  # link, relative to the page
+    section: Section = "answer"
+    says_title: bool = False
+    least_width: int = 0  # pixels; narrower than that it is scrolled, as its words would be too small
+    is_wide: bool = False
+
+
 def embedded(svg: bytes) -> str:
     """Return an SVG file as the source of an image: there nothing in it acts, leads out or meets the page's own ids."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

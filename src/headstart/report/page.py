@@ -13,22 +13,8 @@ from markupsafe import Markup
 from headstart.analysis import CaveatKind, Results
 from headstart.report import display_tables
 from headstart.report.data_of_results import data_of
+from headstart.report.drawing import EmbeddedFigure
 from headstart.report.headline import headline
-
-
-@dataclass(frozen=True)
-class EmbeddedFigure:
-    """A figure in the page: its SVG as a `data:` URI, the words for those who can't see it, the PNG beside the page."""
-
-    title: str
-    caption: str
-    alt: str
-    source: str
-    png: str  # link, relative to the page
-    section: str = "answer"
-    says_title: bool = False
-    least_width: int = 0  # pixels; narrower than that it is scrolled, as its words would be too small
-    is_wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,11 @@
 import importlib.resources
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart.analysis import FRAMES, REPEATS, Results, write_further_tables, write_table
 from headstart.errors import UserError
+from headstart.report.drawing import EmbeddedFigure, embedded
 from headstart.store import valid_name, write_atomically
-
-if TYPE_CHECKING:
-    from headstart.report.page import EmbeddedFigure
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +43,9 @@ def write_frames(results: Results) -> list[Path]:
     return written + write_further_tables(folder, further | {"forecast": results.forecasts})
 
 
-def _write_figures(results: Results) -> tuple[list["EmbeddedFigure"], list[Path], list[str]]:
+def _write_figures(results: Results) -> tuple[list[EmbeddedFigure], list[Path], list[str]]:
     """Draw and save the plots; a fault in them leaves a note and not the reader without a page."""
     from headstart.report import figures
-    from headstart.report.drawing import embedded
-    from headstart.report.page import EmbeddedFigure
     from headstart.report.save_figures import save
 
     shown, paths = [], []

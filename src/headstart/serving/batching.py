@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,44 @@ from headstart.serving.messages import Message, Parts
 from headstart.serving.pool import DECODE, PREDICT, Overdue, Pool, WorkerDied
 
 FILES_TOGETHER, BYTES_TOGETHER = 16, 200_000  # that are decoded by one worker one after the other, at most
+
+
+@dataclass(eq=False)
+class Waiting:
+    """What waits for a worker, in the order in which it came, each with what its answer is given to."""
+
+    work: Callable[[], Coroutine[Any, Any, None]]  # has a worker `take` some of it, and answers that
+    items: deque[tuple[bytes, asyncio.Future]] = field(default_factory=deque)
+    _called: bool = False  # whether a worker has been asked to take what waits
+    _tasks: set[asyncio.Task] = field(default_factory=set)
+
+    def put(self, content: bytes) -> asyncio.Future:
+        """Have it wait; its answer is to come."""
+        answer = asyncio.get_running_loop().create_future()
+        self.items.append((content, answer))
+        return answer
+
+    def call(self) -> None:
+        """Ask for a worker that takes what waits, unless one was asked already."""
+        if self.items and not self._called:
+            self._called = True
+            task = asyncio.get_running_loop().create_task(self.work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def take(self, answers: list[asyncio.Future], fits: Callable[[list[bytes], bytes], bool]) -> list[bytes]:
+        """What goes together, now that a worker is free; what no request waits for any more is left out.
+
+        answers: to which those of what is taken are added. fits: whether another may go with these.
+        """
+        self._called, taken = False, []
+        while self.items and fits(taken, self.items[0][0]):
+            content, answer = self.items.popleft()
+            if not answer.done():
+                taken.append(content)
+                answers.append(answer)
+        self.call()  # for the rest, which has waited long enough
+        return taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,51 +74,42 @@ class Batcher:
     seconds: float  # that a batch may take
     note: Callable[[list[list[float]], list[list[float]]], None]  # mean and mean square of the channels, per picture
     accepted: Callable[[], int] | None = None  # pictures that wait, are decoded or computed now; None: not known
-    _waiting: deque[tuple[bytes, asyncio.Future[Answer]]] = field(default_factory=deque)
     _timer: asyncio.TimerHandle | None = None
-    _called: bool = False  # whether a worker has been asked to take what waits
     _computing: int = 0  # pictures
-    _tasks: set[asyncio.Task] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(self._compute)
 
     async def predict(self, pixels: bytes) -> Answer:
         """What the network says of a decoded picture. Raises as `Pool.run` does."""
-        loop = asyncio.get_running_loop()
-        answer = loop.create_future()
-        self._waiting.append((pixels, answer))
-        if len(self._waiting) >= self.most or self._nobody_else():
+        answer = self._waiting.put(pixels)
+        if len(self._waiting.items) >= self.most or self._nobody_else():
             self._call()
         elif self._timer is None:
-            self._timer = loop.call_later(self.wait, self._call)
+            self._timer = asyncio.get_running_loop().call_later(self.wait, self._call)
         return await answer
 
     def _nobody_else(self) -> bool:
         """Whether all pictures that could join these have come already."""
-        return self.accepted is not None and len(self._waiting) + self._computing >= self.accepted()
+        return self.accepted is not None and len(self._waiting.items) + self._computing >= self.accepted()
 
     def _call(self) -> None:
-        """Ask for a worker that takes what waits, unless one was asked already."""
+        self._stop_timer()
+        self._waiting.call()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and not self._called:
-            self._called = True
-            task = asyncio.get_running_loop().create_task(self._compute())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
     async def _compute(self) -> None:
         answers: list[asyncio.Future[Answer]] = []
 
         def taken() -> Parts:
-            """The pictures of the batch, now that a worker is free; those whose request has ended are left out."""
-            self._called, pixels = False, []
-            while self._waiting and len(pixels) < self.most:
-                picture, answer = self._waiting.popleft()
-                if not answer.done():
-                    pixels.append(picture)
-                    answers.append(answer)
+            """The pictures of the batch, now that a worker is free."""
+            self._stop_timer()
+            pixels = self._waiting.take(answers, lambda pixels, _: len(pixels) < self.most)
             self._computing += len(pixels)
-            self._call()  # for the rest, which has waited long enough
             return pixels
 
         try:
@@ -120,15 +149,14 @@ class Decoder:
 
     pool: Pool
     seconds: float  # that a file may take
-    _waiting: deque[tuple[bytes, asyncio.Future[Decoded | None]]] = field(default_factory=deque)
-    _called: bool = False  # whether a worker has been asked to take what waits
-    _tasks: set[asyncio.Task] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(self._run)
 
     async def decode(self, content: bytes) -> Decoded:
         """What a file is. Raises as `Pool.run` does."""
-        answer: asyncio.Future[Decoded | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((content, answer))
-        self._call()
+        answer: asyncio.Future[Decoded | None] = self._waiting.put(content)
+        self._waiting.call()
         if (found := await answer) is not None:
             return found
         message = await self.pool.run(DECODE, self._header([content]), lambda: [content])
@@ -137,28 +165,14 @@ class Decoder:
     def _header(self, contents: list[bytes]) -> dict[str, Any]:
         return {"job": "decode", "seconds": self.seconds, "sizes": [len(content) for content in contents]}
 
-    def _call(self) -> None:
-        if self._waiting and not self._called:
-            self._called = True
-            task = asyncio.get_running_loop().create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
     async def _run(self) -> None:
-        contents: list[bytes] = []
         answers: list[asyncio.Future[Decoded | None]] = []
-        header = self._header(contents)
+        header = self._header([])
 
         def taken() -> Parts:
             """Those that a worker takes, now that it is free."""
-            self._called = False
-            while self._waiting and self._has_room(contents):
-                content, answer = self._waiting.popleft()
-                if not answer.done():
-                    contents.append(content)
-                    answers.append(answer)
+            contents = self._waiting.take(answers, _fits)
             header.update(self._header(contents))
-            self._call()
             return contents
 
         found: list[Decoded | None] | Exception
@@ -174,10 +188,10 @@ class Decoder:
             found = error
         _answer(answers, found)
 
-    def _has_room(self, contents: list[bytes]) -> bool:
-        """Whether the next that waits may go with these."""
-        size = len(self._waiting[0][0])
-        return not contents or (len(contents) < FILES_TOGETHER and sum(map(len, contents)) + size <= BYTES_TOGETHER)
+
+def _fits(files: list[bytes], another: bytes) -> bool:
+    """Whether one more file may go with these to a worker."""
+    return not files or (len(files) < FILES_TOGETHER and sum(map(len, files)) + len(another) <= BYTES_TOGETHER)
 
 
 def _decoded(message: Message) -> list[Decoded]:

@@ -128,7 +128,10 @@ class Supervisor:
 
     def _watch(self, control: socket.socket) -> int:
         while True:
-            pid, status = os.wait()
+            pid, status = os.waitpid(-1, os.WUNTRACED)
+            if os.WIFSTOPPED(status):
+                self._end_stopped(pid)
+                continue
             code = os.waitstatus_to_exitcode(status)
             if pid == self._front:
                 if code or not self._stopping:
@@ -145,6 +148,12 @@ class Supervisor:
                 return 1
             time.sleep(0.1 * short)
             self._start_worker(control)
+
+    def _end_stopped(self, pid: int) -> None:
+        """Kill a worker that a signal has stopped, which is no end: others get what it was doing, and one its place."""
+        if pid in self._began:
+            print(f"headstart serve: worker {pid} was stopped by a signal, and is replaced", file=sys.stderr)
+            os.kill(pid, signal.SIGKILL)
 
     def _end_workers(self) -> None:
         """Wait for them, which have heard that nobody asks any more; end those that do not end."""

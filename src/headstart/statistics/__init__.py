@@ -29,6 +29,7 @@ from headstart.statistics.intervals import (
 )
 from headstart.statistics.looks import Looks
 from headstart.statistics.pairs import (
+    LARGEST,
     PairedDifference,
     compare_pairs,
     detectable,
@@ -59,6 +60,7 @@ __all__ = [
     "BAND_LEVEL",
     "CALIBRATION_BINS",
     "ENOUGH_TO_CHOOSE",
+    "LARGEST",
     "NOWHERE",
     "SPREAD_DF",
     "UNBALANCED",

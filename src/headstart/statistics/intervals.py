@@ -16,29 +16,28 @@ UNBALANCED = 1.5  # times as many images in one class as in another, from which 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean over n runs, sample standard deviation (n - 1) and Student-t interval, in the unit of the values."""
+    """Mean over n runs and sample standard deviation (n - 1), in the unit of the values."""
 
     n: int
     mean: float
     std: float
-    low: float
-    high: float
-    level: float
+
+    @property
+    def uncertainty(self) -> Uncertainty:
+        """Of the mean, for new runs: s² / n, with n - 1 degrees of freedom; NaN without spread to know it by."""
+        return Uncertainty(self.std**2 / self.n, self.n - 1) if self.n > 1 else Uncertainty(math.nan, math.nan)
 
 
-def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
-    """Mean, standard deviation and Student-t interval of the mean, mean ± t(n-1) s / √n.
+def summarise(values: ArrayLike) -> Summary:
+    """Mean and standard deviation.
 
-    `values`: [n]. One value has no spread: NaN standard deviation and bounds; none: NaN mean too. Equal values give an
-    interval of zero width: their seeds change nothing. Source: NIST/SEMATECH e-Handbook of Statistics §1.3.5.2.
+    `values`: [n]. One value has no spread: NaN standard deviation; none: NaN mean too. Equal values have a spread of 0:
+    their seeds change nothing. Source: NIST/SEMATECH e-Handbook of Statistics §1.3.5.2.
     """
-    values, level = finite_numbers(values, "values"), fraction(level, "level")
+    values = finite_numbers(values, "values")
     mean = float(values.mean()) if values.size else math.nan
-    if values.size < 2:
-        return Summary(values.size, mean, math.nan, math.nan, math.nan, level)
-    std = standard_deviation(values, scale=np.abs(values).max())
-    half = t_half_width(std, values.size, level)
-    return Summary(values.size, mean, std, mean - half, mean + half, level)
+    std = standard_deviation(values, scale=np.abs(values).max()) if values.size > 1 else math.nan
+    return Summary(values.size, mean, std)
 
 
 def accuracy_interval(mean: float, known: Uncertainty, level: float = 0.95) -> tuple[float, float]:

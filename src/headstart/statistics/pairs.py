@@ -15,14 +15,16 @@ from headstart.statistics.looks import Looks
 DISAGREEMENT = 0.2  # share of test images on which two arms' answers differ, before anybody has seen them
 SPREAD = 1.0  # points: standard deviation over seeds of a difference, likewise
 SMALLEST_P = 1e-12  # that leaves a level below 1
+LARGEST = 100.0  # points that two percentages can differ by
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """Mean of a - b over n paired seeds, its Student-t interval at `level`, and the t test's two-sided p-values.
 
-    The interval rests on `variance`, that of the mean, with `df` degrees of freedom; `std` is that over seeds. `p_holm`
-    is adjusted for the family (equal to `p` for a single pair). Without spread bounds and p-values are NaN.
+    The interval rests on `variance`, that of the mean, with `df` degrees of freedom, and is cut to the -100 to 100
+    points that two percentages can differ by; `std` is that over seeds. `p_holm` is adjusted for the family (equal to
+    `p` for a single pair). Without spread bounds and p-values are NaN.
     """
 
     n: int
@@ -72,21 +74,23 @@ def at_level(result: PairedDifference, level: float, p_holm: float | None) -> Pa
     error = math.sqrt(result.variance)
     p = float(2 * stdtr(result.df, -abs(result.difference) / error))
     half = float(-stdtrit(result.df, (1 - level) / 2)) * error
-    low, high = result.difference - half, result.difference + half
+    low, high = max(-LARGEST, result.difference - half), min(LARGEST, result.difference + half)
     return replace(result, low=low, high=high, level=level, p=p, p_holm=p if p_holm is None else p_holm)
 
 
 def detectable(compared: PairedDifference, power: float = 0.8) -> float:
-    """The true difference, in the same unit, whose interval would exclude zero with chance `power`; NaN without one.
+    """The true difference, in points, whose interval would exclude zero with chance `power`.
 
     (t(df, level) + t(df, power)) standard errors: Cohen (1988), Statistical Power Analysis, ch. 2; an approximation.
+    Infinite where that is more than two percentages can differ by, NaN without spread.
     """
     from scipy.special import stdtrit
 
     if not compared.variance > 0:
         return math.nan
     quantiles = stdtrit(compared.df, [(1 + compared.level) / 2, fraction(power, "power")])
-    return float(quantiles.sum()) * math.sqrt(compared.variance)
+    found = float(quantiles.sum()) * math.sqrt(compared.variance)
+    return found if found <= LARGEST else math.inf
 
 
 def foreseen_detectable(images: int, seeds: int, family: int = 1) -> float:

@@ -1,8 +1,10 @@
 """What one run leaves in its folder: how it is named and found, what it says of itself, and how it ended."""
 
+import itertools
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,21 @@ def valid_name(text: str, example: str = "name=pretraining_5000") -> str:
     )
 
 
-def find_runs(root: str | Path) -> list[Path]:
-    """Return the run folders at and below `root`, sorted; links to folders and what is in `tables/` are left out."""
-    found = []
+def find_runs(root: str | Path, most: int | None = None) -> list[Path]:
+    """Return the run folders at and below `root`, sorted; links to folders and what is in `tables/` are left out.
+
+    most: end the search with so many, `root` itself first; None: with all.
+    """
+    return sorted(itertools.islice(_runs_below(root), most))
+
+
+def _runs_below(root: str | Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root, onerror=lambda error: logger.warning("not searched: %s", error)):
         is_tables = os.path.basename(os.path.abspath(folder)) == "tables"
         if not is_tables and not RUN_MARKERS.isdisjoint(files + folders):
-            found.append(Path(folder))
+            yield Path(folder)
         # An arm may be called "tables" too: its runs are in search/ and confirm/.
         folders[:] = [f for f in folders if not f.startswith(".") and (not is_tables or f in ("search", "confirm"))]
-    return sorted(found)
 
 
 def read_run(run_dir: str | Path, *, whole: bool = True) -> dict[str, Any]:

@@ -70,8 +70,12 @@ def lock_run(run_dir: str | Path, *, needed: bool = True) -> RunLock | None:
     return RunLock(descriptor)
 
 
-def is_alive(run_dir: str | Path) -> bool:
-    """Tell whether a process holds the run's lock; when that cannot be told (no permission), it counts as alive."""
+def is_alive(run_dir: str | Path, *, patient: bool = True) -> bool:
+    """Tell whether a process holds the run's lock; when that cannot be told (no permission), it counts as alive.
+
+    patient: take up to 15 ms not to be deceived by another process that asks the same at this moment; who asks again
+    anyhow, of many runs, need not.
+    """
     path = Path(run_dir) / ".lock"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,7 +86,8 @@ def is_alive(run_dir: str | Path) -> bool:
         return True
     try:
         # Another process that asks the same question holds the lock for a moment, hence more than one try.
-        return not any(_can_lock(descriptor, wait) for wait in (0, 0.001, 0.002, 0.004, 0.008))
+        waits = (0, 0.001, 0.002, 0.004, 0.008) if patient else (0,)
+        return not any(_can_lock(descriptor, wait) for wait in waits)
     finally:
         os.close(descriptor)
 

@@ -1,7 +1,6 @@
 """Run what the scheduler hands out until nothing is left, beside other processes that do the same."""
 
 import shlex
-import sys
 import threading
 import time
 from functools import partial
@@ -14,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 
 from headstart.config import runs_elsewhere
 from headstart.errors import UserError, summary
-from headstart.store import read_json, write_json
+from headstart.store import write_json
 from headstart.sweep import preflight
 from headstart.sweep.cluster import FailedStarts, prepare_cluster
 from headstart.sweep.fingerprint import record_fingerprint, refuse_changes
@@ -145,7 +144,7 @@ def _begin(plan: Plan, seeds_wanted: SeedsWanted, is_worker: bool) -> tuple[Sche
             looks_back=not is_worker,
         )
         with claims.lock():
-            claims.keep_settings({key: read_json(path)[key] for key in ("common", "arms")})
+            claims.keep_settings(path)
     except UserError:
         if begins:
             path.unlink(missing_ok=True)
@@ -218,7 +217,7 @@ class ClaimRunner:
             try:
                 claim = self.scheduler.claim()
             except LostClaim as lost:  # this process was stopped while it decided, and others went on
-                print(f"headstart: {lost}", file=sys.stderr, flush=True)
+                self.status.lose(lost)
                 continue
             if claim is None:
                 return
@@ -235,7 +234,7 @@ class ClaimRunner:
             with self.running.exclusive() if claim.run_dir in self.died else self.running.shared():
                 error = self._launch(claim)
             if isinstance(error, LostClaim):
-                print(f"headstart: {error}", file=sys.stderr, flush=True)
+                self.status.lose(error)
             self.scheduler.end_where_outside(claim, error)
             state = self.scheduler.tell(claim, error)
             self.synced.put(claim.run_dir)

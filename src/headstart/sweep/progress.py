@@ -21,6 +21,7 @@ from headstart.timing import Pace, Work, seconds_of
 from headstart.training import clock
 
 if TYPE_CHECKING:
+    from headstart.sweep.leases import LostClaim
     from headstart.sweep.plan import Plan
     from headstart.sweep.scheduler import Claim
 
@@ -89,6 +90,10 @@ class SweepStatus:
         if claim.kind != "source":  # runs once and unlike the others: no measure for what is left
             self.seconds.setdefault((claim.arm, claim.kind), []).append(seconds)
         self.show()
+
+    def lose(self, lost: "LostClaim") -> None:
+        """Others took a claim over; a worker says it too, in its log."""
+        print(f"headstart: {lost}", file=sys.stderr, flush=True)
 
     def show(self) -> None:
         """Print the status line where it can't be redrawn, now and then."""

@@ -17,6 +17,7 @@ from headstart.errors import OutsideFault, UserError, first_line, listed
 from headstart.store import holding_lock
 
 IN_MEMORY = "sqlite://"
+SERVER_URL = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
 
 _opened: dict[str, tuple[optuna.storages.BaseStorage, Callable[[], None]]] = {}  # by URL, with what closes it
@@ -67,11 +68,8 @@ def _open(url: str) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
         # The wrapped one remembers finished trials; without it every look at the study reads all of them again.
         return optuna.storages.get_storage(storage), storage.engine.dispose
     except (SQLAlchemyError, ImportError, OSError) as error:
-        raise UserError(
-            f"the study's storage {without_password(url)} can't be opened: {first_line(error.__cause__ or error)}\n"
-            "Expected sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or another URL "
-            "of SQLAlchemy's"
-        ) from None
+        expected = f"sqlite:///FILE, journal:///FILE, {SERVER_URL} or another URL of SQLAlchemy's"
+        raise cannot_be_opened(url, error, expected) from None
     except RuntimeError as error:  # Optuna's, at tables that another version of it has made
         raise UserError(
             f"the study's storage {without_password(url)} has the tables of another version of Optuna; "
@@ -131,6 +129,12 @@ def is_there(url: str) -> bool:
         parsed = make_url(url)
         return "uri" in parsed.query or Path(parsed.database or "").exists()
     return scheme != "journal" or Path(path).exists()
+
+
+def cannot_be_opened(url: str, error: Exception, expected: str) -> UserError:
+    """Why the storage of a URL can't be, and what was expected in its place."""
+    why = first_line(error.__cause__ or error)
+    return UserError(f"the study's storage {without_password(url)} can't be opened: {why}\nExpected {expected}")
 
 
 def without_password(url: str) -> str:

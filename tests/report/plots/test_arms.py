@@ -13,8 +13,7 @@ from report.helpers_report import arms_of, legend_words, lines, sentences, study
 def test_arms_show_mean_interval_and_every_seed(ax):
     frames = study("a", "b")
     plots.arms(frames.arms, frames.trials, ax)
-    spread = statistics.summarise([81, 82, 83, 84, 85]).std
-    interval = statistics.accuracy_interval(83.0, statistics.Uncertainty(spread**2 / 5, df=4))
+    interval = statistics.accuracy_interval(83.0, statistics.summarise([81, 82, 83, 84, 85]).uncertainty)
     assert [line.get_xdata()[0] for line in lines(ax, "mean")] == [83, 84]
     assert lines(ax, "interval")[0].get_xdata() == pytest.approx(interval)
     assert lines(ax, "seeds")[1].get_xdata().tolist() == [82, 83, 84, 85, 86]

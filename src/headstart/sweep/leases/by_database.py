@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from headstart.errors import UserError
-from headstart.store import AT_WORK, digest_of, is_alive, read_run
+from headstart.store import AT_WORK, digest_of, is_alive, read_json, read_run
 from headstart.sweep.leases import table
 from headstart.sweep.leases.claims import EndedRun, LostClaim
 from headstart.sweep.leases.fences import behind, guard
@@ -130,7 +130,7 @@ class DatabaseClaims:
 
     def _is_dead(self, row: Row, run_dir: Path) -> bool:
         is_ours = (row.machine, row.folder) == (self.here.machine, self.here.folder)
-        return is_ours and (run_dir / ".lock").exists() and not is_alive(run_dir)
+        return is_ours and (run_dir / ".lock").exists() and not is_alive(run_dir, patient=False)
 
     def seize(self, run_dir: Path) -> bool:
         """Fence off whoever had the run and is gone."""
@@ -230,7 +230,9 @@ class DatabaseClaims:
             found = table.settings_of(connection, self.name)
         return None if found is None else json.loads(found)
 
-    def keep_settings(self, content: Mapping[str, Any]) -> None:
+    def keep_settings(self, study_file: Path) -> None:
         """Keep it for folders that join."""
+        kept = read_json(study_file)
+        content = {key: kept[key] for key in ("common", "arms")}
         with self.server.writing() as connection:
             table.keep_settings(connection, self.name, json.dumps(content))

@@ -1,7 +1,8 @@
 """Claims by `flock`: the kernel frees them however a process ends, so that nobody waits and no clock is asked."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class FlockClaims:
 
     def __init__(self, folder: Path, url: str):
         self.folder, self.url = folder, url
+        self._seen = threading.local()  # who is alive, by folder, within a snapshot of this thread
 
     def storage(self) -> optuna.storages.BaseStorage:
         """The study's storage."""
@@ -54,15 +56,25 @@ class FlockClaims:
         """The lock of the study's folder; none in memory, which nobody else sees."""
         return nullcontext() if self.url == IN_MEMORY else study_lock(self.folder)
 
-    def snapshot(self) -> AbstractContextManager[None]:
-        """A lock is as quickly asked as remembered."""
-        return nullcontext()
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Ask for each lock once meanwhile, in this thread, and briefly: whoever decides may ask again soon."""
+        is_within = hasattr(self._seen, "alive")
+        self._seen.alive = {}
+        try:
+            yield
+        finally:
+            if is_within:
+                self._seen.alive = {}
+            else:
+                del self._seen.alive
 
     def take(self, run_dir: Path, owner: str) -> Hold:
         """Lock the run's folder, and write down for whom."""
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / AT_WORK).unlink(missing_ok=True)  # nobody is: nobody holds the run's lock
         (run_dir / OWNER).write_text(owner)
+        getattr(self._seen, "alive", {}).pop(run_dir, None)
         return FlockHold(lock_run(run_dir))
 
     def adopt(self, run_dir: Path, owner: str) -> Hold:
@@ -75,11 +87,15 @@ class FlockClaims:
 
     def is_alive(self, run_dir: Path) -> bool:
         """Whether somebody holds the folder's lock."""
-        return is_alive(run_dir)
+        if not hasattr(self._seen, "alive"):
+            return is_alive(run_dir)
+        if run_dir not in self._seen.alive:
+            self._seen.alive[run_dir] = is_alive(run_dir, patient=False)
+        return self._seen.alive[run_dir]
 
     def seize(self, run_dir: Path) -> bool:
         """A lock that nobody holds has nobody to be taken from."""
-        return not is_alive(run_dir)
+        return not self.is_alive(run_dir)
 
     def has_ended(self, run_dir: Path) -> bool:
         """Whether the folder holds a readable result."""
@@ -104,5 +120,5 @@ class FlockClaims:
         """They are in the folder's study.json."""
         return None
 
-    def keep_settings(self, content: Mapping[str, Any]) -> None:
+    def keep_settings(self, study_file: Path) -> None:
         """They are in the folder's study.json."""

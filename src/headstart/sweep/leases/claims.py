@@ -93,8 +93,8 @@ class Claims(Protocol):
     def settings(self) -> dict[str, Any] | None:
         """What the study was begun with, for a folder that joins it; None where nobody has kept it."""
 
-    def keep_settings(self, content: Mapping[str, Any]) -> None:
-        """Keep that."""
+    def keep_settings(self, study_file: Path) -> None:
+        """Keep that, as the folder's study.json has it by now."""
 
 
 def has_server(url: str) -> bool:

@@ -11,11 +11,10 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from headstart.errors import UserError, first_line
 from headstart.sweep.leases import table
 from headstart.sweep.leases.fences import check_fences
 from headstart.sweep.leases.heartbeat import Heartbeat
-from headstart.sweep.storage import closing, open_storage, without_password
+from headstart.sweep.storage import SERVER_URL, cannot_be_opened, closing, open_storage
 
 BEATS = 4  # within the time of a lease, so that one that fails costs nothing
 
@@ -65,10 +64,7 @@ def _reached(url: str) -> Server:
             open_storage(url)  # Optuna's own first, which refuses the database of another program, or version
             table.make_tables(connection)
     except (SQLAlchemyError, ImportError) as error:
-        raise UserError(
-            f"the study's storage {without_password(url)} can't be opened: {first_line(error.__cause__ or error)}\n"
-            "Expected postgresql+psycopg://USER:PASSWORD@HOST/DATABASE of a PostgreSQL server, 11 or newer"
-        ) from None
+        raise cannot_be_opened(url, error, f"{SERVER_URL} of a PostgreSQL server, 11 or newer") from None
     return Server(engine)
 
 
