@@ -1,7 +1,6 @@
 """Figures that others reported, beside ours: in the frame, the CSV file, the page, the terminal."""
 
 import html
-from argparse import Namespace
 
 import pandas as pd
 import pytest
@@ -11,7 +10,7 @@ import headstart as hs
 from headstart.analysis.columns import REPORTED, TABLES
 from headstart.analysis.csv_tables import read_table
 from headstart.analysis.published_figures import reported_table
-from headstart.cli.report import print_report, run
+from headstart.cli.report import make_parser, print_report, run
 from headstart.report import write_report
 from headstart.report.display_tables import reported_lines
 from headstart.store import METRICS, StudyFile, read_json, write_json
@@ -59,7 +58,7 @@ def test_the_report_writes_shows_and_prints_it(study, capsys):
 @pytest.mark.parametrize("tables_only", [True, False])
 def test_figures_that_are_reported_no_more_leave_no_table(study, tables_only, capsys, without_plots):
     table = study.root / "tables/reported.csv"
-    typed = Namespace(folders=[study.root], tables=tables_only, forecast=None, explain=False, to=None, out=None)
+    typed = make_parser("headstart report").parse_args([str(study.root), *["--tables"] * tables_only])
     run(typed)
     pd.testing.assert_frame_equal(read_table(table), study.reported)
     path = study.root / "study.json"
