@@ -20,7 +20,7 @@ from PIL import Image
 
 from cli.helpers_cli import isolated, needs_unshare, refused, tiny
 from headstart.cli.main import main
-from headstart.data import sources as data
+from headstart.data import Dataset
 from headstart.store import locks
 from headstart.training import prepare
 
@@ -259,8 +259,8 @@ def test_a_full_disk_costs_nothing_that_was_finished(typed, tmp_path):
     ids=str,
 )
 def test_only_single_runs_and_confirmations_read_the_test_split(words, expected, typed, tmp_path, monkeypatch):
-    counted, read = [], data.Dataset.test
-    monkeypatch.setattr(data.Dataset, "test", lambda self: counted.append(1) or read(self))
+    counted, read = [], Dataset.test
+    monkeypatch.setattr(Dataset, "test", lambda self: counted.append(1) or read(self))
     name = [f"name=seeds-{expected}"] if words[0] == "-m" else []
     code, text = typed(*tiny("epochs=1", *words, *name))
     assert code == 0, text

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 import headstart as package
 from headstart.analysis.collate import collate
 from headstart.config.groups import options
-from headstart.data import Split
+from headstart.data import Dataset, Split
 from headstart.data import sources as data
 from headstart.data.dataset import balanced
 from headstart.errors import UserError
@@ -136,7 +136,7 @@ def test_a_run_is_what_scikit_learn_gives_by_hand(name, run):
 BALANCED = ["data.class_weights=balanced", "data.classes=[0,1,2]"]
 
 
-def sizes(monkeypatch) -> data.Dataset:
+def sizes(monkeypatch) -> Dataset:
     """Digits 0 to 2, of which 1 and 2 lost most of their training pictures, as whoever asks for them gets them."""
     whole = data.digits(classes=[0, 1, 2])
     left = torch.cat([torch.nonzero(whole.train.labels == k).flatten()[:n] for k, n in enumerate((100, 20, 10))])

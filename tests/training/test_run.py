@@ -11,7 +11,7 @@ import torch
 from conftest import configured, untimed
 
 from headstart import store
-from headstart.data import sources as data
+from headstart.data import Dataset
 from headstart.errors import OutsideFault, UserError
 from headstart.training import Lines, prepare_run, trial_context
 from headstart.training import run as training_run
@@ -21,13 +21,13 @@ from headstart.training.trainer import NetworkTrainer
 @pytest.fixture
 def readings(monkeypatch):
     """A list that grows by one whenever a test split is read."""
-    counted, read = [], data.Dataset.test
+    counted, read = [], Dataset.test
 
     def counting(self):
         counted.append(self.name)
         return read(self)
 
-    monkeypatch.setattr(data.Dataset, "test", counting)
+    monkeypatch.setattr(Dataset, "test", counting)
     return counted
 
 
