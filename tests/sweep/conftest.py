@@ -117,3 +117,13 @@ def shared_study(postgres: str, request: pytest.FixtureRequest) -> Iterator[Call
     for scheduler in made:  # claims that a test has left
         scheduler.state.claims.server.heartbeat.clear()
     close_storages()
+
+
+@pytest.fixture
+def database(server: Server, request, monkeypatch) -> str:
+    """URL of a database of the test's own, which the commands that it starts find."""
+    name = f"d{abs(hash(request.node.nodeid)) % 10**9}"
+    server.execute(f"CREATE DATABASE {name}")
+    monkeypatch.setenv("HEADSTART_STORAGE", server.url(name))
+    yield server.url(name)
+    close_storages()

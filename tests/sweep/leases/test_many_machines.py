@@ -10,8 +10,8 @@ import optuna
 import psycopg
 import pytest
 
-from headstart.sweep.storage import close_storages, open_storage
-from sweep.postgres import Server, needs_server
+from headstart.sweep.storage import open_storage
+from sweep.postgres import needs_server
 from sweep.test_kills import TOY, TOY_WORDS, finish, start, table, wait_for
 
 pytestmark = [needs_server, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -24,16 +24,6 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     finish(folder, TOY, *TOY_WORDS)
     return table(folder)
-
-
-@pytest.fixture
-def database(server: Server, request, monkeypatch) -> str:
-    """URL of a database of the test's own, which the commands that it starts find."""
-    name = f"d{abs(hash(request.node.nodeid)) % 10**9}"
-    server.execute(f"CREATE DATABASE {name}")
-    monkeypatch.setenv("HEADSTART_STORAGE", server.url(name))
-    yield server.url(name)
-    close_storages()
 
 
 def begun(url: str) -> set[str]:

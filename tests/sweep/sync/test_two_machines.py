@@ -11,8 +11,7 @@ import pytest
 from headstart.cli.report import write_tables
 from headstart.errors import UserError
 from headstart.store import fetch_study, find_runs
-from headstart.sweep.storage import close_storages
-from sweep.postgres import Server, needs_server
+from sweep.postgres import needs_server
 from sweep.sync.s3 import needs_s3, s3_server
 from sweep.test_kills import TOY, TOY_WORDS, finish, start, table, wait_for
 
@@ -33,16 +32,6 @@ def s3():
     found.start()
     yield found
     found.stop()
-
-
-@pytest.fixture
-def database(server: Server, request, monkeypatch) -> str:
-    """URL of a database of the test's own, which the commands that it starts find."""
-    name = f"d{abs(hash(request.node.nodeid)) % 10**9}"
-    server.execute(f"CREATE DATABASE {name}")
-    monkeypatch.setenv("HEADSTART_STORAGE", server.url(name))
-    yield server.url(name)
-    close_storages()
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=needs_s3)])
