@@ -17,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from same import difference, tables
+from waiting import SECONDS_AT_MOST, wait_for
 
 HEADSTART = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -29,7 +30,6 @@ STUDY += ["data.train_size=200", "epochs=12", "batch_size=32", "augmentation=non
 PORT = 6399
 AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port")
 ON_RAY = ["hydra/launcher=ray", "hydra.sweeper.n_jobs=2", f"hydra.launcher.ray.init.address=127.0.0.1:{PORT}"]
-SECONDS_AT_MOST = 900  # that anything may take
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "RAY_USAGE_STATS_ENABLED": "0"}
 ENVIRONMENT |= dict(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # which nodes and command share
 ENVIRONMENT["RAY_raylet_start_wait_time_s"] = f"{SECONDS_AT_MOST}"  # on a machine that is busy otherwise
@@ -95,15 +95,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it holds. Raises TimeoutError."""
-    deadline = time.monotonic() + SECONDS_AT_MOST
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("waited in vain")
-        time.sleep(0.05)
 
 
 class Study:

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from cluster import Cluster, lacking
 from same import difference, tables
+from waiting import SECONDS_AT_MOST, wait_for
 
 HEADSTART = [sys.executable, "-c", "from headstart.cli.main import main; main()"]
 STUDY = ["-m", "name=study", "data=digits", "model=cnn", "threads=1", "search=qmc", "budget.pruner=null"]
 STUDY += ["data.train_size=200", "epochs=12", "batch_size=32", "augmentation=none", "n_trials=3", "confirm_seeds=1"]
 JOBS = ["hydra/launcher=submitit_slurm", "hydra.sweeper.n_jobs=2"]
-SECONDS_AT_MOST = 900  # that a study may take
 
 
 class Study:
@@ -75,15 +75,6 @@ class Study:
     def jobs(self) -> list[str]:
         """The ids of the study's jobs, in the order in which they were sent."""
         return sorted((p.name for p in (self.place / ".submitit").glob("[0-9]*")), key=int)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it holds. Raises TimeoutError."""
-    deadline = time.monotonic() + SECONDS_AT_MOST
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("waited in vain")
-        time.sleep(0.05)
 
 
 # ---- what is done to it; each returns when the study's command has ended, with what came of it

@@ -127,3 +127,13 @@ def database(server: Server, request, monkeypatch) -> str:
     monkeypatch.setenv("HEADSTART_STORAGE", server.url(name))
     yield server.url(name)
     close_storages()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> list[dict[str, str]]:
+    """The rows of the toy study that nobody disturbs."""
+    from sweep.test_kills import TOY, TOY_WORDS, finish, table
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(folder, TOY, *TOY_WORDS)
+    return table(folder)

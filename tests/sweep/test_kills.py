@@ -88,13 +88,6 @@ def check_nothing_lost_or_doubled(folder: Path, trials: int) -> None:
     assert not list(folder.rglob("result.failed-*"))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    finish(folder, TOY, *TOY_WORDS)
-    return table(folder)
-
-
 @pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_a_sweep_ends_as_an_undisturbed_one(tmp_path, undisturbed, rounds):
     dice, kills = random.Random(rounds), 0

@@ -197,7 +197,8 @@ class RemoteStudy:
         digest: SHA-256 of the result.json that it has to have; None: any.
         """
         with scratch_folder(run_dir.parent, run_dir.name) as folder:
-            if digest_of(run_dir / RESULT) is not None and digest in (None, digest_of(run_dir / RESULT)):
+            here = digest_of(run_dir / RESULT)
+            if here is not None and digest in (None, here):
                 return ""  # another process of this folder was quicker
             files = [file.removeprefix(f"{name}/") for file in self.sizes(name)]
             if RESULT not in files:

@@ -19,13 +19,6 @@ JOIN = ["hydra.sweeper.elsewhere=join", "hydra.sweeper.lease_seconds=2"]
 TRIALS, SEEDS = 7, 2
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    finish(folder, TOY, *TOY_WORDS)
-    return table(folder)
-
-
 def begun(url: str) -> set[str]:
     """Runs that were ever claimed, as arm/run."""
     with psycopg.connect(url.replace("+psycopg", "")) as connection:

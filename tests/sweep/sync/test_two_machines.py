@@ -20,13 +20,6 @@ TRIALS, SEEDS = 7, 2
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    finish(folder, TOY, *TOY_WORDS)
-    return table(folder)
-
-
-@pytest.fixture(scope="module")
 def s3():
     found = s3_server()
     found.start()
