@@ -139,6 +139,20 @@ def test_a_plan_counts_the_epochs_that_pausing_leaves_and_names_a_pruners_as_unk
 
 def test_trials_that_wait_for_others_are_paused_and_not_pruned(tmp_path):
     state = open_scheduler(tmp_path).state
-    waiting = dict(state=optuna.trial.TrialState.WAITING, user_attrs={"reason": f"{PAUSED} after epoch 1"})
+    reason = {"reason": f"{PAUSED} after epoch 1"}
+    waiting = dict(state=optuna.trial.TrialState.WAITING, intermediate_values={1: 50.0}, user_attrs=reason)
     state.studies["a"].add_trial(optuna.trial.create_trial(**waiting))
     assert " runs done, 1 paused, 0 pruned, 0 failed, " in progress.SweepStatus(state, jobs=1, quiet=False).line()
+
+
+def test_a_paused_trial_that_is_to_go_on_is_left_and_not_done(tmp_path):
+    pruner, arm = Halving(factor=3), Arm("a", [], LR, [], rungs=(1, 2, 10))
+    state = open_scheduler(tmp_path, arms=[arm], n_trials=3, confirm_seeds=0, pruner=pruner).state
+    for number, accuracy in enumerate((60.0, 50.0, 40.0)):
+        reason = {"number": number, "reason": f"{PAUSED} after epoch 1"}
+        waiting = dict(state=optuna.trial.TrialState.WAITING, intermediate_values={1: accuracy}, user_attrs=reason)
+        state.studies["a"].add_trial(optuna.trial.create_trial(**waiting))
+    assert [t.user_attrs["number"] for t in state.going_on(arm)] == [0]
+    assert (
+        "2/3 runs done, 3 paused, 0 pruned, 0 failed, 1 left" in progress.SweepStatus(state, jobs=1, quiet=False).line()
+    )

@@ -111,10 +111,10 @@ class SweepStatus:
         return sum(self.state.trials_of(arm) for arm in self.state.studies) + sum(self.state.confirm_seeds.values())
 
     def _ended(self) -> Counter[tuple[str, str]]:
-        """How many runs have ended, by arm and kind."""
+        """How many runs have ended, or wait for good as far as is known, by arm and kind."""
         ended = Counter((run.arm, "confirm") for run in self.state.confirmations() if run.ended)
         for arm in self.state.arms:
-            ended[arm.name, "search"] = self.state.finished(arm.name)
+            ended[arm.name, "search"] = self.state.finished(arm.name) - len(self.state.going_on(arm))
         return ended
 
     def line(self) -> str:
