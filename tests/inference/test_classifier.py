@@ -1,5 +1,7 @@
 """A run's network that classifies: the run's own numbers for every kind of picture, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,15 @@ def test_a_long_list_gives_the_same_as_its_parts(run_dir, monkeypatch):
     parts = model.predict(iter(pictures))
     assert parts["class"].tolist() == whole["class"].tolist()
     np.testing.assert_allclose(parts[list(CLASSES)], whole[list(CLASSES)], atol=1e-6)
+
+
+def test_large_pictures_go_through_the_network_few_at_a_time():
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+    seen = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    model = Classifier(Path("net"), network, ("a", "b"), MEAN, STD, image_size=128, picture_size=8)
+    assert model.probabilities(np.zeros((20, 8, 8, 3), np.uint8)).shape == (20, 2)
+    assert seen == [(16, 3, 128, 128), (4, 3, 128, 128)]
 
 
 def test_files_are_turned_upright_and_cut_to_their_centred_square(run_dir, tmp_path):

@@ -67,3 +67,11 @@ def test_only_the_head_counts_as_trainable_while_the_backbone_is_frozen(name, tr
         model = build(name, **{key: keys_of(name)[key] for key in ("freeze", "unfreeze_epoch")})
     models.set_trainable(model, 1)
     assert models.count_parameters(model.network)["parameters_trainable"] == trained
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "pictures"),
+    [(8, "cpu", 250), (32, "cpu", 250), (64, "cpu", 62), (224, "cpu", 16), (224, "cuda", 500)],
+)
+def test_large_pictures_are_evaluated_few_at_a_time_on_the_cpu(size, device, pictures):
+    assert models.evaluation_batch(size, torch.device(device)) == pictures

@@ -9,7 +9,6 @@ from headstart.training.batches import (
     AUGMENTATION,
     ORDER,
     batch_starts,
-    evaluation_batch,
     random_stream,
     usual_batch_size,
 )
@@ -30,14 +29,6 @@ def test_every_image_is_in_a_batch_but_a_last_one_that_would_be_alone(images, si
 def test_a_small_data_set_has_small_batches_that_make_16_steps_or_more(images, size):
     assert usual_batch_size(images) == size
     assert images // size >= 16 or size <= 8
-
-
-@pytest.mark.parametrize(
-    ("size", "device", "pictures"),
-    [(8, "cpu", 250), (32, "cpu", 250), (64, "cpu", 62), (224, "cpu", 16), (224, "cuda", 500)],
-)
-def test_large_pictures_are_evaluated_few_at_a_time_on_the_cpu(size, device, pictures):
-    assert evaluation_batch(size, torch.device(device)) == pictures
 
 
 def test_each_seed_epoch_and_stream_has_random_numbers_of_its_own_always_the_same():

@@ -85,7 +85,7 @@ def test_every_picture_has_its_own_features_wherever_batches_end(count):
 
 @pytest.mark.parametrize("count", [15, 16, 17, 50])
 def test_large_pictures_have_theirs_in_smaller_batches(count):
-    assert check_features("test_resnet", count, image_size=128)._at_once() == 16
+    assert check_features("test_resnet", count, image_size=128).at_once() == 16
 
 
 def check_features(network: str, count: int, **options: int) -> FrozenFeatures:

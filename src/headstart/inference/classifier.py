@@ -17,7 +17,7 @@ from headstart.errors import UserError, printable
 from headstart.inference.finished import check_finished
 from headstart.inference.networks import chosen, fitting, made
 from headstart.inference.pictures import PREDICTION_BATCH, Picture, find_pictures, in_batches
-from headstart.models import Weights, from_file
+from headstart.models import Weights, evaluation_batch, from_file
 from headstart.store import expanded
 
 log = logging.getLogger(__name__)
@@ -130,8 +130,11 @@ class Classifier:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """The probability of every class, float32 [N, classes], of uint8 [N, picture_size, picture_size, 3]."""
         with torch.inference_mode():
-            inputs = normalise(torch.from_numpy(images), self.mean, self.std, size=self.image_size)
-            return self.network(inputs).softmax(1).numpy()
+            some = torch.from_numpy(images).split(evaluation_batch(self.image_size, torch.device("cpu")))
+            return torch.cat([self._logits(pictures) for pictures in some]).softmax(1).numpy()
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(normalise(images, self.mean, self.std, size=self.image_size))
 
     def _frame(self, names: list[str], decoded: list[np.ndarray | str], errors: str) -> pd.DataFrame:
         good = [place for place, array in enumerate(decoded) if not isinstance(array, str)]

@@ -13,6 +13,7 @@ from headstart.models.model import (
     can_be_frozen,
     classify,
     count_parameters,
+    evaluation_batch,
     halves_agree,
 )
 from headstart.models.save_weights import export_bytes
@@ -29,6 +30,7 @@ __all__ = [
     "can_be_frozen",
     "classify",
     "count_parameters",
+    "evaluation_batch",
     "export_bytes",
     "fit_whitening",
     "fits",

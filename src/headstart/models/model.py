@@ -13,6 +13,8 @@ from headstart.models.weight_files import Normalisation
 NETWORK_OPTIONS = frozenset(
     {"weights", "keep_classifier", "freeze", "unfreeze_epoch", "backbone_lr_factor", "batch_norm"}
 )
+ON_GPU, ON_CPU, FEWEST = 500, 250, 16  # pictures that are evaluated at a time
+CACHED_PIXELS = 250 * 32 * 32  # of them, on the CPU: what more leave in a layer no longer fits into its caches
 
 
 @dataclass
@@ -111,3 +113,14 @@ def count_parameters(network: nn.Module) -> dict[str, int]:
         parameters_trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
         parameters_with_statistics=total + statistics,
     )
+
+
+def evaluation_batch(image_size: int, device: torch.device) -> int:
+    """How many pictures of so many pixels across are evaluated at a time.
+
+    By the device's kind alone, as last digits may depend on it. On the CPU half as many take half the memory, and less
+    time but with networks that are all convolutions of few pixels (experiments/benchmarks/README.md).
+    """
+    if device.type != "cpu":
+        return ON_GPU
+    return min(ON_CPU, max(FEWEST, CACHED_PIXELS // image_size**2))

@@ -4,8 +4,6 @@ import torch
 
 ORDER, AUGMENTATION = 0, 1  # streams of random numbers in an epoch
 LARGEST, SMALLEST, STEPS = 128, 8, 16  # a batch's pictures where nobody says how many, and an epoch's steps
-ON_GPU, ON_CPU, FEWEST = 500, 250, 16  # pictures that are evaluated at a time
-CACHED_PIXELS = 250 * 32 * 32  # of them, on the CPU: what more leave in a layer no longer fits into its caches
 
 
 def usual_batch_size(images: int) -> int:
@@ -17,17 +15,6 @@ def usual_batch_size(images: int) -> int:
     while size > SMALLEST and size * STEPS > images:
         size //= 2
     return min(size, images)
-
-
-def evaluation_batch(image_size: int, device: torch.device) -> int:
-    """How many pictures of so many pixels across are evaluated at a time.
-
-    By the device's kind alone, as last digits may depend on it. On the CPU half as many take half the memory, and less
-    time but with networks that are all convolutions of few pixels (experiments/benchmarks/README.md).
-    """
-    if device.type != "cpu":
-        return ON_GPU
-    return min(ON_CPU, max(FEWEST, CACHED_PIXELS // image_size**2))
 
 
 def batch_starts(images: int, batch_size: int) -> list[int]:

@@ -23,7 +23,6 @@ from headstart.training.settings import Outcome, Settings, Watcher
 log = logging.getLogger(__name__)
 
 CHUNK = 1000  # images turned into floating point at a time
-BATCH = 100  # of them, that go through a network at once
 
 
 @dataclass
@@ -135,7 +134,7 @@ class EstimatorTrainer:
         return np.concatenate(chunks)
 
     def _computed(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.features.compute(batch) for batch in images.split(BATCH)])
+        return torch.cat([self.features.compute(batch) for batch in images.split(self.features.at_once())])
 
     def _pixels(self, split: Split) -> np.ndarray:
         """Pixels in 0..1, row by row, red, green, blue."""

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from headstart.data import Dataset, Split, normalise
-from headstart.models import Model, backbone_digest, backbone_features, halves_agree
+from headstart.models import Model, backbone_digest, backbone_features, evaluation_batch, halves_agree
 from headstart.store import FeatureCache, FeatureEntry, NotKept, cache_limit, cache_root, shown_path, shown_size
-from headstart.training.batches import evaluation_batch
 from headstart.training.devices import autocast, device_name
 from headstart.training.feature_table import FeatureTable, Layout, agrees
 from headstart.training.flips import FLIPS, REAL_IMAGES, Augmentation, drawn_flips, flipped, needed_flips
@@ -212,7 +211,7 @@ class FrozenFeatures:
         split, begin = missing.split, time.monotonic()
         count = len(split.labels)
         before, total, last_look = missing.position * count, missing.of * count, begin
-        at_once = self._at_once()
+        at_once = self.at_once()
         for start in range(0, count, at_once):
             first = max(0, min(start, count - at_once))  # the last batch is a full one too, and starts before
             images = flipped(split.pictures(slice(first, first + at_once)), missing.flip)
@@ -225,7 +224,8 @@ class FrozenFeatures:
         self.seconds += seconds
         self.progress(before + count, total, count / seconds)
 
-    def _at_once(self) -> int:
+    def at_once(self) -> int:
+        """How many pictures go through the backbone together."""
         return min(BATCH, evaluation_batch(self.settings.image_size, self.settings.device))
 
     def _splits(self, images: Tensor) -> bool:
@@ -246,7 +246,7 @@ class FrozenFeatures:
             mean=settings.mean,
             std=settings.std,
             precision=settings.precision,
-            batch=self._at_once(),
+            batch=self.at_once(),
             pictures=_digest(split),
             flip=flip,
             device=_computed_by(settings.device),

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headstart import models
 from headstart.data import Dataset, Split, normalise
-from headstart.models import Model, classify, count_parameters, export_bytes, is_frozen, parameter_groups, set_trainable
 from headstart.store import append_epoch
 from headstart.training import trial_context
-from headstart.training.batches import AUGMENTATION, ORDER, batch_starts, evaluation_batch, random_stream
+from headstart.training.batches import AUGMENTATION, ORDER, batch_starts, random_stream
 from headstart.training.compiling import compile_ahead, compiled
 from headstart.training.devices import autocast, device_name, move_network
 from headstart.training.frozen_features import FrozenFeatures
@@ -46,7 +46,7 @@ class TrainingPass:
 class NetworkTrainer:
     """The training of one network, epoch by epoch; `run` is the way in."""
 
-    model: Model
+    model: models.Model
     data: Dataset
     settings: Settings
     optimizer_factory: Callable[..., torch.optim.Optimizer]
@@ -62,11 +62,11 @@ class NetworkTrainer:
         self.network = move_network(self.model.network, device)
         self.learner = compiled(self.network, device) if self.settings.compile else self.network
         self.has_to_compile = self.settings.compile
-        set_trainable(self.model, 1)
+        models.set_trainable(self.model, 1)
         self.features = FrozenFeatures(self.model, self.settings, self.augment, self.watcher.features)
         self.frozen = False  # whether the backbone stands still now, its features ready where they can be kept
         spare_compiler()
-        optimizer = self.optimizer_factory(parameter_groups(self.model, self.lr))
+        optimizer = self.optimizer_factory(models.parameter_groups(self.model, self.lr))
         self.state = TrainerState(self.model, optimizer, self.features, device, self.lr)
         self.checkpoints = Checkpoints(self.run_dir, self.identity)
         self.train, self.val = self.data.train.to(device), self.data.val.to(device)
@@ -116,7 +116,7 @@ class NetworkTrainer:
             outcome.best_epoch = state.best.epoch
             outcome.val_accuracy, outcome.val_loss = state.best.val_accuracy, state.best.val_loss
             state.load_best()
-            self.frozen = is_frozen(self.model, state.best.epoch)
+            self.frozen = models.is_frozen(self.model, state.best.epoch)
         return outcome
 
     # ---- an epoch
@@ -136,7 +136,7 @@ class NetworkTrainer:
 
     def _enter(self, epoch: int) -> None:
         """Bring the network into the state in which it learns in this epoch, before the clock starts."""
-        self._enter_freezing(is_frozen(self.model, epoch))
+        self._enter_freezing(models.is_frozen(self.model, epoch))
         self.network.train()
         if self.state.set_trainable(epoch):
             self.has_to_compile = self.settings.compile
@@ -246,7 +246,7 @@ class NetworkTrainer:
     def _classify(self, features: Tensor) -> Tensor:
         """The classifier's answer to what the frozen backbone gives it."""
         with self._autocast():
-            return classify(self.model, features)
+            return models.classify(self.model, features)
 
     def _autocast(self) -> AbstractContextManager:
         return autocast(self.settings.device, self.settings.precision)
@@ -265,7 +265,7 @@ class NetworkTrainer:
         """The logits of a split's images in order, batch by batch."""
         table = self.features.table(split) if self.frozen else None
         images = self.val if split is self.data.val else split
-        at_once = evaluation_batch(self.settings.image_size, self.settings.device)
+        at_once = models.evaluation_batch(self.settings.image_size, self.settings.device)
         for start in range(0, len(split.labels), at_once):
             rows = slice(start, min(start + at_once, len(split.labels)))
             if table is None:
@@ -284,7 +284,7 @@ class NetworkTrainer:
             normalisation=settings.normalisation,
             device=device_name(settings.device),
             precision=settings.precision,
-            **count_parameters(self.network),
+            **models.count_parameters(self.network),
         )
 
     def further_columns(self) -> dict[str, float | None]:
@@ -296,4 +296,4 @@ class NetworkTrainer:
         settings = self.settings
         sizes = dict(image_size=settings.image_size, picture_size=self.data.train.source.shape[1])
         expects = dict(classes=self.data.classes, mean=settings.mean, std=settings.std, **sizes)
-        return export_bytes(self.model, architecture=architecture, network=network, **expects)
+        return models.export_bytes(self.model, architecture=architecture, network=network, **expects)
