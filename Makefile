@@ -18,10 +18,10 @@ AUDIT := 2.10.1
 pinned = $(shell sed -n "s/^$(1)==//p" constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture slurm lint audit hashes dashboard clean
+.PHONY: help sweep train report test borrowed bench calibrate forecasts hostile torture s3 slurm lint audit hashes dashboard clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  EXPERIMENT=$(EXPERIMENT) (see experiments/)  JOBS=2 (workers)  ARGS=\"lr=1e-2 epochs=20\"  DIR=$(DIR)  PYTHON=$(PYTHON)  TORCH=cpu"
 
@@ -60,6 +60,9 @@ hostile: .venv/.installed ## two thousand hostile requests against a server, and
 torture: .venv/.installed ## kill and damage small studies, seeded: ARGS="--minutes 20" a slice; hours, and goes on
 	@$(BIN)/python experiments/torture/torture.py $(ARGS)
 
+s3: .venv/s3/.installed ## the tests of hydra.sweeper.sync with a server of S3's kind, in an environment of their own; minutes
+	@.venv/s3/bin/python -m pytest --slow tests/sweep/sync $(ARGS)
+
 slurm: .venv/.installed ## a study on a Slurm of this machine's own, disturbed in every way: ARGS="--accounts"; needs slurm-wlm, munge
 	@$(BIN)/python experiments/torture/slurm.py $(ARGS)
 
@@ -90,4 +93,11 @@ clean: ## remove the environment and caches, never outputs/
 		{ grep -A 9 'DO NOT MATCH' .venv/refused >&2 && echo "the package registry has another uv than constraints-hashed.txt; if you trust it: CONSTRAINTS=constraints.txt" >&2 || \
 		echo "the package registry could not be reached; is there a network?" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(BYTECODE) -c $(CONSTRAINTS) -b $(CONSTRAINTS) -e '.[dev,dashboard]'
+	@touch $@
+
+# Amazon's library wants a python-dateutil of before 3, all else stays as it is pinned.
+.venv/s3/.installed: .venv/.installed
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/s3
+	@grep -v '^python-dateutil==' constraints.txt >.venv/s3/constraints.txt
+	@$(BIN)/uv pip install --quiet --python .venv/s3/bin/python $(BACKEND) $(BYTECODE) -c .venv/s3/constraints.txt -e '.[dev,s3]' 'moto[server]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""A server of S3's kind, moto's, for tests; not among the packages that tests are installed with."""
+"""A server of S3's kind, moto's, for tests, which `make s3` runs in an environment of their own."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import pytest
 from sweep.postgres import free_port
 
 needs_s3 = pytest.mark.skipif(
-    find_spec("moto") is None or find_spec("s3fs") is None, reason="needs pip install s3fs 'moto[server]'"
+    find_spec("moto") is None or find_spec("s3fs") is None, reason="needs what make s3 installs"
 )
 
 
