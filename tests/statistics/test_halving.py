@@ -34,8 +34,8 @@ def test_while_the_rate_rises_trials_are_not_compared(epochs, warmup, found):
     assert rungs(epochs, warmup) == found
 
 
-def curve(values, epochs=None, **ended) -> Curve:
-    return Curve(dict(enumerate(values[:epochs], 1)), **ended)
+def curve(values, epochs=None, **more) -> Curve:
+    return Curve(dict(enumerate(values[:epochs], 1)), **more)
 
 
 def test_a_curve_is_known_by_its_best_epoch_up_to_any_that_it_has_come_to():
@@ -47,12 +47,13 @@ def test_a_curve_is_known_by_its_best_epoch_up_to_any_that_it_has_come_to():
     assert curve([], has_ended=True).at(1) == -float("inf")
 
 
-def trained(full, at, factor=3, order=None, total=None):
+def trained(full, at, factor=3, order=None, total=None, chance=-float("inf")):
     """Train whatever is asked for, one run at a time in some order, until nothing is; the epochs that each came to."""
     total, reached = total or len(full), [0] * len(full)
     while True:
         begun = [
-            curve(values, epochs, has_ended=epochs == at[-1]) for values, epochs in zip(full, reached, strict=True)
+            curve(values, epochs, has_ended=epochs == at[-1], chance=chance)
+            for values, epochs in zip(full, reached, strict=True)
         ]
         found = goals(begun, at, factor, total)
         behind = [trial for trial, goal in enumerate(found) if reached[trial] < goal]
@@ -87,6 +88,36 @@ def test_the_order_of_the_runs_and_a_total_that_is_raised_change_nothing(seed):
     assert trained(full, [1, 2, 5, 10], order=dice) == once
     for smaller in (3, 5, 9, 13):
         before = trained(full[:smaller], [1, 2, 5, 10])
+        assert all(a <= b for a, b in zip(before, once, strict=False))
+
+
+SLOW = [[10, 10, 10, 40, 50], [11, 11, 20, 30, 30], [12, 12, 12, 12, 12], [10.5, 10.5, 25, 60, 70]]
+
+
+def test_those_at_chance_level_go_on_together_where_one_of_them_would():
+    assert trained(SLOW, [1, 5], chance=14) == [5, 5, 5, 5]
+    assert trained(SLOW, [1, 5]) == [1, 5, 5, 1]  # by luck
+    assert trained(SLOW, [1, 3, 5], chance=14) == [3, 5, 3, 5]  # two of four are above it by then
+    assert trained(SLOW, [3, 5], chance=22) == [5, 5, 5, 5]  # of four two go on, and one alone is above it
+    assert trained(SLOW[:3], [3, 5], chance=22) == [5, 5, 5]
+    assert trained([[30, 31, 32, 33, 34], *SLOW[:2]], [1, 5], chance=14) == [5, 1, 1]
+
+
+def test_one_at_chance_level_is_above_one_that_led_nowhere_and_does_not_take_it_along():
+    lost = Curve({1: 60.0}, has_ended=True, led_nowhere=True, chance=14)
+    begun = [lost, *(curve(values, 2, chance=14) for values in SLOW)]
+    assert goals(begun, [2, 5], 3, total=5) == [2, 5, 5, 5, 5]
+    assert not lost.guesses_at(2) and not Curve({}, has_ended=True, chance=14).guesses_at(1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_chance_levels_the_order_of_the_runs_and_a_raised_total_change_nothing_either(seed):
+    dice = random.Random(seed)
+    full = [[dice.random() + max(0, epoch - dice.randrange(8)) for epoch in range(10)] for _ in range(14)]
+    once = trained(full, [1, 2, 5, 10], chance=1)
+    assert trained(full, [1, 2, 5, 10], order=dice, chance=1) == once
+    for smaller in (3, 5, 9, 13):
+        before = trained(full[:smaller], [1, 2, 5, 10], chance=1)
         assert all(a <= b for a, b in zip(before, once, strict=False))
 
 

@@ -88,3 +88,9 @@ def test_real_training_that_pauses_is_killed_and_goes_on_ends_as_training_withou
     assert len(ended) < len(never_paused) == 6
     assert ended and all(row == never_paused[row["number"]] for row in ended)
     assert not list(killed.rglob("last.ckpt*"))
+
+
+def test_real_runs_that_all_guess_are_not_compared_by_luck(tmp_path):
+    finish(tmp_path, REAL, *REAL_WORDS, "lr_low=1e-9", "lr_high=1e-7", "epochs=5", "confirm_seeds=0")
+    found = trained(tmp_path)
+    assert set(found.values()) == {("CHANCE", 5)} and len(found) == 6

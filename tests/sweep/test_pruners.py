@@ -32,6 +32,16 @@ def curve(params: dict[str, float]) -> list[float]:
     return [90 - 6 * abs(rate + 3) - (4 - rate) / (epoch + 1) + noise[epoch] for epoch in range(EPOCHS)]
 
 
+GUESSING = 14.0
+
+
+def slow(params: dict[str, float]) -> list[float]:
+    """Validation accuracies by epoch of a network that guesses for an epoch, with a small rate for more of them."""
+    late = 1 + (params["lr"] < 1e-3)
+    known = curve(params)
+    return [10 + known[epoch] % 3 if epoch < late else 20 + known[epoch] / 2 for epoch in range(EPOCHS)]
+
+
 def opened(place, sampler=random_sampler, points=DECADES, arms="a", **changes) -> Scheduler:
     arms = [Arm(name, [], LR, [dict(point) for point in points], rungs=RUNGS) for name in arms]
     settings = dict(n_trials=12, pruner=Halving(3.0), make_sampler=sampler)
@@ -47,6 +57,8 @@ def train(scheduler: Scheduler, claim: Claim, killed: str = "", curves=curve) ->
     reporter = Reporter(
         f"s/{claim.arm}", scheduler.state.url, claim.number, scheduler.state.pruner, reports=claim.kind == "search"
     )
+    if curves is slow:
+        reporter.guesses_up_to(GUESSING)
     checkpoint, values = claim.run_dir / "last.ckpt", curves(claim.params)
     start = int(checkpoint.read_text()) if checkpoint.exists() else 0
     state, reason = "COMPLETE", ""
@@ -296,6 +308,34 @@ def test_a_failed_trial_that_is_tried_again_keeps_what_it_reported(tmp_path):
     whole = opened(tmp_path / "whole", n_trials=5)
     work(whole)
     assert rows(again)["a"][2] == rows(whole)["a"][2] and rows(whole)["a"][2][1] == "COMPLETE"
+
+
+def test_while_trials_guess_none_is_left_behind_whatever_their_order(tmp_path):
+    alone = opened(tmp_path / "alone")
+    spent = work(alone, curves=slow)
+    late = [slow(t.params)[1] < GUESSING for t in alone.state.trials("a")]
+    assert min(reached(alone)) == 2 and set(map(bool, late)) == {True, False}  # after one epoch luck alone had chosen
+    assert spent < 0.6 * 12 * EPOCHS
+    assert all(trial.user_attrs["chance"] == GUESSING for trial in alone.state.trials("a"))
+    for seed in range(3):
+        dice, workers = random.Random(seed), [opened(tmp_path / str(seed)) for _ in range(3)]
+        while claims := [c for c in map(Scheduler.claim, workers) if isinstance(c, Claim)]:
+            for claim in dice.sample(claims, len(claims)):
+                train(workers[0], claim, curves=slow)
+                workers[0].tell(claim)
+                claim.release()
+        assert rows(workers[0]) == rows(alone)
+
+
+def test_one_that_guesses_is_not_left_behind_while_it_may_go_on_with_others_that_do(tmp_path):
+    scheduler = opened(tmp_path, n_trials=9)
+    work(scheduler, limit=9, curves=slow)
+    trials = [t for t in scheduler.state.trials("a") if t.last_step]
+    assert len(trials) > 3
+    assert Halving(3.0).left_behind(trials, RUNGS, 9) == set()
+    for trial in trials:
+        trial.user_attrs["chance"] = 0.0
+    assert Halving(3.0).left_behind(trials, RUNGS, 9) != set()
 
 
 def test_who_was_paused_is_not_taken_while_its_process_is_alive_and_nothing_is_confirmed_before_it_ended(tmp_path):

@@ -16,6 +16,9 @@ class Pruning:
         self.step, self.reported = step, []
         self.facts = dict(number=3, params_lr=0.1)
 
+    def guesses_up_to(self, accuracy: float) -> None:
+        self.reported.append((accuracy, 0))
+
     def report(self, value: float, step: int) -> str | None:
         self.reported.append((value, step))
         return "pruned" if step >= self.step else None
@@ -37,6 +40,14 @@ def test_a_trial_hears_every_epoch_and_says_when_to_end(monkeypatch):
     assert trial.reported == [(10.0, 1), (20.0, 2)]
     assert trial_context.facts() == trial.facts
     assert [trial_context.pauses_after(epoch) for epoch in (1, 2)] == [False, True]
+
+
+def test_a_trial_hears_how_much_is_guessing_and_outside_a_study_nobody_does(monkeypatch):
+    trial = Pruning(2)
+    trial_context.guesses_up_to(14.0)
+    monkeypatch.setattr(trial_context, "trial", trial)
+    trial_context.guesses_up_to(15.0)
+    assert trial.reported == [(15.0, 0)]
 
 
 def test_a_process_that_was_told_to_stop_ends_before_its_trial_hears_more(monkeypatch):

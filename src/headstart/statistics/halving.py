@@ -4,6 +4,9 @@ Trials are ranked in the order of their numbers: of the first k that were traine
 to the next one, for every k. What goes on after n trials therefore also goes on where there are more of them, whatever
 order they ended in, and how many were running at a time. (Jamieson & Talwalkar 2016, AISTATS; its promotion by ranks as
 results arrive is that of Li et al. 2020, MLSys, "asynchronous", here in an order that is always the same.)
+
+Guesses have no ranks: where a trial at chance level would go on, all that are at it do. Networks from random weights
+may need epochs to leave it, at any learning rate, and pretrained ones none; luck would choose for one arm alone.
 """
 
 import bisect
@@ -17,6 +20,7 @@ import numpy as np
 FEW = 4  # trials, to choose from
 LAST_RUNG = 0.4  # of the epochs after warm-up: after more of them there is little left to save
 NOWHERE = -math.inf  # the value of a trial that diverged or failed
+ROUNDING = 1e-10  # of a limit in percent
 
 
 def rungs(epochs: int, warmup: float = 0.0) -> list[int]:
@@ -38,6 +42,7 @@ class Curve:
     values: Mapping[int, float]  # by epoch, counted from 1
     has_ended: bool = False  # nothing will be added
     led_nowhere: bool = False  # it diverged or failed: what it would have had later is worse than anything
+    chance: float = NOWHERE  # up to which a value is a guess
 
     @property
     def epochs(self) -> int:
@@ -49,6 +54,11 @@ class Curve:
         if self.epochs >= epoch or (self.has_ended and not self.led_nowhere and self.values):
             return max(value for at, value in self.values.items() if at <= epoch)
         return NOWHERE if self.has_ended else None
+
+    def guesses_at(self, epoch: int) -> bool:
+        """Whether it is at chance level up to that epoch, as far as it is known, and may leave it later."""
+        value = self.at(epoch)
+        return value is not None and NOWHERE < value <= self.chance + ROUNDING
 
 
 def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int) -> list[int]:
@@ -62,8 +72,10 @@ def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int)
         return [at[-1]] * len(curves)
     found, level, first = [at[0]] * len(curves), list(range(len(curves))), min(math.ceil(factor), total)
     for rung, following in itertools.pairwise(at):
-        level = _going_on(level, [curves[trial].at(rung) for trial in level], factor, first)
-        first = math.ceil(first / factor)
+        of_level = [curves[trial] for trial in level]
+        values, guessed = [c.at(rung) for c in of_level], [c.guesses_at(rung) for c in of_level]
+        places, first = _going_on(values, guessed, factor, first)
+        level = [level[place] for place in places]
         for trial in level:
             found[trial] = following
     if (
@@ -77,22 +89,34 @@ def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int)
     return found
 
 
-def _going_on(level: Sequence[int], values: Sequence[float | None], factor: float, first: int) -> list[int]:
-    """Those of a rung's trials that go on, in the order in which it is known; the first few are ranked together."""
+def _going_on(
+    values: Sequence[float | None], guessed: Sequence[bool], factor: float, first: int
+) -> tuple[list[int], int]:
+    """The places of a rung's trials that go on, in the order in which it is known.
+
+    first: so many are ranked together. Also returned is how many of these go on: so many it will be at the next rung.
+    """
+    together = 0
     ranked: list[tuple[float, int]] = []
     chosen: dict[int, None] = {}
+    guesses: list[int] = []  # that have not been chosen together yet
     for count, value in enumerate(values, start=1):
         if value is None:
             break
         entry = (-value, count)
         bisect.insort(ranked, entry)
+        guesses += [count - 1] * guessed[count - 1]
         best, before = math.ceil(count / factor), math.ceil((count - 1) / factor)
         if count < first:
             continue
         joining = [entry, ranked[best - 1]] if best > before else [entry]  # no other can come to be among the best
         joining = ranked[:best] if count == first else sorted(e for e in joining if e <= ranked[best - 1])
-        chosen |= dict.fromkeys(level[place - 1] for _, place in joining)
-    return list(chosen)
+        chosen |= dict.fromkeys(place - 1 for _, place in joining)
+        if guessed[ranked[best - 1][1] - 1]:
+            chosen |= dict.fromkeys(guesses)
+            guesses.clear()
+        together = together or len(chosen)
+    return list(chosen), together
 
 
 def is_settled(curves: Sequence[Curve], reached: Sequence[int]) -> bool:

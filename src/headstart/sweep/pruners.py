@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from headstart.config import make
 from headstart.errors import UserError, first_line
 from headstart.statistics import NOWHERE, Curve, expected_share, goals, is_settled
-from headstart.sweep.trial import number_of
+from headstart.sweep.trial import CHANCE, number_of
 from headstart.typed import Factor
 
 COHORT = 4  # so many trials are drawn from one state of the search, beside each other where there are workers
@@ -40,9 +40,12 @@ class Halving(BasePruner):
 
     def left_behind(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> set[int]:
         """Numbers of the trials, of `total` in the end, that no more results can bring to go on from the first rung."""
-        values = {number_of(t): value for t in trials if (value := curve_of(t).at(at[0])) is not None}
+        curves = {number_of(trial): curve_of(trial) for trial in trials}
+        values = {number: value for number, curve in curves.items() if (value := curve.at(at[0])) is not None}
         ranked = sorted(values, key=lambda number: (-values[number], number))
-        return set(ranked[math.ceil(total / self.factor) :])
+        cut = math.ceil(total / self.factor)
+        by_guessing = {number for number in ranked if curves[number].guesses_at(at[0])}
+        return set(ranked[cut:]) - (set() if by_guessing.isdisjoint(ranked[cut - 1 : cut]) else by_guessing)
 
     def expected_share(self, trials: int, at: Sequence[int]) -> float:
         """Share of all epochs that so many trials take on average."""
@@ -72,7 +75,8 @@ class Halving(BasePruner):
 def curve_of(trial: FrozenTrial) -> Curve:
     """How far the trial has come."""
     led_nowhere = trial.state in (TrialState.PRUNED, TrialState.FAIL)  # a paused one is neither
-    return Curve(trial.intermediate_values, trial.state.is_finished(), led_nowhere)
+    chance = trial.user_attrs.get(CHANCE, NOWHERE)
+    return Curve(trial.intermediate_values, trial.state.is_finished(), led_nowhere, chance)
 
 
 def _as_of(trial: FrozenTrial, curve: Curve, goal: int, last: int) -> FrozenTrial:

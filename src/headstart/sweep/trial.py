@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 OWNER = ".owner"  # file in a run's folder: which process claimed it
 RUNG = "completed_rung_"  # prefix of the marks that Optuna's successive halving leaves on a trial
 UNTIL = "until"  # user attribute of a trial: after which epoch its job pauses
+CHANCE = "chance"  # user attribute of a trial that may pause: up to which accuracy (percent) it guesses
 AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
 
@@ -157,6 +158,11 @@ class Reporter:
     def pauses_after(self, epoch: int) -> bool:
         """Whether the job is to pause after that epoch, from where it may have to go on."""
         return self.until is not None and epoch >= self.until
+
+    def guesses_up_to(self, accuracy: float) -> None:
+        """Record at which accuracy (percent) the trial is still at chance level, where others are compared with it."""
+        if self.until is not None and self.frozen.user_attrs.get(CHANCE) != accuracy:
+            self.study._storage.set_trial_user_attr(self.frozen._trial_id, CHANCE, accuracy)
 
     def report(self, value: float, step: int) -> str | None:
         """Record a value; a text when the pruner ends the trial here. A step that is stored already stays as it is."""

@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 class TrainingReporter(Reporter):
     """A reporter that says whose fault it is when the study's database fails: training would take it for the run's."""
 
+    def guesses_up_to(self, accuracy: float) -> None:
+        """As Reporter has it. Raises OutsideFault."""
+        with explained_faults():
+            super().guesses_up_to(accuracy)
+
     def report(self, value: float, step: int) -> str | None:
         """As Reporter has it. Raises OutsideFault."""
         with explained_faults():

@@ -90,11 +90,16 @@ def at_chance(accuracy: float, labels: np.ndarray, classes: int) -> bool:
 
 def chance_in_words(accuracy: float, labels: np.ndarray, classes: int) -> str:
     """Why that accuracy is at chance, with the accuracy that would not be."""
-    limit = chance_limit(len(labels), classes, majority_share=_largest_share(labels))
+    limit = limit_of_chance(labels, classes)
     return (
         f"{accuracy:.2f} % of {len(labels):,} validation pictures is not above guessing by 3 standard errors, which "
         f"takes more than {limit:.2f} %"
     )
+
+
+def limit_of_chance(labels: np.ndarray, classes: int) -> float:
+    """The highest accuracy (percent) on these labels [N] that `at_chance` takes for guessing."""
+    return chance_limit(len(labels), classes, majority_share=_largest_share(labels))
 
 
 def _largest_share(labels: np.ndarray) -> float:

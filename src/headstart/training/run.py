@@ -42,7 +42,7 @@ from headstart.store import (
     write_record,
 )
 from headstart.training import trial_context
-from headstart.training.metrics import at_chance, chance_in_words, classification_metrics
+from headstart.training.metrics import at_chance, chance_in_words, classification_metrics, limit_of_chance
 from headstart.training.prepare import prepare_run
 from headstart.training.run_facts import latency_facts, network_words, planned_facts, run_facts, size_facts
 from headstart.training.settings import Outcome, Trainer, Watcher
@@ -113,6 +113,7 @@ def _begin(run_config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     if trainer.data.files is not None:
         keep_listing(shared, trainer.data.files)
     _keep_record(shared, trainer.data)
+    trial_context.guesses_up_to(limit_of_chance(trainer.data.val.labels.numpy(), len(trainer.data.classes)))
     write_record(trainer.run_dir / "run.json", facts)
     if idle := run_config.set_without_effect():
         model = run_config.choices["model"]

@@ -15,6 +15,9 @@ class Trial(Protocol):
 
     facts: dict[str, Any]  # number and params, for the run's record
 
+    def guesses_up_to(self, accuracy: float) -> None:
+        """Be told the accuracy (percent) up to which the run is at chance level, before it reports any."""
+
     def report(self, value: float, step: int) -> str | None:
         """Record a value; a text when the run should end here."""
 
@@ -58,6 +61,12 @@ def may_write() -> None:
     """To be called before something is written into the run's folder: raises OutsideFault where others work there."""
     if claim is not None:
         claim.check()
+
+
+def guesses_up_to(val_accuracy: float) -> None:
+    """What a run calls before its first epoch: up to which accuracy (percent) of its validation split it guesses."""
+    if trial is not None:
+        trial.guesses_up_to(val_accuracy)
 
 
 def report(val_accuracy: float, epoch: int, *, goes_on: bool = False) -> str | None:
