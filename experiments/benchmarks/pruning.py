@@ -68,7 +68,7 @@ def search(chosen: list[np.ndarray], first: int, epochs: int, pruner: BasePruner
         state = optuna.trial.TrialState.COMPLETE
         for epoch, accuracy in enumerate(curve[:epochs], start=1):
             spent += 1
-            trial.report(accuracy, epoch)
+            trial.report(max(accuracy, GUESSING), epoch)  # no rank is made of guesses
             if number >= first and epoch < epochs and trial.should_prune():
                 state = optuna.trial.TrialState.PRUNED
                 break
@@ -95,7 +95,7 @@ def curve_to(curve: np.ndarray, epoch: int, epochs: int) -> Curve:
     """A trial as it is after that epoch; one that has no more epochs diverged there."""
     values = dict(enumerate(curve[:epoch].tolist(), start=1))
     diverged = len(curve) < epoch
-    return Curve(values, has_ended=diverged or epoch == epochs, led_nowhere=diverged)
+    return Curve(values, has_ended=diverged or epoch == epochs, led_nowhere=diverged, chance=GUESSING)
 
 
 def pausing(chosen: list[np.ndarray], at: Sequence[int], factor: float) -> tuple[float, int]:

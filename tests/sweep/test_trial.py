@@ -4,7 +4,7 @@ import math
 
 import pytest
 from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from headstart.store import read_run, write_json
 from headstart.sweep.trial import Reporter, has_ended, number_of, record_failure, state_of, tell
@@ -51,6 +51,32 @@ def test_a_decision_to_prune_that_a_kill_cut_off_is_taken_again(pruner, tmp_path
         scheduler.tell(claim)
         claim.release()
     assert table(scheduler) == table(whole)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize(
+    ("chance", "others", "value", "pruned"),
+    [
+        (14.0, [9.0, 10.0, 11.0, 12.0, 13.0], 8.0, False),  # which of them guesses best says nothing
+        (None, [9.0, 10.0, 11.0, 12.0, 13.0], 8.0, True),
+        (14.0, [9.0, 10.0, 11.0, 50.0, 60.0], 8.0, True),
+        (14.0, [20.0, 30.0, 40.0, 50.0, 60.0], 15.0, True),
+    ],
+)
+def test_no_trial_is_pruned_for_guessing_worse_than_others_guess(tmp_path, chance, others, value, pruned, resumed):
+    pruner = PercentilePruner(25.0, n_startup_trials=5)
+    scheduler = open_scheduler(tmp_path, arms=["a"], points=[], n_trials=20, pruner=pruner)
+    claim, study = scheduler.claim(), scheduler.state.studies["a"]
+    for number, other in enumerate(others, start=1):
+        attrs = dict(number=number) | ({} if chance is None else dict(chance=chance))
+        kept = dict(state=TrialState.COMPLETE, value=90.0, user_attrs=attrs)
+        study.add_trial(create_trial(**kept, intermediate_values={1: other}))
+    for _ in range(1 + resumed):
+        reporter = Reporter("s/a", scheduler.state.url, claim.number, pruner, reports=True)
+        if chance is not None:
+            reporter.guesses_up_to(chance)
+        assert (reporter.report(value, 1) == "pruned after epoch 1") == pruned
+    assert scheduler.state.find("a", claim.number).user_attrs.get("chance") == chance
 
 
 def test_a_step_that_is_stored_is_not_stored_again(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import summary
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 OWNER = ".owner"  # file in a run's folder: which process claimed it
 RUNG = "completed_rung_"  # prefix of the marks that Optuna's successive halving leaves on a trial
 UNTIL = "until"  # user attribute of a trial: after which epoch its job pauses
-CHANCE = "chance"  # user attribute of a trial that may pause: up to which accuracy (percent) it guesses
+CHANCE = "chance"  # user attribute of a trial that others are compared with: up to which accuracy (percent) it guesses
 AFTER = "after-"  # begins the name of a folder of confirmations that each repeat the choice
 
 
@@ -161,7 +162,8 @@ class Reporter:
 
     def guesses_up_to(self, accuracy: float) -> None:
         """Record at which accuracy (percent) the trial is still at chance level, where others are compared with it."""
-        if self.until is not None and self.frozen.user_attrs.get(CHANCE) != accuracy:
+        compared = self.reports and not isinstance(self.study.pruner, NopPruner)
+        if compared and self.frozen.user_attrs.get(CHANCE) != accuracy:
             self.study._storage.set_trial_user_attr(self.frozen._trial_id, CHANCE, accuracy)
 
     def report(self, value: float, step: int) -> str | None:
@@ -175,8 +177,12 @@ class Reporter:
             return None  # the run went on after it
         if self.until is not None:
             return f"{PAUSED} after epoch {step}" if self.pauses_after(step) else None
-        pruned = self._should_prune_again() if step in stored else self.trial.should_prune()
+        pruned = self._should_prune_again() if step in stored else self._should_prune()
         return f"pruned after epoch {step}" if pruned and not self.first_point else None
+
+    def _should_prune(self) -> bool:
+        frozen = self._now()
+        return self._asked(frozen) if has_guessed(frozen) else self.trial.should_prune()
 
     def _should_prune_again(self) -> bool:
         """Decide what a kill may have cut off, without the mark that successive halving leaves before it decides."""
@@ -184,7 +190,13 @@ class Reporter:
         value = frozen.intermediate_values[frozen.last_step]
         marks = {k for k, v in frozen.system_attrs.items() if k.startswith(RUNG) and v == value}
         frozen.system_attrs = {k: v for k, v in frozen.system_attrs.items() if k not in marks}
+        return self._asked(frozen)
+
+    def _asked(self, frozen: FrozenTrial) -> bool:
+        """What the pruner says of the trial; to it one that has only guessed is as good as any other that guesses."""
         others = [t for t in self.study.get_trials(deepcopy=False) if t._trial_id != frozen._trial_id]
+        if has_guessed(frozen):
+            frozen, others = _at_best_guess(frozen), list(map(_at_best_guess, others))
         return self.study.pruner.prune(OfTrials(self.study, others), frozen)
 
     def tell(self, run_dir: Path, returned: Any) -> None:
@@ -199,6 +211,18 @@ class Reporter:
 
     def _now(self) -> FrozenTrial:
         return self.study._storage.get_trial(self.frozen._trial_id)
+
+
+def has_guessed(trial: FrozenTrial) -> bool:
+    """Whether all that the trial reported is at chance level."""
+    return max(trial.intermediate_values.values()) <= trial.user_attrs.get(CHANCE, -math.inf)
+
+
+def _at_best_guess(trial: FrozenTrial) -> FrozenTrial:
+    """The trial with the highest guess in place of all lower ones: which of two guesses is better says nothing."""
+    highest, found = trial.user_attrs.get(CHANCE, -math.inf), copy.copy(trial)
+    found.intermediate_values = {e: highest if v < highest else v for e, v in trial.intermediate_values.items()}
+    return found
 
 
 class OfTrials:
