@@ -123,6 +123,8 @@ def test_a_plan_says_what_each_arm_will_take_and_whose_time_nobody_knows(tmp_pat
     assert "about 00:03:36 by a few steps timed now" in text  # two at a time
     status.print_time({})
     assert capsys.readouterr().err == ""
+    status.print_time({"source": Pace((600.0,), 0, 0, 0), "arm small": Pace((10.0,), 0, 0, 0)})
+    assert "  about 00:10:15 by a few steps" in capsys.readouterr().err  # the source first, and nothing beside it
 
 
 def test_a_plan_counts_the_epochs_that_pausing_leaves_and_names_a_pruners_as_unknown(tmp_path, capsys):

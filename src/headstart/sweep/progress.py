@@ -17,7 +17,7 @@ from rich.text import Text
 from headstart.errors import listed
 from headstart.sweep.study_state import StudyState
 from headstart.sweep.trial import has_begun, is_paused, number_of
-from headstart.timing import Pace, Work, seconds_of
+from headstart.timing import Pace, Work, by_the_clock, seconds_of, seconds_once
 from headstart.training import clock
 
 if TYPE_CHECKING:
@@ -194,23 +194,26 @@ def _halved(state: StudyState) -> list[str]:
 def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
     """Lines on the seconds that are left for every arm, and in all."""
     known = {whose.removeprefix("arm "): pace for whose, pace in paces.items() if pace is not None}
-    seconds, unknown = {"source": known["source"].whole} if "source" in known else {}, []
+    seconds, unknown = {"source": (known["source"].whole, 0.0)} if "source" in known else {}, []
     for arm in state.arms:
         halving, trials = state.halving(arm), state.trials_of(arm.name)
         share = halving.expected_share(trials, arm.rungs) if halving else 1.0
         searches = max(0, trials - ended[arm.name, "search"])
         confirmations = max(0, state.confirm_seeds[arm.name] - ended[arm.name, "confirm"])
         if arm.name in known:
-            seconds[arm.name] = seconds_of(known[arm.name], Work(searches, share, confirmations))
+            left = known[arm.name], Work(searches, share, confirmations)
+            seconds[arm.name] = seconds_of(*left), seconds_once(*left)
         elif searches or confirmations:
             unknown.append(arm.name)
     if not seconds:
         return []
-    each = ": " + ", ".join(f"{name} {clock(own)}" for name, own in seconds.items()) if len(state.arms) > 1 else ""
+    each = ": " + ", ".join(f"{name} {clock(own)}" for name, (own, _) in seconds.items()) if len(state.arms) > 1 else ""
     more = f"; not counted: {', '.join(unknown)}" if unknown else ""  # fitted in one go, or from the source's weights
     stops = not isinstance(state.pruner, NopPruner) and not any(map(state.halving, state.arms))
     most = ", less what the pruner stops" if stops else ""
-    return [f"  about {clock(sum(seconds.values()) / jobs)} by a few steps timed now{most}{each}{more}"]
+    source, _ = seconds.pop("source", (0.0, 0.0))  # which no arm begins before
+    took = clock(source + by_the_clock(list(seconds.values()), jobs))
+    return [f"  about {took} by a few steps timed now{most}{each}{more}"]
 
 
 def _confirmed(state: StudyState, folds: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ Names are imported when they are first asked for: whoever only adds up needs no 
 from typing import TYPE_CHECKING
 
 from headstart.lazy import door
-from headstart.timing.estimate import Pace, Work, seconds_of
+from headstart.timing.estimate import Pace, Work, by_the_clock, seconds_of, seconds_once
 from headstart.timing.fitting import (
     FEWEST_TRIALS,
     FITTED,
@@ -36,6 +36,7 @@ __all__ = [
     "TimePlan",
     "TooShortError",
     "Work",
+    "by_the_clock",
     "fit",
     "how_busy",
     "measure_pace",
@@ -44,6 +45,7 @@ __all__ = [
     "refit",
     "seconds_for",
     "seconds_of",
+    "seconds_once",
     "seeds_in",
     "slower_by",
 ]

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from headstart.errors import UserError
 from headstart.statistics import expected_share, rungs
-from headstart.timing.estimate import SECONDS_A_RUN, Pace, Work, seconds_of
+from headstart.timing.estimate import SECONDS_A_RUN, Pace, Work, by_the_clock, seconds_of, seconds_once
 
 # Share of the epochs asked for, trials, seeds. First what makes a comparison at all, then whole trials, then more of
 # them, then seeds, which decide what difference can be shown.
@@ -138,16 +138,17 @@ def seeds_within(frame: Frame, seeds: int) -> int:
 
 def seconds_for(frame: Frame, size: Size) -> float:
     """Seconds of the whole study, by the clock on the wall."""
-    runs = [_seconds_of_arm(frame, arm, size) for arm in frame.arms.values()]
+    runs = by_the_clock([_seconds_of_arm(frame, arm, size) for arm in frame.arms.values()], frame.jobs)
     longest = max(pace_of(arm, size.epochs).whole + arm.pace.test for arm in frame.arms.values())
-    waiting = (frame.jobs - 1) * longest  # at the end of the search and of the whole, half of it each
-    return frame.before + frame.after + frame.factor * (sum(runs) + waiting) / frame.jobs
+    waiting = (frame.jobs - 1) / frame.jobs * longest  # at the end of the search and of the whole, half of it each
+    return frame.before + frame.after + frame.factor * (runs + waiting)
 
 
-def _seconds_of_arm(frame: Frame, arm: ArmTime, size: Size) -> float:
-    """Seconds of its runs, one after the other."""
+def _seconds_of_arm(frame: Frame, arm: ArmTime, size: Size) -> tuple[float, float]:
+    """Seconds of its runs, one after the other, and those of them in which one works for all."""
     trials = int(min(size.trials, arm.settings))
-    return seconds_of(pace_of(arm, size.epochs), Work(trials, share_of(frame, arm, size, trials), size.seeds))
+    pace, work = pace_of(arm, size.epochs), Work(trials, share_of(frame, arm, size, trials), size.seeds)
+    return seconds_of(pace, work), seconds_once(pace, work)
 
 
 def pace_of(arm: ArmTime, epochs: int) -> Pace:

@@ -31,7 +31,8 @@ def measure_pace(trainer: Trainer) -> Pace | None:
     if missing is None or not all(frozen):
         answer = _seconds_an_image(lambda count: trainer.predict(trainer.data.val.choose(slice(count))), trainer)
     if missing is not None:
-        feature = _seconds_an_image(lambda count: trainer.features.compute(_pictures(trainer, count)), trainer)
+        at_once = trainer.features.at_once()
+        feature = _seconds_an_image(lambda n: trainer.features.compute(_pictures(trainer, n)), trainer, at_once)
     validation = len(trainer.val.labels) * answer
     phases = {}
     for stands_still in set(frozen):
@@ -53,9 +54,9 @@ def _pictures(trainer: NetworkTrainer, count: int) -> torch.Tensor:
     return trainer.train.pictures(slice(count))
 
 
-def _seconds_an_image(work: Callable[[int], object], trainer: NetworkTrainer) -> float:
-    """Seconds for each picture of an evaluation."""
-    count = min(EVALUATED, len(trainer.val.labels), len(trainer.train.labels))
+def _seconds_an_image(work: Callable[[int], object], trainer: NetworkTrainer, most: int = EVALUATED) -> float:
+    """Seconds for each picture of an evaluation, of so many at a time at most."""
+    count = min(most, EVALUATED, len(trainer.val.labels), len(trainer.train.labels))
     return _seconds(work, count) / count
 
 
