@@ -99,5 +99,5 @@ clean: ## remove the environment and caches, never outputs/
 .venv/s3/.installed: .venv/.installed
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/s3
 	@grep -v '^python-dateutil==' constraints.txt >.venv/s3/constraints.txt
-	@$(BIN)/uv pip install --quiet --python .venv/s3/bin/python $(BACKEND) $(BYTECODE) -c .venv/s3/constraints.txt -e '.[dev,s3]' 'moto[server]'
+	@$(BIN)/uv pip install --quiet --python .venv/s3/bin/python $(BACKEND) $(BYTECODE) -c .venv/s3/constraints.txt -e '.[dev,s3]' 's3fs==2026.9.0' 'moto[server]==5.2.5'
 	@touch $@

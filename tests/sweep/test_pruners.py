@@ -3,6 +3,7 @@
 import contextlib
 import math
 import random
+import shutil
 import zlib
 
 import optuna
@@ -336,6 +337,47 @@ def test_one_that_guesses_is_not_left_behind_while_it_may_go_on_with_others_that
     for trial in trials:
         trial.user_attrs["chance"] = 0.0
     assert Halving(3.0).left_behind(trials, RUNGS, 9) != set()
+
+
+def test_one_that_is_still_trained_may_make_way_for_those_behind_it(tmp_path):
+    points = [{"lr": 10.0**-power} for power in range(1, 6)]
+    scheduler = opened(tmp_path, points=points, n_trials=6)
+    values = {1e-1: 30, 1e-2: 10, 1e-3: 20, 1e-4: 50, 1e-5: 60}
+    claims = [opened(tmp_path, points=points, n_trials=6).claim() for _ in range(5)]
+    for claim in claims[:1] + claims[2:]:
+        train(scheduler, claim, curves=lambda params: [values[params["lr"]]] * EPOCHS)
+        scheduler.tell(claim)
+        claim.release()
+    trials = scheduler.state.trials("a")
+    assert Halving(3.0).left_behind(trials, RUNGS, 6) == set()  # of the first three the first may be the best
+    train(scheduler, claims[1], curves=lambda params: [values[params["lr"]]] * EPOCHS)
+    scheduler.tell(claims[1])
+    claims[1].release()
+    assert 0 in {number_of(t) for t in scheduler.state.going_on(scheduler.state.arms[0])}
+    assert Halving(3.0).left_behind(scheduler.state.trials("a"), RUNGS, 6) == {1, 2}
+
+
+def test_a_trial_that_is_queued_again_still_counts_as_one_that_guessed(tmp_path):
+    points = [{"lr": lr} for lr in (1e-1, 1e-2, 1e-3)]
+    values = {1e-1: [11] + [40] * 9, 1e-2: [12] + [30] * 9, 1e-3: [10] + [20] * 9}
+
+    def trains(scheduler, claim):
+        reporter = Reporter("s/a", scheduler.state.url, claim.number, scheduler.state.pruner, reports=True)
+        reporter.guesses_up_to(GUESSING)
+        train(scheduler, claim, curves=lambda params: values[params["lr"]])
+        scheduler.tell(claim)
+        claim.release()
+
+    scheduler = opened(tmp_path, points=points, n_trials=3)
+    while (claim := scheduler.claim()) is not None:
+        trains(scheduler, claim)
+    assert reached(scheduler) == [EPOCHS, 2, 2]
+    shutil.rmtree(scheduler.state.run_dir("a", 0))
+    again = opened(tmp_path, points=points, n_trials=3, looks_back=True)
+    while (claim := again.claim()) is not None:
+        assert claim.number == 0
+        trains(again, claim)
+    assert reached(again) == [EPOCHS, 2, 2]
 
 
 def test_who_was_paused_is_not_taken_while_its_process_is_alive_and_nothing_is_confirmed_before_it_ended(tmp_path):

@@ -79,6 +79,18 @@ def test_no_trial_is_pruned_for_guessing_worse_than_others_guess(tmp_path, chanc
     assert scheduler.state.find("a", claim.number).user_attrs.get("chance") == chance
 
 
+def test_what_guessing_is_is_recorded_once_and_not_where_nobody_asks(tmp_path):
+    found = []
+    for name, pruner in (("none", NopPruner()), ("percentile", PRUNERS[1]), ("later", PRUNERS[1])):
+        scheduler = open_scheduler(tmp_path / name, arms=["a"], n_trials=1, pruner=pruner)
+        scheduler.claim()
+        if name == "later":
+            Reporter("s/a", scheduler.state.url, 0, pruner, reports=True).report(10.0, 1)
+        Reporter("s/a", scheduler.state.url, 0, pruner, reports=True).guesses_up_to(14.0)
+        found.append(scheduler.state.find("a", 0).user_attrs.get("chance"))
+    assert found == [None, 14.0, None]
+
+
 def test_a_step_that_is_stored_is_not_stored_again(tmp_path):
     scheduler = open_scheduler(tmp_path, arms=["a"], n_trials=1)
     scheduler.claim()

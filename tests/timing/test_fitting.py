@@ -149,6 +149,16 @@ def test_how_much_longer_runs_take_is_found_from_the_epochs_that_were_trained():
     assert slower_by(of, Size(10, 5, 3), {}, 12.0) == 1
 
 
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_features_that_one_process_computes_make_no_machine_seem_slow_and_leave_seeds_what_is_left(jobs):
+    of = Frame({"a": ArmTime(pace(0.5, prepare=100.0, prepare_test=60.0))}, epochs=10, fixed={}, jobs=jobs)
+    size, run = Size(10, 12, 3), 5 + SECONDS_A_RUN
+    assert slower_by(of, size, {"a": [10] * 8}, 100 + 8 * run / jobs) == pytest.approx(1)
+    waiting = (jobs - 1) / 2 * (run + 0.1)
+    left = 60 + (6.1 * (run + 0.1) + waiting) / jobs
+    assert seeds_in(of, size, left, unfinished=0) == 6
+
+
 def test_on_a_slower_machine_fewer_trials_follow_and_on_a_faster_one_more_but_none_that_began_are_taken_back():
     of, seconds = frame(1.0, 2.0), 15 * 60
     planned = fit(of, seconds)

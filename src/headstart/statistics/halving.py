@@ -20,7 +20,6 @@ import numpy as np
 FEW = 4  # trials, to choose from
 LAST_RUNG = 0.4  # of the epochs after warm-up: after more of them there is little left to save
 NOWHERE = -math.inf  # the value of a trial that diverged or failed
-ROUNDING = 1e-10  # of a limit in percent
 
 
 def rungs(epochs: int, warmup: float = 0.0) -> list[int]:
@@ -42,7 +41,7 @@ class Curve:
     values: Mapping[int, float]  # by epoch, counted from 1
     has_ended: bool = False  # nothing will be added
     led_nowhere: bool = False  # it diverged or failed: what it would have had later is worse than anything
-    chance: float = NOWHERE  # up to which a value is a guess
+    chance: float = NOWHERE  # up to which a value is a guess; the same for all trials of an arm
 
     @property
     def epochs(self) -> int:
@@ -58,7 +57,7 @@ class Curve:
     def guesses_at(self, epoch: int) -> bool:
         """Whether it is at chance level up to that epoch, as far as it is known, and may leave it later."""
         value = self.at(epoch)
-        return value is not None and NOWHERE < value <= self.chance + ROUNDING
+        return value is not None and NOWHERE < value <= self.chance
 
 
 def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int) -> list[int]:

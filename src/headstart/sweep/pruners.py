@@ -1,5 +1,6 @@
 """What becomes of a trial that looks bad: pausing by successive halving, or Optuna's pruners, which end it."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -40,12 +41,14 @@ class Halving(BasePruner):
 
     def left_behind(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> set[int]:
         """Numbers of the trials, of `total` in the end, that no more results can bring to go on from the first rung."""
-        curves = {number_of(trial): curve_of(trial) for trial in trials}
-        values = {number: value for number, curve in curves.items() if (value := curve.at(at[0])) is not None}
-        ranked = sorted(values, key=lambda number: (-values[number], number))
+        curves = [curve_of(trial) for trial in trials]
+        known = list(itertools.takewhile(lambda curve: curve.at(at[0]) is not None, curves))
+        reached = goals(curves, at, self.factor, total)
+        ranked = sorted(range(len(known)), key=lambda place: (-known[place].at(at[0]), place))
         cut = math.ceil(total / self.factor)
-        by_guessing = {number for number in ranked if curves[number].guesses_at(at[0])}
-        return set(ranked[cut:]) - (set() if by_guessing.isdisjoint(ranked[cut - 1 : cut]) else by_guessing)
+        by_guessing = any(known[place].guesses_at(at[0]) for place in ranked[cut - 1 : cut])
+        beaten = [p for p in ranked[cut:] if not (by_guessing and known[p].guesses_at(at[0]))]
+        return {number_of(trials[place]) for place in beaten if reached[place] == at[0]}
 
     def expected_share(self, trials: int, at: Sequence[int]) -> float:
         """Share of all epochs that so many trials take on average."""

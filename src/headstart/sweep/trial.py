@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.pruners import NopPruner
+from optuna.pruners import PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from headstart.errors import summary
@@ -161,9 +161,12 @@ class Reporter:
         return self.until is not None and epoch >= self.until
 
     def guesses_up_to(self, accuracy: float) -> None:
-        """Record at which accuracy (percent) the trial is still at chance level, where others are compared with it."""
-        compared = self.reports and not isinstance(self.study.pruner, NopPruner)
-        if compared and self.frozen.user_attrs.get(CHANCE) != accuracy:
+        """Record at which accuracy (percent) the trial is still at chance level, where that makes a difference.
+
+        Not of one that has reported: what was compared before this was recorded at all stays as it was.
+        """
+        compared = self.until is not None or isinstance(self.study.pruner, PercentilePruner)
+        if self.reports and compared and not self.frozen.intermediate_values:
             self.study._storage.set_trial_user_attr(self.frozen._trial_id, CHANCE, accuracy)
 
     def report(self, value: float, step: int) -> str | None:
@@ -181,8 +184,8 @@ class Reporter:
         return f"pruned after epoch {step}" if pruned and not self.first_point else None
 
     def _should_prune(self) -> bool:
-        frozen = self._now()
-        return self._asked(frozen) if has_guessed(frozen) else self.trial.should_prune()
+        by_rank = isinstance(self.study.pruner, PercentilePruner)
+        return self._asked(self._now()) if by_rank else self.trial.should_prune()
 
     def _should_prune_again(self) -> bool:
         """Decide what a kill may have cut off, without the mark that successive halving leaves before it decides."""
@@ -193,9 +196,9 @@ class Reporter:
         return self._asked(frozen)
 
     def _asked(self, frozen: FrozenTrial) -> bool:
-        """What the pruner says of the trial; to it one that has only guessed is as good as any other that guesses."""
+        """What the pruner says; to one that goes by the rank among others' values every guess is as good as any."""
         others = [t for t in self.study.get_trials(deepcopy=False) if t._trial_id != frozen._trial_id]
-        if has_guessed(frozen):
+        if isinstance(self.study.pruner, PercentilePruner):
             frozen, others = _at_best_guess(frozen), list(map(_at_best_guess, others))
         return self.study.pruner.prune(OfTrials(self.study, others), frozen)
 
@@ -213,14 +216,12 @@ class Reporter:
         return self.study._storage.get_trial(self.frozen._trial_id)
 
 
-def has_guessed(trial: FrozenTrial) -> bool:
-    """Whether all that the trial reported is at chance level."""
-    return max(trial.intermediate_values.values()) <= trial.user_attrs.get(CHANCE, -math.inf)
-
-
 def _at_best_guess(trial: FrozenTrial) -> FrozenTrial:
     """The trial with the highest guess in place of all lower ones: which of two guesses is better says nothing."""
-    highest, found = trial.user_attrs.get(CHANCE, -math.inf), copy.copy(trial)
+    highest = trial.user_attrs.get(CHANCE)
+    if highest is None:
+        return trial
+    found = copy.copy(trial)
     found.intermediate_values = {e: highest if v < highest else v for e, v in trial.intermediate_values.items()}
     return found
 

@@ -182,13 +182,14 @@ def slower_by(frame: Frame, size: Size, trained: Mapping[str, Sequence[int]], se
 
     Above 1 on a machine that others use, too, or where a run does what nothing here times.
     """
-    timed = sum(_seconds_of_trials(pace_of(frame.arms[arm], size.epochs), own) for arm, own in trained.items())
+    arms = [(pace_of(frame.arms[arm], size.epochs), own) for arm, own in trained.items() if own]
+    timed = by_the_clock([(_seconds_of_trials(*arm), arm[0].prepare) for arm in arms], frame.jobs)
     low, high = FACTORS
-    return min(max(seconds * frame.jobs / timed, low), high) if timed else 1.0
+    return min(max(seconds / timed, low), high) if timed else 1.0
 
 
 def _seconds_of_trials(pace: Pace, epochs: Sequence[int]) -> float:
-    return sum(sum(pace.epochs[:trained]) + SECONDS_A_RUN for trained in epochs) + (pace.prepare if epochs else 0)
+    return sum(sum(pace.epochs[:trained]) + SECONDS_A_RUN for trained in epochs) + pace.prepare
 
 
 def refit(frame: Frame, size: Size, seconds: float, begun: int) -> Size:
@@ -212,9 +213,12 @@ def seeds_in(frame: Frame, size: Size, seconds: float, unfinished: float) -> int
     """
     if "confirm_seeds" in frame.fixed:
         return frame.fixed["confirm_seeds"]
-    arms = [(arm, pace_of(arm, size.epochs)) for arm in frame.arms.values()]
-    each = sum(pace.whole + pace.test for _, pace in arms)
-    waiting = (frame.jobs - 1) / 2 * max(pace.whole + pace.test for _, pace in arms)
-    once = sum(pace.prepare_test for _, pace in arms)
-    fitting = (seconds * frame.jobs / frame.factor - unfinished - waiting - once) / each
-    return seeds_within(frame, int(fitting + ALMOST))
+    paces = [pace_of(arm, size.epochs) for arm in frame.arms.values()]
+    waiting = (frame.jobs - 1) / 2 * max(pace.whole + pace.test for pace in paces)
+
+    def fit_in(seeds: int) -> bool:
+        runs = seeds - ALMOST
+        arms = [(runs * (pace.whole + pace.test) + pace.prepare_test, pace.prepare_test) for pace in paces]
+        return by_the_clock(arms, frame.jobs) + (unfinished + waiting) / frame.jobs <= seconds / frame.factor
+
+    return seeds_within(frame, sum(map(fit_in, range(1, frame.most_seeds + 1))))

@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headstart.store import read_run, set_aside
 from headstart.sweep.study_state import StudyState
-from headstart.sweep.trial import number_of
+from headstart.sweep.trial import CHANCE, number_of
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, curve: Mapping[int, float] | None = None) -> None:
@@ -15,11 +15,11 @@ def requeue(study: optuna.Study, trial: FrozenTrial, curve: Mapping[int, float] 
 
     The new one takes its number, and so its place in tables; of the old one nothing is read any more.
     """
-    attributes = {k: v for k, v in trial.user_attrs.items() if k == "first_point"} | {"number": number_of(trial)}
+    kept = {k: v for k, v in trial.user_attrs.items() if k in ("first_point", CHANCE)}
     again = optuna.trial.create_trial(
         state=TrialState.WAITING,
         system_attrs={"fixed_params": trial.params},
-        user_attrs=attributes,
+        user_attrs=kept | {"number": number_of(trial)},
         intermediate_values=dict(trial.intermediate_values if curve is None else curve),
     )
     study.add_trial(again)
