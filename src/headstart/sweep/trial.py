@@ -219,7 +219,7 @@ class Reporter:
 def _at_best_guess(trial: FrozenTrial) -> FrozenTrial:
     """The trial with the highest guess in place of all lower ones: which of two guesses is better says nothing."""
     highest = trial.user_attrs.get(CHANCE)
-    if highest is None:
+    if highest is None or all(value >= highest for value in trial.intermediate_values.values()):
         return trial
     found = copy.copy(trial)
     found.intermediate_values = {e: highest if v < highest else v for e, v in trial.intermediate_values.items()}
