@@ -188,7 +188,8 @@ def _halved(state: StudyState) -> list[str]:
         return []
     spent = sum(trials * arm.epochs * halving.expected_share(trials, arm.rungs) for arm, halving, trials in arms)
     epochs = f"{listed(map(str, sorted(after)))} epoch{'' if after.keys() == {1} else 's'}"
-    return [f"  compared after {epochs}, the best go on: about {spent:.0f} of {every} epochs of all trials"]
+    share = f"about {spent:.0f} of {every} epochs of all trials, more where they guess"
+    return [f"  compared after {epochs}, the best go on: {share}"]
 
 
 def _time(state: StudyState, ended: Counter[tuple[str, str]], paces: Mapping[str, Pace | None], jobs: int) -> list[str]:
