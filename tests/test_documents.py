@@ -120,7 +120,7 @@ def test_the_results_pages_table_of_untuned_rates_is_that_of_the_trials():
         assert cells.split(" | ") == [f"**{v:.2f}**" if v > highest else f"{v:.2f}" for v in first["val_accuracy"]]
 
 
-@pytest.mark.parametrize("picture", ["imagenet_500_64/image_size.png", "data_size/data_size.png"])
+@pytest.mark.parametrize("picture", ["imagenet_5000_96_arms/image_size.png", "data_size/data_size.png"])
 def test_the_results_page_says_how_its_pictures_of_two_studies_were_drawn(picture, tmp_path, monkeypatch):
     codes = re.findall(r"```python\n(.*?)```", (RESULTS / "README.md").read_text(), re.DOTALL)
     (code,) = (code for code in codes if Path(picture).name in code)
@@ -162,7 +162,8 @@ def test_what_was_reported_stands_beside_the_figures_of_the_published_tables():
 
 def test_the_first_page_shows_the_imagenet_studies_as_published():
     text = (ROOT / "README.md").read_text()
-    studies = ("imagenet_500_32_fixed", "imagenet_500_64_fixed", "imagenet_5000_32", "imagenet_5000_64")
+    sizes = ("500_32_fixed", "500_64_fixed", "500_96_arms", "5000_32", "5000_64", "5000_96_arms")
+    studies = [f"imagenet_{size}" for size in sizes]
     shown = [read_table(RESULTS / f"{name}/tables/arms.csv").set_index("arm") for name in studies]
     names = dict.fromkeys(["random", "frozen", "finetuned"]) | {
         "unfrozen": "frozen, then unfrozen, batch norm fixed",
@@ -173,10 +174,11 @@ def test_the_first_page_shows_the_imagenet_studies_as_published():
         cells = [_mean_and_interval(study.loc[arm]) if arm in study.index else "—" for study in shown]
         assert f"| {name or arm} | {' | '.join(cells)} |" in text
     quoted = " ".join(text.replace("\n> ", " ").split())
-    assert any(verdict in quoted for verdict in read_table(RESULTS / studies[2] / "tables/pairs.csv")["verdict"])
-    for size in (96, 128, 224):
-        frozen = read_table(RESULTS / f"imagenet_500_{size}/tables/arms.csv")["test_mean"].item()
-        assert f"{frozen:.2f} % at {size} px" in " ".join(text.split())
+    assert any(verdict in quoted for verdict in read_table(RESULTS / studies[-1] / "tables/pairs.csv")["verdict"])
+    for size in (128, 224):
+        both = (read_table(RESULTS / f"imagenet_{images}_{size}/tables/arms.csv") for images in (500, 5000))
+        few, many = (arms["test_mean"].item() for arms in both)
+        assert f"{few:.2f} and {many:.2f} % at {size} px" in " ".join(text.split())
 
 
 def _mean_and_interval(row: pd.Series) -> str:

@@ -34,6 +34,22 @@ def test_while_the_rate_rises_trials_are_not_compared(epochs, warmup, found):
     assert rungs(epochs, warmup) == found
 
 
+@pytest.mark.parametrize(
+    ("epochs", "warmup", "frozen", "found"),
+    [
+        (20, 0.0, 3, [4, 5, 8, 20]),  # a first epoch of all of it, and 2 and 5 of them
+        (20, 0.0, 0, [1, 2, 5, 20]),
+        (10, 0.3, 1, [3, 5, 10]),
+        (10, 0.1, 3, [4, 5, 10]),
+        (3, 0.0, 1, [3]),
+        (4, 0.0, 3, [4]),
+        (3, 0.0, 5, [3]),
+    ],
+)
+def test_while_a_backbone_stands_still_that_learns_later_trials_are_not_compared(epochs, warmup, frozen, found):
+    assert rungs(epochs, warmup, frozen) == found
+
+
 def curve(values, epochs=None, **more) -> Curve:
     return Curve(dict(enumerate(values[:epochs], 1)), **more)
 

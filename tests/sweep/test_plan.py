@@ -81,6 +81,9 @@ def test_trials_are_compared_when_their_own_warm_up_is_over(planned):
     plan = planned("schedule=constant,onecycle", "epochs=10")
     assert [arm.rungs for arm in plan.arms] == [(1, 2, 10), (3, 5, 10)]
     assert planned("schedule=onecycle", "schedule.warmup=interval(0.1,0.4)").arms[0].rungs == ()
+    later = ["model.freeze=backbone_then_none", "model.unfreeze_epoch=3", "model=resnet18"]
+    assert planned(*later, "epochs=10").arms[0].rungs == (3, 4, 10)
+    assert planned(*later, "epochs=10", "model.unfreeze_epoch=range(2,5)").arms[0].rungs == ()
 
 
 def test_what_the_report_wants_to_know_is_among_the_facts(planned):

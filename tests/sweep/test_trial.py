@@ -79,6 +79,17 @@ def test_no_trial_is_pruned_for_guessing_worse_than_others_guess(tmp_path, chanc
     assert scheduler.state.find("a", claim.number).user_attrs.get("chance") == chance
 
 
+def test_nothing_is_pruned_while_a_backbone_stands_still_that_learns_later(tmp_path):
+    pruner = PercentilePruner(25.0, n_startup_trials=1)
+    scheduler = open_scheduler(tmp_path, arms=["a"], points=[], n_trials=9, pruner=pruner)
+    claim, kept = scheduler.claim(), dict(state=TrialState.COMPLETE, value=90.0, user_attrs=dict(number=1))
+    scheduler.state.studies["a"].add_trial(create_trial(**kept, intermediate_values=dict.fromkeys(range(1, 6), 80.0)))
+    asked = dict(reports=True, frozen=3)
+    reporter = Reporter("s/a", scheduler.state.url, claim.number, pruner, **asked)
+    assert [reporter.report(50.0, epoch) for epoch in (1, 2, 3)] == [None] * 3
+    assert reporter.report(50.0, 4) == "pruned after epoch 4"
+
+
 def test_what_guessing_is_is_recorded_once_and_not_where_nobody_asks(tmp_path):
     found = []
     for name, pruner in (("none", NopPruner()), ("percentile", PRUNERS[1]), ("later", PRUNERS[1])):

@@ -14,6 +14,7 @@ from headstart.config.run_config import RunConfig, check_without_torch, read_run
 from headstart.config.schema import (
     DESCRIBING,
     check_values,
+    frozen_epochs,
     identifying_data,
     identifying_model,
     keys_without_effect,
@@ -45,6 +46,7 @@ __all__ = [
     "experiments_folder",
     "explain",
     "explain_value",
+    "frozen_epochs",
     "groups",
     "identifying_data",
     "identifying_model",

@@ -106,6 +106,12 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return own
 
 
+def frozen_epochs(cfg: DictConfig) -> int:
+    """So many first epochs of a run a backbone stands still that learns later."""
+    first = OmegaConf.select(cfg, "model.unfreeze_epoch")  # what is wrong with it says who makes the network
+    return max(first - 1, 0) if isinstance(first, int) else 0
+
+
 def runs_elsewhere(cfg: DictConfig) -> bool:
     """Whether the jobs run on other machines, with devices and disks of their own."""
     return cfg.hydra.runtime.choices.get("hydra/launcher", "").startswith(("submitit", "ray"))

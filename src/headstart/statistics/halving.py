@@ -22,16 +22,18 @@ LAST_RUNG = 0.4  # of the epochs after warm-up: after more of them there is litt
 NOWHERE = -math.inf  # the value of a trial that diverged or failed
 
 
-def rungs(epochs: int, warmup: float = 0.0) -> list[int]:
+def rungs(epochs: int, warmup: float = 0.0, frozen: int = 0) -> list[int]:
     """After which epochs trials are compared: 1, 2, 5, 10, 20, 50 ..., up to 40 % of all; the last one is the end.
 
     warmup: share of the epochs in which the learning rate rises. Before they are over a large one looks bad, so they
-    are compared first at their end, and then 2, 5, 10 ... epochs later.
+    are compared first at their end, and then 2, 5, 10 ... epochs later. frozen: so many first epochs in which a
+    backbone stands still. Its classifier wants other rates than all of it, so they are compared first one epoch later.
     """
     rising = math.ceil(round(warmup * epochs, 6))
+    start = max(rising, frozen)
     series = [step * 10**power for power in range(len(str(epochs))) for step in (1, 2, 5)]
-    later = [step for step in series if step <= LAST_RUNG * (epochs - rising)]
-    return [*([max(rising, 1)] * bool(later)), *(rising + step for step in later[1:]), epochs]
+    later = [step for step in series if step <= LAST_RUNG * (epochs - start)]
+    return [*([max(rising, frozen + 1)] * bool(later)), *(start + step for step in later[1:]), epochs]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from headstart.config import (
     check_node,
     check_values,
     explain,
+    frozen_epochs,
     key_of,
     keys_without_effect,
     override_value,
@@ -278,11 +279,11 @@ def _refuse_own_fold(arm: Arm, cfg: DictConfig) -> None:
 
 
 def _rungs(arm: Arm, cfg: DictConfig) -> tuple[int, ...]:
-    if {"epochs", "schedule.warmup"} & arm.space.keys() or "epochs" in keys_without_effect(cfg):
+    if {"epochs", "schedule.warmup", "model.unfreeze_epoch"} & arm.space.keys() or "epochs" in keys_without_effect(cfg):
         return ()
     warmup = cfg.schedule.get("warmup", 0)
     is_share = refusal("schedule.warmup", warmup, Share) is None  # what is wrong with it says who makes the schedule
-    return tuple(rungs(cfg.epochs, warmup if is_share else 0))
+    return tuple(rungs(cfg.epochs, warmup if is_share else 0, frozen_epochs(cfg)))
 
 
 def _with_models_search(arm: Arm, cfg: DictConfig, given: SortedOverrides) -> Arm:

@@ -144,14 +144,23 @@ def finish(
 class Reporter:
     """A trial as its job sees it: reports per epoch, and tells the study how it ended."""
 
-    def __init__(self, study_name: str, url: str, number: int, pruner: optuna.pruners.BasePruner, *, reports: bool):
+    def __init__(
+        self,
+        study_name: str,
+        url: str,
+        number: int,
+        pruner: optuna.pruners.BasePruner,
+        *,
+        reports: bool,
+        frozen: int = 0,  # first epochs, in which nothing is pruned: a backbone stands still that learns later
+    ):
         self.study = optuna.load_study(
             study_name=study_name, storage=open_storage(url), sampler=optuna.samplers.RandomSampler(), pruner=pruner
         )
         found = [t for t in self.study.get_trials(deepcopy=False) if number_of(t) == number][-1]
         self.frozen = copy.deepcopy(found)  # as it is now: some storages hand out what they go on changing
         self.trial = optuna.Trial(self.study, self.frozen._trial_id)
-        self.reports = reports
+        self.reports, self.frozen_epochs = reports, frozen
         self.first_point = bool(self.frozen.user_attrs.get("first_point"))
         self.until = self.frozen.user_attrs.get(UNTIL) if reports else None
         self.facts = dict(number=number, params=dict(self.frozen.params))
@@ -180,6 +189,8 @@ class Reporter:
             return None  # the run went on after it
         if self.until is not None:
             return f"{PAUSED} after epoch {step}" if self.pauses_after(step) else None
+        if step <= self.frozen_epochs:
+            return None
         pruned = self._should_prune_again() if step in stored else self._should_prune()
         return f"pruned after epoch {step}" if pruned and not self.first_point else None
 

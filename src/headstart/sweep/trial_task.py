@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.config import key_of
+from headstart.config import frozen_epochs, key_of
 from headstart.errors import OutsideFault, summary
 from headstart.store import AT_WORK, WITHOUT_LOCKS, holding_lock, set_aside
 from headstart.sweep.cluster import ending_with_an_epoch
@@ -84,7 +84,8 @@ class TrialTask:
     def _in_trial(self, cfg: DictConfig, run_dir: Path, hold: Hold) -> Any:
         sweeper, number = HydraConfig.get().sweeper, HydraConfig.get().job.num
         study, pruner = f"{cfg.name}/{cfg.arm}", make_pruner(pruner_of(plain(sweeper.pruner), cfg))
-        reporter = TrainingReporter(study, sweeper.storage, number, pruner, reports=cfg.phase == "search")
+        own = dict(reports=cfg.phase == "search", frozen=frozen_epochs(cfg))
+        reporter = TrainingReporter(study, sweeper.storage, number, pruner, **own)
         if cfg.phase == "confirm" and (behind := trials_behind(run_dir)) is not None:
             settings = {key: OmegaConf.select(cfg, key_of(key)) for key in reporter.facts["params"]}
             reporter.facts |= dict(params=settings, search_trials=behind)

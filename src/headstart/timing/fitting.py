@@ -45,6 +45,7 @@ class ArmTime:
     pace: Pace
     settings: float = math.inf  # different ones that there are to try
     warmup: float = 0.0  # share of the epochs in which the learning rate rises
+    frozen: int = 0  # first epochs in which a backbone stands still that learns later
     own_epochs: bool = False  # it has those that were timed, whatever the others get
 
 
@@ -163,15 +164,15 @@ def share_of(frame: Frame, arm: ArmTime, size: Size, trials: int) -> float:
     """Share of the epochs of so many trials that is trained, as some are stopped early."""
     factor = HALVING if size.halved else frame.halving
     if factor is not None:
-        return _halved_share(trials, len(pace_of(arm, size.epochs).epochs), arm.warmup, factor)
+        return _halved_share(trials, len(pace_of(arm, size.epochs).epochs), arm.warmup, arm.frozen, factor)
     if frame.prunes and trials > STARTUP:
         return (STARTUP + PRUNED_SHARE * (trials - STARTUP)) / trials
     return 1.0
 
 
 @lru_cache(maxsize=4096)
-def _halved_share(trials: int, epochs: int, warmup: float, factor: float) -> float:
-    return expected_share(trials, rungs(epochs, warmup), factor)
+def _halved_share(trials: int, epochs: int, warmup: float, frozen: int, factor: float) -> float:
+    return expected_share(trials, rungs(epochs, warmup, frozen), factor)
 
 
 # ---- corrected while it goes on

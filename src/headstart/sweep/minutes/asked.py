@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from headstart.config import key_of, keys_without_effect, runs_elsewhere
+from headstart.config import frozen_epochs, key_of, keys_without_effect, runs_elsewhere
 from headstart.errors import UserError
 from headstart.sweep.plan import Plan
 from headstart.timing import FITTED, ArmTime, Frame, Pace, Size, TooShortError
@@ -90,7 +90,7 @@ def frame_of(plan: Plan, paces: Mapping[str, Pace | None], *, before: float, bus
         most_trials=int(min(59, max(arm.settings for arm in plan.arms))),
         most_seeds=plan.config.confirm_seeds_max,
         folds=math.lcm(*plan.folds().values()),
-        least_epochs=max(3, *(cfg.model.get("unfreeze_epoch") or 0 for cfg in plan.composed.values())),
+        least_epochs=max(3, *(frozen_epochs(cfg) + 1 for cfg in plan.composed.values())),
         may_halve=is_usual and halving is None and not chosen and any(arm.rungs for arm in plan.arms),
         prunes=is_usual and halving is None,
         halving=halving,
@@ -114,6 +114,7 @@ def _arm_times(plan: Plan, paces: Mapping[str, Pace | None]) -> dict[str, ArmTim
             known.get(arm.name, Pace((mean / count,) * count, 0.0, 0.0, 0.0)),
             settings=arm.settings,
             warmup=(cfg.schedule.get("warmup", 0.0) or 0.0) if cfg.schedule else 0.0,
+            frozen=frozen_epochs(cfg),
             own_epochs=in_one_go or has_own_epochs(arm),
         )
     return found
