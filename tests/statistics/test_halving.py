@@ -107,6 +107,13 @@ def test_the_order_of_the_runs_and_a_total_that_is_raised_change_nothing(seed):
         assert all(a <= b for a, b in zip(before, once, strict=False))
 
 
+def test_what_a_trial_had_before_the_first_comparison_does_not_count_in_it():
+    ruined, sound = [74, 10, 10, 10, 10], [60, 70, 72, 75, 80]  # a backbone was let go after the first epoch
+    assert trained([ruined, ruined, sound], [2, 5]) == [2, 2, 5]
+    assert trained([ruined, ruined, sound], [1, 5]) == [5, 1, 1]
+    assert [curve(ruined).at(3, since) for since in (1, 2, 4)] == [74, 10, 74]  # none from 4 on, up to 3
+
+
 SLOW = [[10, 10, 10, 40, 50], [11, 11, 20, 30, 30], [12, 12, 12, 12, 12], [10.5, 10.5, 25, 60, 70]]
 
 

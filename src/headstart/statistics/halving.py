@@ -50,31 +50,34 @@ class Curve:
         """The last one that ended."""
         return max(self.values, default=0)
 
-    def at(self, epoch: int) -> float | None:
-        """The best value up to that epoch; None while it is not known."""
+    def at(self, epoch: int, since: int = 1) -> float | None:
+        """The best value up to that epoch, of those from `since` on if there are any; None while it is not known."""
         if self.epochs >= epoch or (self.has_ended and not self.led_nowhere and self.values):
-            return max(value for at, value in self.values.items() if at <= epoch)
+            until = {at: value for at, value in self.values.items() if at <= epoch}
+            return max([value for at, value in until.items() if at >= since] or until.values())
         return NOWHERE if self.has_ended else None
 
-    def guesses_at(self, epoch: int) -> bool:
-        """Whether it is at chance level up to that epoch, as far as it is known, and may leave it later."""
-        value = self.at(epoch)
+    def guesses_at(self, epoch: int, since: int = 1) -> bool:
+        """Whether it is at chance level by that value, as far as it is known, and may leave it later."""
+        value = self.at(epoch, since)
         return value is not None and NOWHERE < value <= self.chance
 
 
 def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int) -> list[int]:
     """To which epoch each trial is to be trained, by what is known now: a rung, [n]; it only ever rises.
 
-    curves: of the trials that have begun, in the order of their numbers. at: the rungs. total: how many trials there
-    will be; what it is makes no difference where they are `factor` or more, but where all have come to their goal and
-    none to the end, as when the best diverged: then the one that came furthest, or of several the best, goes on.
+    curves: of the trials that have begun, in the order of their numbers. at: the rungs; what a trial had before the
+    first one is not compared, as a frozen backbone's accuracy outlives in it what becomes of that backbone later.
+    total: how many trials there will be; what it is makes no difference where they are `factor` or more, but where all
+    have come to their goal and none to the end, as when the best diverged: then the one that came furthest, or of
+    several the best, goes on.
     """
     if total == 1:
         return [at[-1]] * len(curves)
     found, level, first = [at[0]] * len(curves), list(range(len(curves))), min(math.ceil(factor), total)
     for rung, following in itertools.pairwise(at):
         of_level = [curves[trial] for trial in level]
-        values, guessed = [c.at(rung) for c in of_level], [c.guesses_at(rung) for c in of_level]
+        values, guessed = [c.at(rung, at[0]) for c in of_level], [c.guesses_at(rung, at[0]) for c in of_level]
         places, first = _going_on(values, guessed, factor, first)
         level = [level[place] for place in places]
         for trial in level:

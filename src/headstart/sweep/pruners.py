@@ -42,12 +42,12 @@ class Halving(BasePruner):
     def left_behind(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> set[int]:
         """Numbers of the trials, of `total` in the end, that no more results can bring to go on from the first rung."""
         curves = [curve_of(trial) for trial in trials]
-        known = list(itertools.takewhile(lambda curve: curve.at(at[0]) is not None, curves))
+        known = list(itertools.takewhile(lambda curve: curve.at(at[0], at[0]) is not None, curves))
         reached = goals(curves, at, self.factor, total)
-        ranked = sorted(range(len(known)), key=lambda place: (-known[place].at(at[0]), place))
+        ranked = sorted(range(len(known)), key=lambda place: (-known[place].at(at[0], at[0]), place))
         cut = math.ceil(total / self.factor)
-        by_guessing = any(known[place].guesses_at(at[0]) for place in ranked[cut - 1 : cut])
-        beaten = [p for p in ranked[cut:] if not (by_guessing and known[p].guesses_at(at[0]))]
+        by_guessing = any(known[place].guesses_at(at[0], at[0]) for place in ranked[cut - 1 : cut])
+        beaten = [p for p in ranked[cut:] if not (by_guessing and known[p].guesses_at(at[0], at[0]))]
         return {number_of(trials[place]) for place in beaten if reached[place] == at[0]}
 
     def expected_share(self, trials: int, at: Sequence[int]) -> float:
