@@ -130,7 +130,8 @@ def test_one_at_chance_level_is_above_one_that_led_nowhere_and_does_not_take_it_
     lost = Curve({1: 60.0}, has_ended=True, led_nowhere=True, chance=14)
     begun = [lost, *(curve(values, 2, chance=14) for values in SLOW)]
     assert goals(begun, [2, 5], 3, total=5) == [2, 5, 5, 5, 5]
-    assert not lost.guesses_at(2) and not Curve({}, has_ended=True, chance=14).guesses_at(1)
+    unborn = Curve({}, has_ended=True, chance=14)
+    assert not lost.is_guess(lost.at(2)) and not unborn.is_guess(unborn.at(1))
 
 
 @pytest.mark.parametrize("seed", range(20))

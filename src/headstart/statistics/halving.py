@@ -57,9 +57,8 @@ class Curve:
             return max([value for at, value in until.items() if at >= since] or until.values())
         return NOWHERE if self.has_ended else None
 
-    def guesses_at(self, epoch: int, since: int = 1) -> bool:
-        """Whether it is at chance level by that value, as far as it is known, and may leave it later."""
-        value = self.at(epoch, since)
+    def is_guess(self, value: float | None) -> bool:
+        """Whether what `at` gives is at chance level, which the trial may leave later."""
         return value is not None and NOWHERE < value <= self.chance
 
 
@@ -77,7 +76,8 @@ def goals(curves: Sequence[Curve], at: Sequence[int], factor: float, total: int)
     found, level, first = [at[0]] * len(curves), list(range(len(curves))), min(math.ceil(factor), total)
     for rung, following in itertools.pairwise(at):
         of_level = [curves[trial] for trial in level]
-        values, guessed = [c.at(rung, at[0]) for c in of_level], [c.guesses_at(rung, at[0]) for c in of_level]
+        values = [curve.at(rung, at[0]) for curve in of_level]
+        guessed = [curve.is_guess(value) for curve, value in zip(of_level, values, strict=True)]
         places, first = _going_on(values, guessed, factor, first)
         level = [level[place] for place in places]
         for trial in level:

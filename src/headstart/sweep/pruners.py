@@ -42,12 +42,13 @@ class Halving(BasePruner):
     def left_behind(self, trials: Sequence[FrozenTrial], at: Sequence[int], total: int) -> set[int]:
         """Numbers of the trials, of `total` in the end, that no more results can bring to go on from the first rung."""
         curves = [curve_of(trial) for trial in trials]
-        known = list(itertools.takewhile(lambda curve: curve.at(at[0], at[0]) is not None, curves))
         reached = goals(curves, at, self.factor, total)
-        ranked = sorted(range(len(known)), key=lambda place: (-known[place].at(at[0], at[0]), place))
+        known = list(itertools.takewhile(lambda value: value is not None, (c.at(at[0], at[0]) for c in curves)))
+        guessed = [curve.is_guess(value) for curve, value in zip(curves, known, strict=False)]
+        ranked = sorted(range(len(known)), key=lambda place: (-known[place], place))
         cut = math.ceil(total / self.factor)
-        by_guessing = any(known[place].guesses_at(at[0], at[0]) for place in ranked[cut - 1 : cut])
-        beaten = [p for p in ranked[cut:] if not (by_guessing and known[p].guesses_at(at[0], at[0]))]
+        by_guessing = any(guessed[place] for place in ranked[cut - 1 : cut])
+        beaten = [place for place in ranked[cut:] if not (by_guessing and guessed[place])]
         return {number_of(trials[place]) for place in beaten if reached[place] == at[0]}
 
     def expected_share(self, trials: int, at: Sequence[int]) -> float:

@@ -161,6 +161,7 @@ class Reporter:
         self.frozen = copy.deepcopy(found)  # as it is now: some storages hand out what they go on changing
         self.trial = optuna.Trial(self.study, self.frozen._trial_id)
         self.reports, self.frozen_epochs = reports, frozen
+        self.by_rank = isinstance(pruner, PercentilePruner)
         self.first_point = bool(self.frozen.user_attrs.get("first_point"))
         self.until = self.frozen.user_attrs.get(UNTIL) if reports else None
         self.facts = dict(number=number, params=dict(self.frozen.params))
@@ -174,7 +175,7 @@ class Reporter:
 
         Not of one that has reported: what was compared before this was recorded at all stays as it was.
         """
-        compared = self.until is not None or isinstance(self.study.pruner, PercentilePruner)
+        compared = self.until is not None or self.by_rank
         if self.reports and compared and not self.frozen.intermediate_values:
             self.study._storage.set_trial_user_attr(self.frozen._trial_id, CHANCE, accuracy)
 
@@ -195,8 +196,7 @@ class Reporter:
         return f"pruned after epoch {step}" if pruned and not self.first_point else None
 
     def _should_prune(self) -> bool:
-        by_rank = isinstance(self.study.pruner, PercentilePruner)
-        return self._asked(self._now()) if by_rank else self.trial.should_prune()
+        return self._asked(self._now()) if self.by_rank else self.trial.should_prune()
 
     def _should_prune_again(self) -> bool:
         """Decide what a kill may have cut off, without the mark that successive halving leaves before it decides."""
@@ -209,7 +209,7 @@ class Reporter:
     def _asked(self, frozen: FrozenTrial) -> bool:
         """What the pruner says; to one that goes by the rank among others' values every guess is as good as any."""
         others = [t for t in self.study.get_trials(deepcopy=False) if t._trial_id != frozen._trial_id]
-        if isinstance(self.study.pruner, PercentilePruner):
+        if self.by_rank:
             frozen, others = _at_best_guess(frozen), list(map(_at_best_guess, others))
         return self.study.pruner.prune(OfTrials(self.study, others), frozen)
 
